@@ -1,0 +1,54 @@
+"""What the survivors of a round restart from.
+
+A rule is handed what there is to choose from and returns unmasked weights by name, biases
+included. To add one, write a function with the signature of `rewind` and list it in `RULES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lottery_core.pruning import Arrays
+
+if TYPE_CHECKING:
+    from lottery_core.experiment import Round
+
+
+@dataclass(frozen=True)
+class Origins:
+    """What a level can restart from.
+
+    `snapshots` maps iterations of level 0 to its weights then; `trained` are the weights the
+    level before ended with; `draw()` makes new initial weights, others at every level.
+    """
+
+    snapshots: Mapping[int, Arrays]
+    trained: Arrays
+    draw: Callable[[], Arrays]
+
+
+def rewind(step: Round, origins: Origins) -> Arrays:
+    """The weights level 0 had at `step.rewind_iteration`; 0 is the initialisation.
+
+    Frankle & Carbin 2018 (iteration 0); Frankle et al. 2020, arXiv 1912.05671 (later ones).
+    """
+    return origins.snapshots[step.rewind_iteration]
+
+
+def keep(step: Round, origins: Origins) -> Arrays:
+    """The trained weights: no rewind, fine-tune on (Han et al. 2015)."""
+    return origins.trained
+
+
+def reinit(step: Round, origins: Origins) -> Arrays:
+    """New random weights from the recipe's initialisation: the mask alone, not the ticket."""
+    return origins.draw()
+
+
+RULES: dict[str, Callable[[Round, Origins], Arrays]] = {
+    "rewind": rewind,
+    "keep": keep,
+    "reinit": reinit,
+}

@@ -1,0 +1,69 @@
+"""How long a training will take on this machine, learned from those it has done.
+
+`machine.json` in the store holds the seconds of one step and of one evaluated image for a
+small and a large network, measured when a worker warms up, and the seconds per iteration of
+every kind of training that was run since, which are preferred.
+"""
+
+from __future__ import annotations
+
+from lottery_core.datasets import DATASETS
+from lottery_core.experiment import Experiment, Recipe
+from lottery_core.store import Store
+
+_RECENT = 0.5  # weight of the newest run in the running mean
+
+
+def _kind(recipe: Recipe, device: str) -> str:
+    """Trainings of one kind take equally long per iteration."""
+    parts = (
+        device,
+        recipe.dataset,
+        "-".join(map(str, recipe.hidden)),
+        recipe.optimiser,
+        recipe.batch_size,
+        recipe.evaluate_every,
+        recipe.validation_size,
+    )
+    return " ".join(map(str, parts))
+
+
+def learn(store: Store, info: dict) -> None:
+    """Take in how long a level took; `info` is the level's."""
+    if info["iterations_trained"] < 100:
+        return  # mostly evaluation and start-up: says little of longer runs
+    kind = _kind(Experiment.from_dict(info["experiment"]).recipe, info["device"])
+    per_iteration = info["seconds"] / info["iterations_trained"]
+    with store.held("machine"):
+        facts = store.read_machine()
+        learned = facts.setdefault("seconds_per_iteration", {})
+        before = learned.get(kind, per_iteration)
+        learned[kind] = before + _RECENT * (per_iteration - before)
+        store.write_machine(facts)
+
+
+def seconds_per_iteration(facts: dict, recipe: Recipe, device: str = "cpu") -> float | None:
+    """One step with its share of evaluation; None while nothing is known of this machine."""
+    learned = facts.get("seconds_per_iteration", {}).get(_kind(recipe, device))
+    if learned is not None:
+        return learned
+    if "step" not in facts:
+        return None
+    # A step costs a fixed part and a part per multiply-add, through the two measured points.
+    (work_a, step_a), (work_b, step_b) = facts["step"]
+    slope = max(0.0, (step_b - step_a) / (work_b - work_a))
+    fixed = max(0.0, step_a - slope * work_a)
+    judged = DATASETS[recipe.dataset].test_size + recipe.validation_size
+    evaluation = facts["evaluation"] * recipe.weights_total * judged
+    return fixed + slope * recipe.weights_total * recipe.batch_size + (
+        evaluation / recipe.evaluate_every
+    )
+
+
+def seconds_of_level(facts: dict, experiment: Experiment, n: int, device: str = "cpu") -> float | None:
+    """How long training level `n` will take; None while nothing is known of this machine."""
+    per_iteration = seconds_per_iteration(facts, experiment.recipe, device)
+    if per_iteration is None:
+        return None
+    first = experiment.rounds[n - 1].rewind_iteration if n else 0
+    return per_iteration * (experiment.recipe.iterations - first)

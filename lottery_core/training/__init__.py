@@ -1,0 +1,1 @@
+"""Training one level: `train(recipe, weights, mask, data, report, ...)`, whatever the loop."""

@@ -1,0 +1,146 @@
+"""What a worker process does: warm up, then perform one job after another.
+
+The command line performs its job with the same function, in its own process.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lottery_core import engine
+from lottery_core.data import DataUnavailable, load_data
+from lottery_core.experiment import Experiment, InvalidValue, Recipe
+from lottery_core.models import initial_weights
+from lottery_core.pruning import dense_mask
+from lottery_core.store import Job, Level, Store
+from lottery_core.training.base import TrainingDiverged
+from lottery_core.training.torch_loop import devices, test_accuracy, train
+
+
+class Cancelled(Exception):
+    """Somebody asked for this job to stop."""
+
+
+def perform(
+    store: Store,
+    job: Job,
+    *,
+    folder: Path | None = None,
+    show: Callable[[Level], None] = lambda level: None,
+) -> Job:
+    """Run a job's experiment and keep its record in the store; returns the final record.
+
+    Whatever goes wrong ends up in the record. `show` is called with every level.
+    """
+    def check() -> None:
+        if store.cancel_requested(job.key):
+            raise Cancelled
+
+    owner = f"job-{job.key}"
+    try:
+        with store.held(owner, check):
+            job = replace(
+                job, state="running", owner=owner, started=time.time(), process=os.getpid()
+            )
+            store.write_job(job)
+            state, message = _run(store, job, folder, show, check)
+            job = replace(job, state=state, message=message, finished=time.time())
+            store.write_job(job)
+    except Cancelled:  # while another process performs the same job
+        job = replace(job, state="cancelled", finished=time.time())
+    return job
+
+
+def _run(
+    store: Store,
+    job: Job,
+    folder: Path | None,
+    show: Callable[[Level], None],
+    check: Callable[[], None],
+) -> tuple[str, str]:
+    try:
+        check()
+        experiment = Experiment.from_dict(job.experiment)
+        for level in engine.run(
+            experiment, store, device=job.device, folder=folder, check=check
+        ):
+            show(level)
+            check()
+    except Cancelled:
+        return "cancelled", ""
+    except (InvalidValue, DataUnavailable, TrainingDiverged) as error:
+        return "failed", str(error)
+    except Exception as error:  # noqa: BLE001 - a fault of ours must reach the page too
+        traceback.print_exc()
+        return "failed", f"{type(error).__name__}: {error}"
+    return "done", ""
+
+
+def warm(root: Path) -> None:
+    """Get ready before the first job: load MNIST, measure this machine, follow the parent."""
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    store = Store(root)
+    load_data(Recipe(), store.datasets)
+    with store.held("machine"):
+        facts = store.read_machine()
+        here = {
+            "processor": _processor(),
+            "torch": torch.__version__,
+            "devices": devices(),
+        }
+        if any(facts.get(name) != value for name, value in here.items()):
+            store.write_machine(here | _measure(store))
+
+
+def _end_with_parent(parent: int) -> None:
+    # A server that is killed can't stop its workers; without it they serve nobody.
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _measure(store: Store) -> dict:
+    """Seconds of a step for two sizes of work, and of evaluating one image per weight."""
+    steps = []
+    evaluation = 0.0
+    for hidden, batch_size in (((128, 64), 32), ((300, 100), 128)):
+        recipe = Recipe(hidden=hidden, batch_size=batch_size, iterations=40, evaluate_every=40)
+        data = load_data(recipe, store.datasets)
+        weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
+        stamps: dict[int, float] = {}
+
+        def stamp(moment, stamps=stamps) -> None:
+            # The last call before the steps and the first after them.
+            key = 0 if moment.iteration == 0 else moment.iteration
+            if key == 0 or key not in stamps:
+                stamps[key] = time.perf_counter()
+
+        test_accuracy(recipe, weights, data)
+        began = time.perf_counter()
+        test_accuracy(recipe, weights, data)
+        evaluation = (time.perf_counter() - began) / (10_000 * recipe.weights_total)
+        train(recipe, weights, mask, data, stamp)
+        last = max(stamps)
+        per_chunk = evaluation * recipe.weights_total * 1_000  # the first look after the steps
+        seconds = max(1e-5, (stamps[last] - stamps[0] - per_chunk) / last)
+        steps.append([recipe.weights_total * batch_size, seconds])
+    return {"step": steps, "evaluation": evaluation}
