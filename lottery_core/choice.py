@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from shlex import quote
 
 from lottery_core.experiment import (
+    MAX_ITERATIONS,
     MAX_ROUNDS,
     Experiment,
     InvalidValue,
@@ -43,7 +45,7 @@ class Choice:
 
     dataset: str = "mnist"
     normalisation: str = "half"
-    validation: int = 0
+    validation_size: int = 0
     hidden: tuple[int, ...] = (128, 64)
     init: str = "pytorch"
     optimiser: str = "sgd"
@@ -74,7 +76,7 @@ class Choice:
         trial = Recipe(
             dataset=self.dataset,
             normalisation=self.normalisation,
-            validation_size=self.validation,
+            validation_size=self.validation_size,
             hidden=self.hidden,
             init=self.init,
             optimiser=self.optimiser,
@@ -91,6 +93,7 @@ class Choice:
             check_number("length", self.length, 0, 1_000, above=True)
             iterations = max(1, round(self.length * per_epoch))
         else:
+            check_number("length", self.length, 1, MAX_ITERATIONS)
             if self.length != int(self.length):
                 raise InvalidValue("length", self.length, "iterations must be a whole number")
             iterations = int(self.length)
@@ -156,7 +159,7 @@ PRESETS = {
         "Quick",
         "A winning ticket in about 20 seconds: one network, 6 rounds at 50 %.",
         Choice(
-            validation=5_000,
+            validation_size=5_000,
             optimiser="adam",
             learning_rate=0.002,
             batch_size=128,
@@ -174,7 +177,7 @@ PRESETS = {
         "Paper LeNet-300-100",
         "Frankle & Carbin 2018: Adam, 50,000 iterations, 19 rounds at 20 %. Takes an hour or so.",
         Choice(
-            validation=5_000,
+            validation_size=5_000,
             hidden=(300, 100),
             init="glorot",
             optimiser="adam",
@@ -200,7 +203,7 @@ def write_value(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return ",".join(write_value(item) for item in value)
+        return ",".join(write_value(item) for item in value) or "none"
     if isinstance(value, float):
         return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     return str(value)
@@ -259,6 +262,6 @@ def write_choice(preset: str, choice: Choice) -> dict[str, str]:
 def command(preset: str, choice: Choice) -> str:
     """The command that repeats a choice without a browser."""
     options = " ".join(
-        f"--{name.replace('_', '-')} {text}" for name, text in write_choice(preset, choice).items()
+        f"--{name.replace('_', '-')} {quote(text)}" for name, text in write_choice(preset, choice).items()
     )
     return f"python -m lottery_core run {options} --out results"

@@ -12,11 +12,13 @@ import hashlib
 import importlib.machinery
 import importlib.util
 import json
+import math
 import os
 import shutil
 import socket
 import tempfile
 import warnings
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -185,7 +187,7 @@ def _from_torchvision(
             part: source(temporary, train=part == "train", download=True, **options)
             for part in ("train", "test")
         }
-    except (RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # torchvision, urllib and gzip name no list of what they raise
         raise DataUnavailable(
             f"{DATASETS[name].title} could not be downloaded ({_first_line(error)}). Either start "
             "again when the network allows it, or name a folder that holds "
@@ -208,36 +210,38 @@ def _first_line(error: Exception) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _idx_files(name: str) -> dict[str, int]:
-    """The four original files, unpacked: name -> size in bytes."""
+def _idx_files(name: str) -> dict[str, tuple[bytes, int]]:
+    """The four original files, unpacked: name -> (how it begins, size in bytes)."""
     facts = DATASETS[name]
     prefix = "emnist-digits-" if name == "emnist-digits" else ""
     test = "test" if name == "emnist-digits" else "t10k"
-    return {
-        f"{prefix}{part}-{kind}-ubyte": header + size * item
-        for part, size in (("train", facts.train_size), (test, facts.test_size))
-        for kind, header, item in (("images-idx3", 16, PIXELS), ("labels-idx1", 8, 1))
-    }
+    files = {}
+    for part, size in (("train", facts.train_size), (test, facts.test_size)):
+        for kind, numbers in (("images-idx3", (2051, size, 28, 28)), ("labels-idx1", (2049, size))):
+            header = b"".join(number.to_bytes(4, "big") for number in numbers)
+            files[f"{prefix}{part}-{kind}-ubyte"] = header, len(header) + math.prod(numbers[1:])
+    return files
 
 
 def _unpack(name: str, folder: Path, raw: Path) -> None:
     """Copy the four idx files from `folder`, packed or not, to `raw`, unpacked."""
-    for file, size in _idx_files(name).items():
+    for file, (header, size) in _idx_files(name).items():
         packed, plain = folder / f"{file}.gz", folder / file
         if not packed.is_file() and not plain.is_file():
             raise InvalidValue("dataset_folder", str(folder), f"lacks {file}.gz (or {file})")
         try:
             with gzip.open(packed) if packed.is_file() else plain.open("rb") as source:
                 content = source.read(size + 1)  # no further, whatever an archive unpacks to
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise InvalidValue(
                 "dataset_folder", str(folder), f"has a damaged {file}: {_first_line(error)}"
             ) from error
-        if len(content) != size:
+        if len(content) != size or not content.startswith(header):
             raise InvalidValue(
                 "dataset_folder",
                 str(folder),
-                f"has a {file} that is not {size:,} bytes long; fetch the original again",
+                f"has a {file} that is not {size:,} bytes long and an idx file; "
+                "fetch the original again",
             )
         (raw / file).write_bytes(content)
 

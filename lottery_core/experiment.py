@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -79,8 +78,8 @@ def check_number(
     field: str, value: object, low: float, high: float, *, above: bool = False, below: bool = False
 ) -> None:
     """Raise `InvalidValue` unless low <= value <= high (`above`, `below`: the end is excluded)."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if good:
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if good:  # no comparison with NaN holds
         good = (value > low if above else value >= low) and (
             value < high if below else value <= high
         )
@@ -150,9 +149,7 @@ class Recipe:
                 f"iterations; choose at least {-(-self.iterations // MAX_EVALUATIONS)}",
             )
         check_integer("seed", self.seed, 0, MAX_SEED)
-        # 1 and 1.0 must not make two keys of one recipe.
-        for name in ("learning_rate", "momentum", "weight_decay"):
-            object.__setattr__(self, name, float(getattr(self, name)))
+        _make_floats(self, "learning_rate", "momentum", "weight_decay")
 
     @property
     def train_size(self) -> int:
@@ -234,6 +231,7 @@ class Round:
                 self.rewind_iteration,
                 f"does not apply to restart={self.restart}; set it to 0",
             )
+        _make_floats(self, "sparsity", "output_sparsity")
 
 
 @dataclass(frozen=True)
@@ -302,6 +300,12 @@ class Experiment:
         recipe = dict(fields["recipe"])
         recipe["hidden"] = tuple(recipe["hidden"])
         return cls(Recipe(**recipe), tuple(Round(**step) for step in fields["rounds"]))
+
+
+def _make_floats(checked: Recipe | Round, *names: str) -> None:
+    # 0, 0.0 and -0.0 must not make three keys of one request.
+    for name in names:
+        object.__setattr__(checked, name, float(getattr(checked, name)) + 0.0)
 
 
 def _hash(*parts: object) -> str:

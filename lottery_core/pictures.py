@@ -37,7 +37,7 @@ def pack(weights: Arrays, mask: Arrays) -> tuple[Arrays, dict[str, dict]]:
     pictures, scales = {}, {}
     for name, kept in mask.items():
         picture, block = shrink(weights[name], kept)
-        largest = float(np.nanmax(np.abs(picture))) if np.isfinite(picture).any() else 0.0
+        largest = float(np.abs(picture[np.isfinite(picture)]).max(initial=0.0))
         unit = largest / 127 or 1.0
         # A diverging network has no picture worth drawing, but must not break the report.
         levels = np.nan_to_num(np.rint(picture / unit), nan=PRUNED, posinf=127, neginf=-127)

@@ -76,7 +76,12 @@ class Queue:
         atexit.register(self.close)
 
     def submit(
-        self, experiment: Experiment, *, device: str = "cpu", folder: Path | None = None
+        self,
+        experiment: Experiment,
+        *,
+        device: str = "cpu",
+        folder: Path | None = None,
+        params: dict[str, str] | None = None,
     ) -> Job:
         """Ask for an experiment; joins the job that is already queued or running for it.
 
@@ -86,6 +91,9 @@ class Queue:
             known = self._store.job(experiment.key)
             if known and known.active and not self._store.cancel_requested(known.key):
                 return known
+            for job, _ in self._waiting:
+                if job.key == experiment.key:
+                    return job
             if len(self._waiting) >= MAX_QUEUED:
                 raise InvalidValue(
                     "queue", len(self._waiting), "is full; wait for a run to end, or stop one"
@@ -97,8 +105,10 @@ class Queue:
                 submitted=time.time(),
                 experiment=experiment.as_dict(),
                 device=device,
+                params=params or {},
             )
-            self._store.clear_cancel(job.key)
+            if job.key not in self._busy:
+                self._store.clear_cancel(job.key)
             self._store.write_job(job)
             self._waiting.append((job, folder))
             self._dispatch()
@@ -108,9 +118,10 @@ class Queue:
         """Stop a job, queued or running; its finished levels stay. Unknown keys do nothing."""
         self._store.request_cancel(key)
         with self._guard:
-            for entry in [entry for entry in self._waiting if entry[0].key == key]:
-                self._waiting.remove(entry)
-                self._end(entry[0], "cancelled")
+            self._waiting = deque(entry for entry in self._waiting if entry[0].key != key)
+            job = self._store.job(key)
+            if job and job.state == "queued" and job.owner == self._owner:
+                self._end(job, "cancelled")
 
     def close(self) -> None:
         """Stop all workers at once; what they were at is taken up when it is asked for again."""
@@ -131,17 +142,23 @@ class Queue:
         self._store.write_job(replace(job, state=state, message=message, finished=time.time()))
 
     def _dispatch(self) -> None:
-        while self._idle and self._waiting and not self._closed:
-            job, folder = self._waiting.popleft()
+        while self._idle and not self._closed:
+            # A job that was cancelled and asked for again waits until it has stopped.
+            ready = [entry for entry in self._waiting if entry[0].key not in self._busy]
+            if not ready:
+                return
+            job, folder = ready[0]
+            self._waiting.remove(ready[0])
             executor = self._idle.pop(0)
             self._busy[job.key] = executor
+            self._store.clear_cancel(job.key)
             try:
                 future = executor.submit(_perform, self._store.root, job, folder)
-            except BrokenExecutor as error:
+            except BrokenExecutor:
                 # It died while idle: the job goes to a new worker, ahead of all others.
                 self._waiting.appendleft((job, folder))
                 del self._busy[job.key]
-                self._replace(executor, error)
+                self._replace(executor)
                 return
             future.add_done_callback(lambda ended, job=job: self._ended(job, ended))
 
@@ -151,20 +168,23 @@ class Queue:
             if self._closed:
                 return
             error = future.exception()
-            if error is None:
-                self._idle.append(executor)
-                self._dispatch()
-                return
-            written = self._store.job(job.key) or job
-            if isinstance(error, BrokenExecutor):
-                self._end(written, "killed", f"the worker process {_ending(error)}")
-                self._replace(executor, error)
+            broken = isinstance(error, BrokenExecutor)
+            if error is not None:
+                written = self._store.job(job.key) or job
+                if broken:
+                    self._end(written, "killed", f"the worker process {_ending(error)}")
+                else:
+                    self._end(written, "failed", f"{type(error).__name__}: {error}")
+            for again, _ in self._waiting:
+                if again.key == job.key:  # its record has just been written over
+                    self._store.write_job(again)
+            if broken:
+                self._replace(executor)
             else:
-                self._end(written, "failed", f"{type(error).__name__}: {error}")
                 self._idle.append(executor)
                 self._dispatch()
 
-    def _replace(self, executor: Executor, error: BaseException) -> None:
+    def _replace(self, executor: Executor) -> None:
         # Not on this thread, which belongs to the broken executor.
         def restart() -> None:
             _stop(executor)

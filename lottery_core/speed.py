@@ -7,6 +7,9 @@ every kind of training that was run since, which are preferred.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from lottery_core.datasets import DATASETS
 from lottery_core.experiment import Experiment, Recipe
 from lottery_core.store import Store
@@ -67,3 +70,43 @@ def seconds_of_level(facts: dict, experiment: Experiment, n: int, device: str = 
         return None
     first = experiment.rounds[n - 1].rewind_iteration if n else 0
     return per_iteration * (experiment.recipe.iterations - first)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What Start would do: `trainings` in all, `cached` of them there already, `seconds` for
+    the rest with each experiment on a worker of its own (None while this machine is unknown)."""
+
+    trainings: int
+    cached: int
+    seconds: float | None
+
+
+def plan(store: Store, experiments: Sequence[Experiment], workers: int, device: str = "cpu") -> Plan:
+    """What running `experiments` side by side on `workers` processes would take."""
+    facts = store.read_machine()
+    missing: set[str] = set()
+    chains: list[float | None] = []
+    for experiment in experiments:
+        todo = [n for n, key in enumerate(experiment.keys) if not store.has(key)]
+        missing |= {experiment.keys[n] for n in todo}
+        times = [seconds_of_level(facts, experiment, n, device) for n in todo]
+        chains.append(None if None in times else sum(times))
+    trainings = len({key for experiment in experiments for key in experiment.keys})
+    seconds = None
+    if None not in chains:
+        seconds = max(chains) if workers >= len(chains) else sum(chains)
+    return Plan(trainings, trainings - len(missing), seconds)
+
+
+def in_words(seconds: float) -> str:
+    """A duration, as exact as an estimate deserves: 8 s, 45 s, 3 min, 1 h 20 min."""
+    if seconds < 10:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 95:
+        return f"{5 * round(seconds / 5)} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(5 * round(minutes / 5), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

@@ -64,7 +64,8 @@ class Job:
 
     `state` is queued, running, done, cancelled, failed or killed. `owner` names the lock
     that whoever answers for this state holds: a queued or running job whose owner's lock is
-    free has been killed. Times are seconds since 1970.
+    free has been killed. Times are seconds since 1970. `params` is the choice it came from, as
+    in a link to it.
     """
 
     key: str
@@ -77,6 +78,7 @@ class Job:
     finished: float | None = None
     message: str = ""
     process: int | None = None
+    params: dict[str, str] = field(default_factory=dict)
 
     @property
     def active(self) -> bool:
@@ -104,7 +106,7 @@ class Store:
     @property
     def datasets(self) -> Path:
         """Where data sets lie."""
-        return self.root / "datasets"
+        return (self.root / "datasets").resolve()
 
     # Levels
 

@@ -75,7 +75,7 @@ def _run(
         ):
             show(level)
             check()
-    except Cancelled:
+    except (Cancelled, KeyboardInterrupt):
         return "cancelled", ""
     except (InvalidValue, DataUnavailable, TrainingDiverged) as error:
         return "failed", str(error)

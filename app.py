@@ -1,0 +1,51 @@
+"""Explorer: choose a schedule, watch the ticket being found, take its mask away."""
+
+import streamlit as st
+
+from ui.charts import show_charts
+from ui.frame import begin
+from ui.heatmaps import show_heatmaps
+from ui.results import show_results, show_sentence
+from ui.sidebar import choose
+from ui.status import finished_keys, show_controls, show_progress, state_of
+
+TICK = 0.6  # seconds between two looks at a run; a server's spare time allows no more than that
+IDLE = 2.0  # while nothing runs here: somebody else may start the same experiment
+
+begin("Explorer")
+st.title("Lottery Ticket Explorer")
+st.markdown(
+    "Inside a dense network that trains well sits a sparse one that, restarted from its own "
+    "initial weights, trains just as well. Choose how to look for it in the sidebar, press "
+    "Start, and watch."
+)
+selection = choose()
+state = state_of(selection)
+show_controls(selection, state)
+
+
+def signature() -> tuple:
+    """What, when it changes, changes more of the page than its live part."""
+    now = state_of(selection)
+    return tuple(job and job.state for job in now.jobs), now.complete
+
+
+@st.fragment(run_every=TICK if state.active else IDLE)
+def live() -> None:
+    """All that moves while networks train."""
+    if signature() != shown:
+        st.rerun()
+    show_progress(selection, state_of(selection))
+    show_sentence(selection)
+    if state.active or finished_keys(selection.experiments[:1]):
+        show_charts(selection)
+        show_heatmaps(selection.experiments[0], state.active)
+    else:
+        st.info("Nothing trained yet with these choices. Press Start: the first curve appears "
+                "within seconds.", icon=":material/play_arrow:")
+
+
+if selection.experiments:
+    shown = signature()
+    live()
+    show_results(selection)

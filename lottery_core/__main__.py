@@ -1,0 +1,220 @@
+"""The same job without a browser: `python -m lottery_core run --preset notebook --out results`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lottery_core.choice import PRESETS, SCHEDULES, UNITS, Choice, read_choice, write_choice
+from lottery_core.datasets import DATASETS, NORMALISATIONS
+from lottery_core.experiment import INITS, OPTIMISERS, SCOPES, Experiment, InvalidValue
+from lottery_core.pruning import CRITERIA
+from lottery_core.restart import RULES
+from lottery_core.store import Job, Level, Store
+from lottery_core.tables import (
+    history_table,
+    layers_table,
+    levels_table,
+    weights_kept,
+    weights_total,
+)
+from lottery_core.ticket import mask_npz
+
+CACHE = Path(__file__).resolve().parent.parent / "cache"
+LOSS_EVERY = 1_000  # batches between two printed losses, as in the notebook
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+
+
+@app.callback()
+def main() -> None:
+    """Find lottery tickets: train, prune, rewind, retrain."""
+
+
+def _one_of(known) -> str:
+    return "One of " + ", ".join(known) + "."
+
+
+# The values are text until the core has read them, as in a link: one set of rules for both.
+@app.command()
+def run(
+    preset: Annotated[str, typer.Option(help=_one_of(PRESETS))] = "quick",
+    dataset: Annotated[str | None, typer.Option(help=_one_of(DATASETS))] = None,
+    normalisation: Annotated[str | None, typer.Option(help=_one_of(NORMALISATIONS))] = None,
+    validation_size: Annotated[str | None, typer.Option(help="Training images held out.")] = None,
+    hidden: Annotated[str | None, typer.Option(help="Sizes of the hidden layers: 300,100")] = None,
+    init: Annotated[str | None, typer.Option(help=_one_of(INITS))] = None,
+    optimiser: Annotated[str | None, typer.Option(help=_one_of(OPTIMISERS))] = None,
+    learning_rate: Annotated[str | None, typer.Option()] = None,
+    momentum: Annotated[str | None, typer.Option(help="Of SGD.")] = None,
+    weight_decay: Annotated[str | None, typer.Option()] = None,
+    batch_size: Annotated[str | None, typer.Option()] = None,
+    length: Annotated[str | None, typer.Option(help="Epochs or iterations, see --unit.")] = None,
+    unit: Annotated[str | None, typer.Option(help=_one_of(UNITS))] = None,
+    evaluate_every: Annotated[
+        str | None, typer.Option(help="Iterations; 0: five times an epoch.")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(help=_one_of(SCHEDULES))] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="Iterative: fraction of what is left, per round.")
+    ] = None,
+    rounds: Annotated[str | None, typer.Option(help="Iterative: number of rounds.")] = None,
+    sparsity: Annotated[str | None, typer.Option(help="One-shot: fraction removed.")] = None,
+    sparsities: Annotated[
+        str | None, typer.Option(help="List: cumulative fractions, 0.4,0.64,0.95")
+    ] = None,
+    output_factor: Annotated[
+        str | None, typer.Option(help="The output layer's rate, as a factor of the others'.")
+    ] = None,
+    scope: Annotated[str | None, typer.Option(help=_one_of(SCOPES))] = None,
+    criterion: Annotated[str | None, typer.Option(help=_one_of(CRITERIA))] = None,
+    restart: Annotated[str | None, typer.Option(help=_one_of(RULES))] = None,
+    rewind_iteration: Annotated[
+        str | None, typer.Option(help="Iteration of level 0 to rewind to.")
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option(help="yes or no: run it without rewinding, too.")
+    ] = None,
+    seed: Annotated[str | None, typer.Option()] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    dataset_folder: Annotated[
+        Path | None, typer.Option(help="Folder with the data set's original idx files.")
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="Where results are kept and found.")] = CACHE,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for levels.csv, layers.csv, history.csv and mask.npz.")
+    ] = None,
+) -> None:
+    """Run an experiment, print what the notebook prints, and write tables and the last mask."""
+    given = locals()
+    params = {
+        name: given[name]
+        for name in ("preset", *(field.name for field in fields(Choice)))
+        if given[name] is not None
+    }
+    console = Console(soft_wrap=True, highlight=False)
+    try:
+        preset_used, choice = read_choice(params)
+        link = write_choice(preset_used, choice)
+        experiments = choice.experiments()
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+    except InvalidValue as error:
+        raise typer.BadParameter(str(error)) from error
+    except OSError as error:
+        raise typer.BadParameter(f"out={str(out)!r} can't be made a folder: {error}") from error
+
+    store = Store(cache)
+    for experiment in experiments:
+        is_control = experiment is not experiments[0]
+        if len(experiments) > 1:
+            console.print("\nWithout rewinding:" if is_control else "With rewinding:")
+        folder = out / "control" if out is not None and is_control else out
+        _perform(console, store, experiment, device, dataset_folder, folder, link)
+
+
+def _perform(
+    console: Console,
+    store: Store,
+    experiment: Experiment,
+    device: str,
+    folder: Path | None,
+    out: Path | None,
+    link: dict[str, str],
+) -> None:
+    from lottery_core import worker  # torch: only now, so that help and refusals are instant
+
+    levels: list[Level] = []
+    job = Job(
+        key=experiment.key,
+        state="queued",
+        owner="",
+        submitted=time.time(),
+        experiment=experiment.as_dict(),
+        device=device,
+        params=link,
+    )
+    store.clear_cancel(job.key)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("level 0", total=experiment.recipe.iterations)
+        ended = threading.Event()
+
+        def follow() -> None:
+            # The bar reads the store, as a page does.
+            while not ended.wait(0.3):
+                n = min(len(levels), len(experiment.rounds))
+                progress = store.read_progress(experiment.keys[n])
+                done = progress[0]["iteration"] if progress else 0
+                bar.update(task, description=f"level {n} of {len(experiment.rounds)}", completed=done)
+
+        def show(level: Level) -> None:
+            levels.append(level)
+            _print_level(bar.console, level)
+            if out is not None:
+                _write(out, levels)
+
+        follower = threading.Thread(target=follow, daemon=True)
+        follower.start()
+        try:
+            job = worker.perform(store, job, folder=folder, show=show)
+        finally:
+            ended.set()
+            follower.join()
+    if job.state != "done":
+        reason = job.message or "start it again to go on from there"
+        console.print(f"{job.state} after {len(levels)} levels: {reason}", style="bold")
+        sys.exit(1)
+
+
+def _print_level(console: Console, level: Level) -> None:
+    info = level.info
+    console.print(f"\nLevel {info['level']}", style="bold")
+    for name, layer in info["layers"].items() if info["level"] else ():
+        pruned = layer["weights"] - layer["kept"]
+        console.print(f"Pruning layer {name} with {pruned} weights to prune.")
+    recipe = Experiment.from_dict(info["experiment"]).recipe
+    per_epoch = recipe.iterations_per_epoch
+    stretch = min(LOSS_EVERY, per_epoch)
+    first = recipe.iterations - len(level.losses)
+    for end in range(stretch, len(level.losses) + 1):
+        epoch, batch = divmod(first + end - 1, per_epoch)
+        if (batch + 1) % stretch == 0:
+            loss = level.losses[end - stretch : end].mean()
+            console.print(f"\\[{epoch + 1}, {batch + 1:5d}] loss: {loss:.3f}")
+    sparsity = 1 - weights_kept(info) / weights_total(info)
+    console.print(f"Sparsity in model: {sparsity:.2%}")
+    before = info["test_accuracy_before_retraining"]
+    if before is not None:
+        console.print(f"Accuracy on the test images before retraining: {before:.2%}")
+    console.print(
+        f"Accuracy on the test images: {info['test_accuracy']:.2%} ({info['seconds']:.1f} s)"
+    )
+
+
+def _write(out: Path, levels: list[Level]) -> None:
+    """After every level, so that a run that is stopped leaves what it had."""
+    out.mkdir(parents=True, exist_ok=True)
+    levels_table(levels).to_csv(out / "levels.csv", index=False)
+    layers_table(levels).to_csv(out / "layers.csv", index=False)
+    history_table(levels).to_csv(out / "history.csv", index=False)
+    (out / "mask.npz").write_bytes(mask_npz(levels[-1]))
+
+
+if __name__ == "__main__":
+    app()

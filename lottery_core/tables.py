@@ -1,0 +1,145 @@
+"""Levels -> tidy data frames, and the result in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from lottery_core.experiment import Experiment
+from lottery_core.store import Level
+
+WITHIN = 0.005  # of the dense network's accuracy: half a point
+
+
+def arm(experiment: Experiment) -> str:
+    """How the last round treats its survivors, in the field's words."""
+    if not experiment.rounds:
+        return "dense"
+    step = experiment.rounds[-1]
+    if step.restart == "keep":
+        name = "fine-tune"
+    elif step.restart == "reinit":
+        name = "random reinit"
+    else:
+        name = "winning ticket"
+    return name if step.criterion == "magnitude" else f"{name}, {step.criterion} mask"
+
+
+def weights_kept(info: dict) -> int:
+    """Prunable weights that a level keeps."""
+    return sum(layer["kept"] for layer in info["layers"].values())
+
+
+def weights_total(info: dict) -> int:
+    """Prunable weights of the network."""
+    return sum(layer["weights"] for layer in info["layers"].values())
+
+
+def percent_remaining(info: dict) -> float:
+    """P_m, the paper's x axis."""
+    return 100 * weights_kept(info) / weights_total(info)
+
+
+def levels_table(levels: Sequence[Level]) -> pd.DataFrame:
+    """One row per level. Accuracies are fractions of the test images, `seconds` wall time."""
+    return pd.DataFrame(
+        [
+            {
+                "level": info["level"],
+                "arm": arm(Experiment.from_dict(info["experiment"])),
+                "seed": info["experiment"]["recipe"]["seed"],
+                "weights_total": weights_total(info),
+                "weights_remaining": weights_kept(info),
+                "test_accuracy": info["test_accuracy"],
+                "test_accuracy_before_retraining": info["test_accuracy_before_retraining"],
+                "early_stop_iteration": info["early_stop_iteration"],
+                "seconds": info["seconds"],
+            }
+            for info in (level.info for level in levels)
+        ]
+    ).astype({"early_stop_iteration": "Int64", "test_accuracy_before_retraining": float})
+
+
+def layers_table(levels: Sequence[Level]) -> pd.DataFrame:
+    """One row per level and layer: weights, kept, pruned."""
+    return pd.DataFrame(
+        [
+            {
+                "level": level.info["level"],
+                "layer": name.removesuffix(".weight"),
+                "weights": layer["weights"],
+                "kept": layer["kept"],
+                "pruned": layer["weights"] - layer["kept"],
+            }
+            for level in levels
+            for name, layer in level.info["layers"].items()
+        ]
+    )
+
+
+def history_table(levels: Sequence[Level]) -> pd.DataFrame:
+    """One row per level and evaluation; losses are mean cross-entropies in nats."""
+    columns = ["iteration", "train_loss", "validation_loss", "validation_accuracy", "test_accuracy"]
+    return pd.concat(
+        [
+            level.history[columns].assign(level=level.info["level"])[["level", *columns]]
+            for level in levels
+        ],
+        ignore_index=True,
+    )
+
+
+def judged_by(info: dict) -> str:
+    """The accuracy that may select a level: validation, or test where nothing was held out."""
+    return "test_accuracy" if info["validation_accuracy"] is None else "validation_accuracy"
+
+
+def smallest_within(infos: Sequence[dict]) -> dict | None:
+    """The smallest pruned level whose accuracy is within half a point of level 0's."""
+    by = judged_by(infos[0])
+    good = [info for info in infos[1:] if info[by] >= infos[0][by] - WITHIN]
+    return min(good, key=weights_kept) if good else None
+
+
+def result_in_words(infos: Sequence[dict], control: Sequence[dict] = ()) -> str:
+    """What came of an experiment, in a sentence or two; `control` is the run without rewinding.
+
+    Both start with level 0. The choice of the level rests on validation accuracy where there
+    is any; what is reported is test accuracy.
+    """
+    dense, found = infos[0], smallest_within(infos)
+    steps = Experiment.from_dict(infos[-1]["experiment"]).rounds
+    name = "winning ticket" if steps[-1].restart == "rewind" else "network"
+    if found is None:
+        words = (
+            f"No pruned network of this run came within half a point of the dense network's "
+            f"{dense['test_accuracy']:.1%} on the test images."
+        )
+    else:
+        words = (
+            f"The smallest {name} within half a point of the dense network keeps "
+            f"{weights_kept(found):,} of {weights_total(found):,} weights "
+            f"({percent_remaining(found):.1f}\u202f%) and reaches {found['test_accuracy']:.1%} on "
+            f"the test images; the dense network reaches {dense['test_accuracy']:.1%}."
+        )
+        if judged_by(dense) == "test_accuracy":
+            words += " It was picked on the test images, as this recipe holds out no others."
+    compared = found or infos[-1]
+    same = [info for info in control[1:] if weights_kept(info) == weights_kept(compared)]
+    if same:
+        gap = 100 * (compared["test_accuracy"] - same[0]["test_accuracy"])
+        words += (
+            f" Not rewound but trained on, a network of that size reaches "
+            f"{same[0]['test_accuracy']:.1%} ({abs(gap):.1f} points "
+            f"{'less' if gap > 0 else 'more'}, with {compared['level']}"
+            " trainings behind its weights)."
+        )
+    empty = [
+        layer.removesuffix(".weight")
+        for layer, counts in infos[-1]["layers"].items()
+        if counts["kept"] == 0
+    ]
+    if empty:
+        words += f" At the last level {', '.join(empty)} has no weights left."
+    return f"{words} One seed."

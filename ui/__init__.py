@@ -1,0 +1,1 @@
+"""Streamlit pieces shared by app.py and pages/: what is chosen, read, drawn and offered."""

@@ -1,0 +1,98 @@
+"""What pages read from the store, kept in memory in small pieces.
+
+A level never changes once it is there, so its key is all a cache needs to know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import streamlit as st
+
+from lottery_core.datasets import PIXELS
+from lottery_core.experiment import Experiment
+from lottery_core.pictures import shrink, unpack
+from lottery_core.progress import thin
+from lottery_core.store import Level
+from ui.runtime import runtime
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One layer to draw: (rows, columns) float32, NaN where pruned; blocks of side `block`."""
+
+    values: np.ndarray
+    block: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """A level's weights to look at; `kept_per_pixel` is None where it can't be told."""
+
+    layers: dict[str, Picture]
+    kept_per_pixel: np.ndarray | None
+
+
+def summary(key: str) -> Level | None:
+    """A level without its arrays: info, history, and its losses thinned to (iteration, loss)."""
+    return _read(_summary, key)
+
+
+def look(key: str, part: str) -> Look | None:
+    """A level's weights (`part`: "start" or "end") as pictures."""
+    return _read(_look, key, part)
+
+
+def _read(cached, key: str, *rest: str):
+    if not runtime().store.has(key):
+        return None
+    found = cached(key, *rest)
+    if found is None:  # damaged: perhaps computed again by the next look
+        cached.clear(key, *rest)
+    return found
+
+
+@st.cache_resource(show_spinner=False, max_entries=400)
+def _summary(key: str) -> Level | None:
+    level = runtime().store.read(key)
+    if level is None:
+        return None
+    first = int(level.history["iteration"].iloc[0])
+    losses = np.stack(thin(level.losses, first))
+    return replace(level, mask={}, start={}, end={}, snapshots={}, losses=losses)
+
+
+@st.cache_resource(show_spinner=False, max_entries=24)
+def _look(key: str, part: str) -> Look | None:
+    level = runtime().store.read(key)
+    if level is None:
+        return None
+    weights = getattr(level, part)
+    first = next(iter(level.mask.values()))
+    return Look(
+        {name: Picture(*shrink(weights[name], mask)) for name, mask in level.mask.items()},
+        first.sum(axis=0) if first.shape[1] == PIXELS else None,
+    )
+
+
+def live_look(scales: dict[str, dict], pictures: dict[str, np.ndarray]) -> Look:
+    """The weights of a level that is being trained, from its progress."""
+    layers = {
+        name: Picture(unpack(pictures[name], scale["unit"]), scale["block"])
+        for name, scale in scales.items()
+    }
+    first = next(iter(layers.values()))
+    whole = first.block == 1 and first.values.shape[1] == PIXELS
+    return Look(layers, np.isfinite(first.values).sum(axis=0) if whole else None)
+
+
+def finished(experiment: Experiment) -> list[Level]:
+    """Summaries of the levels that are there, up to the first that is not."""
+    levels = []
+    for key in experiment.keys:
+        level = summary(key)
+        if level is None:
+            break
+        levels.append(level)
+    return levels

@@ -1,0 +1,140 @@
+"""What came of it: in words, as a table, and as files to take away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from lottery_core import ticket
+from lottery_core.choice import command
+from lottery_core.experiment import Experiment
+from lottery_core.store import Level
+from lottery_core.tables import (
+    history_table,
+    layers_table,
+    levels_table,
+    percent_remaining,
+    result_in_words,
+)
+from ui.reading import finished
+from ui.runtime import runtime
+from ui.sidebar import Selection
+
+
+def show_sentence(selection: Selection) -> None:
+    """The result in a sentence, once all levels of the experiment are there."""
+    main, *rest = selection.experiments
+    levels = finished(main)
+    if len(levels) == len(main.keys):
+        control = [level.info for level in finished(rest[0])] if rest else []
+        words = result_in_words([level.info for level in levels], control)
+        st.success(words, icon=":material/confirmation_number:")
+
+
+def show_results(selection: Selection) -> None:
+    """Tables, downloads, and the command that repeats it, as far as levels are there."""
+    main = selection.experiments[0]
+    levels = finished(main)
+    if not levels:
+        return
+    st.subheader("Take it away")
+    _downloads(main, levels)
+    st.subheader("Level by level")
+    _table(levels)
+    st.caption("The same without a browser, with the same cache:")
+    st.code(command(selection.preset, selection.choice), language="bash", wrap_lines=True)
+
+
+def _table(levels: list[Level]) -> None:
+    table = levels_table(levels)
+    shown = pd.DataFrame(
+        {
+            "level": table["level"],
+            "weights left": table["weights_remaining"],
+            "% left": [percent_remaining(level.info) for level in levels],
+            "test accuracy, %": 100 * table["test_accuracy"],
+            "before retraining, %": 100 * table["test_accuracy_before_retraining"],
+            "early stop, iteration": table["early_stop_iteration"],
+            "seconds": table["seconds"],
+        }
+        | {
+            f"{name.removesuffix('.weight')} kept": [
+                level.info["layers"][name]["kept"] for level in levels
+            ]
+            for name in levels[0].info["layers"]
+        }
+    )
+    st.dataframe(
+        shown,
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "weights left": st.column_config.NumberColumn(format="localized"),
+            "% left": st.column_config.NumberColumn(format="%.2f"),
+            "test accuracy, %": st.column_config.NumberColumn(format="%.2f"),
+            "before retraining, %": st.column_config.NumberColumn(format="%.2f"),
+            "seconds": st.column_config.NumberColumn(format="%.1f"),
+        },
+    )
+
+
+def _downloads(experiment: Experiment, levels: list[Level]) -> None:
+    options = list(range(len(levels)))
+    if st.session_state.get("download_level") not in options:
+        st.session_state.download_level = options[-1]
+    pick, *buttons = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
+    with pick:
+        n = st.selectbox(
+            "Level",
+            options,
+            key="download_level",
+            format_func=lambda n: f"{n}: {percent_remaining(levels[n].info):.2f} % of weights left",
+        )
+    key = experiment.keys[n]
+    files = (
+        ("Mask, .npz", f"mask-level{n}.npz", ticket.mask_npz),
+        ("Mask, .safetensors", f"mask-level{n}.safetensors", ticket.mask_safetensors),
+        ("Ticket, .safetensors", f"ticket-level{n}.safetensors", ticket.ticket_safetensors),
+    )
+    for column, (label, name, make) in zip(buttons, files, strict=True):
+        with column:
+            _download(label, name, _file_of(key, make))
+    columns = st.columns([2, 1, 1, 1], vertical_alignment="center")
+    columns[0].caption(
+        "A mask says which weights are kept. A ticket is a mask with the weights its survivors "
+        "restart from: not trained, ready to be."
+    )
+    for column, (name, make) in zip(
+        columns[1:],
+        (("levels", levels_table), ("layers", layers_table), ("history", history_table)),
+        strict=True,
+    ):
+        with column:
+            _download(f"{name}.csv", f"{name}.csv", _table_of(experiment.keys[: len(levels)], make))
+
+
+def _download(label: str, name: str, data: Callable[[], bytes]) -> None:
+    st.download_button(
+        label,
+        data,
+        name,
+        on_click="ignore",
+        icon=":material/download:",
+        width="stretch",
+        key=f"download_{name.partition('-level')[0]}_{name.rpartition('.')[2]}",
+    )
+
+
+# Made when the button is pressed, on another thread without a session: bound to keys alone.
+def _file_of(key: str, make: Callable[[Level], bytes]) -> Callable[[], bytes]:
+    store = runtime().store
+    return lambda: make(store.read(key))
+
+
+def _table_of(
+    keys: tuple[str, ...], make: Callable[[list[Level]], pd.DataFrame]
+) -> Callable[[], bytes]:
+    store = runtime().store
+    return lambda: make([store.read(key) for key in keys]).to_csv(index=False).encode()
