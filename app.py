@@ -25,27 +25,37 @@ show_controls(selection, state)
 
 
 def signature() -> tuple:
-    """What, when it changes, changes more of the page than its live part."""
+    """What, when it changes, changes more of the page than its live parts."""
     now = state_of(selection)
-    return tuple(job and job.state for job in now.jobs), now.complete
+    levels = finished_keys(selection.experiments)
+    return tuple(job and job.state for job in now.jobs), now.complete, levels
 
 
 @st.fragment(run_every=TICK if state.active else IDLE)
-def live() -> None:
-    """All that moves while networks train."""
+def live_progress() -> None:
+    """The bars; and a new look at the whole page when more than they have changed."""
     if signature() != shown:
         st.rerun()
     show_progress(selection, state_of(selection))
-    show_sentence(selection)
-    if state.active or finished_keys(selection.experiments[:1]):
-        show_charts(selection)
-        show_heatmaps(selection.experiments[0], state.active)
-    else:
-        st.info("Nothing trained yet with these choices. Press Start: the first curve appears "
-                "within seconds.", icon=":material/play_arrow:")
+
+
+@st.fragment(run_every=TICK if state.active else None)
+def live_charts() -> None:
+    """The curves and the weights."""
+    show_charts(selection)
+    show_heatmaps(selection.experiments[0], state.active)
 
 
 if selection.experiments:
     shown = signature()
-    live()
-    show_results(selection)
+    live_progress()
+    show_sentence(selection)
+    if state.active or shown[-1]:
+        live_charts()
+        show_results(selection)
+    else:
+        st.info(
+            "Nothing is trained yet with these choices. Press Start: the first curve appears "
+            "within seconds.",
+            icon=":material/play_arrow:",
+        )

@@ -159,9 +159,9 @@ PRESETS = {
         "Quick",
         "A winning ticket in about 20 seconds: one network, 6 rounds at 50 %.",
         Choice(
+            normalisation="dataset",
             validation_size=5_000,
-            optimiser="adam",
-            learning_rate=0.002,
+            learning_rate=0.1,
             batch_size=128,
             length=2.0,
             rate=0.5,

@@ -25,7 +25,10 @@ DIVERGING = [
     [0.75, "#ec9c7c"],
     [1.0, "#b2182b"],
 ]
-_MARGIN = {"l": 58, "r": 14, "t": 44, "b": 46}
+_MARGIN = {"l": 58, "r": 14, "t": 44, "b": 78}
+
+
+_LOSS_TICKS = [m * 10.0**p for p in range(-4, 3) for m in (1, 2, 5)]
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,21 @@ def _figure(title: str, height: int, alt: str, **layout) -> go.Figure:
             "height": height,
             "margin": _MARGIN,
             "meta": {"alt": alt},
-            "legend": {"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0},
+            "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
             # Kept over updates: a reader's zoom survives the next point.
-            "uirevision": title,
+            "uirevision": True,
             **layout,
         }
     )
 
 
-def accuracy_figure(curves: Sequence[Curve], dense: float | None, height: int = 380) -> go.Figure:
-    """Test accuracy against percent of weights remaining: log axis, falling left to right."""
+def accuracy_figure(
+    curves: Sequence[Curve], dense: float | None, *, near_dense: bool = False, height: int = 440
+) -> go.Figure:
+    """Test accuracy against percent of weights remaining: log axis, falling left to right.
+
+    `near_dense` shows the few points around the dense network's accuracy alone.
+    """
     parts = [
         f"{curve.name}: {curve.accuracy[-1]:.1%} with {curve.percent[-1]:.1f} % of weights"
         for curve in curves
@@ -69,6 +77,8 @@ def accuracy_figure(curves: Sequence[Curve], dense: float | None, height: int = 
         "Test accuracy as weights are pruned. " + "; ".join([*reference, *parts]) + ".",
         xaxis={"type": "log", "autorange": "reversed", "title": "weights remaining, % (log)"},
         yaxis={"title": "test accuracy, %"},
+        margin={**_MARGIN, "b": 138},
+        uirevision=near_dense,
     )
     percents = sorted({round(p, 2) for curve in curves for p in curve.percent}, reverse=True)
     if percents:
@@ -78,6 +88,8 @@ def accuracy_figure(curves: Sequence[Curve], dense: float | None, height: int = 
             range=[np.log10(115), np.log10(min(percents) * 0.87)],
             autorange=False,
         )
+    if dense is not None and near_dense:
+        figure.update_yaxes(range=[100 * dense - 4, min(100.2, 100 * dense + 2)], autorange=False)
     if dense is not None:
         figure.add_hline(
             y=100 * dense,
@@ -130,7 +142,12 @@ def loss_figure(
         xaxis={"title": "iteration", "range": [0, iterations_total], "autorange": False}
         if iterations_total
         else {"title": "iteration"},
-        yaxis={"title": "cross-entropy", "type": "log"},
+        yaxis={
+            "title": "cross-entropy, nats (log)",
+            "type": "log",
+            "tickvals": _LOSS_TICKS,
+            "ticktext": [f"{value:g}" for value in _LOSS_TICKS],
+        },
     )
     if dense is not None:
         _line(figure, dense, "test_loss", "dense, test", GREY, "dash", 1)
@@ -215,6 +232,14 @@ def sparsity_figure(
     begins = [0.0, *ends[:-1]] if len(ends) else []
     x = np.array([edge for pair in zip(begins, ends, strict=True) for edge in pair], float)
     dashes = ("dot", "dash", "dashdot", "longdash")
+    figure.add_scatter(
+        x=x,
+        y=100 * np.repeat(np.asarray(total, float), 2),
+        name="total",
+        mode="lines",
+        line={"color": BLUE, "width": 5},
+        opacity=0.45,
+    )
     for i, (name, values) in enumerate(layers.items()):
         figure.add_scatter(
             x=x,
@@ -227,13 +252,6 @@ def sparsity_figure(
                 "width": 1.8,
             },
         )
-    figure.add_scatter(
-        x=x,
-        y=100 * np.repeat(np.asarray(total, float), 2),
-        name="total",
-        mode="lines",
-        line={"color": BLUE, "width": 3},
-    )
     return figure
 
 
@@ -263,10 +281,9 @@ def weights_figure(
             "showgrid": False,
             "zeroline": False,
         },
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
         showlegend=True,
     )
-    figure.update_layout(margin={**_MARGIN, "r": 4})
+    figure.update_layout(margin={**_MARGIN, "r": 4, "b": 66})
     figure.add_heatmap(
         z=picture.astype(np.float32),
         zmin=-scale,
@@ -308,7 +325,7 @@ def pixels_figure(kept_per_pixel: np.ndarray, units: int, height: int = 300) -> 
     ).add_heatmap(
         z=image,
         zmin=0,
-        zmax=units,
+        zmax=max(1, int(image.max())),
         colorscale="Cividis",
         colorbar={"thickness": 10, "outlinewidth": 0, "nticks": 5},
         hovertemplate="row %{y}, column %{x}: %{z} of " + str(units) + " weights<extra></extra>",

@@ -34,9 +34,17 @@ def show_charts(selection: Selection) -> None:
     live = _live(main, len(levels))
     control = finished(selection.experiments[1]) if len(selection.experiments) > 1 else []
 
+    axis = st.segmented_control(
+        "Accuracy axis",
+        ["whole", "near"],
+        key="accuracy_axis",
+        default="whole",
+        required=True,
+        format_func=lambda axis: {"whole": "Everything", "near": "Near the dense network"}[axis],
+    )
     left, right = st.columns(2)
     with left:
-        plot(_accuracy(levels, control, live, selection), "plot_accuracy")
+        plot(_accuracy(levels, control, live, selection, axis == "near"), "plot_accuracy")
     with right:
         plot(_sparsity(levels, live), "plot_sparsity")
     left, right = st.columns(2)
@@ -56,11 +64,15 @@ def _live(experiment: Experiment, n: int) -> dict | None:
 
 
 def _accuracy(
-    levels: Sequence[Level], control: Sequence[Level], live: dict | None, selection: Selection
+    levels: Sequence[Level],
+    control: Sequence[Level],
+    live: dict | None,
+    selection: Selection,
+    near_dense: bool,
 ):
     restart = selection.choice.restart
     name = {
-        "rewind": "rewound and retrained",
+        "rewind": "rewound, retrained",
         "keep": "trained on, not rewound",
         "reinit": "new random weights",
     }[restart]
@@ -90,14 +102,14 @@ def _accuracy(
         pruned = [*pruned, live]
     for label, field, colour, dash, symbol in (
         (
-            "just pruned, before retraining",
+            "just pruned, not yet retrained",
             "test_accuracy_before_retraining",
             figures.ORANGE,
             "dot",
             "triangle-up",
         ),
         (
-            "dense network pruned in one go, never retrained",
+            "dense pruned in one go, never retrained",
             "test_accuracy_dense_pruned",
             figures.PINK,
             "dashdot",
@@ -115,7 +127,8 @@ def _accuracy(
                     symbol,
                 )
             )
-    return figures.accuracy_figure(curves, infos[0]["test_accuracy"] if infos else None)
+    dense = infos[0]["test_accuracy"] if infos else None
+    return figures.accuracy_figure(curves, dense, near_dense=near_dense)
 
 
 def _sparsity(levels: Sequence[Level], live: dict | None):
@@ -132,7 +145,7 @@ def _sparsity(levels: Sequence[Level], live: dict | None):
         },
         [1 - weights_kept(info) / weights_total(info) for info in infos],
         np.cumsum(trained).tolist(),
-        height=380,
+        height=440,
     )
 
 

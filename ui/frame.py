@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-_PAGES = (
+PAGES = (
     ("app.py", "Explorer", ":material/explore:"),
     ("pages/runs.py", "Runs", ":material/history:"),
 )
@@ -18,5 +18,5 @@ def begin(title: str) -> None:
         layout="wide",
     )
     with st.sidebar:
-        for path, label, icon in _PAGES:
+        for path, label, icon in PAGES:
             st.page_link(path, label=label, icon=icon)

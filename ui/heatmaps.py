@@ -10,6 +10,7 @@ from lottery_core.experiment import Experiment
 from ui.plot import plot
 from ui.reading import Look, live_look, look
 from ui.runtime import runtime
+from ui.scrubber import scrubber
 from ui.status import current_level
 
 _SATURATED = 99.5  # percentile of |weight| where the colours end: a few outliers must not pale all
@@ -17,43 +18,38 @@ _SATURATED = 99.5  # percentile of |weight| where the colours end: a few outlier
 
 def show_heatmaps(experiment: Experiment, active: bool) -> None:
     """One heatmap a layer, with a level to choose, to follow or to play."""
-    state = st.session_state
     last = len(experiment.rounds)
     here = current_level(experiment)
     newest = last if here is None else here
     if not _exists(experiment, newest):
         newest = max(0, newest - 1)
-    _move(state, newest, active)
 
     st.subheader("The weights")
-    scrub, play, which, scale = st.columns([4, 1.3, 2.2, 2.2], vertical_alignment="bottom")
-    with scrub:
-        n = st.slider("Level", 0, last, key="level", on_change=_let_go) if last else 0
-    with play:
-        _play_button(newest)
-    with which:
+    n = scrubber(newest, last, active, f"level_of_{experiment.key}")
+    with st.container(horizontal=True, gap="large"):
         part = st.segmented_control(
             "Weights",
             ["end", "start"],
             key="part",
             default="end",
             required=True,
-            format_func=lambda part: {"end": "Trained", "start": "Restart"}[part],
+            width="content",
+            format_func=lambda part: {"end": "Trained", "start": "As they restarted"}[part],
         )
-    with scale:
-        shared = st.segmented_control(
+        scale = st.segmented_control(
             "Colour scale",
             ["layer", "shared"],
             key="scale",
             default="layer",
             required=True,
+            width="content",
             format_func=lambda scale: {"layer": "Per layer", "shared": "Shared"}[scale],
         )
     shown = look(experiment.keys[n], part) or _live(experiment, n)
     if shown is None:
         st.info(f"Level {n} is not trained yet. Move the slider to a level that is, or wait.")
         return
-    _draw(shown, experiment, n, shared == "shared")
+    _draw(shown, experiment, n, scale == "shared")
 
 
 def _exists(experiment: Experiment, n: int) -> bool:
@@ -67,41 +63,6 @@ def _live(experiment: Experiment, n: int) -> Look | None:
         return None
     numbers, pictures = progress
     return live_look(numbers["scales"], pictures)
-
-
-def _let_go() -> None:
-    st.session_state.follow = st.session_state.playing = False
-
-
-def _move(state, newest: int, active: bool) -> None:
-    """Set the level before its widget is made: one on while playing, the newest while following."""
-    state.setdefault("level", newest)
-    if state.get("playing"):
-        state.level = min(state.level + 1, newest)
-        if state.level == newest:
-            state.playing = False
-    elif active and state.setdefault("follow", True):
-        state.level = newest
-    state.level = min(state.level, newest) if not active else state.level
-
-
-def _play_button(newest: int) -> None:
-    playing = st.session_state.get("playing", False)
-
-    def toggle() -> None:
-        st.session_state.follow = False
-        st.session_state.playing = not playing
-        if not playing and st.session_state.level >= newest:
-            st.session_state.level = -1  # the next step is level 0
-
-    st.button(
-        "Pause" if playing else "Play",
-        icon=":material/pause:" if playing else ":material/play_arrow:",
-        on_click=toggle,
-        disabled=newest == 0,
-        width="stretch",
-        key="play",
-    )
 
 
 def _limit(values: np.ndarray) -> float:
@@ -132,7 +93,7 @@ def _draw(shown: Look, experiment: Experiment, n: int, shared: bool) -> None:
         )
 
     first, *others = shapes
-    wide, narrow = st.columns([2.6, 1])
+    wide, narrow = st.columns([2, 1])
     with wide:
         heatmap(first, 380)
     with narrow:

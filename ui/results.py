@@ -17,6 +17,7 @@ from lottery_core.tables import (
     levels_table,
     percent_remaining,
     result_in_words,
+    smallest_within,
 )
 from ui.reading import finished
 from ui.runtime import runtime
@@ -24,13 +25,26 @@ from ui.sidebar import Selection
 
 
 def show_sentence(selection: Selection) -> None:
-    """The result in a sentence, once all levels of the experiment are there."""
+    """The result in a sentence once all levels are there, and the mask it speaks of."""
     main, *rest = selection.experiments
     levels = finished(main)
-    if len(levels) == len(main.keys):
-        control = [level.info for level in finished(rest[0])] if rest else []
-        words = result_in_words([level.info for level in levels], control)
-        st.success(words, icon=":material/confirmation_number:")
+    if len(levels) < len(main.keys):
+        return
+    infos = [level.info for level in levels]
+    control = [level.info for level in finished(rest[0])] if rest else []
+    st.success(result_in_words(infos, control), icon=":material/confirmation_number:")
+    found = smallest_within(infos)
+    if found:
+        n = found["level"]
+        st.download_button(
+            f"Download the mask of level {n}",
+            _file_of(main.keys[n], ticket.mask_npz),
+            f"mask-level{n}.npz",
+            on_click="ignore",
+            icon=":material/download:",
+            type="primary",
+            key="download_found",
+        )
 
 
 def show_results(selection: Selection) -> None:
@@ -81,38 +95,35 @@ def _table(levels: list[Level]) -> None:
 
 
 def _downloads(experiment: Experiment, levels: list[Level]) -> None:
-    options = list(range(len(levels)))
-    if st.session_state.get("download_level") not in options:
-        st.session_state.download_level = options[-1]
-    pick, *buttons = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
-    with pick:
+    found = smallest_within([level.info for level in levels])
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         n = st.selectbox(
             "Level",
-            options,
-            key="download_level",
+            range(len(levels)),
+            index=found["level"] if found else len(levels) - 1,
+            # Another choice of levels is another widget, so that it starts at the best of them.
+            key=f"download_level_{experiment.key}_{len(levels)}",
+            width=260,
             format_func=lambda n: f"{n}: {percent_remaining(levels[n].info):.2f} % of weights left",
         )
-    key = experiment.keys[n]
-    files = (
-        ("Mask, .npz", f"mask-level{n}.npz", ticket.mask_npz),
-        ("Mask, .safetensors", f"mask-level{n}.safetensors", ticket.mask_safetensors),
-        ("Ticket, .safetensors", f"ticket-level{n}.safetensors", ticket.ticket_safetensors),
-    )
-    for column, (label, name, make) in zip(buttons, files, strict=True):
-        with column:
-            _download(label, name, _file_of(key, make))
-    columns = st.columns([2, 1, 1, 1], vertical_alignment="center")
-    columns[0].caption(
+        for label, name, make in (
+            ("Mask, .npz", f"mask-level{n}.npz", ticket.mask_npz),
+            ("Mask, .safetensors", f"mask-level{n}.safetensors", ticket.mask_safetensors),
+            ("Ticket, .safetensors", f"ticket-level{n}.safetensors", ticket.ticket_safetensors),
+        ):
+            _download(label, name, _file_of(experiment.keys[n], make))
+    st.caption(
         "A mask says which weights are kept. A ticket is a mask with the weights its survivors "
-        "restart from: not trained, ready to be."
+        "restart from: not trained, ready to be. Each chart's own toolbar saves it as PNG or SVG."
     )
-    for column, (name, make) in zip(
-        columns[1:],
-        (("levels", levels_table), ("layers", layers_table), ("history", history_table)),
-        strict=True,
-    ):
-        with column:
-            _download(f"{name}.csv", f"{name}.csv", _table_of(experiment.keys[: len(levels)], make))
+    with st.container(horizontal=True):
+        keys = experiment.keys[: len(levels)]
+        for name, make in (
+            ("levels", levels_table),
+            ("layers", layers_table),
+            ("history", history_table),
+        ):
+            _download(f"{name}.csv", f"{name}.csv", _table_of(keys, make))
 
 
 def _download(label: str, name: str, data: Callable[[], bytes]) -> None:
@@ -122,7 +133,6 @@ def _download(label: str, name: str, data: Callable[[], bytes]) -> None:
         name,
         on_click="ignore",
         icon=":material/download:",
-        width="stretch",
         key=f"download_{name.partition('-level')[0]}_{name.rpartition('.')[2]}",
     )
 

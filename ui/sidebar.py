@@ -170,7 +170,8 @@ def _widgets(current: Choice):
     new: dict = {}
 
     def number(field: str, label: str, **options) -> None:
-        new[field] = st.number_input(label, key=_key(field), **options)
+        # Without a default, so that an emptied field is told from a zero.
+        new[field] = st.number_input(label, value=None, key=_key(field), **options)
         slots[field] = st.empty()
 
     def pick(field: str, label: str, known, **options) -> None:

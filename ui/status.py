@@ -97,9 +97,7 @@ def show_controls(selection: Selection, state: State) -> None:
             key="stop",
         )
     elif not state.complete:
-        begun = any(runtime().store.has(e.key) for e in selection.experiments) or any(
-            job is not None for job in state.jobs
-        )
+        begun = any(job is not None for job in state.jobs)
         button.button(
             "Resume" if begun else "Start",
             icon=":material/play_arrow:",
