@@ -54,6 +54,10 @@ def open_page(path: Path) -> AppTest:
     return (page if path.name == "app.py" else page.switch_page(f"pages/{path.name}")).run()
 
 
+def widget(page: AppTest, kind: str, field: str):
+    return getattr(page, kind)(key=f"{field}_{page.session_state['generation']}")
+
+
 def said(page: AppTest) -> str:
     parts = [*page.markdown, *page.success, *page.info, *page.error, *page.warning]
     return "\n".join(part.value for part in parts)
@@ -96,8 +100,8 @@ def test_a_preset_card_fills_every_widget_and_the_url(shared, name):
 
 def test_the_url_says_what_differs_from_the_preset(shared):
     page = explorer()
-    page.number_input(key="choice_rounds").set_value(3)
-    page.number_input(key="choice_seed").set_value(7)
+    widget(page, "number_input", "rounds").set_value(3)
+    widget(page, "number_input", "seed").set_value(7)
     page.run()
     assert page.query_params == {"preset": "quick", "rounds": "3", "seed": "7"}
 
@@ -107,7 +111,6 @@ def test_a_link_shows_the_same_choice(shared):
         "preset": "notebook",
         "schedule": "list",
         "sparsities": "0.3,0.784",
-        "restart": "rewind",
         "rewind_iteration": "100",
         "hidden": "40,20",
         "seed": "5",
@@ -136,24 +139,33 @@ def test_a_bad_value_in_a_link_spoils_only_itself(shared):
         ({"hidden": "5000"}, "hidden=5000 must be a whole number from 1 to 2,048"),
         ({"learning_rate": "-1"}, "learning_rate=-1.0 must be a number above 0"),
         ({"scope": "global", "output_factor": "0.5"}, "set it to 1 or choose scope=layerwise"),
-        ({"rewind_iteration": "7"}, "is not a saved snapshot"),
+        ({"rewind_iteration": "7"}, "rewind_iteration=7 is not a saved snapshot; choose one of 0"),
         ({"seed": "99999999999"}, "seed=99999999999 must be a whole number"),
     ],
 )
 def test_what_can_not_run_is_explained_and_can_not_be_started(shared, params, reason):
     page = explorer(preset="notebook", **params)
     assert not page.exception
-    if reason != "is not a saved snapshot":  # there the page offers the nearest grid instead
-        assert reason in said(page)
-        (start,) = [button for button in page.button if button.label == "Start"]
-        assert start.disabled
+    assert reason in said(page)
+    (start,) = [button for button in page.button if button.label == "Start"]
+    assert start.disabled
 
 
-def test_a_field_that_is_emptied_keeps_its_value_and_says_so(shared):
+def test_sizes_that_can_not_be_read_leave_the_choice_as_it_was_and_say_so(shared):
+    page = explorer(hidden="40,20")
+    widget(page, "text_input", "hidden").set_value("forty").run()
+    assert "'forty' is not numbers with commas between; 40,20 is used" in said(page)
+    assert page.session_state["choice"].hidden == (40, 20)
+
+
+def test_a_choice_survives_a_visit_to_another_page(shared):
     page = explorer()
-    page.number_input(key="choice_rounds").set_value(None).run()
-    assert "rounds is empty or not a number; 6 is used" in said(page)
-    assert page.session_state["choice"].rounds == 6
+    widget(page, "number_input", "rounds").set_value(3).run()
+    page.switch_page("pages/runs.py").run()
+    page.query_params.clear()
+    page.switch_page("app.py").run()
+    assert page.session_state["choice"].rounds == 3
+    assert page.query_params == {"preset": "quick", "rounds": "3"}
 
 
 def test_start_runs_it_and_a_second_visitor_sees_the_result(shared):

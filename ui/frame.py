@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
+_ICON = Path(__file__).resolve().parent.parent / "static" / "ticket.svg"
 PAGES = (
     ("app.py", "Explorer", ":material/explore:"),
     ("pages/runs.py", "Runs", ":material/history:"),
@@ -14,7 +17,8 @@ def begin(title: str) -> None:
     """Set the page up, and list the pages in the sidebar."""
     st.set_page_config(
         page_title=f"{title} · Lottery Ticket Explorer",
-        page_icon=":material/confirmation_number:",
+        # A file: icons by name are fetched from elsewhere.
+        page_icon=str(_ICON),
         layout="wide",
     )
     with st.sidebar:

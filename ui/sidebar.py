@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -27,15 +27,15 @@ from lottery_core.experiment import (
 from lottery_core.pruning import CRITERIA
 from ui.runtime import runtime
 
-_NETWORKS = {"128,64": "784-128-64-10 (notebook)", "300,100": "LeNet-300-100 (paper)"}
-_OTHER = "other"
+_NETWORKS = {(128, 64): "784-128-64-10 (notebook)", (300, 100): "LeNet-300-100 (paper)"}
+_OTHER = ()
 _RESTARTS = {
     "initial": "Their initial weights (winning ticket)",
     "later": "Weights from early in dense training",
     "keep": "Their trained weights (no rewind)",
     "reinit": "New random weights",
 }
-_PERCENT = ("rate", "sparsity")
+_CRITERIA = {"magnitude": "Smallest final magnitude", "random": "Random (control)"}
 _KNOWN = {
     "dataset": DATASETS,
     "normalisation": NORMALISATIONS,
@@ -68,7 +68,7 @@ def choose() -> Selection:
     state = st.session_state
     with st.sidebar:
         _preset_cards(state.preset)
-        choice, slots, device, folder = _widgets(state.choice)
+        choice, slots, device, folder = _widgets(state.base, state.choice)
         state.choice = choice
         experiments, problem = _check(choice, slots)
     params = write_choice(state.preset, choice)
@@ -89,19 +89,31 @@ def _check(choice: Choice, slots: dict) -> tuple[tuple[Experiment, ...], str]:
 
 
 # From the URL to the widgets
+#
+# Widgets are never set from here once they are mounted: what the browser sends at that moment
+# would overwrite it. A new choice from outside makes a new generation of widgets instead, with
+# `state.base` for their defaults.
 
 
 def _follow_url() -> list[str]:
     """Take the choice from the URL when it is not the one written last; returns problems."""
     state, url = st.session_state, dict(st.query_params)
-    if url == state.get("url") and _key("seed") in state:
+    if "choice" in state and (url == state.url or not url):
+        if not url:  # back from another page, which has no parameters
+            _offer(state.preset, state.choice)
+            state.url = url
         return []
-    problems: list[str] = []
-    if url or "choice" not in state:
-        state.preset, state.choice, problems = _read(url)
+    preset, choice, problems = _read(url)
+    _offer(preset, choice)
     state.url = url
-    _fill(state.choice)
     return problems
+
+
+def _offer(preset: str, choice: Choice) -> None:
+    """Show `choice` in new widgets."""
+    state = st.session_state
+    state.preset, state.base, state.choice = preset, choice, choice
+    state.generation = state.get("generation", 0) + 1
 
 
 def _read(url: dict[str, str]) -> tuple[str, Choice, list[str]]:
@@ -122,27 +134,11 @@ def _read(url: dict[str, str]) -> tuple[str, Choice, list[str]]:
 
 
 def _key(field: str) -> str:
-    return f"choice_{field}"
-
-
-def _fill(choice: Choice) -> None:
-    """Make the widgets show `choice`."""
-    state = st.session_state
-    for field in fields(Choice):
-        value = getattr(choice, field.name)
-        state[_key(field.name)] = round(100 * value, 10) if field.name in _PERCENT else value
-    hidden = write_value(choice.hidden)
-    state[_key("network")] = hidden if hidden in _NETWORKS else _OTHER
-    state[_key("hidden")] = hidden
-    state[_key("sparsities")] = ", ".join(f"{100 * value:.10g}" for value in choice.sparsities)
-    if choice.restart == "rewind":
-        state[_key("restart")] = "later" if choice.rewind_iteration else "initial"
+    return f"{field}_{st.session_state.generation}"
 
 
 def _use_preset(name: str) -> None:
-    st.session_state.preset = name
-    st.session_state.choice = PRESETS[name].choice
-    _fill(PRESETS[name].choice)
+    _offer(name, PRESETS[name].choice)
 
 
 def _preset_cards(chosen: str) -> None:
@@ -164,83 +160,94 @@ def _preset_cards(chosen: str) -> None:
 # From the widgets to the choice
 
 
-def _widgets(current: Choice):
-    """All widgets. Returns the choice, a place for an error under each field, device, folder."""
+def _widgets(base: Choice, current: Choice):
+    """All widgets. Returns the choice, a place for an error under each field, device, folder.
+
+    `base` holds the widgets' defaults; a field without a widget keeps its `current` value.
+    """
     slots: dict = {}
     new: dict = {}
 
-    def number(field: str, label: str, **options) -> None:
-        # Without a default, so that an emptied field is told from a zero.
-        new[field] = st.number_input(label, value=None, key=_key(field), **options)
+    def number(field: str, label: str, *, percent: bool = False, **options) -> None:
+        value = getattr(base, field)
+        shown = round(100 * value, 10) if percent else value
+        given = st.number_input(label, value=shown, key=_key(field), **options)
+        new[field] = round(given / 100, 12) if percent else given
         slots[field] = st.empty()
 
-    def pick(field: str, label: str, known, **options) -> None:
-        new[field] = st.selectbox(label, list(known), key=_key(field), **options)
+    def pick(field: str, label: str, known, words=str) -> None:
+        options, value = list(known), getattr(base, field)
+        index = options.index(value) if value in options else len(options) - 1
+        new[field] = st.selectbox(label, options, index, key=_key(field), format_func=words)
         slots[field] = st.empty()
 
-    def described(known: dict[str, str]):
-        return lambda name: known[name]
+    def numbers(field: str, label: str, kind: type, by: float, placeholder: str) -> None:
+        shown = ", ".join(f"{by * value:.10g}" for value in getattr(base, field))
+        text = st.text_input(label, shown, key=_key(field), placeholder=placeholder)
+        slots[field] = st.empty()
+        try:
+            parts = [kind(part) for part in text.replace(",", " ").split()]
+        except ValueError:
+            kept = write_value(getattr(current, field))
+            slots[field].warning(f"{text!r} is not numbers with commas between; {kept} is used.")
+        else:
+            new[field] = tuple(parts) if by == 1 else tuple(round(v / by, 12) for v in parts)
 
     st.subheader("Data and network")
-    pick("dataset", "Data set", DATASETS, format_func=lambda name: DATASETS[name].title)
+    pick("dataset", "Data set", DATASETS, lambda name: DATASETS[name].title)
     folder = _folder(new["dataset"], slots)
+    known = list(_NETWORKS)
     network = st.selectbox(
         "Network",
-        [*_NETWORKS, _OTHER],
+        [*known, _OTHER],
+        known.index(base.hidden) if base.hidden in known else len(known),
         key=_key("network"),
-        format_func=lambda name: _NETWORKS.get(name, "Other hidden layers"),
+        format_func=lambda sizes: _NETWORKS.get(sizes, "Other hidden layers"),
     )
     if network == _OTHER:
-        hidden = st.text_input(
-            "Sizes of the hidden layers", key=_key("hidden"), placeholder="200, 100, 50"
-        )
-        new["hidden"] = _numbers(hidden, int)
+        numbers("hidden", "Sizes of the hidden layers", int, 1, "200, 100, 50")
     else:
-        new["hidden"] = _numbers(network, int)
-    slots["hidden"] = st.empty()
+        new["hidden"] = network
+        slots["hidden"] = st.empty()
 
     st.subheader("Pruning schedule")
-    pick("schedule", "Schedule", SCHEDULES, format_func=lambda name: _capital(SCHEDULES[name]))
+    pick("schedule", "Schedule", SCHEDULES, lambda name: _capital(SCHEDULES[name]))
     if new["schedule"] == "iterative":
         left, right = st.columns(2)
         with left:
-            number("rate", "% per round", format="%.4g", help="Of the weights that are left.")
+            number(
+                "rate",
+                "% per round",
+                percent=True,
+                format="%.4g",
+                help="Of the weights that are left.",
+            )
         with right:
             number("rounds", "Rounds", step=1)
     elif new["schedule"] == "one-shot":
-        number("sparsity", "% of weights to remove", format="%.6g")
+        number("sparsity", "% of weights to remove", percent=True, format="%.6g")
     else:
-        text = st.text_input(
-            "% of weights removed after each round",
-            key=_key("sparsities"),
-            placeholder="40, 64, 78.4, 95",
-        )
-        numbers = _numbers(text, float)
-        new["sparsities"] = numbers and tuple(round(value / 100, 12) for value in numbers)
-        slots["sparsities"] = st.empty()
-    for field in _PERCENT:
-        if new.get(field) is not None:
-            new[field] = round(new[field] / 100, 12)
+        label = "% of all weights removed after each round"
+        numbers("sparsities", label, float, 100, "40, 64, 78.4, 95")
 
     st.subheader("Rewind or not")
     restart = st.radio(
         "After each round the survivors restart from",
         list(_RESTARTS),
+        list(_RESTARTS).index(_restart_of(base)),
         key=_key("restart"),
-        format_func=described(_RESTARTS),
+        format_func=lambda name: _RESTARTS[name],
     )
     slots["restart"] = st.empty()
     new["restart"] = "rewind" if restart in ("initial", "later") else restart
-    new["rewind_iteration"] = 0
-    later = restart == "later"
-    if later:
-        grid = _grid(current)
-        if st.session_state.get(_key("rewind_iteration")) not in grid:
-            st.session_state[_key("rewind_iteration")] = grid[-1]
-        pick("rewind_iteration", "Iteration of dense training", grid)
+    if restart == "later":
+        pick("rewind_iteration", "Iteration of dense training", _grid(base, current))
+    else:
+        new["rewind_iteration"] = 0
     if restart != "keep":
         new["control"] = st.checkbox(
             "Also run without rewinding, to compare",
+            base.control,
             key=_key("control"),
             help="The same rounds; the survivors keep their trained weights (fine-tuning).",
         )
@@ -254,11 +261,11 @@ def _widgets(current: Choice):
     number("seed", "Seed", step=1, help="Initial weights, data order and split follow from it.")
 
     with st.expander("Advanced choices"):
-        pick("optimiser", "Optimiser", OPTIMISERS, format_func=described(OPTIMISERS))
-        number("learning_rate", "Learning rate", format="%.6g", step=None)
+        pick("optimiser", "Optimiser", OPTIMISERS, OPTIMISERS.get)
+        number("learning_rate", "Learning rate", format="%.6g", step=0.0001)
         if new["optimiser"] == "sgd":
-            number("momentum", "Momentum", format="%.4g")
-        number("weight_decay", "Weight decay", format="%.6g", step=None)
+            number("momentum", "Momentum", format="%.4g", step=0.1)
+        number("weight_decay", "Weight decay", format="%.6g", step=0.0001)
         number("batch_size", "Batch size", step=1)
         number(
             "evaluate_every",
@@ -267,57 +274,38 @@ def _widgets(current: Choice):
             help="0: five times an epoch.",
         )
         number("validation_size", "Training images held out for validation", step=1)
-        pick("init", "Initial weights", INITS, format_func=described(INITS))
-        pick(
-            "normalisation", "Normalisation", NORMALISATIONS, format_func=described(NORMALISATIONS)
-        )
-        pick("scope", "Scope of pruning", SCOPES, format_func=lambda name: _capital(SCOPES[name]))
+        pick("init", "Initial weights", INITS, INITS.get)
+        pick("normalisation", "Normalisation", NORMALISATIONS, NORMALISATIONS.get)
+        pick("scope", "Scope of pruning", SCOPES, lambda name: _capital(SCOPES[name]))
         number(
             "output_factor",
             "Output layer's rate, as a factor of the others'",
             format="%.4g",
+            step=0.1,
             help="1: as the others (notebook). 0.5: half as fast (paper).",
         )
-        pick("criterion", "What goes first", CRITERIA, format_func=_criterion)
+        pick("criterion", "What goes first", CRITERIA, lambda name: _CRITERIA.get(name, name))
         device = _device()
-    return _complete(current, new, slots), slots, device, folder
+    return replace(current, **new), slots, device, folder
 
 
-def _complete(current: Choice, new: dict, slots: dict) -> Choice:
-    """The new choice; a field left empty or unreadable keeps its value and says so."""
-    for field, value in list(new.items()):
-        if value is None:
-            del new[field]
-            slots[field].warning(
-                f"{field} is empty or not a number; "
-                f"{write_value(getattr(current, field))} is used."
-            )
-    new["length"] = float(new.get("length", current.length))
-    return replace(current, **new)
+def _restart_of(choice: Choice) -> str:
+    if choice.restart == "rewind":
+        return "later" if choice.rewind_iteration else "initial"
+    return choice.restart
 
 
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _criterion(name: str) -> str:
-    return {"magnitude": "Smallest final magnitude", "random": "Random (control)"}.get(name, name)
-
-
-def _numbers(text: str, kind: type) -> tuple | None:
+def _grid(*choices: Choice) -> list[int]:
+    """The iterations of level 0 one can rewind to, and what a link asked for all the same."""
+    asked = {choice.rewind_iteration for choice in choices} - {0}
     try:
-        parts = [part for part in text.replace("none", "").replace(" ", ",").split(",") if part]
-        return tuple(kind(part) for part in parts)
-    except ValueError:
-        return None
-
-
-def _grid(choice: Choice) -> list[int]:
-    """The iterations of level 0 one can rewind to."""
-    try:
-        return [step for step in choice.recipe().snapshot_iterations if step] or [0]
+        return sorted(asked.union(choices[-1].recipe().snapshot_iterations) - {0}) or [0]
     except InvalidValue:
-        return [choice.rewind_iteration]
+        return sorted(asked) or [0]
 
 
 def _folder(dataset: str, slots: dict) -> str | None:

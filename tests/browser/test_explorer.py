@@ -1,0 +1,326 @@
+"""The Explorer as people use it: a real server, real workers, a real browser."""
+
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlencode
+
+import numpy as np
+import pandas as pd
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from safetensors.numpy import load
+
+from lottery_core.choice import read_choice
+from lottery_core.store import Store
+from lottery_core.tables import history_table, layers_table, levels_table
+from tests.browser.browser import executable
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[2]
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
+# Some seconds of work: two rounds of a small network, long enough to be watched.
+WATCHED = {"preset": "quick", "hidden": "32", "length": "1200", "unit": "iterations", "rounds": "2"}
+# Over in a moment.
+SHORT = WATCHED | {"length": "60", "control": "no"}
+
+
+class Server:
+    """A streamlit server over a store of its own."""
+
+    def __init__(self, store: Store):
+        self.store = store
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+        self.process = subprocess.Popen(
+            [*command, "--server.port", str(self.port), "--server.headless", "true"],
+            cwd=ROOT,
+            env=os.environ | {"LOTTERY_CACHE": str(store.root)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._wait()
+
+    def _wait(self) -> None:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_stcore/health"):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("the server does not answer")
+
+    def url(self, params: dict[str, str] | None = None, page: str = "") -> str:
+        return f"http://127.0.0.1:{self.port}/{page}?{urlencode(params or {})}"
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def server(make_store, tmp_path_factory):
+    running = Server(make_store(tmp_path_factory.mktemp("server") / "store"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        with playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS) as running:
+            yield running
+
+
+@pytest.fixture
+def visit(browser: Browser):
+    """Opens a page as a visitor of its own; afterwards no page may have complained."""
+    pages, complaints = [], []
+
+    def open_page(url: str, width: int = 1440, scheme: str = "light") -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
+        )
+        page = context.new_page()
+        page.on(
+            "console",
+            lambda message: message.type == "error" and complaints.append(f"{message.text} {message.location}"),
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        expect(page.get_by_test_id("stApp")).to_have_attribute(
+            "data-test-connection-state", "CONNECTED", timeout=30_000
+        )
+        expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=30_000)
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        assert page.get_by_test_id("stException").count() == 0
+        page.context.close()
+    assert complaints == []
+
+
+def with_seed(params: dict[str, str], seed: int) -> dict[str, str]:
+    return params | {"seed": str(seed)}
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def wait_for_result(page: Page) -> None:
+    expect(page.get_by_text("One seed.")).to_be_visible(timeout=120_000)
+
+
+def open_finished(visit, server: Server, params: dict[str, str], *options) -> Page:
+    """The page of a run that has ended, run first where this test is the first to need it."""
+    page = visit(server.url(params), *options)
+    if not server.store.has(keys_of(params)[-1]):
+        press(page, "Start")
+    wait_for_result(page)
+    return page
+
+
+def keys_of(params: dict[str, str]) -> tuple[str, ...]:
+    return read_choice(params)[1].experiment().keys
+
+
+def downloaded(page: Page, name: str) -> bytes:
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=name, exact=True).click()
+    return Path(waiting.value.path()).read_bytes()
+
+
+# Marks every chart's node, counts its updates, and looks at every animation frame.
+PROBE = """() => {
+  window.probe = {frames: 0, empty: 0, lost: 0, updates: {}};
+  const nodes = [...document.querySelectorAll('.lottery-plot')];
+  const axes = node => node.querySelector('.main-svg .cartesianlayer .subplot');
+  const data = node => node.querySelector('.scatterlayer .trace path, .heatmaplayer image');
+  const had = new Set();  // charts that have shown data once must show some ever after
+  nodes.forEach((node, i) => {
+    window.probe.updates[i] = 0;
+    node.on('plotly_afterplot', () => window.probe.updates[i] += 1);
+  });
+  const look = () => {
+    window.probe.frames += 1;
+    for (const node of nodes) {
+      if (!node.isConnected) window.probe.lost += 1;
+      else if (!axes(node) || (had.has(node) && !data(node))) window.probe.empty += 1;
+      else if (data(node)) had.add(node);
+    }
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+
+
+def test_charts_update_in_place_while_networks_train(server, visit):
+    params = with_seed(WATCHED | {"length": "4000"}, 1)
+    page = visit(server.url(params))
+    expect(page.get_by_text("Nothing is trained yet")).to_be_visible()
+    press(page, "Start")
+    # Both levels' worth of charts: six plots, all drawn.
+    expect(page.locator(".lottery-plot .main-svg").nth(6)).to_be_attached(timeout=60_000)
+    page.wait_for_timeout(1_500)
+    page.evaluate(PROBE)
+    page.wait_for_function(
+        "Math.max(...Object.values(window.probe.updates)) >= 10", timeout=60_000
+    )
+    probe = page.evaluate("window.probe")
+    assert probe["frames"] > 30
+    assert (probe["lost"], probe["empty"]) == (0, 0)
+    press(page, "Stop")
+    expect(page.get_by_role("button", name="Resume")).to_be_visible(timeout=30_000)
+
+
+def test_from_start_to_a_downloaded_mask(server, visit):
+    params = with_seed(SHORT, 2)
+    page = visit(server.url(params))
+    press(page, "Start")
+    wait_for_result(page)
+    levels = [server.store.read(key) for key in keys_of(params)]
+    last = levels[-1]
+    page.get_by_role("combobox", name="Level").click()
+    page.get_by_role("option", name=re.compile("^2:")).click()
+    page.wait_for_timeout(1_500)  # until the buttons speak of level 2
+    with np.load(io.BytesIO(downloaded(page, "Mask, .npz"))) as mask:
+        assert set(mask) == set(last.mask)
+        for name, kept in last.mask.items():
+            assert mask[name].dtype == bool
+            np.testing.assert_array_equal(mask[name], kept)
+    mask = load(downloaded(page, "Mask, .safetensors"))
+    ticket = load(downloaded(page, "Ticket, .safetensors"))
+    for name, kept in last.mask.items():
+        np.testing.assert_array_equal(mask[name], kept)
+        np.testing.assert_array_equal(ticket[f"mask/{name}"], kept)
+    for name, values in last.start.items():
+        np.testing.assert_array_equal(ticket[f"restart/{name}"], values)
+    for name, make in (
+        ("levels.csv", levels_table),
+        ("layers.csv", layers_table),
+        ("history.csv", history_table),
+    ):
+        table = pd.read_csv(io.BytesIO(downloaded(page, name)))
+        wanted = pd.read_csv(io.StringIO(make(levels).to_csv(index=False)))
+        pd.testing.assert_frame_equal(table, wanted)
+
+
+def test_stop_keeps_what_is_finished_and_resume_goes_on_after_it(server, visit):
+    params = with_seed(WATCHED | {"length": "2500", "control": "no"}, 3)
+    keys = keys_of(params)
+    page = visit(server.url(params))
+    press(page, "Start")
+    expect(page.get_by_text("level 1 of 2")).to_be_visible(timeout=60_000)
+    press(page, "Stop")
+    expect(page.get_by_text("1 of 3 levels are finished and kept")).to_be_visible(timeout=10_000)
+    first = server.store.read(keys[0])
+    assert not server.store.has(keys[1])
+    press(page, "Resume")
+    wait_for_result(page)
+    assert server.store.read(keys[0]).info["seconds"] == first.info["seconds"]
+    assert server.store.has(keys[2])
+
+
+def test_a_reload_and_a_second_browser_see_the_same_run_advance(server, visit):
+    params = with_seed(WATCHED | {"length": "3000", "control": "no"}, 4)
+    page = visit(server.url(params))
+    early = visit(server.url(params))  # opened before anything runs
+    press(page, "Start")
+    expect(page.get_by_text("level 0 of 2, iteration")).to_be_visible(timeout=60_000)
+    late = visit(page.url)
+    page.reload()
+    for other in (page, early, late):
+        expect(other.get_by_text("level 1 of 2, iteration")).to_be_visible(timeout=60_000)
+    for other in (page, early, late):
+        wait_for_result(other)
+
+
+def test_a_killed_worker_is_reported_and_the_run_can_be_resumed(server, visit):
+    params = with_seed(WATCHED | {"length": "3000", "control": "no"}, 5)
+    page = visit(server.url(params))
+    press(page, "Start")
+    expect(page.get_by_text("level 0 of 2, iteration")).to_be_visible(timeout=60_000)
+    os.kill(server.store.job(keys_of(params)[-1]).process, signal.SIGKILL)
+    expect(page.get_by_text("SIGKILL")).to_be_visible(timeout=20_000)
+    press(page, "Resume")
+    wait_for_result(page)
+
+
+def test_levels_can_be_played_and_chosen_by_keyboard(server, visit):
+    params = with_seed(SHORT, 2)
+    page = open_finished(visit, server, params)
+    chart = page.locator(".st-key-plot_weights_fc1 .lottery-plot")
+    expect(chart).to_have_attribute("aria-label", re.compile(r"25\.0% of the cells"), timeout=30_000)
+    slider = page.get_by_role("slider", name="Level")
+    slider.focus()
+    slider.press("Home")
+    expect(chart).to_have_attribute("aria-label", re.compile(r"100\.0% of the cells"))
+    press(page, "Play")
+    expect(chart).to_have_attribute("aria-label", re.compile(r"25\.0% of the cells"), timeout=10_000)
+    expect(page.get_by_text("Level 2 of 2")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_usable_at_any_width_and_in_both_themes(server, visit, width, scheme):
+    params = with_seed(SHORT, 2)
+    page = open_finished(visit, server, params, width, scheme)
+    expect(page.locator(".lottery-plot .main-svg").nth(6)).to_be_attached(timeout=30_000)
+    page.wait_for_timeout(1_000)
+    overflow = page.evaluate(
+        "(() => { const m = document.querySelector('[data-testid=stMain]');"
+        " return m.scrollWidth - m.clientWidth })()"
+    )
+    assert overflow <= 0
+    for chart in page.locator(".lottery-plot").all():
+        box = chart.bounding_box()
+        assert 150 < box["width"] <= width
+    title = page.locator(".st-key-plot_accuracy .gtitle").evaluate("n => getComputedStyle(n).fill")
+    brightness = sum(int(part) for part in re.findall(r"\d+", title)[:3])
+    assert (brightness > 380) == (scheme == "dark")
+
+
+def test_a_cold_link_to_another_page_works_and_leads_back(server, visit):
+    open_finished(visit, server, with_seed(SHORT, 2))
+    page = visit(server.url(page="runs"))
+    page.get_by_role("link", name="Open").first.click()
+    expect(page.get_by_role("heading", name="Lottery Ticket Explorer")).to_be_visible()
+    page.wait_for_url(re.compile("preset=quick"))
+
+
+def test_markup_in_a_link_is_shown_and_never_run(server, visit):
+    hostile = "<img src=x onerror=document.title='owned'>"
+    page = visit(server.url({"preset": "quick", "dataset": hostile, hostile: "1"}))
+    expect(page.get_by_text("In the link").first).to_be_visible()
+    assert page.locator("img[src=x]").count() == 0
+    assert page.title() != "owned"
+
+
+def test_a_stopped_server_leaves_no_process_behind(make_store, tmp_path, visit):
+    server = Server(make_store(tmp_path / "store"))
+    params = with_seed(WATCHED | {"length": "20000", "control": "no"}, 6)
+    page = visit(server.url(params))
+    press(page, "Start")
+    expect(page.get_by_text("level 0 of 2, iteration")).to_be_visible(timeout=60_000)
+    worker = server.store.job(keys_of(params)[-1]).process
+    page.goto("about:blank")
+    server.stop()
+    end = time.monotonic() + 10
+    while time.monotonic() < end and Path(f"/proc/{worker}").exists():
+        time.sleep(0.1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
