@@ -142,7 +142,8 @@ def prepare(
     while True:
         check()
         try:
-            return work.result(timeout=0.2)
+            work.result(timeout=0.2)
+            return
         except TimeoutError:
             if work.done():
                 raise
@@ -311,7 +312,7 @@ def import_torchvision(module: str) -> ModuleType:
     if spec is None or spec.origin is None:
         raise DataUnavailable("torchvision is not installed; install requirements.txt")
     finder = importlib.machinery.FileFinder(
-        os.path.dirname(spec.origin),
+        str(Path(spec.origin).parent),
         (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
     )
     compiled = finder.find_spec("_C")

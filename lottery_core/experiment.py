@@ -292,7 +292,8 @@ class Experiment:
 
     def as_dict(self) -> dict:
         """Plain JSON values; `from_dict` reads them back."""
-        return {"recipe": asdict(self.recipe), "rounds": [asdict(step) for step in self.rounds]}
+        recipe = asdict(self.recipe) | {"hidden": list(self.recipe.hidden)}
+        return {"recipe": recipe, "rounds": [asdict(step) for step in self.rounds]}
 
     @classmethod
     def from_dict(cls, fields: dict) -> Experiment:

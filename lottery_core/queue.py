@@ -7,7 +7,6 @@ every page, process and browser reads it.
 
 from __future__ import annotations
 
-import atexit
 import signal
 import threading
 import time
@@ -73,7 +72,9 @@ class Queue:
         self._idle: list[Executor] = [start(store.root) for _ in range(workers)]
         self._busy: dict[str, Executor] = {}
         self._closed = False
-        atexit.register(self.close)
+        # Before the executors' own hook of this kind, which would wait for running jobs to end;
+        # plain atexit comes after it.
+        threading._register_atexit(self.close)
 
     def submit(
         self,
@@ -130,13 +131,15 @@ class Queue:
                 return
             self._closed = True
             executors = [*self._idle, *self._busy.values()]
-            for job, _ in self._waiting:
-                self._end(job, "cancelled", "the server stopped")
+            waiting = {job.key: job for job, _ in self._waiting}
         for executor in executors:
             _stop(executor)
+        running = {key: self._store.job(key) for key in self._busy}
+        for job in (running | waiting).values():
+            if job and job.state != "done":
+                self._end(job, "cancelled", "the server stopped")
         self._alive.release()
         Path(self._alive.lock_file).unlink(missing_ok=True)
-        atexit.unregister(self.close)
 
     def _end(self, job: Job, state: str, message: str = "") -> None:
         self._store.write_job(replace(job, state=state, message=message, finished=time.time()))

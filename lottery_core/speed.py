@@ -85,18 +85,21 @@ class Plan:
 def plan(store: Store, experiments: Sequence[Experiment], workers: int, device: str = "cpu") -> Plan:
     """What running `experiments` side by side on `workers` processes would take."""
     facts = store.read_machine()
-    missing: set[str] = set()
-    chains: list[float | None] = []
+    times: dict[str, float | None] = {}
+    chains = []
     for experiment in experiments:
-        todo = [n for n, key in enumerate(experiment.keys) if not store.has(key)]
-        missing |= {experiment.keys[n] for n in todo}
-        times = [seconds_of_level(facts, experiment, n, device) for n in todo]
-        chains.append(None if None in times else sum(times))
+        missing = {
+            key: seconds_of_level(facts, experiment, n, device)
+            for n, key in enumerate(experiment.keys)
+            if not store.has(key)
+        }
+        chains.append([*missing.values()])
+        times |= missing  # what experiments share is trained once
     trainings = len({key for experiment in experiments for key in experiment.keys})
     seconds = None
-    if None not in chains:
-        seconds = max(chains) if workers >= len(chains) else sum(chains)
-    return Plan(trainings, trainings - len(missing), seconds)
+    if None not in times.values():
+        seconds = max(map(sum, chains)) if workers >= len(chains) else sum(times.values())
+    return Plan(trainings, trainings - len(times), seconds)
 
 
 def in_words(seconds: float) -> str:

@@ -11,6 +11,7 @@ from lottery_core.experiment import Recipe
 from lottery_core.pruning import Arrays
 from lottery_core.seeds import seed_of
 
+
 class TrainingDiverged(RuntimeError):
     """The loss is no longer a finite number; the message says where and what to change."""
 

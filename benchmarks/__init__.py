@@ -1,0 +1,1 @@
+"""Runnable comparisons; each prints ratios that were measured in one run."""

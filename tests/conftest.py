@@ -1,0 +1,57 @@
+"""What several test files share: a store of one's own over the one prepared MNIST."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from lottery_core.data import load_data, prepare
+from lottery_core.experiment import Experiment, Recipe, rounds_of
+from lottery_core.store import Store
+
+# The same examples in every run; a busy machine is not a failure.
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("repeatable")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    """The project's data sets, with MNIST prepared from the files that come with it."""
+    folder = ROOT / "cache" / "datasets"
+    prepare("mnist", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_store(datasets):
+    """Makes an empty store in a folder."""
+
+    def make(root: Path) -> Store:
+        store = Store(root)
+        store.datasets.symlink_to(datasets)
+        return store
+
+    return make
+
+
+@pytest.fixture
+def store(make_store, tmp_path) -> Store:
+    """An empty store that knows MNIST."""
+    return make_store(tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def mnist(datasets):
+    """All of MNIST, with 5,000 images held out."""
+    return load_data(Recipe(), datasets)
+
+
+@pytest.fixture
+def tiny() -> Experiment:
+    """An experiment of a dense network and two rounds that takes a blink."""
+    recipe = Recipe(hidden=(8,), iterations=12, evaluate_every=6, batch_size=16)
+    return Experiment(recipe, rounds_of([0.5, 0.75]))

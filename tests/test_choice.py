@@ -1,0 +1,264 @@
+"""A link, a command and a form say the same thing, and nothing they say can break the core."""
+
+import shlex
+from contextlib import suppress
+from dataclasses import asdict, fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lottery_core.choice import (
+    DEFAULT_PRESET,
+    PRESETS,
+    Choice,
+    command,
+    read_choice,
+    read_value,
+    write_choice,
+    write_value,
+)
+from lottery_core.experiment import (
+    CRITERIA,
+    DATASETS,
+    INITS,
+    NORMALISATIONS,
+    OPTIMISERS,
+    RULES,
+    InvalidValue,
+)
+
+FRACTIONS = st.floats(0.001, 0.999)
+CHOICES = st.builds(
+    Choice,
+    dataset=st.sampled_from([*DATASETS]),
+    normalisation=st.sampled_from([*NORMALISATIONS]),
+    validation_size=st.integers(0, 10_000),
+    hidden=st.lists(st.integers(1, 300), max_size=6).map(tuple),
+    init=st.sampled_from([*INITS]),
+    optimiser=st.sampled_from([*OPTIMISERS]),
+    learning_rate=st.floats(1e-9, 10),
+    momentum=st.floats(0, 0.999),
+    weight_decay=st.floats(0, 1),
+    batch_size=st.integers(16, 4096),
+    length=st.floats(0.01, 10) | st.integers(1, 10).map(float),
+    unit=st.just("epochs"),
+    schedule=st.sampled_from(["iterative", "one-shot", "list"]),
+    rate=st.floats(0.01, 0.4),
+    rounds=st.integers(1, 40),
+    sparsity=FRACTIONS,
+    sparsities=st.lists(FRACTIONS, min_size=1, max_size=6, unique_by=lambda x: round(x, 3)).map(
+        lambda found: tuple(sorted(found))
+    ),
+    output_factor=st.sampled_from([1.0, 0.5, 0.0, 0.123]),
+    scope=st.just("layerwise"),
+    criterion=st.sampled_from([*CRITERIA]),
+    restart=st.sampled_from([*RULES]),
+    control=st.booleans(),
+    seed=st.integers(0, 2**31 - 1),
+)
+
+
+@given(st.sampled_from([*PRESETS]), CHOICES)
+def test_what_is_written_is_read_back(preset, choice):
+    choice.experiments()  # it is a valid one
+    assert read_choice(write_choice(preset, choice)) == (preset, choice)
+
+
+@given(st.sampled_from([*PRESETS]), CHOICES)
+def test_the_command_says_the_same_as_the_link(preset, choice):
+    words = shlex.split(command(preset, choice))
+    assert words[:4] == ["python", "-m", "lottery_core", "run"]
+    options = dict(zip(words[4::2], words[5::2], strict=True))
+    assert options.pop("--out") == "results"
+    params = {name.removeprefix("--").replace("-", "_"): text for name, text in options.items()}
+    assert read_choice(params) == (preset, choice)
+
+
+@pytest.mark.parametrize("text", ["; rm -rf /", "$(reboot)", "a b", "`x`", "'", "\n"])
+def test_a_command_made_from_a_hostile_link_is_one_word_per_value(text):
+    preset, choice = read_choice({"dataset": text})
+    words = shlex.split(command(preset, choice))
+    assert words[words.index("--dataset") + 1] == text.strip()
+
+
+def test_a_link_holds_only_what_differs_from_its_preset():
+    quick = PRESETS["quick"].choice
+    assert write_choice("quick", quick) == {"preset": "quick"}
+    assert write_choice("quick", replace(quick, seed=3, control=False)) == {
+        "preset": "quick",
+        "seed": "3",
+        "control": "no",
+    }
+
+
+def test_a_bare_link_is_the_default_preset():
+    assert read_choice({}) == (DEFAULT_PRESET, PRESETS[DEFAULT_PRESET].choice)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_run(preset):
+    experiments = PRESETS[preset].choice.experiments()
+    assert len(experiments) == 2
+    assert experiments[0].keys[0] == experiments[1].keys[0]
+
+
+def test_the_notebooks_preset_is_the_notebook():
+    recipe = PRESETS["notebook"].choice.recipe()
+    assert (recipe.hidden, recipe.batch_size, recipe.iterations) == ((128, 64), 32, 7_500)
+    assert (recipe.train_size, recipe.normalisation, recipe.init) == (60_000, "half", "pytorch")
+
+
+def test_the_papers_preset_is_the_paper():
+    choice = PRESETS["paper"].choice
+    recipe = choice.recipe()
+    assert (recipe.hidden, recipe.batch_size, recipe.iterations) == ((300, 100), 60, 50_000)
+    assert (recipe.learning_rate, recipe.optimiser, recipe.init) == (0.0012, "adam", "glorot")
+    assert (recipe.train_size, recipe.evaluate_every) == (55_000, 100)
+    first = choice.experiment().rounds[0]
+    assert (first.sparsity, first.output_sparsity) == (0.2, 0.1)
+
+
+def test_an_unknown_parameter_is_refused_with_the_known_ones():
+    with pytest.raises(InvalidValue) as caught:
+        read_choice({"sead": "3"})
+    assert str(caught.value).startswith("sead='3' is unknown; known are dataset, ")
+    assert caught.value.field == "sead"
+    for field in fields(Choice):
+        assert field.name in str(caught.value)
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones():
+    with pytest.raises(InvalidValue, match=r"preset='best' .* choose one of quick, notebook, pap"):
+        read_choice({"preset": "best"})
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "rule"),
+    [
+        ("seed", "one", "must be a whole number"),
+        ("seed", "1.0", "must be a whole number"),
+        ("seed", "", "must be a whole number"),
+        ("seed", "9" * 5_000, "must be a whole number"),
+        ("rate", "a lot", "must be a number"),
+        ("rate", "0,4", "must be a number"),
+        ("control", "maybe", "must be yes or no"),
+        ("hidden", "128;64", "must be numbers with commas between them"),
+        ("hidden", "128,", "must be numbers with commas between them"),
+        ("sparsities", "0.4,,0.6", "must be numbers with commas between them"),
+    ],
+)
+def test_an_unreadable_value_is_refused_with_its_rule(field, text, rule):
+    with pytest.raises(InvalidValue, match=rule) as caught:
+        read_choice({field: text})
+    assert caught.value.field == field
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"length": "nan"}, "length"),
+        ({"length": "inf"}, "length"),
+        ({"length": "-1"}, "length"),
+        ({"length": "0"}, "length"),
+        ({"length": "1001"}, "length"),
+        ({"length": "1000", "batch_size": "16"}, "length"),
+        ({"preset": "paper", "length": "nan"}, "length"),
+        ({"preset": "paper", "length": "inf"}, "length"),
+        ({"preset": "paper", "length": "-5"}, "length"),
+        ({"preset": "paper", "length": "0"}, "length"),
+        ({"preset": "paper", "length": "1000.5"}, "length"),
+        ({"preset": "paper", "length": "1e300"}, "length"),
+        ({"unit": "years"}, "unit"),
+        ({"schedule": "never"}, "schedule"),
+        ({"evaluate_every": "-1"}, "evaluate_every"),
+        ({"evaluate_every": "1000000"}, "evaluate_every"),
+        ({"rate": "nan"}, "rate"),
+        ({"rounds": "0"}, "rounds"),
+        ({"rounds": "41"}, "rounds"),
+        ({"rate": "0.9", "rounds": "40"}, "sparsity"),
+        ({"schedule": "one-shot", "sparsity": "1"}, "sparsity"),
+        ({"schedule": "list", "sparsities": ""}, "sparsities"),
+        ({"schedule": "list", "sparsities": "0.5,0.4"}, "sparsities"),
+        ({"schedule": "list", "sparsities": "0.5,nan"}, "sparsities"),
+        ({"schedule": "list", "sparsities": ",".join(["0.5"] * 41)}, "sparsities"),
+        ({"hidden": "100000"}, "hidden"),
+        ({"hidden": ",".join(["2"] * 100)}, "hidden"),
+        ({"learning_rate": "1e999"}, "learning_rate"),
+        ({"seed": "-1"}, "seed"),
+        ({"seed": str(10**400)}, "seed"),
+        ({"validation_size": "60000"}, "validation_size"),
+        ({"rewind_iteration": "7"}, "rewind_iteration"),
+        ({"output_factor": "2"}, "output_factor"),
+        ({"scope": "global", "output_factor": "0.5"}, "output_factor"),
+        ({"dataset": "../../etc/passwd"}, "dataset"),
+        ({"restart": "__class__"}, "restart"),
+    ],
+)
+def test_a_value_that_reads_but_cannot_run_is_refused_by_its_field(params, field):
+    _, choice = read_choice(params)
+    with pytest.raises(InvalidValue) as caught:
+        choice.experiments()
+    assert caught.value.field == field
+    assert str(caught.value).startswith(f"{field}=")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([field.name for field in fields(Choice)]),
+        st.text(max_size=20)
+        | st.sampled_from(["nan", "inf", "-inf", "1e400", "-0", "0", "yes", "none", "1_0", "٣"]),
+        max_size=4,
+    )
+)
+def test_whatever_a_link_says_it_can_run_or_is_refused(params):
+    with suppress(InvalidValue):  # and no other error
+        _, choice = read_choice(params)
+        choice.experiments()
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_is_written_so_that_it_reads_back_exactly(number):
+    assert read_value("rate", write_value(number)) == number
+
+
+def test_a_network_without_hidden_layers_can_be_written():
+    choice = replace(PRESETS["quick"].choice, hidden=())
+    assert write_choice("quick", choice)["hidden"] == "none"
+    assert "--hidden none" in command("quick", choice)
+
+
+def test_an_epoch_is_counted_in_iterations_of_its_batches_the_short_one_included():
+    assert Choice(length=1, batch_size=32).recipe().iterations == 1_875
+    assert Choice(length=1, batch_size=64, validation_size=5_000).recipe().iterations == 860
+    assert Choice(length=0.5, batch_size=32).recipe().iterations == 938
+
+
+def test_evaluations_are_five_an_epoch_unless_asked_for():
+    assert Choice().recipe().evaluate_every == 375
+    assert Choice(evaluate_every=100).recipe().evaluate_every == 100
+    assert Choice(length=0.1).recipe().evaluate_every == 188
+
+
+def test_adam_takes_no_momentum_whatever_the_form_says():
+    assert Choice(optimiser="adam", momentum=0.9).recipe().momentum == 0
+
+
+def test_fields_of_other_schedules_are_ignored():
+    base = Choice(schedule="one-shot", sparsity=0.5)
+    same = replace(base, rate=7.0, rounds=-3, sparsities=(9.0,))
+    assert base.experiment().key == same.experiment().key
+
+
+def test_the_control_differs_by_what_survivors_restart_from_alone():
+    chosen, control = Choice(rewind_iteration=100).experiments()
+    assert {step.restart for step in control.rounds} == {"keep"}
+    assert {step.rewind_iteration for step in control.rounds} == {0}
+    assert [step.sparsity for step in control.rounds] == [step.sparsity for step in chosen.rounds]
+    assert asdict(control.recipe) == asdict(chosen.recipe)
+
+
+@pytest.mark.parametrize("choice", [Choice(control=False), Choice(restart="keep")])
+def test_no_control_is_run_when_none_is_asked_for_or_it_would_be_the_same(choice):
+    assert len(choice.experiments()) == 1

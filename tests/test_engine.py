@@ -1,0 +1,421 @@
+"""The procedure: train, prune, restart, train again; and nothing is trained twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lottery_core import engine
+from lottery_core.choice import PRESETS
+from lottery_core.data import load_data
+from lottery_core.engine import early_stop, run
+from lottery_core.experiment import Experiment, Recipe, iterative, rounds_of
+from lottery_core.models import initial_weights
+from lottery_core.pruning import apply, prune
+from lottery_core.training.base import Evaluation, TrainingDiverged
+from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = Recipe(hidden=(8,), iterations=12, evaluate_every=6, batch_size=16)
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Grows by one with every training."""
+    calls, train = [], engine.train
+
+    def counted(*args, **options):
+        calls.append(1)
+        return train(*args, **options)
+
+    monkeypatch.setattr(engine, "train", counted)
+    return calls
+
+
+def same_level(one, other):
+    """Whether two levels hold the same bits; how long they took may differ."""
+    plain = [
+        json.dumps({**level.info, "seconds": 0, "key": 0}, sort_keys=True) for level in (one, other)
+    ]
+    return (
+        plain[0] == plain[1]
+        and one.history.equals(other.history)
+        and np.array_equal(one.losses, other.losses)
+        and all(
+            same_weights(getattr(one, part), getattr(other, part))
+            for part in ("mask", "start", "end")
+        )
+        and one.snapshots.keys() == other.snapshots.keys()
+        and all(same_weights(one.snapshots[k], other.snapshots[k]) for k in one.snapshots)
+    )
+
+
+def same_weights(one, other):
+    return one.keys() == other.keys() and all(
+        one[k].dtype == other[k].dtype and np.array_equal(one[k], other[k]) for k in one
+    )
+
+
+def damage(store, key):
+    path = store.root / "levels" / key / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+# What survivors restart from
+
+
+@pytest.mark.parametrize("iteration", [0, 10])
+def test_rewound_survivors_and_biases_equal_the_saved_ones_bit_for_bit(store, iteration):
+    rounds = rounds_of([0.5, 0.8], rewind_iteration=iteration)
+    dense, *pruned = run(Experiment(RECIPE, rounds), store)
+    saved = dense.snapshots[iteration]
+    assert iteration == 0 or not np.array_equal(saved["fc1.weight"], dense.start["fc1.weight"])
+    for level in pruned:
+        for name, value in level.start.items():
+            if name in level.mask:
+                kept = level.mask[name]
+                assert value[kept].tobytes() == saved[name][kept].tobytes()
+                assert not value[~kept].any()
+            else:
+                assert value.tobytes() == saved[name].tobytes()
+        assert level.info["iterations_trained"] == 12 - iteration
+        assert level.history["iteration"].iloc[0] == iteration
+
+
+def test_level_0_starts_from_the_seeded_initialisation_and_keeps_it(store):
+    (dense,) = run(Experiment(RECIPE), store)
+    assert same_weights(dense.start, initial_weights(RECIPE))
+    assert same_weights(dense.snapshots[0], dense.start)
+    assert not np.array_equal(dense.start["fc1.weight"], dense.end["fc1.weight"])
+
+
+def test_without_rewinding_survivors_keep_what_they_learned(store):
+    levels = list(run(Experiment(RECIPE, rounds_of([0.5, 0.8], restart="keep")), store))
+    for before, after in pairwise(levels):
+        assert same_weights(after.start, apply(before.end, after.mask))
+
+
+def test_a_random_reinit_is_new_at_every_level_and_repeats(store, make_store, tmp_path):
+    experiment = Experiment(RECIPE, rounds_of([0.5, 0.8], restart="reinit"))
+    dense, one, two = run(experiment, store)
+    kept = one.mask["fc1.weight"] & two.mask["fc1.weight"]
+    starts = [level.start["fc1.weight"][kept] for level in (dense, one, two)]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert not (starts[i] == starts[j]).any()
+    again = run(experiment, make_store(tmp_path / "again"))
+    assert all(same_level(a, b) for a, b in zip((dense, one, two), again, strict=True))
+
+
+def test_each_mask_comes_from_the_weights_the_level_before_ended_with(store):
+    experiment = Experiment(RECIPE, rounds_of([0.5, 0.8]))
+    levels = list(run(experiment, store))
+    for n, step in enumerate(experiment.rounds):
+        expected = prune(levels[n].end, levels[n].mask, step, RECIPE.output_layer, 0)
+        assert same_weights(levels[n + 1].mask, expected)
+        assert not any((levels[n + 1].mask[k] & ~levels[n].mask[k]).any() for k in expected)
+
+
+def test_accuracy_before_retraining_is_that_of_the_pruned_trained_weights(store):
+    experiment = Experiment(RECIPE, rounds_of([0.5, 0.8]))
+    dense, one, two = run(experiment, store)
+    data = load_data(RECIPE, store.datasets)
+    assert dense.info["test_accuracy_before_retraining"] is None
+    assert two.info["test_accuracy_before_retraining"] == accuracy_on_test(
+        RECIPE, apply(one.end, two.mask), data
+    )
+    in_one_go = prune(dense.end, dense.mask, experiment.rounds[1], RECIPE.output_layer, 0)
+    assert two.info["test_accuracy_dense_pruned"] == accuracy_on_test(
+        RECIPE, apply(dense.end, in_one_go), data
+    )
+
+
+def test_a_level_says_what_was_asked_for_and_what_is_left(store, tiny):
+    *_, last = run(tiny, store)
+    assert Experiment.from_dict(last.info["experiment"]) == tiny
+    assert last.info["layers"] == {
+        "fc1.weight": {"weights": 6272, "kept": 1568},
+        "fc2.weight": {"weights": 80, "kept": 20},
+    }
+    assert last.info["test_accuracy"] == last.history["test_accuracy"].iloc[-1]
+    assert last.info["versions"].keys() == {"key", "python", "torch", "numpy"}
+
+
+# Selection
+
+
+def row(iteration, validation_loss, test_accuracy):
+    return Evaluation(iteration, 1.0, validation_loss, 0.5, 1.0, test_accuracy)
+
+
+def test_the_early_stop_is_the_smallest_validation_loss_whatever_the_test_set_says():
+    history = [row(0, 2.0, 0.99), row(10, 0.5, 0.1), row(20, 0.7, 0.98)]
+    assert early_stop(history) == history[1]
+
+
+def test_of_equal_validation_losses_the_earliest_is_the_early_stop():
+    history = [row(0, 2.0, 0.1), row(10, 0.5, 0.2), row(20, 0.5, 0.9)]
+    assert early_stop(history).iteration == 10
+
+
+def test_without_validation_images_nothing_is_selected(store):
+    assert early_stop([row(0, np.nan, 0.1), row(10, np.nan, 0.9)]) is None
+    (level,) = run(Experiment(replace(RECIPE, validation_size=0)), store)
+    assert level.info["early_stop_iteration"] is None
+    assert level.info["test_accuracy_at_early_stop"] is None
+    assert level.info["validation_accuracy"] is None
+
+
+# Nothing is trained twice
+
+
+def test_the_dense_network_is_trained_once_for_two_schedules(store, trainings):
+    list(run(Experiment(RECIPE, rounds_of([0.5])), store))
+    list(run(Experiment(RECIPE, rounds_of([0.9])), store))
+    assert len(trainings) == 3
+
+
+def test_more_rounds_train_only_those_that_are_new(store, trainings):
+    short = list(run(Experiment(RECIPE, rounds_of(iterative(0.4, 2))), store))
+    long = list(run(Experiment(RECIPE, rounds_of(iterative(0.4, 4))), store))
+    assert len(trainings) == 5
+    assert all(same_level(a, b) for a, b in zip(short, long, strict=False))
+
+
+def test_a_control_of_one_round_costs_one_training(store, trainings):
+    list(run(Experiment(RECIPE, rounds_of([0.5])), store))
+    assert len(trainings) == 2
+    list(run(Experiment(RECIPE, rounds_of([0.5], restart="keep")), store))
+    assert len(trainings) == 3
+
+
+def test_rewinding_elsewhere_reuses_the_dense_network(store, trainings):
+    list(run(Experiment(RECIPE, rounds_of([0.5])), store))
+    list(run(Experiment(RECIPE, rounds_of([0.5], rewind_iteration=10)), store))
+    assert len(trainings) == 3
+
+
+def test_a_finished_experiment_is_read_and_not_trained(store, trainings, tiny):
+    computed = list(run(tiny, store))
+    read = list(run(tiny, store))
+    assert len(trainings) == 3
+    assert all(same_level(a, b) for a, b in zip(computed, read, strict=True))
+
+
+def test_the_same_experiment_in_two_stores_gives_the_same_bits(make_store, tmp_path, tiny):
+    one, two = (list(run(tiny, make_store(tmp_path / name))) for name in "ab")
+    assert all(same_level(a, b) for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_a_damaged_level_is_trained_again_alone_to_the_same_bits(store, trainings, tiny, n):
+    before = list(run(tiny, store))
+    damage(store, tiny.keys[n])
+    with pytest.warns(UserWarning, match=f"level {tiny.keys[n]} is damaged"):
+        after = list(run(tiny, store))
+    assert len(trainings) == 4
+    assert all(same_level(a, b) for a, b in zip(before, after, strict=True))
+    assert same_level(store.read(tiny.keys[n]), before[n])
+
+
+# Stopping
+
+
+class Stop(Exception):
+    """Somebody asked for it."""
+
+
+def test_a_stopped_run_keeps_its_finished_levels_and_goes_on_after_them(store, trainings, tiny):
+    levels = run(tiny, store)
+    next(levels)
+    levels.close()
+    assert store.has(tiny.keys[0])
+    assert not store.has(tiny.keys[1])
+    list(run(tiny, store))
+    assert len(trainings) == 3
+
+
+def test_check_stops_in_the_middle_of_a_level_and_leaves_nothing_of_it(store):
+    experiment = Experiment(replace(RECIPE, iterations=200_000, evaluate_every=1_000))
+    began = time.monotonic()
+
+    def check():
+        if store.read_progress(experiment.key) and time.monotonic() - began > 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        list(run(experiment, store, check=check))
+    assert time.monotonic() - began < 60
+    assert not list((store.root / "levels").iterdir())
+    assert store.read_progress(experiment.key) is None
+    assert not store.is_held(f"level-{experiment.key}")
+
+
+def test_check_stops_waiting_for_a_level_that_another_trains(store, tiny):
+    def check():
+        raise Stop
+
+    with store.held(f"level-{tiny.keys[0]}"), pytest.raises(Stop):
+        list(run(tiny, store, check=check))
+
+
+def test_a_diverged_level_is_not_kept(store):
+    recipe = Recipe(learning_rate=10, weight_decay=1, iterations=500, evaluate_every=250)
+    with pytest.raises(TrainingDiverged):
+        list(run(Experiment(recipe), store))
+    assert not list((store.root / "levels").iterdir())
+    assert store.read_progress(Experiment(recipe).key) is None
+
+
+# Many processes
+
+ONE_OF_MANY = """
+import json, os, sys, time
+from pathlib import Path
+from lottery_core import engine
+from lottery_core.experiment import Experiment
+from lottery_core.store import Store
+
+root, experiment = Path(sys.argv[1]), Experiment.from_dict(json.loads(sys.argv[2]))
+train = engine.train
+
+def noted(*args, **options):
+    with open(root / "trainings", "a") as file:
+        file.write("one\\n")
+    return train(*args, **options)
+
+engine.train = noted
+(root / f"ready-{os.getpid()}").touch()
+while not (root / "go").exists():
+    time.sleep(0.005)
+print([float(level.losses[-1]) for level in engine.run(experiment, Store(root))])
+"""
+
+
+def start_process(store, experiment):
+    return subprocess.Popen(
+        [sys.executable, "-c", ONE_OF_MANY, store.root, json.dumps(experiment.as_dict())],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(true, seconds=120):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "gave up waiting"
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_eight_processes_that_ask_at_once_train_each_level_once(store, tiny):
+    processes = [start_process(store, tiny) for _ in range(8)]
+    try:
+        wait_until(lambda: len(list(store.root.glob("ready-*"))) == 8)
+        (store.root / "go").touch()
+        printed = {process.communicate(timeout=120)[0] for process in processes}
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0] * 8
+    assert len(printed) == 1
+    assert (store.root / "trainings").read_text().splitlines() == ["one"] * 3
+    assert sorted(path.name for path in (store.root / "levels").iterdir()) == sorted(tiny.keys)
+
+
+def test_a_process_killed_in_the_middle_of_a_level_leaves_no_half_level_and_no_lock(store):
+    experiment = Experiment(
+        replace(RECIPE, iterations=6_000, evaluate_every=3_000), rounds_of([0.5])
+    )
+    (store.root / "go").touch()
+    process = start_process(store, experiment)
+    try:
+        wait_until(lambda: store.read_progress(experiment.keys[1]))
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert os.listdir(store.root / "levels") == [experiment.keys[0]]
+    assert store.read(experiment.keys[1]) is None
+    assert not store.is_held(f"level-{experiment.keys[1]}")
+    levels = list(run(experiment, store))
+    assert [level.info["level"] for level in levels] == [0, 1]
+    assert store.read_progress(experiment.keys[1]) is None
+
+
+# The notebook
+
+
+@pytest.fixture(scope="module")
+def notebook(make_store, tmp_path_factory):
+    """For each of three seeds: the levels that the notebook trains, and their data.
+
+    It prunes the network of 78.4 % straight to 95.33 %, which the preset reaches in three
+    rounds of 40 %: hence the list, with which its loss there (1.028) is met.
+    """
+    store = make_store(tmp_path_factory.mktemp("notebook"))
+    found = []
+    for seed in (1, 2, 3):
+        choice = replace(
+            PRESETS["notebook"].choice,
+            schedule="list",
+            sparsities=(0.4, 1 - 0.6**2, 1 - 0.6**3, 1 - 0.6**6),
+            evaluate_every=7_500,
+            seed=seed,
+        )
+        levels = list(run(choice.experiment(), store))
+        found.append((levels, load_data(choice.recipe(), store.datasets)))
+    return found
+
+
+# Percent on test images of a single run, smallest and largest of 24 seeds (0 to 23):
+# dense 95.7-97.4, 40 % 95.4-97.2, 60 % 94.0-96.9, 80 % 71.0-90.2, 95 % 16.9-47.6. The first
+# three must be met to a point by the mean of three seeds (the notebook rounds down, so 96 is
+# 96 to 97); at 80 % and 95 % one run, which is all the notebook shows, can land anywhere there.
+@pytest.mark.slow
+def test_the_notebooks_accuracies_without_retraining_are_met(notebook):
+    def mean(sparsity):
+        (step,) = rounds_of([sparsity])
+        found = []
+        for (dense, *_), data in notebook:
+            recipe = Experiment.from_dict(dense.info["experiment"]).recipe
+            mask = prune(dense.end, dense.mask, step, recipe.output_layer, 0)
+            found.append(100 * accuracy_on_test(recipe, apply(dense.end, mask), data))
+        return np.mean(found)
+
+    dense = np.mean([100 * levels[0].info["test_accuracy"] for levels, _ in notebook])
+    assert 95 <= dense <= 98  # 96
+    assert 95 <= mean(0.4) <= 98  # 96
+    assert 95 <= mean(0.6) <= 98  # 96
+    assert 71 <= mean(0.8) <= 91  # 85
+    assert 16 <= mean(0.95) <= 48  # 21
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("level", "percent"), [(1, 97), (2, 96), (3, 96), (4, 95)])
+def test_the_notebooks_accuracies_with_rewinding_are_met(notebook, level, percent):
+    found = np.mean([100 * levels[level].info["test_accuracy"] for levels, _ in notebook])
+    assert percent - 1 <= found <= percent + 2  # it prints the percent rounded down
+
+
+# Mean loss of the first 1,000 batches of each epoch. A single seed strays from the mean of all
+# by at most 7 % when dense (of 24 seeds) and 14 % at 95.33 % (of 5).
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("level", "printed", "slack"),
+    [(0, (0.460, 0.162, 0.121, 0.096), 0.08), (4, (1.028, 0.227, 0.177, 0.155), 0.15)],
+)
+def test_the_notebooks_losses_are_met(notebook, level, printed, slack):
+    losses = np.mean([levels[level].losses for levels, _ in notebook], axis=0)
+    found = [losses[epoch * 1875 :][:1000].mean() for epoch in range(4)]
+    assert found == pytest.approx(printed, rel=slack)

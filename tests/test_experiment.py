@@ -1,0 +1,382 @@
+"""A value that exists is a value that can run, and its key says all of it and nothing else."""
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lottery_core import experiment as limits
+from lottery_core.experiment import (
+    CRITERIA,
+    DATASETS,
+    INITS,
+    MAX_ROUNDS,
+    NORMALISATIONS,
+    OPTIMISERS,
+    RULES,
+    SCOPES,
+    Experiment,
+    InvalidValue,
+    Recipe,
+    Round,
+    iterative,
+    one_shot,
+    rounds_of,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+
+NOT_NUMBERS = [math.nan, math.inf, -math.inf, True, "1", None, [1], 10**400]
+NOT_INTEGERS = [math.nan, math.inf, True, 1.0, "1", None, [1], 10**400, -(10**400)]
+NUMBERS = {
+    "learning_rate": [0, -0.1, 10.1],
+    "momentum": [-0.1, 1],
+    "weight_decay": [-0.1, 1.1],
+}
+INTEGERS = {
+    "validation_size": [-1, limits.MAX_VALIDATION + 1],
+    "batch_size": [0, -1, limits.MAX_BATCH + 1],
+    "iterations": [0, -1, limits.MAX_ITERATIONS + 1],
+    "evaluate_every": [0, -1, limits.MAX_ITERATIONS + 1],
+    "seed": [-1, limits.MAX_SEED + 1],
+}
+NAMES = {
+    "dataset": DATASETS,
+    "normalisation": NORMALISATIONS,
+    "init": INITS,
+    "optimiser": OPTIMISERS,
+}
+
+
+def short(value):
+    """A test's name says the value, but not all 400 digits of it."""
+    return repr(value)[:20]
+
+
+def refused(make, **fields):
+    """The message with which one bad field is refused."""
+    (field,) = fields
+    with pytest.raises(InvalidValue) as caught:
+        make(**fields)
+    assert caught.value.field == field
+    return str(caught.value)
+
+
+def begins(field, value):
+    """How a message about a value begins; a long value is cut."""
+    shown = repr(value)
+    return f"{field}={shown if len(shown) <= 80 else shown[:77]}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(field, value) for field, wrong in NUMBERS.items() for value in [*wrong, *NOT_NUMBERS]],
+    ids=short,
+)
+def test_a_number_out_of_its_range_is_refused_with_the_range(field, value):
+    message = refused(Recipe, **{field: value})
+    assert message.startswith(begins(field, value))
+    assert "must be a number" in message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(field, value) for field, wrong in INTEGERS.items() for value in [*wrong, *NOT_INTEGERS]],
+    ids=short,
+)
+def test_a_count_out_of_its_range_is_refused_with_the_range(field, value):
+    message = refused(Recipe, **{field: value})
+    assert message.startswith(begins(field, value))
+    assert "must be a whole number from" in message
+
+
+@pytest.mark.parametrize("field", NAMES)
+@pytest.mark.parametrize("value", ["", "Mnist", None, 3, ["mnist"], "x" * 10_000], ids=short)
+def test_an_unknown_name_is_refused_with_the_known_ones(field, value):
+    message = refused(Recipe, **{field: value})
+    assert message.startswith(begins(field, value))
+    assert message.endswith(f"is unknown; choose one of {', '.join(NAMES[field])}")
+    assert len(message) < 300
+
+
+@pytest.mark.parametrize(
+    ("field", "ends"),
+    [
+        ("validation_size", [0, limits.MAX_VALIDATION]),
+        ("hidden", [(), (1,), (limits.MAX_HIDDEN_SIZE,), (1,) * limits.MAX_HIDDEN_LAYERS]),
+        ("learning_rate", [1e-12, 10]),
+        ("momentum", [0, 0.999]),
+        ("weight_decay", [0, 1]),
+        ("batch_size", [1, limits.MAX_BATCH]),
+        ("iterations", [1, limits.MAX_ITERATIONS]),
+        ("seed", [0, limits.MAX_SEED]),
+    ],
+)
+def test_both_ends_of_every_range_are_allowed(field, ends):
+    for value in ends:
+        assert getattr(Recipe(**{field: value}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("hidden", "rule"),
+    [
+        ((8,) * 7, "must be at most 6 layer sizes"),
+        ([8], "must be at most 6 layer sizes"),
+        ("128", "must be at most 6 layer sizes"),
+        (128, "must be at most 6 layer sizes"),
+        ((0,), "must be a whole number from 1 to 2,048"),
+        ((8, 2049), "must be a whole number from 1 to 2,048"),
+        ((True,), "must be a whole number from 1 to 2,048"),
+        ((8.0,), "must be a whole number from 1 to 2,048"),
+        ((2048, 2048), "makes 5,820,416 weights; the limit is 2,000,000"),
+    ],
+    ids=short,
+)
+def test_hidden_layers_are_limited_in_number_size_and_weights(hidden, rule):
+    assert rule in refused(Recipe, hidden=hidden)
+
+
+def test_momentum_with_adam_is_refused_with_the_remedy():
+    with pytest.raises(InvalidValue, match=r"momentum=0\.9 does not apply to Adam; set it to 0"):
+        Recipe(optimiser="adam")
+
+
+def test_too_many_evaluations_are_refused_with_the_smallest_interval_that_works():
+    with pytest.raises(InvalidValue, match=r"evaluate_every=1 .*choose at least 4$"):
+        Recipe(evaluate_every=1)
+    assert Recipe(evaluate_every=4).evaluate_every == 4
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.1, 1.5, *NOT_NUMBERS], ids=short)
+def test_a_sparsity_lies_strictly_between_0_and_1(value):
+    with pytest.raises(InvalidValue, match=r"^sparsity=.* must be a number above 0 and below 1$"):
+        Round(value, 0.5)
+
+
+@pytest.mark.parametrize("value", [1, -0.1, *NOT_NUMBERS], ids=short)
+def test_an_output_sparsity_lies_between_0_and_below_1(value):
+    with pytest.raises(InvalidValue, match=r"^output_sparsity=.* at least 0 and below 1$"):
+        Round(0.5, value)
+
+
+@pytest.mark.parametrize(
+    ("field", "known"), [("scope", SCOPES), ("criterion", CRITERIA), ("restart", RULES)]
+)
+def test_an_unknown_word_in_a_round_is_refused_with_the_known_ones(field, known):
+    with pytest.raises(InvalidValue) as caught:
+        Round(0.5, 0.5, **{field: "sideways"})
+    assert str(caught.value) == (f"{field}='sideways' is unknown; choose one of {', '.join(known)}")
+
+
+@pytest.mark.parametrize("value", [-1, limits.MAX_ITERATIONS + 1, *NOT_INTEGERS], ids=short)
+def test_a_rewinding_step_is_a_whole_number(value):
+    with pytest.raises(InvalidValue, match=r"^rewind_iteration=.* must be a whole number from 0"):
+        Round(0.5, 0.5, rewind_iteration=value)
+
+
+@pytest.mark.parametrize("restart", ["keep", "reinit"])
+def test_a_rewinding_step_belongs_to_rewinding_alone(restart):
+    with pytest.raises(InvalidValue, match=rf"does not apply to restart={restart}; set it to 0"):
+        Round(0.5, 0.5, restart=restart, rewind_iteration=100)
+
+
+def test_global_scope_has_no_rate_of_its_own_for_the_output_layer():
+    with pytest.raises(InvalidValue, match=r"^output_sparsity=0\.4 must equal sparsity=0\.5"):
+        Round(0.5, 0.4, scope="global")
+    with pytest.raises(InvalidValue, match=r"^output_factor=0\.5 cannot apply with scope=global"):
+        rounds_of([0.5], output_factor=0.5, scope="global")
+
+
+def test_a_rewinding_step_off_the_grid_is_refused_with_the_whole_grid():
+    recipe = Recipe(iterations=150, evaluate_every=50)
+    with pytest.raises(InvalidValue) as caught:
+        Experiment(recipe, rounds_of([0.5], rewind_iteration=7))
+    assert str(caught.value) == (
+        "rewind_iteration=7 is not a saved snapshot; choose one of 0, 10, 20, 50, 100"
+    )
+
+
+@pytest.mark.parametrize(
+    ("iterations", "grid"),
+    [
+        (1, (0,)),
+        (10, (0,)),
+        (11, (0, 10)),
+        (100, (0, 10, 20, 50)),
+        (7_500, (0, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)),
+    ],
+)
+def test_snapshots_follow_the_1_2_5_series_below_the_last_iteration(iterations, grid):
+    assert Recipe(iterations=iterations, evaluate_every=10).snapshot_iterations == grid
+
+
+def test_sparsities_must_rise_because_pruned_weights_stay_pruned():
+    with pytest.raises(InvalidValue, match=r"^sparsities=0\.5 must be above the round before"):
+        Experiment(Recipe(), rounds_of([0.5, 0.5]))
+    with pytest.raises(InvalidValue, match=r"^sparsities=0\.4 must be above .* \(0\.5\)"):
+        Experiment(Recipe(), rounds_of([0.5, 0.4]))
+
+
+def test_the_number_of_rounds_is_limited():
+    sparsities = [n / 100 for n in range(1, MAX_ROUNDS + 2)]
+    with pytest.raises(InvalidValue, match=rf"^rounds=41 must be at most {MAX_ROUNDS}"):
+        rounds_of(sparsities)
+    step = rounds_of(sparsities[:-1])
+    assert len(Experiment(Recipe(), step).rounds) == MAX_ROUNDS
+    with pytest.raises(InvalidValue, match=r"^rounds=41 must be at most"):
+        Experiment(Recipe(), (*step, Round(0.5, 0.5)))
+
+
+def test_the_work_of_one_experiment_is_limited_but_the_papers_fits():
+    paper = Recipe(hidden=(300, 100), batch_size=60, iterations=50_000, evaluate_every=100)
+    assert Experiment(paper, rounds_of(iterative(0.2, 19))).key
+    large = Recipe(hidden=(1024, 1024), batch_size=1024, iterations=200_000, evaluate_every=1_000)
+    with pytest.raises(InvalidValue, match=r"^iterations=200000 for 2 levels .* choose fewer"):
+        Experiment(large, rounds_of([0.5]))
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.5, *NOT_NUMBERS], ids=short)
+def test_a_pruning_rate_lies_strictly_between_0_and_1(rate):
+    with pytest.raises(InvalidValue, match=r"^rate="):
+        iterative(rate, 3)
+    with pytest.raises(InvalidValue, match=r"^sparsity="):
+        one_shot(rate)
+    with pytest.raises(InvalidValue, match=r"^sparsities="):
+        rounds_of([rate])
+
+
+@pytest.mark.parametrize("rounds", [0, -1, MAX_ROUNDS + 1, *NOT_INTEGERS], ids=short)
+def test_the_number_of_iterative_rounds_is_a_whole_number_in_range(rounds):
+    with pytest.raises(InvalidValue, match=rf"^rounds=.* from 1 to {MAX_ROUNDS}"):
+        iterative(0.2, rounds)
+
+
+@pytest.mark.parametrize("factor", [-0.1, 1.1, *NOT_NUMBERS], ids=short)
+def test_an_output_factor_lies_between_0_and_1(factor):
+    with pytest.raises(InvalidValue, match=r"^output_factor="):
+        rounds_of([0.5], output_factor=factor)
+
+
+# Keys
+
+OTHER = {
+    "dataset": "kmnist",
+    "normalisation": "dataset",
+    "validation_size": 4_999,
+    "hidden": (64, 128),
+    "init": "glorot",
+    "optimiser": "adam",
+    "learning_rate": 0.02,
+    "momentum": 0.8,
+    "weight_decay": 0.001,
+    "batch_size": 33,
+    "iterations": 7_501,
+    "evaluate_every": 376,
+    "seed": 1,
+}
+OTHER_ROUND = {
+    "sparsity": 0.41,
+    "output_sparsity": 0.2,
+    "scope": "global",
+    "criterion": "random",
+    "restart": "keep",
+    "rewind_iteration": 100,
+}
+
+
+def test_keys_stay_what_they_are():
+    # Whoever changes these throws away every result in every store: raise VERSION and say so.
+    assert Experiment(Recipe(), rounds_of([0.4])).keys == (
+        "0ac69358df26a5979a37b402807c110a46980cc4",
+        "182bf979b70a86d3c25159cfcab3c2d8ac20d73b",
+    )
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Recipe)])
+def test_every_field_of_a_recipe_changes_the_key(field):
+    base = Recipe(momentum=0) if field == "optimiser" else Recipe()
+    other = replace(base, **{field: OTHER[field]})
+    assert Experiment(other).key != Experiment(base).key
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Round)])
+def test_every_field_of_a_round_changes_its_key_and_no_earlier_one(field):
+    base, later = Round(0.4, 0.4), Round(0.9, 0.9)
+    other = replace(base, **{field: OTHER_ROUND[field]})
+    one, two = (Experiment(Recipe(), (step, later)).keys for step in (base, other))
+    assert one[0] == two[0]
+    assert one[1] != two[1]
+    assert one[2] != two[2]
+
+
+def test_experiments_that_begin_alike_share_the_keys_of_what_they_share():
+    short = Experiment(Recipe(), rounds_of(iterative(0.4, 2)))
+    long = Experiment(Recipe(), rounds_of(iterative(0.4, 5)))
+    assert long.keys[:3] == short.keys
+    assert len(set(long.keys)) == 6
+
+
+def test_nothing_that_cannot_change_a_result_is_part_of_a_key():
+    names = {field.name for kind in (Recipe, Round, Experiment) for field in fields(kind)}
+    assert not names & {"device", "threads", "workers", "folder"}
+
+
+@pytest.mark.parametrize("zero", [0, -0.0])
+def test_one_request_written_in_two_ways_has_one_key(zero):
+    def key(number):
+        recipe = Recipe(momentum=number, weight_decay=number)
+        return Experiment(recipe, (Round(0.5, number),)).key
+
+    assert key(zero) == key(0.0)
+
+
+def test_a_typed_sparsity_and_a_computed_one_have_one_key():
+    typed = Experiment(Recipe(), rounds_of([0.4, 0.64, 0.784]))
+    computed = Experiment(Recipe(), rounds_of(iterative(0.4, 3)))
+    assert typed.keys == computed.keys
+
+
+def test_keys_are_the_same_in_another_process():
+    code = (
+        "from lottery_core.experiment import *;"
+        "print(Experiment(Recipe(seed=3), rounds_of([.4, .9])).key)"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.strip() == Experiment(Recipe(seed=3), rounds_of([0.4, 0.9])).key
+
+
+@given(
+    st.builds(
+        Recipe,
+        hidden=st.lists(st.integers(1, 64), max_size=3).map(tuple),
+        learning_rate=st.floats(1e-9, 10),
+        seed=st.integers(0, limits.MAX_SEED),
+    ),
+    st.lists(st.integers(1, 99), max_size=5, unique=True).map(sorted),
+)
+def test_an_experiment_survives_the_way_through_json(recipe, percents):
+    experiment = Experiment(recipe, rounds_of([percent / 100 for percent in percents]))
+    read = Experiment.from_dict(json.loads(json.dumps(experiment.as_dict())))
+    assert read == experiment
+    assert read.as_dict() == experiment.as_dict()
+    assert read.keys == experiment.keys
+
+
+def test_reading_an_experiment_checks_its_rules_again():
+    stored = Experiment(Recipe()).as_dict()
+    stored["recipe"]["batch_size"] = 0
+    with pytest.raises(InvalidValue, match="batch_size=0"):
+        Experiment.from_dict(stored)
+
+
+def test_weights_are_counted_without_biases():
+    assert Recipe().weights_total == 109_184
+    assert Recipe(hidden=(300, 100)).weights_total == 266_200

@@ -1,0 +1,113 @@
+"""Figures draw the numbers they are given, and say their takeaway in words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lottery_core import figures
+
+
+def history(*accuracies: float, validation: bool = True) -> pd.DataFrame:
+    rows = len(accuracies)
+    return pd.DataFrame(
+        {
+            "iteration": np.arange(rows) * 10,
+            "train_loss": np.linspace(1, 0.5, rows),
+            "validation_loss": np.linspace(1, 0.5, rows) if validation else np.full(rows, np.nan),
+            "validation_accuracy": accuracies if validation else np.full(rows, np.nan),
+            "test_loss": np.linspace(1, 0.5, rows),
+            "test_accuracy": accuracies,
+        }
+    )
+
+
+def traces(figure) -> dict:
+    return {trace.name: trace for trace in figure.data}
+
+
+def test_accuracy_falls_left_to_right_on_a_log_axis_beside_the_dense_line():
+    curve = figures.Curve("ticket", [100, 51.3, 21.1], [0.97, 0.98, 0.96], figures.BLUE)
+    figure = figures.accuracy_figure([curve], 0.97)
+    assert figure.layout.xaxis.type == "log"
+    left, right = figure.layout.xaxis.range
+    assert 10**left > 100 > 21.1 > 10**right
+    np.testing.assert_allclose(traces(figure)["ticket"].x, [100, 51.3, 21.1])
+    np.testing.assert_allclose(traces(figure)["ticket"].y, [97, 98, 96])
+    assert figure.layout.shapes[0].y0 == pytest.approx(97)
+    assert "dense: 97.0%" in figure.layout.meta["alt"]
+    assert "ticket: 96.0% with 21.1 % of weights" in figure.layout.meta["alt"]
+
+
+def test_near_the_dense_network_only_a_few_points_are_shown():
+    curve = figures.Curve("ticket", [100, 1], [0.97, 0.1], figures.BLUE)
+    low, high = figures.accuracy_figure([curve], 0.97, near_dense=True).layout.yaxis.range
+    assert low > 90 and high < 100.5
+
+
+def test_curves_differ_by_dash_and_marker_and_not_by_colour_alone():
+    curves = [
+        figures.Curve("a", [100], [0.9], figures.BLUE),
+        figures.Curve("b", [100], [0.9], figures.GREEN, "dash", "diamond"),
+    ]
+    first, second = figures.accuracy_figure(curves, None).data
+    assert first.line.dash != second.line.dash
+    assert first.marker.symbol != second.marker.symbol
+
+
+def test_nothing_yet_is_an_empty_figure_with_a_title():
+    for figure in (
+        figures.accuracy_figure([], None),
+        figures.sparsity_figure({}, [], []),
+        figures.loss_figure([], [], history()),
+        figures.level_accuracy_figure(history()),
+    ):
+        assert figure.layout.title.text
+        assert figure.layout.meta["alt"]
+
+
+def test_a_level_is_drawn_beside_the_dense_network():
+    dense, own = history(0.1, 0.9, 0.97), history(0.1, 0.95)
+    figure = figures.level_accuracy_figure(own, dense, level=3, iterations_total=20)
+    assert set(traces(figure)) == {"dense, test", "validation", "test"}
+    np.testing.assert_allclose(traces(figure)["test"].y, [10, 95])
+    assert "95.0%" in figure.layout.meta["alt"]
+    loss = figures.loss_figure([5, 10], [2.0, 1.0], own, dense, level=3)
+    np.testing.assert_allclose(traces(loss)["training"].y, [2, 1])
+
+
+def test_without_a_validation_split_no_validation_curve_is_drawn():
+    own = history(0.1, 0.95, validation=False)
+    assert set(traces(figures.level_accuracy_figure(own))) == {"test"}
+    assert set(traces(figures.loss_figure([], [], own))) == {"training", "test"}
+
+
+def test_sparsity_steps_up_when_a_level_begins():
+    figure = figures.sparsity_figure({"fc1.weight": [0, 0.4]}, [0, 0.39], [100, 200])
+    np.testing.assert_allclose(traces(figure)["total"].x, [0, 100, 100, 200])
+    np.testing.assert_allclose(traces(figure)["total"].y, [0, 0, 39, 39])
+    np.testing.assert_allclose(traces(figure)["fc1"].y, [0, 0, 40, 40])
+
+
+def test_weights_are_centred_at_zero_and_pruned_ones_are_off_the_scale():
+    picture = np.array([[0.5, np.nan], [-0.25, 0.0]], np.float32)
+    figure = figures.weights_figure(picture, "fc1.weight", 0.5)
+    heatmap, legend = figure.data
+    np.testing.assert_array_equal(heatmap.z, picture)
+    assert (heatmap.zmin, heatmap.zmax) == (-0.5, 0.5)
+    assert [colour for at, colour in heatmap.colorscale if at == 0.5] == ["#f6f5f3"]
+    assert figure.layout.plot_bgcolor == figures.PRUNED
+    assert figures.PRUNED not in [colour for _, colour in heatmap.colorscale]
+    assert legend.name == "pruned" and legend.marker.color == figures.PRUNED
+    assert "75.0% of the cells hold a weight, from -0.250 to 0.500" in figure.layout.meta["alt"]
+
+
+def test_a_layer_without_weights_is_drawn_and_said_to_be_pruned():
+    figure = figures.weights_figure(np.full((2, 2), np.nan, np.float32), "fc3.weight", 1.0)
+    assert figure.layout.meta["alt"] == "Weights of fc3: all pruned."
+
+
+def test_the_pixel_map_is_the_image_and_counts_unread_pixels():
+    kept = np.arange(784)
+    figure = figures.pixels_figure(kept, 800)
+    np.testing.assert_array_equal(figure.data[0].z, kept.reshape(28, 28))
+    assert "1 of 784 pixels keep none" in figure.layout.meta["alt"]

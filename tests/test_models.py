@@ -1,0 +1,94 @@
+"""The networks are the ones asked for, and their first weights are drawn as they say."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lottery_core.experiment import INITS, Recipe
+from lottery_core.models import _INITS, build, initial_weights
+
+LAYERS = [(128, 784), (64, 128), (10, 64)]
+
+
+def test_the_network_is_a_chain_of_linear_layers_with_relu_between():
+    model = build(Recipe())
+    kinds = [type(part) for part in model]
+    assert kinds == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
+    assert {name: tuple(value.shape) for name, value in model.named_parameters()} == {
+        "fc1.weight": (128, 784),
+        "fc1.bias": (128,),
+        "fc2.weight": (64, 128),
+        "fc2.bias": (64,),
+        "fc3.weight": (10, 64),
+        "fc3.bias": (10,),
+    }
+
+
+def test_without_hidden_layers_it_is_one_linear_map():
+    assert [type(part) for part in build(Recipe(hidden=()))] == [nn.Linear]
+
+
+def test_first_weights_fit_the_network():
+    recipe = Recipe(hidden=(20, 5))
+    weights = initial_weights(recipe)
+    expected = build(recipe).state_dict()
+    assert {name: array.shape for name, array in weights.items()} == {
+        name: tuple(value.shape) for name, value in expected.items()
+    }
+    assert {array.dtype for array in weights.values()} == {np.dtype("float32")}
+
+
+def test_every_initialisation_that_can_be_asked_for_exists():
+    assert set(_INITS) == set(INITS)
+
+
+def test_the_pytorch_initialisation_is_uniform_with_the_bounds_of_linear():
+    weights = initial_weights(Recipe())
+    for n, (outputs, inputs) in enumerate(LAYERS, 1):
+        torch.manual_seed(n)
+        theirs, ours = nn.Linear(inputs, outputs), weights[f"fc{n}.weight"]
+        bound = inputs**-0.5
+        assert np.abs(ours).max() <= bound
+        assert np.abs(ours).max() == pytest.approx(theirs.weight.abs().max().item(), rel=0.01)
+        # Uniform: its standard deviation and its quartiles (four standard errors).
+        slack = 4 * bound / (outputs * inputs) ** 0.5
+        assert ours.std() == pytest.approx(bound / 3**0.5, abs=slack)
+        assert np.quantile(ours, [0.25, 0.5, 0.75]) == pytest.approx(
+            [-bound / 2, 0, bound / 2], abs=2 * slack
+        )
+        bias = weights[f"fc{n}.bias"]
+        assert 0.5 * bound < np.abs(bias).max() <= bound
+
+
+def test_the_glorot_initialisation_is_normal_with_zero_biases():
+    weights = initial_weights(Recipe(init="glorot"))
+    for n, (outputs, inputs) in enumerate(LAYERS, 1):
+        values = weights[f"fc{n}.weight"]
+        deviation = (2 / (inputs + outputs)) ** 0.5
+        assert values.std() == pytest.approx(deviation, rel=4 / (2 * values.size) ** 0.5)
+        assert abs(values.mean()) < 4 * deviation / values.size**0.5
+        # Normal, not uniform: 68 % within one deviation, and something beyond three.
+        assert (np.abs(values) < deviation).mean() == pytest.approx(0.6827, abs=0.08)
+        assert not weights[f"fc{n}.bias"].any()
+    assert (np.abs(weights["fc1.weight"]) > 3 * (2 / 912) ** 0.5).any()
+
+
+def test_first_weights_repeat_with_their_seed_and_purpose_alone():
+    recipe = Recipe(hidden=(8,))
+    first = initial_weights(recipe)["fc1.weight"]
+    torch.manual_seed(123)  # the global generator has no say
+    assert np.array_equal(first, initial_weights(recipe)["fc1.weight"])
+    assert np.array_equal(
+        first, initial_weights(Recipe(hidden=(8,), batch_size=7, learning_rate=1))["fc1.weight"]
+    )
+    for other in (
+        initial_weights(Recipe(hidden=(8,), seed=1)),
+        initial_weights(recipe, "reinit", 1),
+        initial_weights(recipe, "reinit", 2),
+    ):
+        assert not np.isin(first, other["fc1.weight"]).any(axis=1).all()
+    assert not np.array_equal(
+        initial_weights(recipe, "reinit", 1)["fc1.weight"],
+        initial_weights(recipe, "reinit", 2)["fc1.weight"],
+    )

@@ -1,0 +1,34 @@
+"""What survivors restart from is what the rule's name says."""
+
+import numpy as np
+import pytest
+
+from lottery_core.experiment import InvalidValue, Round
+from lottery_core.restart import RULES, Origins
+
+
+def weights(value):
+    return {"fc1.weight": np.full((1, 2), value), "fc1.bias": np.full(1, value)}
+
+
+ORIGINS = Origins({0: weights(0.0), 100: weights(1.0)}, weights(2.0), lambda: weights(3.0))
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (Round(0.5, 0.5, restart="rewind"), 0.0),
+        (Round(0.5, 0.5, restart="rewind", rewind_iteration=100), 1.0),
+        (Round(0.5, 0.5, restart="keep"), 2.0),
+        (Round(0.5, 0.5, restart="reinit"), 3.0),
+    ],
+)
+def test_weights_and_biases_come_from_the_named_origin(step, expected):
+    found = RULES[step.restart](step, ORIGINS)
+    assert set(found) == {"fc1.weight", "fc1.bias"}
+    assert all((array == expected).all() for array in found.values())
+
+
+def test_an_unknown_rule_is_refused_with_the_known_ones():
+    with pytest.raises(InvalidValue, match=r"restart='undo' .* choose one of rewind, keep, reini"):
+        Round(0.5, 0.5, restart="undo")

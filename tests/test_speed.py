@@ -1,0 +1,123 @@
+"""How long it will take is said from what this machine has done before."""
+
+from dataclasses import replace
+
+import pytest
+
+from lottery_core.experiment import Experiment, Recipe, rounds_of
+from lottery_core.speed import (
+    Plan,
+    in_words,
+    learn,
+    plan,
+    seconds_of_level,
+    seconds_per_iteration,
+)
+from lottery_core.store import Store
+
+RECIPE = Recipe(iterations=1_000, evaluate_every=100)
+MEASURED = {"step": [[1_000_000, 0.001], [11_000_000, 0.002]], "evaluation": 1e-11}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def done(seconds, recipe=RECIPE, iterations=1_000):
+    return {
+        "experiment": Experiment(recipe).as_dict(),
+        "device": "cpu",
+        "seconds": seconds,
+        "iterations_trained": iterations,
+    }
+
+
+def test_an_unknown_machine_promises_nothing():
+    assert seconds_per_iteration({}, RECIPE) is None
+    assert seconds_of_level({}, Experiment(RECIPE), 0) is None
+
+
+def test_what_was_learned_is_said_again_for_the_same_kind_of_training(store):
+    learn(store, done(5.0))
+    facts = store.read_machine()
+    experiment = Experiment(RECIPE, rounds_of([0.5, 0.9], rewind_iteration=200))
+    assert seconds_of_level(facts, experiment, 0) == pytest.approx(5)
+    assert seconds_of_level(facts, experiment, 1) == pytest.approx(4)
+    longer = Experiment(replace(RECIPE, iterations=3_000, seed=7))
+    assert seconds_of_level(facts, longer, 0) == pytest.approx(15)
+
+
+def test_newer_runs_count_more(store):
+    for seconds in (5.0, 9.0, 9.0, 9.0, 9.0):
+        learn(store, done(seconds))
+    assert 8.5 < seconds_of_level(store.read_machine(), Experiment(RECIPE), 0) < 9
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"hidden": (300, 100)}, {"batch_size": 64}, {"evaluate_every": 50}, {"dataset": "kmnist"}],
+)
+def test_another_kind_of_training_is_not_confused_with_it(store, change):
+    learn(store, done(5.0))
+    assert seconds_per_iteration(store.read_machine(), replace(RECIPE, **change)) is None
+    assert seconds_per_iteration(store.read_machine(), RECIPE, "cuda") is None
+
+
+def test_very_short_runs_teach_nothing(store):
+    learn(store, done(5.0, iterations=99))
+    assert store.read_machine() == {}
+
+
+def test_learning_keeps_what_else_is_known_of_the_machine(store):
+    store.write_machine(MEASURED)
+    learn(store, done(5.0))
+    assert store.read_machine()["step"] == MEASURED["step"]
+
+
+def test_before_any_run_two_measured_points_are_extended():
+    # 109,184 weights at batch 32: 0.0009 fixed, and 1e-10 seconds per weight and image.
+    step = 0.0009 + 1e-10 * 109_184 * 32
+    evaluation = 1e-11 * 109_184 * 15_000 / 100
+    assert seconds_per_iteration(MEASURED, RECIPE) == pytest.approx(step + evaluation)
+    wider, rarer = replace(RECIPE, hidden=(300, 100)), replace(RECIPE, evaluate_every=1_000)
+    assert seconds_per_iteration(MEASURED, wider) > seconds_per_iteration(MEASURED, RECIPE)
+    assert seconds_per_iteration(MEASURED, rarer) < seconds_per_iteration(MEASURED, RECIPE)
+
+
+def test_a_measurement_upside_down_still_gives_a_time():
+    odd = MEASURED | {"step": [[1_000_000, 0.002], [11_000_000, 0.001]]}
+    assert seconds_per_iteration(odd, RECIPE) >= 0.002
+
+
+def test_a_plan_counts_shared_levels_once_and_experiments_side_by_side(store):
+    learn(store, done(5.0))
+    rounds = rounds_of([0.5, 0.9]), rounds_of([0.5, 0.9], restart="keep")
+    both = [Experiment(RECIPE, one) for one in rounds]
+    assert plan(store, both[:1], workers=1) == Plan(3, 0, pytest.approx(15))
+    assert plan(store, both, workers=2) == Plan(5, 0, pytest.approx(15))
+    assert plan(store, both, workers=1) == Plan(5, 0, pytest.approx(25))
+
+
+def test_a_plan_leaves_out_what_is_there_already(store, monkeypatch):
+    learn(store, done(5.0))
+    experiment = Experiment(RECIPE, rounds_of([0.5, 0.9]))
+    monkeypatch.setattr(store, "has", lambda key: key in experiment.keys[:2])
+    assert plan(store, [experiment], workers=1) == Plan(3, 2, pytest.approx(5))
+    monkeypatch.setattr(store, "has", lambda key: True)
+    assert plan(store, [experiment], workers=1) == Plan(3, 3, 0)
+
+
+def test_a_plan_on_an_unknown_machine_names_no_time(store):
+    assert plan(store, [Experiment(RECIPE)], workers=1) == Plan(1, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "1 s"), (7.6, "8 s"), (43, "45 s"), (94, "95 s"), (96, "2 min"), (185, "3 min"),
+        (3_560, "59 min"), (3_599, "1 h"), (4_800, "1 h 20 min"), (7_200, "2 h"),
+    ],
+)  # fmt: skip
+def test_a_duration_is_as_exact_as_an_estimate_deserves(seconds, words):
+    assert in_words(seconds) == words

@@ -1,0 +1,383 @@
+"""What is kept is whole, verified, and readable without us; what is not counts as absent."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lottery_core.store import Job, Level, Store
+
+ROOT = Path(__file__).resolve().parents[1]
+KEY = "a" * 40
+FILES = [
+    "SHA256SUMS",
+    "history.parquet",
+    "level.json",
+    "snapshots.safetensors",
+    "weights.safetensors",
+]
+
+
+def weights(value):
+    return {
+        "fc10.weight": np.full((2, 3), value, np.float32),
+        "fc2.weight": np.full((3, 4), -value, np.float32),
+        "fc2.bias": np.full(3, value, np.float32),
+    }
+
+
+@pytest.fixture
+def level():
+    """A level whose layers are not in the order of their names."""
+    return Level(
+        info={"level": 0, "weights": ["fc2.weight", "fc10.weight"], "test_accuracy": 0.25},
+        mask={
+            "fc2.weight": np.arange(12).reshape(3, 4) % 2 == 0,
+            "fc10.weight": np.ones((2, 3), bool),
+        },
+        start=weights(0.1),
+        end=weights(0.2),
+        losses=np.array([2.5, 1.5], np.float32),
+        history=pd.DataFrame({"iteration": [0, 2], "train_loss": [float("nan"), 2.0]}),
+        snapshots={0: weights(0.1), 10: weights(0.15)},
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def folder(store, level):
+    """Where `level` has been written."""
+    store.write(KEY, level)
+    return store.root / "levels" / KEY
+
+
+def assert_damaged(store, key=KEY):
+    with pytest.warns(UserWarning, match=f"level {key} is damaged .* computed again"):
+        assert store.read(key) is None
+
+
+# Levels
+
+
+def test_what_is_written_is_read_back_bit_for_bit(store, level, folder):
+    read = store.read(KEY)
+    assert read.info == {**level.info, "key": KEY}
+    assert list(read.mask) == ["fc2.weight", "fc10.weight"]
+    for part in ("mask", "start", "end"):
+        found, expected = getattr(read, part), getattr(level, part)
+        assert found.keys() == expected.keys()
+        for name in expected:
+            assert found[name].dtype == expected[name].dtype
+            assert found[name].tobytes() == expected[name].tobytes()
+    assert np.array_equal(read.losses, level.losses)
+    assert read.history.equals(level.history)
+    assert read.snapshots.keys() == {0, 10}
+    assert np.array_equal(read.snapshots[10]["fc2.bias"], level.snapshots[10]["fc2.bias"])
+
+
+def test_a_level_without_snapshots_has_no_file_of_them(store, level):
+    store.write(KEY, replace(level, snapshots={}))
+    assert not (store.root / "levels" / KEY / "snapshots.safetensors").exists()
+    assert store.read(KEY).snapshots == {}
+
+
+def test_an_absent_level_is_none_without_a_warning(store):
+    assert store.read(KEY) is None
+    assert not store.has(KEY)
+
+
+def test_a_level_can_be_written_over(store, level, folder):
+    store.write(KEY, replace(level, end=weights(9.0)))
+    assert store.read(KEY).end["fc2.bias"][0] == 9.0
+    assert os.listdir(folder.parent) == [KEY]
+
+
+def test_the_files_are_those_that_are_documented(folder):
+    assert sorted(os.listdir(folder)) == FILES
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_any_flipped_byte_in_any_file_is_noticed(store, folder, name):
+    path, source = folder / name, random.Random(name)
+    whole = path.read_bytes()
+    places = {0, len(whole) - 1, *(source.randrange(len(whole)) for _ in range(60))}
+    for place in sorted(places):
+        broken = bytearray(whole)
+        broken[place] ^= 1 << source.randrange(8)
+        path.write_bytes(broken)
+        assert_damaged(store)
+    path.write_bytes(whole)
+    assert store.read(KEY) is not None
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_any_file_cut_short_or_grown_is_noticed(store, folder, name):
+    path = folder / name
+    whole = path.read_bytes()
+    for length in (0, 1, 7, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert_damaged(store)
+    path.write_bytes(whole + b"\n")
+    assert_damaged(store)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_gone_is_noticed(store, folder, name):
+    (folder / name).unlink()
+    assert_damaged(store)
+
+
+def test_a_file_too_many_is_noticed(store, folder):
+    (folder / "notes.txt").write_text("mine")
+    assert_damaged(store)
+
+
+def test_a_level_under_another_key_is_rejected(store, folder):
+    other = "b" * 40
+    folder.rename(folder.with_name(other))
+    assert_damaged(store, other)
+
+
+def test_contents_that_match_their_checksums_but_make_no_level_are_rejected(store, folder):
+    (folder / "weights.safetensors").unlink()
+    names = [name for name in FILES if name != "SHA256SUMS" and (folder / name).exists()]
+    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    (folder / "SHA256SUMS").write_text("".join(f"{sums[n]}  {n}\n" for n in names))
+    assert_damaged(store)
+
+
+def test_sha256sum_verifies_a_level(folder):
+    done = subprocess.run(
+        [shutil.which("sha256sum") or "gsha256sum", "--check", "--strict", "SHA256SUMS"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [f"{name}: OK" for name in FILES[1:]]
+
+
+def test_numpy_pandas_and_safetensors_alone_read_a_level(folder, level, tmp_path):
+    code = """
+import json, sys, pandas
+from safetensors.numpy import load_file
+weights = load_file("weights.safetensors")
+print(json.dumps({
+    "kept": int(weights["mask/fc2.weight"].sum()),
+    "end": float(weights["end/fc2.bias"][0]),
+    "snapshot": float(load_file("snapshots.safetensors")["10/fc2.bias"][0]),
+    "rows": pandas.read_parquet("history.parquet")["iteration"].tolist(),
+    "accuracy": json.load(open("level.json"))["test_accuracy"],
+    "ours": [name for name in sys.modules if name.startswith(("lottery", "torch"))],
+}))
+"""
+    printed = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, check=True
+    ).stdout
+    assert json.loads(printed) == {
+        "kept": 6,
+        "end": pytest.approx(0.2),
+        "snapshot": pytest.approx(0.15),
+        "rows": [0, 2],
+        "accuracy": 0.25,
+        "ours": [],
+    }
+
+
+KILLED_WRITERS = """
+import os, shutil, signal, sys, warnings
+import numpy as np, pandas as pd
+from lottery_core.store import Level, Store
+
+warnings.simplefilter("error")
+store, over = Store(sys.argv[1]), sys.argv[2] == "True"
+arrays = {"fc1.weight": np.ones((9, 7), np.float32)}
+level = Level({"weights": ["fc1.weight"]}, {"fc1.weight": arrays["fc1.weight"] > 0.5}, arrays,
+              arrays, np.zeros(9, np.float32), pd.DataFrame({"iteration": [0]}))
+
+def write_until(last):
+    # Python says of every file it opens, makes, renames or removes; the last one kills.
+    done = 0
+    def look(event, args):
+        nonlocal done
+        if event == "open" or event.startswith(("os.", "shutil.", "tempfile.")):
+            done += 1
+            if done == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(look)
+    store.write("k", level)
+    os._exit(0)
+
+status, last = None, 0
+while status != 0:
+    shutil.rmtree(store.root / "levels" / "k", ignore_errors=True)
+    if over:
+        store.write("k", level)
+    last += 1
+    child = os.fork()
+    if not child:
+        write_until(last)
+    status = os.waitpid(child, 0)[1]
+    print("absent" if store.read("k") is None else "whole")
+"""
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["new", "written over"])
+def test_a_writer_killed_at_any_moment_leaves_a_whole_level_or_none(store, over):
+    printed = subprocess.run(
+        [sys.executable, "-c", KILLED_WRITERS, store.root, str(over)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert len(printed) > 12  # so many moments there are at least
+    assert set(printed) == {"whole", "absent"}
+    assert printed[-1] == "whole"
+
+
+def test_sweeping_removes_what_killed_writers_left_and_nothing_that_may_be_in_use(store, folder):
+    old, fresh = (folder.parent / f".new-{name}" for name in ("old", "fresh"))
+    old.mkdir()
+    fresh.mkdir()
+    stale = store.root / "jobs" / ".new-stale"
+    stale.touch()
+    for path in (old, stale):
+        os.utime(path, (time.time() - 7_200,) * 2)
+    store.sweep()
+    assert not old.exists()
+    assert not stale.exists()
+    assert fresh.exists()
+    assert store.read(KEY) is not None
+
+
+# Locks
+
+
+def test_a_lock_is_seen_by_others_and_freed(store):
+    assert not store.is_held("x")
+    with store.held("x"):
+        assert Store(store.root).is_held("x")
+        assert not store.is_held("y")
+    assert not store.is_held("x")
+
+
+def test_an_error_frees_the_lock(store):
+    with pytest.raises(RuntimeError, match="inside"), store.held("x"):
+        raise RuntimeError("inside")
+    assert not store.is_held("x")
+
+
+def test_the_lock_of_a_process_that_dies_is_free(store):
+    code = (
+        "import sys, time; from lottery_core.store import Store\n"
+        "with Store(sys.argv[1]).held('x'): print('held', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, store.root], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout.readline() == b"held\n"
+        assert store.is_held("x")
+    finally:
+        process.kill()
+        process.communicate()
+    assert not store.is_held("x")
+
+
+# Progress
+
+
+def test_progress_is_what_was_written_last_until_it_is_cleared(store):
+    assert store.read_progress(KEY) is None
+    store.write_progress(KEY, {"iteration": 1}, {"fc1.weight": np.zeros((2, 2), np.int8)})
+    store.write_progress(KEY, {"iteration": 2}, {"fc1.weight": np.ones((2, 2), np.int8)})
+    numbers, pictures = store.read_progress(KEY)
+    assert numbers == {"iteration": 2}
+    assert pictures["fc1.weight"].tolist() == [[1, 1], [1, 1]]
+    store.clear_progress(KEY)
+    assert store.read_progress(KEY) is None
+    store.clear_progress(KEY)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\xff" * 100, b"\x02" + b"\0" * 7 + b"{}"])
+def test_unreadable_progress_counts_as_none(store, content):
+    (store.root / "progress" / KEY).write_bytes(content)
+    assert store.read_progress(KEY) is None
+
+
+# Jobs
+
+
+def job(key=KEY, state="running", submitted=1.0):
+    return Job(key=key, state=state, owner="me", submitted=submitted, experiment={})
+
+
+def test_a_job_reads_back_while_its_owner_lives(store):
+    store.write_job(job())
+    with store.held("me"):
+        assert store.job(KEY) == job()
+        assert store.job(KEY).active
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_job_whose_owner_died_shows_as_killed(store, state):
+    store.write_job(job(state=state))
+    found = store.job(KEY)
+    assert (found.state, found.message) == ("killed", "its process ended without a word")
+    assert not found.active
+
+
+@pytest.mark.parametrize("state", ["done", "cancelled", "failed"])
+def test_a_finished_job_stays_what_it_is_when_its_owner_is_gone(store, state):
+    store.write_job(job(state=state))
+    assert store.job(KEY) == job(state=state)
+
+
+def test_jobs_are_listed_newest_first(store):
+    for key, submitted in (("a", 1.0), ("b", 3.0), ("c", 2.0)):
+        store.write_job(job(key, "done", submitted))
+    assert [found.key for found in store.jobs()] == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"key": 1, "surprise": 2}', "null"])
+def test_an_unreadable_job_is_left_out(store, content):
+    (store.root / "jobs" / f"{KEY}.json").write_text(content)
+    assert store.job(KEY) is None
+    assert store.jobs() == []
+
+
+def test_a_request_to_cancel_stands_until_it_is_taken_back(store):
+    assert not store.cancel_requested(KEY)
+    store.request_cancel(KEY)
+    assert store.cancel_requested(KEY)
+    assert store.jobs() == []
+    store.clear_cancel(KEY)
+    assert not store.cancel_requested(KEY)
+    store.clear_cancel(KEY)
+
+
+# The machine
+
+
+def test_facts_about_the_machine_read_back_and_garbage_reads_as_nothing(store):
+    assert store.read_machine() == {}
+    store.write_machine({"devices": ["cpu"]})
+    assert store.read_machine() == {"devices": ["cpu"]}
+    for garbage in ("", "{", "7", "[1]"):
+        (store.root / "machine.json").write_text(garbage)
+        assert store.read_machine() == {}

@@ -1,0 +1,323 @@
+"""A level's training does what ten lines of plain torch do, and touches no pruned weight."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lottery_core.data import load_data
+from lottery_core.experiment import InvalidValue, Recipe, rounds_of
+from lottery_core.models import initial_weights
+from lottery_core.pruning import apply, dense_mask, prune
+from lottery_core.seeds import seed_of
+from lottery_core.training import torch_loop
+from lottery_core.training.base import TrainingDiverged, batch_order
+from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
+from lottery_core.training.torch_loop import train
+
+SMALL = Recipe(hidden=(24, 12), iterations=60, evaluate_every=30)
+OPTIMISERS = {
+    "SGD with momentum": {},
+    "plain SGD": {"momentum": 0},
+    "SGD with weight decay": {"weight_decay": 0.1},
+    "Adam": {"optimiser": "adam", "momentum": 0, "learning_rate": 0.001},
+    "Adam with weight decay": {
+        "optimiser": "adam", "momentum": 0, "learning_rate": 0.001, "weight_decay": 0.1
+    },
+}  # fmt: skip
+each_optimiser = pytest.mark.parametrize("changes", OPTIMISERS.values(), ids=OPTIMISERS)
+
+
+def nobody(moment):
+    """Nobody looks."""
+
+
+def pruned_start(recipe, sparsity=0.8):
+    """(masked initial weights, mask) of a network pruned by its initial magnitudes."""
+    weights, (step,) = initial_weights(recipe), rounds_of([sparsity])
+    mask = prune(weights, dense_mask(recipe.shapes), step, recipe.output_layer, 0)
+    return apply(weights, mask), mask
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)
+
+
+@pytest.fixture
+def every_step(monkeypatch):
+    """The loop reports after every step instead of every 50 ms."""
+    monkeypatch.setattr(torch_loop, "_REPORT_EVERY", -1)
+
+
+# Pruned weights and survivors
+
+
+@each_optimiser
+def test_pruned_weights_are_exactly_zero_after_every_step(changes, mnist, every_step):
+    recipe = replace(SMALL, **changes)
+    start, mask = pruned_start(recipe)
+    seen = set()
+
+    def look(moment):
+        seen.add(moment.iteration)
+        weights = moment.weights()
+        for name, kept in mask.items():
+            assert not weights[name][~kept].any(), (name, moment.iteration)
+
+    trained = train(recipe, start, mask, mnist, look)
+    assert seen == set(range(61))
+    for name, kept in mask.items():
+        assert not trained.weights[name][~kept].any()
+
+
+@each_optimiser
+def test_survivors_are_trained_whatever_their_sign_and_size(changes, mnist):
+    recipe = replace(SMALL, **changes)
+    start, mask = pruned_start(recipe, 0.3)
+    values, kept = start["fc1.weight"], mask["fc1.weight"]
+    values[:, ::3][kept[:, ::3]] = 0.0
+    values[:, 1::3][kept[:, 1::3]] *= 1e-9
+    end = train(recipe, start, mask, mnist, nobody).weights["fc1.weight"]
+    moved = end != values
+    alive = moved.any(axis=1)  # a unit whose ReLU never opens learns nothing
+    assert alive.mean() > 0.8
+    for group in (values < 0, values > 0, values == 0):
+        assert moved[alive][(group & kept)[alive]].mean() > 0.99
+
+
+@each_optimiser
+def test_training_agrees_with_ten_lines_of_plain_torch(changes, mnist):
+    recipe = replace(SMALL, **changes, iterations=50)
+    start, mask = pruned_start(recipe)
+    trained = train(recipe, start, mask, mnist, nobody)
+
+    weights, losses = reference(recipe, start, mask, mnist)
+    assert trained.losses == pytest.approx(losses, abs=2e-6)
+    for name, value in weights.items():
+        assert trained.weights[name] == pytest.approx(value, abs=2e-5), name
+
+
+def reference(recipe, start, mask, data):
+    model = nn.Sequential(
+        nn.Linear(784, 24), nn.ReLU(), nn.Linear(24, 12), nn.ReLU(), nn.Linear(12, 10)
+    )
+    own = [f"fc{n}.{kind}" for n in (1, 2, 3) for kind in ("weight", "bias")]
+    parameters = dict(zip(own, model.parameters(), strict=True))
+    for name, value in parameters.items():
+        value.data = torch.tensor(start[name])
+    common = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    if recipe.optimiser == "sgd":
+        optimiser = torch.optim.SGD(model.parameters(), momentum=recipe.momentum, **common)
+    else:
+        optimiser = torch.optim.Adam(model.parameters(), **common)
+    losses, epoch = [], 0
+    while len(losses) < recipe.iterations:
+        order = data.train_index[batch_order(recipe, epoch)]
+        for first in range(0, len(order), recipe.batch_size)[: recipe.iterations - len(losses)]:
+            batch = order[first : first + recipe.batch_size]
+            logits = model(torch.tensor(data.images[batch]))
+            loss = nn.functional.cross_entropy(logits, torch.tensor(data.labels[batch]))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            for name, kept in mask.items():
+                parameters[name].data[~torch.tensor(kept)] = 0.0
+            losses.append(loss.item())
+        epoch += 1
+    return {name: value.detach().numpy() for name, value in parameters.items()}, losses
+
+
+def test_the_last_short_batch_of_an_epoch_is_used_and_the_next_epoch_has_its_own_order(mnist):
+    # 55,000 = 13 * 4,096 + 1,752: step 14 is short, step 15 begins the second epoch.
+    recipe = replace(SMALL, batch_size=4096, iterations=16, evaluate_every=16)
+    assert recipe.iterations_per_epoch == 14
+    start, mask = pruned_start(recipe)
+    trained = train(recipe, start, mask, mnist, nobody)
+    _, losses = reference(recipe, start, mask, mnist)
+    assert len(losses) == 16
+    assert trained.losses == pytest.approx(losses, abs=2e-6)
+
+
+def test_an_epoch_shows_every_training_image_once():
+    recipe = Recipe()
+    first, second = batch_order(recipe, 0), batch_order(recipe, 1)
+    assert np.array_equal(np.sort(first), np.arange(55_000))
+    assert np.array_equal(np.sort(second), np.arange(55_000))
+    assert not np.array_equal(first, second)
+
+
+# Saved weights
+
+
+def test_what_was_handed_in_is_not_changed_by_training(mnist):
+    start, mask = pruned_start(SMALL)
+    saved, saved_mask = ({k: v.copy() for k, v in arrays.items()} for arrays in (start, mask))
+    trained = train(SMALL, start, mask, mnist, nobody)
+    assert same(start, saved)
+    assert same(mask, saved_mask)
+    assert not np.array_equal(trained.weights["fc1.weight"], saved["fc1.weight"])
+
+
+def test_snapshots_and_reported_weights_do_not_follow_the_live_ones(mnist, every_step):
+    start, mask = initial_weights(SMALL), dense_mask(SMALL.shapes)
+    looks = {}
+    trained = train(
+        SMALL,
+        start,
+        mask,
+        mnist,
+        lambda moment: looks.setdefault(moment.iteration, moment.weights()),
+        snapshots=(0, 10, 20, 50),
+    )
+    assert list(trained.snapshots) == [0, 10, 20, 50]
+    assert same(trained.snapshots[0], start)
+    for iteration, weights in trained.snapshots.items():
+        assert same(weights, looks[iteration])
+    assert not same(trained.snapshots[50], trained.weights)
+
+
+def test_rewinding_continues_with_the_batches_level_0_had_from_there_on(mnist):
+    # Without momentum nothing but the weights is carried over: the rest is the same, bit for bit.
+    recipe = replace(SMALL, momentum=0, batch_size=4096, iterations=17)
+    start, mask = initial_weights(recipe), dense_mask(recipe.shapes)
+    whole = train(recipe, start, mask, mnist, nobody, snapshots=(10,))
+    rest = train(recipe, whole.snapshots[10], mask, mnist, nobody, first_iteration=10)
+    assert np.array_equal(rest.losses, whole.losses[10:])
+    assert same(rest.weights, whole.weights)
+    assert [row.iteration for row in rest.history] == [10, 17]
+
+
+def test_a_rewound_network_starts_with_the_loss_level_0_had_there(mnist):
+    start, mask = initial_weights(SMALL), dense_mask(SMALL.shapes)
+    whole = train(SMALL, start, mask, mnist, nobody, snapshots=(20,))
+    rest = train(SMALL, whole.snapshots[20], mask, mnist, nobody, first_iteration=20)
+    assert rest.losses[0] == whole.losses[20]
+    assert len(rest.losses) == 40
+
+
+# Seeds
+
+
+@each_optimiser
+def test_the_same_training_twice_gives_the_same_bits(changes, mnist):
+    recipe = replace(SMALL, **changes)
+    start, mask = pruned_start(recipe)
+    threads = torch.get_num_threads()
+    one = train(recipe, start, mask, mnist, nobody)
+    try:
+        torch.set_num_threads(3)  # how many cores there are has no say
+        torch.manual_seed(99)
+        other = train(recipe, start, mask, mnist, nobody)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert same(one.weights, other.weights)
+    assert np.array_equal(one.losses, other.losses)
+    assert str(one.history) == str(other.history)
+
+
+def test_order_split_and_first_weights_each_have_a_stream_of_their_own(datasets):
+    base = Recipe(hidden=(8,), batch_size=64)
+    other = Recipe(hidden=(16, 8), init="glorot", learning_rate=0.5, batch_size=32)
+    assert np.array_equal(batch_order(base, 3), batch_order(other, 3))
+    one, two = (load_data(recipe, datasets) for recipe in (base, other))
+    assert np.array_equal(one.validation_index, two.validation_index)
+    reseeded = replace(base, seed=1)
+    assert not np.array_equal(batch_order(base, 3), batch_order(reseeded, 3))
+    three = load_data(reseeded, datasets)
+    assert not np.array_equal(one.validation_index, three.validation_index)
+
+
+def test_no_two_purposes_share_a_seed():
+    purposes = [("init",), ("validation",), *(("order", n) for n in range(50))]
+    purposes += [(kind, n) for kind in ("prune", "reinit") for n in range(41)]
+    seeds = {seed_of(seed, *purpose) for seed in range(20) for purpose in purposes}
+    assert len(seeds) == 20 * len(purposes)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+# What is seen of validation and test images
+
+
+def test_neither_held_out_nor_test_images_have_any_part_in_training(mnist):
+    images = mnist.images.copy()
+    images[mnist.validation_index] = np.nan
+    blind = replace(mnist, images=images, test_images=np.full_like(mnist.test_images, np.nan))
+    start, mask = pruned_start(SMALL)
+    with_them = train(SMALL, start, mask, mnist, nobody)
+    without = train(SMALL, start, mask, blind, nobody)
+    assert same(with_them.weights, without.weights)
+    assert np.array_equal(with_them.losses, without.losses)
+    assert np.isnan(without.history[-1].test_loss)
+
+
+def test_history_has_a_row_at_the_start_at_every_interval_and_at_the_end(mnist):
+    recipe = replace(SMALL, iterations=50, evaluate_every=20)
+    trained = train(recipe, *pruned_start(recipe), mnist, nobody)
+    assert [row.iteration for row in trained.history] == [0, 20, 40, 50]
+    assert np.isnan(trained.history[0].train_loss)
+    means = [trained.losses[a:b].mean() for a, b in ((0, 20), (20, 40), (40, 50))]
+    assert [row.train_loss for row in trained.history[1:]] == pytest.approx(means)
+
+
+def test_evaluations_are_what_numpy_computes_from_the_final_weights(mnist):
+    trained = train(SMALL, *pruned_start(SMALL), mnist, nobody)
+
+    def judge(images, labels):
+        values = images.astype(np.float64)
+        for n in (1, 2, 3):
+            values = values @ trained.weights[f"fc{n}.weight"].T + trained.weights[f"fc{n}.bias"]
+            values = values if n == 3 else np.maximum(values, 0)
+        logs = values - np.log(np.exp(values).sum(axis=1, keepdims=True))
+        return -logs[np.arange(len(labels)), labels].mean(), (values.argmax(1) == labels).mean()
+
+    last = trained.history[-1]
+    held_out = mnist.validation_index
+    assert judge(mnist.images[held_out], mnist.labels[held_out]) == pytest.approx(
+        (last.validation_loss, last.validation_accuracy), abs=1e-6
+    )
+    assert judge(mnist.test_images, mnist.test_labels) == pytest.approx(
+        (last.test_loss, last.test_accuracy), abs=1e-6
+    )
+    assert accuracy_on_test(SMALL, trained.weights, mnist) == last.test_accuracy
+
+
+def test_without_a_validation_split_its_columns_are_nan(datasets):
+    recipe = replace(SMALL, validation_size=0, iterations=5, evaluate_every=5)
+    trained = train(recipe, *pruned_start(recipe), load_data(recipe, datasets), nobody)
+    assert all(np.isnan(row.validation_loss) for row in trained.history)
+    assert all(np.isnan(row.validation_accuracy) for row in trained.history)
+    assert 0 < trained.history[-1].test_accuracy < 1
+
+
+# Ends
+
+
+@pytest.mark.parametrize("momentum", [0, 0.9])
+def test_a_diverging_training_names_the_learning_rate(mnist, momentum):
+    # Weight decay makes it certain: without it every ReLU may die first, at a finite loss.
+    recipe = replace(
+        Recipe(), learning_rate=10, momentum=momentum, weight_decay=1, iterations=2_000
+    )
+    start, mask = initial_weights(recipe), dense_mask(recipe.shapes)
+    with pytest.raises(TrainingDiverged, match=r"iteration \d.*choose a learning rate below 10$"):
+        train(recipe, start, mask, mnist, nobody)
+
+
+def test_a_report_that_raises_stops_the_training(mnist, every_step):
+    class Stop(Exception):
+        pass
+
+    def stop(moment):
+        if moment.iteration == 7:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(SMALL, *pruned_start(SMALL), mnist, stop)
+
+
+def test_an_unknown_device_is_refused_with_those_that_are_here(mnist):
+    with pytest.raises(InvalidValue, match=r"device='tpu' is not here; choose one of cpu"):
+        train(SMALL, *pruned_start(SMALL), mnist, nobody, device="tpu")
