@@ -32,7 +32,10 @@ CACHE = Path(__file__).resolve().parent.parent / "cache"
 LOSS_EVERY = 1_000  # batches between two printed losses, as in the notebook
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 
@@ -92,7 +95,8 @@ def run(
     ] = None,
     cache: Annotated[Path, typer.Option(help="Where results are kept and found.")] = CACHE,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for levels.csv, layers.csv, history.csv and mask.npz.")
+        Path | None,
+        typer.Option(help="Folder for levels.csv, layers.csv, history.csv and mask.npz."),
     ] = None,
 ) -> None:
     """Run an experiment, print what the notebook prints, and write tables and the last mask."""
@@ -161,7 +165,9 @@ def _perform(
                 n = min(len(levels), len(experiment.rounds))
                 progress = store.read_progress(experiment.keys[n])
                 done = progress[0]["iteration"] if progress else 0
-                bar.update(task, description=f"level {n} of {len(experiment.rounds)}", completed=done)
+                bar.update(
+                    task, description=f"level {n} of {len(experiment.rounds)}", completed=done
+                )
 
         def show(level: Level) -> None:
             levels.append(level)

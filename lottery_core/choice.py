@@ -105,8 +105,9 @@ class Choice:
             if error.field != "iterations":
                 raise
             raise InvalidValue(
-                "length", self.length, f"{self.unit} are {iterations:,} iterations here; "
-                + str(error).partition(" ")[2]
+                "length",
+                self.length,
+                f"{self.unit} are {iterations:,} iterations here; " + str(error).partition(" ")[2],
             ) from None
 
     def experiment(self) -> Experiment:
@@ -253,15 +254,14 @@ def write_choice(preset: str, choice: Choice) -> dict[str, str]:
     """The parameters that `read_choice` reads back: the preset, and what differs from it."""
     base = asdict(PRESETS[preset].choice)
     return {"preset": preset} | {
-        name: write_value(value)
-        for name, value in asdict(choice).items()
-        if value != base[name]
+        name: write_value(value) for name, value in asdict(choice).items() if value != base[name]
     }
 
 
 def command(preset: str, choice: Choice) -> str:
     """The command that repeats a choice without a browser."""
     options = " ".join(
-        f"--{name.replace('_', '-')} {quote(text)}" for name, text in write_choice(preset, choice).items()
+        f"--{name.replace('_', '-')} {quote(text)}"
+        for name, text in write_choice(preset, choice).items()
     )
     return f"python -m lottery_core run {options} --out results"

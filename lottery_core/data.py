@@ -103,7 +103,9 @@ def _normalised(name: str, normalisation: str, root: Path):
     for images in (train, test):
         images -= mean
         images /= deviation
-    labels, test_labels = (arrays[part].astype(np.int64) for part in ("train_labels", "test_labels"))
+    labels, test_labels = (
+        arrays[part].astype(np.int64) for part in ("train_labels", "test_labels")
+    )
     return train, labels, test, test_labels, _digest(arrays)
 
 

@@ -165,9 +165,7 @@ class Recipe:
     def shapes(self) -> dict[str, tuple[int, int]]:
         """Prunable weights: name -> (outputs, inputs), from input to output."""
         sizes = [PIXELS, *self.hidden, CLASSES]
-        return {
-            f"fc{i + 1}.weight": (sizes[i + 1], sizes[i]) for i in range(len(sizes) - 1)
-        }
+        return {f"fc{i + 1}.weight": (sizes[i + 1], sizes[i]) for i in range(len(sizes) - 1)}
 
     @property
     def output_layer(self) -> str:
@@ -327,7 +325,9 @@ def iterative(rate: float, rounds: int) -> list[float]:
     return [1 - (1 - rate) ** n for n in range(1, rounds + 1)]
 
 
-def rounds_of(sparsities: Sequence[float], *, output_factor: float = 1.0, **same) -> tuple[Round, ...]:
+def rounds_of(
+    sparsities: Sequence[float], *, output_factor: float = 1.0, **same
+) -> tuple[Round, ...]:
     """Rounds that reach each of the cumulative `sparsities` in turn.
 
     In every round the output layer loses `output_factor` times the fraction of its remaining

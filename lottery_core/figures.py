@@ -50,7 +50,13 @@ def _figure(title: str, height: int, alt: str, **layout) -> go.Figure:
             "height": height,
             "margin": _MARGIN,
             "meta": {"alt": alt},
-            "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+            "legend": {
+                "orientation": "h",
+                "yref": "container",
+                "y": 0,
+                "yanchor": "bottom",
+                "x": 0,
+            },
             # Kept over updates: a reader's zoom survives the next point.
             "uirevision": True,
             **layout,
@@ -198,7 +204,13 @@ def level_accuracy_figure(
 
 
 def _line(
-    figure: go.Figure, frame: pd.DataFrame, column: str, name: str, colour: str, dash: str, by: float
+    figure: go.Figure,
+    frame: pd.DataFrame,
+    column: str,
+    name: str,
+    colour: str,
+    dash: str,
+    by: float,
 ) -> None:
     figure.add_scatter(
         x=frame["iteration"].to_numpy(float),
@@ -256,7 +268,13 @@ def sparsity_figure(
 
 
 def weights_figure(
-    picture: np.ndarray, name: str, scale: float, *, block: int = 1, title: str = "", height: int = 300
+    picture: np.ndarray,
+    name: str,
+    scale: float,
+    *,
+    block: int = 1,
+    title: str = "",
+    height: int = 300,
 ) -> go.Figure:
     """Heatmap of one layer's weights, (outputs, inputs), NaN where pruned.
 
@@ -299,7 +317,12 @@ def weights_figure(
         y=[None],
         name="pruned",
         mode="markers",
-        marker={"symbol": "square", "size": 10, "color": PRUNED, "line": {"width": 1, "color": GREY}},
+        marker={
+            "symbol": "square",
+            "size": 10,
+            "color": PRUNED,
+            "line": {"width": 1, "color": GREY},
+        },
         hoverinfo="skip",
     )
     return figure

@@ -58,12 +58,16 @@ def seconds_per_iteration(facts: dict, recipe: Recipe, device: str = "cpu") -> f
     fixed = max(0.0, step_a - slope * work_a)
     judged = DATASETS[recipe.dataset].test_size + recipe.validation_size
     evaluation = facts["evaluation"] * recipe.weights_total * judged
-    return fixed + slope * recipe.weights_total * recipe.batch_size + (
-        evaluation / recipe.evaluate_every
+    return (
+        fixed
+        + slope * recipe.weights_total * recipe.batch_size
+        + (evaluation / recipe.evaluate_every)
     )
 
 
-def seconds_of_level(facts: dict, experiment: Experiment, n: int, device: str = "cpu") -> float | None:
+def seconds_of_level(
+    facts: dict, experiment: Experiment, n: int, device: str = "cpu"
+) -> float | None:
     """How long training level `n` will take; None while nothing is known of this machine."""
     per_iteration = seconds_per_iteration(facts, experiment.recipe, device)
     if per_iteration is None:
@@ -82,7 +86,9 @@ class Plan:
     seconds: float | None
 
 
-def plan(store: Store, experiments: Sequence[Experiment], workers: int, device: str = "cpu") -> Plan:
+def plan(
+    store: Store, experiments: Sequence[Experiment], workers: int, device: str = "cpu"
+) -> Plan:
     """What running `experiments` side by side on `workers` processes would take."""
     facts = store.read_machine()
     times: dict[str, float | None] = {}

@@ -41,6 +41,7 @@ def perform(
 
     Whatever goes wrong ends up in the record. `show` is called with every level.
     """
+
     def check() -> None:
         if store.cancel_requested(job.key):
             raise Cancelled
@@ -70,9 +71,7 @@ def _run(
     try:
         check()
         experiment = Experiment.from_dict(job.experiment)
-        for level in engine.run(
-            experiment, store, device=job.device, folder=folder, check=check
-        ):
+        for level in engine.run(experiment, store, device=job.device, folder=folder, check=check):
             show(level)
             check()
     except (Cancelled, KeyboardInterrupt):

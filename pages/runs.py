@@ -8,6 +8,7 @@ from lottery_core.experiment import Experiment
 from lottery_core.speed import in_words
 from ui.frame import begin
 from ui.runtime import runtime
+from ui.text import plain
 
 begin("Runs")
 st.title("Runs")
@@ -37,7 +38,7 @@ def table() -> None:
             ago = in_words(max(1.0, time.time() - job.submitted))
             how.markdown(f"{job.state}, {done} of {len(experiment.keys)} levels, asked {ago} ago")
             if job.message:
-                how.caption(job.message)
+                how.caption(plain(job.message))
             if job.params:
                 link.page_link("app.py", label="Open", query_params=job.params)
 

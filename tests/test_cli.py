@@ -66,7 +66,7 @@ def test_tables_and_the_last_mask_are_those_of_the_store(finished):
 
 
 def test_a_second_run_trains_nothing(finished):
-    printed, out, store = finished
+    printed, _out, store = finished
     again = run("run", *SMALL, "--seed", 3, "--cache", store.root)
     assert again.stdout == printed
 

@@ -365,7 +365,7 @@ def notebook(make_store, tmp_path_factory):
     """
     store = make_store(tmp_path_factory.mktemp("notebook"))
     found = []
-    for seed in (1, 2, 3):
+    for seed in range(3):
         choice = replace(
             PRESETS["notebook"].choice,
             schedule="list",
@@ -380,8 +380,10 @@ def notebook(make_store, tmp_path_factory):
 
 # Percent on test images of a single run, smallest and largest of 24 seeds (0 to 23):
 # dense 95.7-97.4, 40 % 95.4-97.2, 60 % 94.0-96.9, 80 % 71.0-90.2, 95 % 16.9-47.6. The first
-# three must be met to a point by the mean of three seeds (the notebook rounds down, so 96 is
-# 96 to 97); at 80 % and 95 % one run, which is all the notebook shows, can land anywhere there.
+# three must be met to a point by the mean of the first three seeds (the notebook rounds down, so
+# 96 is 96 to 97). At 80 % and 95 % one run, which is all the notebook shows, can land anywhere
+# there; the mean of three must lie within three of its standard errors of the mean of all (82.4
+# and 33.9, with standard deviations near 5 and 8).
 @pytest.mark.slow
 def test_the_notebooks_accuracies_without_retraining_are_met(notebook):
     def mean(sparsity):
@@ -397,8 +399,8 @@ def test_the_notebooks_accuracies_without_retraining_are_met(notebook):
     assert 95 <= dense <= 98  # 96
     assert 95 <= mean(0.4) <= 98  # 96
     assert 95 <= mean(0.6) <= 98  # 96
-    assert 71 <= mean(0.8) <= 91  # 85
-    assert 16 <= mean(0.95) <= 48  # 21
+    assert 73 <= mean(0.8) <= 91  # 85
+    assert 20 <= mean(0.95) <= 48  # 21
 
 
 @pytest.mark.slow

@@ -41,7 +41,8 @@ def test_accuracy_falls_left_to_right_on_a_log_axis_beside_the_dense_line():
 def test_near_the_dense_network_only_a_few_points_are_shown():
     curve = figures.Curve("ticket", [100, 1], [0.97, 0.1], figures.BLUE)
     low, high = figures.accuracy_figure([curve], 0.97, near_dense=True).layout.yaxis.range
-    assert low > 90 and high < 100.5
+    assert low > 90
+    assert high < 100.5
 
 
 def test_curves_differ_by_dash_and_marker_and_not_by_colour_alone():
@@ -97,7 +98,8 @@ def test_weights_are_centred_at_zero_and_pruned_ones_are_off_the_scale():
     assert [colour for at, colour in heatmap.colorscale if at == 0.5] == ["#f6f5f3"]
     assert figure.layout.plot_bgcolor == figures.PRUNED
     assert figures.PRUNED not in [colour for _, colour in heatmap.colorscale]
-    assert legend.name == "pruned" and legend.marker.color == figures.PRUNED
+    assert legend.name == "pruned"
+    assert legend.marker.color == figures.PRUNED
     assert "75.0% of the cells hold a weight, from -0.250 to 0.500" in figure.layout.meta["alt"]
 
 

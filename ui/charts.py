@@ -32,7 +32,7 @@ def show_charts(selection: Selection) -> None:
     main = selection.experiments[0]
     levels = finished(main)
     live = _live(main, len(levels))
-    control = finished(selection.experiments[1]) if len(selection.experiments) > 1 else []
+    control = finished(selection.control) if selection.control else []
 
     axis = st.segmented_control(
         "Accuracy axis",

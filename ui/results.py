@@ -26,12 +26,12 @@ from ui.sidebar import Selection
 
 def show_sentence(selection: Selection) -> None:
     """The result in a sentence once all levels are there, and the mask it speaks of."""
-    main, *rest = selection.experiments
+    main = selection.experiments[0]
     levels = finished(main)
     if len(levels) < len(main.keys):
         return
     infos = [level.info for level in levels]
-    control = [level.info for level in finished(rest[0])] if rest else []
+    control = [level.info for level in finished(selection.control)] if selection.control else []
     st.success(result_in_words(infos, control), icon=":material/confirmation_number:")
     found = smallest_within(infos)
     if found:

@@ -26,6 +26,7 @@ from lottery_core.experiment import (
 )
 from lottery_core.pruning import CRITERIA
 from ui.runtime import runtime
+from ui.text import plain
 
 _NETWORKS = {(128, 64): "784-128-64-10 (notebook)", (300, 100): "LeNet-300-100 (paper)"}
 _OTHER = ()
@@ -60,11 +61,18 @@ class Selection:
     device: str
     folder: str | None
 
+    @property
+    def control(self) -> Experiment | None:
+        """The same without rewinding, whether or not Start runs it; None if this is that."""
+        if not self.experiments or self.choice.restart == "keep":
+            return None
+        return self.choice.without_rewinding().experiment()
+
 
 def choose() -> Selection:
     """Show the sidebar and return what is chosen in it."""
     for problem in _follow_url():
-        st.warning(f"In the link: {problem}. The preset's value is used instead.")
+        st.warning(f"In the link: {plain(problem)}. The preset's value is used instead.")
     state = st.session_state
     with st.sidebar:
         _preset_cards(state.preset)
@@ -84,7 +92,7 @@ def _check(choice: Choice, slots: dict) -> tuple[tuple[Experiment, ...], str]:
     except InvalidValue as error:
         slot = slots.get(error.field)
         if slot is not None:
-            slot.error(str(error))
+            slot.error(plain(str(error)))
         return (), str(error)
 
 
@@ -189,7 +197,9 @@ def _widgets(base: Choice, current: Choice):
             parts = [kind(part) for part in text.replace(",", " ").split()]
         except ValueError:
             kept = write_value(getattr(current, field))
-            slots[field].warning(f"{text!r} is not numbers with commas between; {kept} is used.")
+            slots[field].warning(
+                f"{plain(repr(text))} is not numbers with commas between; {kept} is used."
+            )
         else:
             new[field] = tuple(parts) if by == 1 else tuple(round(v / by, 12) for v in parts)
 

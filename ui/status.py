@@ -14,6 +14,7 @@ from lottery_core.speed import in_words, plan, seconds_of_level
 from lottery_core.store import Job
 from ui.runtime import runtime
 from ui.sidebar import Selection
+from ui.text import plain
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,7 @@ def state_of(selection: Selection) -> State:
 
 def plan_in_words(selection: Selection) -> str:
     """What Start would do: "7 trainings of 4 epochs; 3 are already in the cache; about 45 s"."""
-    todo = plan(
-        runtime().store, selection.experiments, runtime().workers, selection.device
-    )
+    todo = plan(runtime().store, selection.experiments, runtime().workers, selection.device)
     choice = selection.choice
     amount = f"{choice.length:g} {choice.unit}"
     if choice.length == 1:
@@ -83,7 +82,7 @@ def show_controls(selection: Selection, state: State) -> None:
     """The plan in words, and the one button that fits."""
     words, button = st.columns([4, 1], vertical_alignment="center")
     if selection.problem:
-        words.error(selection.problem)
+        words.error(plain(selection.problem))
         button.button("Start", type="primary", disabled=True, width="stretch")
         return
     words.markdown(f"**{plan_in_words(selection)}**")
@@ -108,7 +107,7 @@ def show_controls(selection: Selection, state: State) -> None:
             key="start",
         )
     if refused := st.session_state.pop("refused", None):
-        st.error(refused)
+        st.error(plain(refused))
 
 
 def show_progress(selection: Selection, state: State) -> None:
@@ -132,9 +131,11 @@ def show_progress(selection: Selection, state: State) -> None:
             if job.state == "cancelled":
                 st.info(f"{name}stopped. {kept} Resume goes on after them.")
             elif job.state == "killed":
-                st.error(f"{name}interrupted: {job.message}. {kept} Resume goes on after them.")
+                st.error(
+                    f"{name}interrupted: {plain(job.message)}. {kept} Resume goes on after them."
+                )
             elif job.state == "failed":
-                st.error(f"{name}{job.message}")
+                st.error(f"{name}{plain(job.message)}")
 
 
 def _show_running(experiment: Experiment, job: Job, name: str) -> None:
@@ -154,9 +155,10 @@ def _show_running(experiment: Experiment, job: Job, name: str) -> None:
         return
     numbers, _ = progress
     first = numbers["first_iteration"]
-    part = (numbers["iteration"] - first) / max(1, numbers["iterations"] - first)
     left = numbers["seconds_left"]
-    text = f"{name}level {n} of {last}, iteration {numbers['iteration']:,} of {numbers['iterations']:,}"
+    now, end = numbers["iteration"], numbers["iterations"]
+    part = (now - first) / max(1, end - first)
+    text = f"{name}level {n} of {last}, iteration {now:,} of {end:,}"
     if left is not None:
         text += f", {in_words(left)} left"
         if later and None not in later:

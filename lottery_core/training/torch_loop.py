@@ -153,9 +153,7 @@ def _check_finite(losses: np.ndarray, first_iteration: int, recipe: Recipe) -> N
 
 def _copy(model: nn.Module) -> Arrays:
     # A copy, never a view: saved weights must not follow the live ones.
-    return {
-        name: value.detach().cpu().numpy().copy() for name, value in model.named_parameters()
-    }
+    return {name: value.detach().cpu().numpy().copy() for name, value in model.named_parameters()}
 
 
 def _optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
@@ -172,7 +170,11 @@ def _optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     )
 
 
-def evaluate(model: nn.Module, sets: list[tuple[torch.Tensor, torch.Tensor]], tick: Callable[[], None] = lambda: None) -> list[tuple[float, float]]:
+def evaluate(
+    model: nn.Module,
+    sets: list[tuple[torch.Tensor, torch.Tensor]],
+    tick: Callable[[], None] = lambda: None,
+) -> list[tuple[float, float]]:
     """(mean cross-entropy in nats, accuracy) on each set of images and labels; NaN if empty."""
     results = []
     for images, labels in sets:

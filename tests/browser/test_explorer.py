@@ -4,13 +4,8 @@ import io
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from pathlib import Path
-from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
@@ -19,54 +14,16 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from safetensors.numpy import load
 
 from lottery_core.choice import read_choice
-from lottery_core.store import Store
 from lottery_core.tables import history_table, layers_table, levels_table
 from tests.browser.browser import executable
+from tests.browser.server import ARGUMENTS, Server
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
-ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
 # Some seconds of work: two rounds of a small network, long enough to be watched.
 WATCHED = {"preset": "quick", "hidden": "32", "length": "1200", "unit": "iterations", "rounds": "2"}
 # Over in a moment.
 SHORT = WATCHED | {"length": "60", "control": "no"}
-
-
-class Server:
-    """A streamlit server over a store of its own."""
-
-    def __init__(self, store: Store):
-        self.store = store
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", "app.py"]
-        self.process = subprocess.Popen(
-            [*command, "--server.port", str(self.port), "--server.headless", "true"],
-            cwd=ROOT,
-            env=os.environ | {"LOTTERY_CACHE": str(store.root)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self._wait()
-
-    def _wait(self) -> None:
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_stcore/health"):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError("the server does not answer")
-
-    def url(self, params: dict[str, str] | None = None, page: str = "") -> str:
-        return f"http://127.0.0.1:{self.port}/{page}?{urlencode(params or {})}"
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +35,11 @@ def server(make_store, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
-        with playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS) as running:
-            yield running
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS) as running,
+    ):
+        yield running
 
 
 @pytest.fixture
@@ -182,9 +141,7 @@ def test_charts_update_in_place_while_networks_train(server, visit):
     expect(page.locator(".lottery-plot .main-svg").nth(6)).to_be_attached(timeout=60_000)
     page.wait_for_timeout(1_500)
     page.evaluate(PROBE)
-    page.wait_for_function(
-        "Math.max(...Object.values(window.probe.updates)) >= 10", timeout=60_000
-    )
+    page.wait_for_function("Math.max(...Object.values(window.probe.updates)) >= 10", timeout=60_000)
     probe = page.evaluate("window.probe")
     assert probe["frames"] > 30
     assert (probe["lost"], probe["empty"]) == (0, 0)
@@ -225,6 +182,18 @@ def test_from_start_to_a_downloaded_mask(server, visit):
         table = pd.read_csv(io.BytesIO(downloaded(page, name)))
         wanted = pd.read_csv(io.StringIO(make(levels).to_csv(index=False)))
         pd.testing.assert_frame_equal(table, wanted)
+
+
+def test_a_chart_is_saved_from_its_own_toolbar(server, visit):
+    page = open_finished(visit, server, with_seed(SHORT, 2))
+    chart = page.locator(".st-key-plot_accuracy .lottery-plot")
+    for title, begins in (("Download as SVG", b"<svg"), ("Download plot as a PNG", b"\x89PNG")):
+        chart.hover()
+        with page.expect_download() as waiting:
+            chart.locator(f".modebar-btn[data-title^='{title}']").click()
+        content = Path(waiting.value.path()).read_bytes()
+        assert content.startswith(begins)
+        assert "accuracy" in waiting.value.suggested_filename
 
 
 def test_stop_keeps_what_is_finished_and_resume_goes_on_after_it(server, visit):
@@ -272,13 +241,17 @@ def test_levels_can_be_played_and_chosen_by_keyboard(server, visit):
     params = with_seed(SHORT, 2)
     page = open_finished(visit, server, params)
     chart = page.locator(".st-key-plot_weights_fc1 .lottery-plot")
-    expect(chart).to_have_attribute("aria-label", re.compile(r"25\.0% of the cells"), timeout=30_000)
+    expect(chart).to_have_attribute(
+        "aria-label", re.compile(r"25\.0% of the cells"), timeout=30_000
+    )
     slider = page.get_by_role("slider", name="Level")
     slider.focus()
     slider.press("Home")
     expect(chart).to_have_attribute("aria-label", re.compile(r"100\.0% of the cells"))
     press(page, "Play")
-    expect(chart).to_have_attribute("aria-label", re.compile(r"25\.0% of the cells"), timeout=10_000)
+    expect(chart).to_have_attribute(
+        "aria-label", re.compile(r"25\.0% of the cells"), timeout=10_000
+    )
     expect(page.get_by_text("Level 2 of 2")).to_be_visible()
 
 
@@ -311,10 +284,14 @@ def test_a_cold_link_to_another_page_works_and_leads_back(server, visit):
 
 
 def test_markup_in_a_link_is_shown_and_never_run(server, visit):
-    hostile = "<img src=x onerror=document.title='owned'>"
-    page = visit(server.url({"preset": "quick", "dataset": hostile, hostile: "1"}))
-    expect(page.get_by_text("In the link").first).to_be_visible()
-    assert page.locator("img[src=x]").count() == 0
+    markup = "<img src=x onerror=document.title='owned'>"
+    markdown = "![x](http://127.0.0.1:9/x) [y](http://127.0.0.1:9/y) $z$"
+    page = visit(server.url({"preset": "quick", "dataset": markup, markdown: "1"}))
+    for hostile in (markup, markdown):
+        expect(page.get_by_text(hostile).first).to_be_visible()
+    main = page.get_by_test_id("stMain")
+    assert main.locator("img").count() == 0
+    assert main.locator("a[href*='127.0.0.1:9']").count() == 0
     assert page.title() != "owned"
 
 
@@ -332,3 +309,12 @@ def test_a_stopped_server_leaves_no_process_behind(make_store, tmp_path, visit):
         time.sleep(0.1)
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
+
+
+def test_the_web_process_stays_under_300_mb(server, visit):
+    page = visit(server.url(with_seed(SHORT | {"preset": "paper", "hidden": "300,100"}, 7)))
+    press(page, "Start")
+    wait_for_result(page)
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    peak = int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))
+    assert peak < 300 * 1024
