@@ -34,8 +34,9 @@ lint: $(DEV)
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/lint-imports
 
-bench: $(APP)
+bench: $(DEV)
 	$(BIN)/python -m benchmarks.training_overhead $(ARGS)
+	$(BIN)/python -m benchmarks.explorer
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache test-results

@@ -97,7 +97,7 @@ class Choice:
             if self.length != int(self.length):
                 raise InvalidValue("length", self.length, "iterations must be a whole number")
             iterations = int(self.length)
-        check_integer("evaluate_every", self.evaluate_every, 0, iterations)
+        check_integer("evaluate_every", self.evaluate_every, 0, MAX_ITERATIONS)
         every = self.evaluate_every or max(1, round(per_epoch / EVALUATIONS_PER_EPOCH))
         try:
             return replace(trial, iterations=iterations, evaluate_every=min(every, iterations))

@@ -3,6 +3,7 @@
 import ast
 import functools
 import os
+import re
 import subprocess
 import sys
 import time
@@ -60,7 +61,8 @@ def widget(page: AppTest, kind: str, field: str):
 
 def said(page: AppTest) -> str:
     parts = [*page.markdown, *page.success, *page.info, *page.error, *page.warning]
-    return "\n".join(part.value for part in parts)
+    # As a reader sees it: an escaped sign is the sign.
+    return re.sub(r"\\(.)", r"\1", "\n".join(part.value for part in parts))
 
 
 def wait_until_done(shared, experiment) -> None:

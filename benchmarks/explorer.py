@@ -1,0 +1,121 @@
+"""What a visitor waits for, measured in a real browser: `python -m benchmarks.explorer`.
+
+Opening a page on a warm server, the first point after Start, how long Stop takes, the quick
+preset from Start to its result, the frames of heatmaps of 300x784 weights while they change,
+and the memory of the web process. Needs the test tools; times are those of this machine.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from lottery_core.choice import read_choice
+from lottery_core.data import prepare
+from lottery_core.store import Store
+from tests.browser.browser import executable
+from tests.browser.server import ARGUMENTS, ROOT, Server
+
+OPENINGS = 7
+LONG = {"preset": "notebook", "control": "no"}
+FRAMES = """() => {
+  window.gaps = [];
+  let last = performance.now();
+  const look = now => { window.gaps.push(now - last); last = now; requestAnimationFrame(look); };
+  requestAnimationFrame(look);
+}"""
+
+
+def open_page(context, url: str) -> tuple[Page, float]:
+    """The page, and the seconds until its controls can be used."""
+    page = context.new_page()
+    began = time.perf_counter()
+    page.goto(url)
+    page.get_by_role("button", name=re.compile("^(Start|Resume|Stop)$")).wait_for()
+    return page, time.perf_counter() - began
+
+
+def wait(condition) -> float:
+    """Seconds until `condition()` holds."""
+    began = time.perf_counter()
+    while not condition():
+        time.sleep(0.01)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure, and print a line a figure."""
+    prepare("mnist", ROOT / "cache" / "datasets")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        store = Store(folder)
+        store.datasets.symlink_to(ROOT / "cache" / "datasets")
+        server = Server(store)
+        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        try:
+            _, first = open_page(context, server.url())
+            print(f"first page of a new server: {first:.2f} s")
+            wait(lambda: "devices" in store.read_machine())
+            time.sleep(2)
+            times = [open_page(context, server.url())[1] for _ in range(OPENINGS)]
+            print(
+                f"page on a warm server: median {statistics.median(times):.2f} s "
+                f"({min(times):.2f} to {max(times):.2f}; wanted: under 2 s)"
+            )
+            for page in context.pages:
+                page.close()
+
+            starts, stops = [], []
+            for seed in range(5):
+                params = LONG | {"seed": str(seed)}
+                key = read_choice(params)[1].experiment().key
+                page, _ = open_page(context, server.url(params))
+                began = time.perf_counter()
+                page.get_by_role("button", name="Start", exact=True).click()
+                page.locator(".st-key-plot_level_accuracy .scatterlayer .point").first.wait_for()
+                starts.append(time.perf_counter() - began)
+                time.sleep(2)
+                page.get_by_role("button", name="Stop", exact=True).click()
+                stops.append(wait(lambda key=key: not store.job(key).active))
+                page.close()
+            print(f"Start to first point: median {statistics.median(starts):.2f} s, "
+                  f"worst {max(starts):.2f} s (wanted: 2 s)")  # fmt: skip
+            print(f"Stop to stopped: median {statistics.median(stops):.2f} s, "
+                  f"worst {max(stops):.2f} s (wanted: 1 s)")  # fmt: skip
+
+            page, _ = open_page(context, server.url({"preset": "quick"}))
+            began = time.perf_counter()
+            page.get_by_role("button", name="Start", exact=True).click()
+            page.get_by_text("One seed.").wait_for(timeout=300_000)
+            print(f"quick preset with its control, Start to result: "
+                  f"{time.perf_counter() - began:.1f} s (wanted: about 20 s)")  # fmt: skip
+            page.close()
+
+            page, _ = open_page(context, server.url({"preset": "paper", "control": "no"}))
+            page.get_by_role("button", name="Start", exact=True).click()
+            page.locator(".st-key-plot_weights_fc1 .heatmaplayer image").wait_for()
+            time.sleep(2)
+            page.evaluate(FRAMES)
+            time.sleep(15)
+            gaps = sorted(page.evaluate("window.gaps"))
+            print(
+                f"frames over heatmaps of 300x784 that change: median {gaps[len(gaps) // 2]:.0f} "
+                f"ms, 99 % within {gaps[int(0.99 * len(gaps))]:.0f} ms, worst {gaps[-1]:.0f} ms"
+            )
+            page.get_by_role("button", name="Stop", exact=True).click()
+            status = Path(f"/proc/{server.process.pid}/status")
+            if status.exists():
+                peak = int(re.search(r"VmHWM:\s+(\d+)", status.read_text()).group(1)) / 1024
+                print(f"web process, largest: {peak:.0f} MB (wanted: under 300 MB)")
+        finally:
+            browser.close()
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()
