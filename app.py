@@ -5,11 +5,13 @@ import streamlit as st
 from ui.charts import show_charts
 from ui.frame import begin
 from ui.heatmaps import show_heatmaps
-from ui.results import show_results, show_sentence
+from ui.plot import preload
+from ui.results import show_results, show_sentence, show_what_will_happen
 from ui.sidebar import choose
 from ui.status import finished_keys, show_controls, show_progress, state_of
 
-TICK = 0.6  # seconds between two looks at a run; a server's spare time allows no more than that
+TICK = 0.6  # seconds between two looks at how far a run is
+DRAW = 1.0  # seconds between two drawings: on a laptop the browser competes with the training
 IDLE = 2.0  # while nothing runs here: somebody else may start the same experiment
 
 begin("Explorer")
@@ -39,7 +41,7 @@ def live_progress() -> None:
     show_progress(selection, state_of(selection))
 
 
-@st.fragment(run_every=TICK if state.active else None)
+@st.fragment(run_every=DRAW if state.active else None)
 def live_charts() -> None:
     """The curves and the weights."""
     show_charts(selection)
@@ -54,8 +56,5 @@ if selection.experiments:
         live_charts()
         show_results(selection)
     else:
-        st.info(
-            "Nothing is trained yet with these choices. Press Start: the first curve appears "
-            "within seconds.",
-            icon=":material/play_arrow:",
-        )
+        show_what_will_happen()
+        preload()

@@ -164,7 +164,7 @@ PRESETS = {
             validation_size=5_000,
             learning_rate=0.1,
             batch_size=128,
-            length=2.0,
+            length=1.5,
             rate=0.5,
             rounds=6,
         ),

@@ -135,11 +135,11 @@ def result_in_words(infos: Sequence[dict], control: Sequence[dict] = ()) -> str:
     compared = found or infos[-1]
     same = [info for info in control[1:] if weights_kept(info) == weights_kept(compared)]
     if same:
-        gap = 100 * (compared["test_accuracy"] - same[0]["test_accuracy"])
+        gap = round(100 * (same[0]["test_accuracy"] - compared["test_accuracy"]), 1)
         words += (
             f" The same without rewinding, {compared['level'] + 1} trainings in a row instead of "
             f"one, reaches {same[0]['test_accuracy']:.1%} at that size "
-            f"({abs(gap):.1f} points {'less' if gap > 0 else 'more'})."
+            f"({f'{gap:+.1f} points' if gap else 'no difference'})."
         )
     empty = [
         layer.removesuffix(".weight")

@@ -86,7 +86,7 @@ def test_every_page_is_listed_in_the_sidebar():
 
 def test_a_first_visit_offers_the_quick_preset_and_says_what_to_do(shared):
     page = explorer()
-    assert "13 trainings of 2 epochs, with and without rewinding" in said(page)
+    assert "13 trainings of 1.5 epochs, with and without rewinding" in said(page)
     assert "Press Start" in said(page)
     assert not page.button(key="start").disabled
 

@@ -115,7 +115,7 @@ def test_what_came_of_not_rewinding_is_compared_at_the_same_size():
     control = [info(0, 0.97, None), info(1, 0.960, None, "keep"), info(2, 0.99, None, "keep")]
     words = result_in_words(infos, control)
     assert "without rewinding, 2 trainings in a row instead of one, reaches 96.0%" in words
-    assert "(0.8 points less)" in words
+    assert "(-0.8 points)" in words
 
 
 def test_a_layer_that_lost_everything_is_named():

@@ -36,6 +36,21 @@ _PLOT = st.components.v2.component(
     isolate_styles=False,
 )
 
+_LIBRARY = st.components.v2.component(
+    "lottery_plot_library",
+    html="<span hidden></span>",
+    js="""
+export default function () {
+  import(new URL("app/static/plotly.min.js", document.baseURI).href);
+}
+""",
+)
+
+
+def preload() -> None:
+    """Have the browser fetch and parse plotly.js now, a second's work, before the first chart."""
+    _LIBRARY(key="plot_library")
+
 
 def plot(figure: go.Figure, key: str) -> None:
     """Show a figure; the same `key` on the next run updates it in place."""

@@ -24,6 +24,24 @@ from ui.runtime import runtime
 from ui.sidebar import Selection
 
 
+def show_what_will_happen() -> None:
+    """For a choice that nothing is known of yet: what Start does, in three steps."""
+    st.info(
+        "Nothing is trained yet with these choices. Press Start: the first curve appears within "
+        "seconds.",
+        icon=":material/play_arrow:",
+    )
+    steps = (
+        ("1. Train", "A dense network learns from the images. Its initial weights are kept."),
+        ("2. Prune", "Some of its weights go for good: as a rule, the smallest ones."),
+        ("3. Restart", "The survivors go back to where they began, and train again. And so on."),
+    )
+    for column, (title, text) in zip(st.columns(3), steps, strict=True):
+        with column.container(border=True):
+            st.markdown(f"**{title}**")
+            st.caption(text)
+
+
 def show_sentence(selection: Selection) -> None:
     """The result in a sentence once all levels are there, and the mask it speaks of."""
     main = selection.experiments[0]
