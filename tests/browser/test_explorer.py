@@ -201,7 +201,7 @@ def test_stop_keeps_what_is_finished_and_resume_goes_on_after_it(server, visit):
     keys = keys_of(params)
     page = visit(server.url(params))
     press(page, "Start")
-    expect(page.get_by_text("level 1 of 2")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("level 1 of 2, iteration")).to_be_visible(timeout=60_000)
     press(page, "Stop")
     expect(page.get_by_text("1 of 3 levels are finished and kept")).to_be_visible(timeout=10_000)
     first = server.store.read(keys[0])
