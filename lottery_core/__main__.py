@@ -18,7 +18,7 @@ from lottery_core.datasets import DATASETS, NORMALISATIONS
 from lottery_core.experiment import INITS, OPTIMISERS, SCOPES, Experiment, InvalidValue
 from lottery_core.pruning import CRITERIA
 from lottery_core.restart import RULES
-from lottery_core.store import Job, Level, Store
+from lottery_core.store import CACHE, Job, Level, Store
 from lottery_core.tables import (
     history_table,
     layers_table,
@@ -28,7 +28,6 @@ from lottery_core.tables import (
 )
 from lottery_core.ticket import mask_npz
 
-CACHE = Path(__file__).resolve().parent.parent / "cache"
 LOSS_EVERY = 1_000  # batches between two printed losses, as in the notebook
 
 app = typer.Typer(

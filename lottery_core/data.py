@@ -34,6 +34,8 @@ from lottery_core.datasets import DATASETS, PIXELS
 from lottery_core.experiment import InvalidValue, Recipe, check_known
 from lottery_core.seeds import seed_of
 
+# MNIST comes with the project, wherever results are kept.
+_EMBEDDED = Path(__file__).resolve().parent.parent / "cache" / "datasets"
 _DOWNLOAD_TIMEOUT = 20  # seconds without a byte
 
 # `_digest` of the published files, where we have seen them.
@@ -115,8 +117,16 @@ def _prepared(name: str, root: Path) -> Path:
 
 def is_prepared(name: str, root: Path) -> bool:
     """Whether the data set can be had without network or folder."""
-    source = root / DATASETS[name].source / "raw"
-    return _prepared(name, root).exists() or (name == "mnist" and source.is_dir())
+    return _prepared(name, root).exists() or bool(_originals(name, root))
+
+
+def _originals(name: str, root: Path) -> list[Path]:
+    """The published archives, below `root` or as they come with the project."""
+    for place in (root, _EMBEDDED):
+        found = sorted((place / DATASETS[name].source / "raw").glob("*.gz"))
+        if found:
+            return found
+    return []
 
 
 def prepare(
@@ -174,12 +184,10 @@ def _from_torchvision(
     options = {"split": "digits"} if name == "emnist-digits" else {}
     raw = temporary / DATASETS[name].source / "raw"
     raw.mkdir(parents=True)
-    originals = root / DATASETS[name].source / "raw"
-    if originals.is_dir():
-        # torchvision finds these archives, verifies their checksums and unpacks them.
-        for file in originals.glob("*.gz"):
-            shutil.copy(file, raw)
-    elif folder is not None:
+    # torchvision finds these archives, verifies their checksums and unpacks them.
+    for file in _originals(name, root):
+        shutil.copy(file, raw)
+    if folder is not None:
         if not folder.is_dir():
             raise InvalidValue("dataset_folder", str(folder), "is not a folder on this machine")
         _unpack(name, folder, raw)

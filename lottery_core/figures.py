@@ -94,6 +94,9 @@ def accuracy_figure(
             range=[np.log10(115), np.log10(min(percents) * 0.87)],
             autorange=False,
         )
+    else:
+        figure.update_xaxes(range=[2, 0], autorange=False)
+        figure.update_yaxes(range=[0, 100], autorange=False)
     if dense is not None and near_dense:
         figure.update_yaxes(range=[100 * dense - 4, min(100.2, 100 * dense + 2)], autorange=False)
     if dense is not None:
@@ -198,7 +201,9 @@ def level_accuracy_figure(
     # The first evaluations, near chance, would squeeze what matters into a corner.
     shown = [history, *([dense] if dense is not None else [])]
     later = pd.concat([frame[frame["iteration"] > 0]["test_accuracy"] for frame in shown])
-    if len(later):
+    if not len(later):
+        figure.update_yaxes(range=[0, 100], autorange=False)
+    else:
         figure.update_yaxes(range=[max(0, 100 * later.min() - 3), 100.5], autorange=False)
     return figure
 

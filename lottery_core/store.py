@@ -34,6 +34,8 @@ from safetensors.numpy import load, save
 
 from lottery_core.pruning import Arrays
 
+# Where results are kept unless somebody says otherwise.
+CACHE = Path(os.environ.get("LOTTERY_CACHE", Path(__file__).resolve().parent.parent / "cache"))
 _SUMS = "SHA256SUMS"
 _NEW = ".new-"  # what a write begins with before it is renamed into place
 _ABANDONED = 3600  # seconds after which such a file's writer is taken for dead

@@ -442,3 +442,13 @@ def test_without_torchvision_the_remedy_is_named(monkeypatch):
     monkeypatch.setattr(data.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataUnavailable, match=r"not installed; install requirements\.txt"):
         import_torchvision("datasets")
+
+
+def test_mnist_is_there_wherever_results_are_kept(tmp_path):
+    assert is_prepared("mnist", tmp_path / "elsewhere")
+    assert not is_prepared("kmnist", tmp_path / "elsewhere")
+    data = load_data(Recipe(), tmp_path / "elsewhere")
+    assert data.images.shape == (60_000, 784)
+    assert [path.name for path in (tmp_path / "elsewhere").glob("*.safetensors")] == [
+        "mnist.safetensors"
+    ]

@@ -63,7 +63,8 @@ export default function ({ data, parentElement, key }) {
     Plotly.react(node, figure.data, themed(figure.layout, c), {
       responsive: true,
       displaylogo: false,
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+      // The first would upload the chart to somebody else's server.
+      modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
       modeBarButtonsToAdd: [svgButton],
       toImageButtonOptions: { format: "png", scale: 2, filename: name },
     });

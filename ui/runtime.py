@@ -6,15 +6,11 @@ import ctypes
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import streamlit as st
 
 from lottery_core.queue import Queue
-from lottery_core.store import Store
-
-# Where results are kept; tests and servers with a disk of their own point elsewhere.
-CACHE = Path(os.environ.get("LOTTERY_CACHE", Path(__file__).resolve().parent.parent / "cache"))
+from lottery_core.store import CACHE, Store
 
 
 def _cores() -> int:

@@ -112,30 +112,38 @@ def show_controls(selection: Selection, state: State) -> None:
 
 def show_progress(selection: Selection, state: State) -> None:
     """A bar for each experiment that is under way, and what became of the others."""
+    said = set()  # what went wrong with both is said once
     for experiment, job in zip(selection.experiments, state.jobs, strict=True):
         name = "Without rewinding: " if experiment is not selection.experiments[0] else ""
         if job is None:
             continue
-        done = sum(runtime().store.has(key) for key in experiment.keys)
         if job.state == "queued":
-            ahead = sum(
-                other.state == "queued" and other.submitted < job.submitted
-                for other in runtime().store.jobs()
-            )
-            place = f"{ahead} before it in the queue" if ahead else "next in the queue"
-            st.progress(0.0, f"{name}waiting for a free worker, {place}")
+            st.progress(0.0, f"{name}waiting for a free worker, {_place(job)}")
         elif job.state == "running":
             _show_running(experiment, job, name)
-        elif done < len(experiment.keys):
-            kept = f"{done} of {len(experiment.keys)} levels are finished and kept."
-            if job.state == "cancelled":
-                st.info(f"{name}stopped. {kept} Resume goes on after them.")
-            elif job.state == "killed":
-                st.error(
-                    f"{name}interrupted: {plain(job.message)}. {kept} Resume goes on after them."
-                )
-            elif job.state == "failed":
-                st.error(f"{name}{plain(job.message)}")
+        elif not all(runtime().store.has(key) for key in experiment.keys):
+            if (job.state, job.message) not in said:
+                _show_end(experiment, job, name)
+            said.add((job.state, job.message))
+
+
+def _place(job: Job) -> str:
+    ahead = sum(
+        other.state == "queued" and other.submitted < job.submitted
+        for other in runtime().store.jobs()
+    )
+    return f"{ahead} before it in the queue" if ahead else "next in the queue"
+
+
+def _show_end(experiment: Experiment, job: Job, name: str) -> None:
+    done = sum(runtime().store.has(key) for key in experiment.keys)
+    kept = f"{done} of {len(experiment.keys)} levels are finished and kept. Resume goes on there."
+    if job.state == "cancelled":
+        st.info(f"{name or 'The run is '}stopped. {kept}")
+    elif job.state == "killed":
+        st.error(f"{name or 'The run was '}interrupted: {plain(job.message)}. {kept}")
+    elif job.state == "failed":
+        st.error(f"{name}{plain(job.message)}")
 
 
 def _show_running(experiment: Experiment, job: Job, name: str) -> None:

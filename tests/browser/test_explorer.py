@@ -196,6 +196,30 @@ def test_a_chart_is_saved_from_its_own_toolbar(server, visit):
         assert "accuracy" in waiting.value.suggested_filename
 
 
+def test_no_button_sends_a_chart_anywhere(server, visit):
+    page = open_finished(visit, server, with_seed(SHORT, 2))
+    buttons = page.locator(".st-key-plot_accuracy .modebar-btn")
+    expect(buttons.first).to_be_attached(timeout=30_000)
+    assert {button.get_attribute("data-title") for button in buttons.all()} == {
+        "Download plot as a PNG",
+        "Download as SVG",
+        "Zoom",
+        "Pan",
+        "Zoom in",
+        "Zoom out",
+        "Reset axes",
+    }
+
+
+def test_weights_are_read_by_pointing_at_them(server, visit):
+    page = open_finished(visit, server, with_seed(SHORT, 2))
+    chart = page.locator(".st-key-plot_weights_fc2 .lottery-plot")
+    page.get_by_role("slider", name="Level").press("Home")  # the dense network: no gaps
+    expect(chart).to_have_attribute("aria-label", re.compile(r"100\.0% of the cells"))
+    chart.locator(".nsewdrag").first.hover()
+    expect(chart.locator(".hoverlayer")).to_have_text(re.compile(r"unit \d+, input \d+: \S+"))
+
+
 def test_stop_keeps_what_is_finished_and_resume_goes_on_after_it(server, visit):
     params = with_seed(WATCHED | {"length": "2500", "control": "no"}, 3)
     keys = keys_of(params)
