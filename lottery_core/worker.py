@@ -87,17 +87,16 @@ def _run(
 def warm(root: Path) -> None:
     """Get ready before the first job: load MNIST, measure this machine, follow the parent."""
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    if hasattr(os, "nice"):
+        os.nice(5)  # on a machine with few cores, pages come before training
     store = Store(root)
     load_data(Recipe(), store.datasets)
+    measured = _measure(store)  # a rehearsal too: the first steps of a process are slow
+    here = {"processor": _processor(), "torch": torch.__version__, "devices": devices()}
     with store.held("machine"):
         facts = store.read_machine()
-        here = {
-            "processor": _processor(),
-            "torch": torch.__version__,
-            "devices": devices(),
-        }
         if any(facts.get(name) != value for name, value in here.items()):
-            store.write_machine(here | _measure(store))
+            store.write_machine(here | measured)
 
 
 def _end_with_parent(parent: int) -> None:

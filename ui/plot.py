@@ -41,14 +41,18 @@ _LIBRARY = st.components.v2.component(
     html="<span hidden></span>",
     js="""
 export default function () {
-  import(new URL("app/static/plotly.min.js", document.baseURI).href);
+  const timer = setTimeout(
+    () => import(new URL("app/static/plotly.min.js", document.baseURI).href), 1000
+  );
+  return () => clearTimeout(timer);
 }
 """,
 )
 
 
 def preload() -> None:
-    """Have the browser fetch and parse plotly.js now, a second's work, before the first chart."""
+    """Have the browser fetch and parse plotly.js before the first chart: a second's work, done
+    once the page is there to be read."""
     _LIBRARY(key="plot_library")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from lottery_core.store import Job
 from ui.runtime import runtime
 from ui.sidebar import Selection
 from ui.text import plain
+
+_FIRST_POINT = 0.6  # seconds; a busy or cold worker takes longer, and is not waited for
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,17 @@ def start(selection: Selection) -> None:
             )
     except InvalidValue as error:
         st.session_state.refused = str(error)
+        return
+    _wait_for_first_point(selection.experiments[0])
+
+
+def _wait_for_first_point(experiment: Experiment) -> None:
+    """A warm worker has evaluated the untrained network in no time: draw that at once."""
+    end = time.monotonic() + _FIRST_POINT
+    while time.monotonic() < end and (n := current_level(experiment)) is not None:
+        if runtime().store.read_progress(experiment.keys[n]):
+            return
+        time.sleep(0.02)
 
 
 def stop(selection: Selection) -> None:
