@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from shlex import quote
 
+from lottery_core.datasets import DATASETS, NORMALISATIONS
 from lottery_core.experiment import (
+    INITS,
     MAX_ITERATIONS,
     MAX_ROUNDS,
+    OPTIMISERS,
+    SCOPES,
     Experiment,
     InvalidValue,
     Recipe,
@@ -23,6 +27,8 @@ from lottery_core.experiment import (
     one_shot,
     rounds_of,
 )
+from lottery_core.pruning import CRITERIA
+from lottery_core.restart import RULES
 
 SCHEDULES = {
     "iterative": "the same fraction of what is left, round after round",
@@ -197,6 +203,18 @@ DEFAULT_PRESET = "quick"
 
 _TYPES = {field.name: type(getattr(Choice(), field.name)) for field in fields(Choice)}
 _ITEMS = {"hidden": int, "sparsities": float}
+_LARGEST = 1e15  # a browser holds whole numbers a little beyond it exactly
+_KNOWN = {
+    "dataset": DATASETS,
+    "normalisation": NORMALISATIONS,
+    "init": INITS,
+    "optimiser": OPTIMISERS,
+    "unit": UNITS,
+    "schedule": SCHEDULES,
+    "scope": SCOPES,
+    "criterion": CRITERIA,
+    "restart": RULES,
+}
 
 
 def write_value(value: object) -> str:
@@ -221,7 +239,9 @@ def read_value(field: str, text: str) -> object:
             # "none": a network without hidden layers, where an empty text would look forgotten.
             parts = [] if text.lower() in ("", "none") else text.split(",")
             return tuple(_ITEMS[field](part) for part in parts)
-        return kind(text)
+        value = kind(text)
+        if kind in (int, float) and not abs(value) <= _LARGEST:  # NaN too
+            raise ValueError
     except (ValueError, KeyError):
         rule = {
             bool: "must be yes or no",
@@ -230,6 +250,9 @@ def read_value(field: str, text: str) -> object:
             tuple: "must be numbers with commas between them",
         }[kind]
         raise InvalidValue(field, text, rule) from None
+    if field in _KNOWN:
+        check_known(field, value, _KNOWN[field])
+    return value
 
 
 def read_choice(params: Mapping[str, str]) -> tuple[str, Choice]:

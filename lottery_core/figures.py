@@ -132,6 +132,13 @@ def _spread(values: Sequence[float]) -> list[float]:
     return chosen
 
 
+def _iterations(total: int | None) -> dict:
+    """An axis of iterations; with a known `total` it does not grow while the level trains."""
+    if total is None:
+        return {"title": "iteration"}
+    return {"title": "iteration", "range": [0, total], "autorange": False}
+
+
 def loss_figure(
     iterations: Sequence[float],
     losses: Sequence[float],
@@ -148,9 +155,7 @@ def loss_figure(
         f"Loss of level {level}",
         height,
         f"Loss of level {level} over its iterations.{last}",
-        xaxis={"title": "iteration", "range": [0, iterations_total], "autorange": False}
-        if iterations_total
-        else {"title": "iteration"},
+        xaxis=_iterations(iterations_total),
         yaxis={
             "title": "cross-entropy, nats (log)",
             "type": "log",
@@ -188,9 +193,7 @@ def level_accuracy_figure(
         height,
         f"Accuracy of level {level} over its iterations."
         + (f" Test accuracy is now {now:.1%}." if now is not None else ""),
-        xaxis={"title": "iteration", "range": [0, iterations_total], "autorange": False}
-        if iterations_total
-        else {"title": "iteration"},
+        xaxis=_iterations(iterations_total),
         yaxis={"title": "accuracy, %"},
     )
     if dense is not None:

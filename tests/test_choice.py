@@ -76,10 +76,11 @@ def test_the_command_says_the_same_as_the_link(preset, choice):
 
 
 @pytest.mark.parametrize("text", ["; rm -rf /", "$(reboot)", "a b", "`x`", "'", "\n"])
-def test_a_command_made_from_a_hostile_link_is_one_word_per_value(text):
-    preset, choice = read_choice({"dataset": text})
-    words = shlex.split(command(preset, choice))
-    assert words[words.index("--dataset") + 1] == text.strip()
+def test_a_hostile_name_is_refused_and_would_be_one_word_of_a_command(text):
+    with pytest.raises(InvalidValue, match="is unknown"):
+        read_choice({"dataset": text})
+    words = shlex.split(command("quick", replace(PRESETS["quick"].choice, dataset=text)))
+    assert words[words.index("--dataset") + 1] == text
 
 
 def test_a_link_holds_only_what_differs_from_its_preset():
@@ -196,10 +197,9 @@ def test_an_unreadable_value_is_refused_with_its_rule(field, text, rule):
         ({"restart": "__class__"}, "restart"),
     ],
 )
-def test_a_value_that_reads_but_cannot_run_is_refused_by_its_field(params, field):
-    _, choice = read_choice(params)
+def test_what_cannot_run_is_refused_by_its_field(params, field):
     with pytest.raises(InvalidValue) as caught:
-        choice.experiments()
+        read_choice(params)[1].experiments()
     assert caught.value.field == field
     assert str(caught.value).startswith(f"{field}=")
 
@@ -218,7 +218,7 @@ def test_whatever_a_link_says_it_can_run_or_is_refused(params):
         choice.experiments()
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False))
+@given(st.floats(-1e15, 1e15))
 def test_a_number_is_written_so_that_it_reads_back_exactly(number):
     assert read_value("rate", write_value(number)) == number
 

@@ -122,6 +122,14 @@ def test_a_link_shows_the_same_choice(shared):
     assert page.query_params == params
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-1e300", "9" * 40, "", " ", "0x10"])
+@pytest.mark.parametrize("field", ["seed", "rounds", "length", "rate", "learning_rate"])
+def test_no_number_in_a_link_breaks_the_page(shared, field, value):
+    page = explorer(**{field: value})
+    assert not page.exception
+    assert f"{field}=" in said(page)
+
+
 def test_a_bad_value_in_a_link_spoils_only_itself(shared):
     page = explorer(preset="notebook", rounds="many", dataset="<b>x</b>", seed="3", colour="red")
     text = said(page)

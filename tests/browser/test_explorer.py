@@ -133,7 +133,7 @@ PROBE = """() => {
 
 
 def test_charts_update_in_place_while_networks_train(server, visit):
-    params = with_seed(WATCHED | {"length": "4000"}, 1)
+    params = with_seed(WATCHED | {"length": "20000"}, 1)
     page = visit(server.url(params))
     expect(page.get_by_text("Nothing is trained yet")).to_be_visible()
     press(page, "Start")
