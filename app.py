@@ -48,12 +48,17 @@ def live_charts() -> None:
     show_heatmaps(selection.experiments[0], state.active)
 
 
+# Each part in a container of its own: what comes and goes in one (bars, the result) must not
+# move the next, whose charts would be made anew.
 if selection.experiments:
     shown = signature()
-    live_progress()
-    show_sentence(selection)
+    with st.container():
+        live_progress()
+    with st.container():
+        show_sentence(selection)
     if state.active or shown[-1]:
-        live_charts()
+        with st.container():
+            live_charts()
         show_results(selection)
     else:
         show_what_will_happen()

@@ -60,8 +60,9 @@ class Selection:
 
 def choose() -> Selection:
     """Show the sidebar and return what is chosen in it."""
-    for problem in _follow_url():
-        st.warning(f"In the link: {plain(problem)}. The preset's value is used instead.")
+    with st.container():
+        for problem in _follow_url():
+            st.warning(f"In the link: {plain(problem)}. The preset's value is used instead.")
     state = st.session_state
     with st.sidebar:
         _preset_cards(state.preset)

@@ -120,8 +120,9 @@ def show_controls(selection: Selection, state: State) -> None:
             width="stretch",
             key="start",
         )
-    if refused := st.session_state.pop("refused", None):
-        st.error(plain(refused))
+    with st.container():
+        if refused := st.session_state.pop("refused", None):
+            st.error(plain(refused))
 
 
 def show_progress(selection: Selection, state: State) -> None:
