@@ -29,7 +29,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from filelock import FileLock, Timeout
+from pyarrow.parquet import ParquetFile
 from safetensors.numpy import load, save
 
 from lottery_core.pruning import Arrays
@@ -302,7 +304,7 @@ def _level(key: str, files: dict[str, bytes]) -> Level:
         start=parts["start"],
         end=parts["end"],
         losses=arrays["losses"],
-        history=pd.read_parquet(io.BytesIO(files["history.parquet"])),
+        history=_frame(files["history.parquet"]),
         snapshots=snapshots,
     )
 
@@ -311,6 +313,13 @@ def _parquet(frame: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def _frame(content: bytes) -> pd.DataFrame:
+    # Not pandas.read_parquet: it starts threads, and a process that ends soon after, as the
+    # command line does when all levels are there, is aborted by them once in some dozen times.
+    table = ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+    return table.to_pandas(use_threads=False)
 
 
 def _sums(files: dict[str, bytes]) -> bytes:

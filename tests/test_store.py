@@ -245,7 +245,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_level_or_none(store, over)
         text=True,
         check=True,
     ).stdout.split()
-    assert len(printed) > 12  # so many moments there are at least
+    assert len(printed) > 9  # so many moments there are at least: each file, each rename
     assert set(printed) == {"whole", "absent"}
     assert printed[-1] == "whole"
 
@@ -381,3 +381,14 @@ def test_facts_about_the_machine_read_back_and_garbage_reads_as_nothing(store):
     for garbage in ("", "{", "7", "[1]"):
         (store.root / "machine.json").write_text(garbage)
         assert store.read_machine() == {}
+
+
+@pytest.mark.slow
+def test_a_process_that_reads_a_level_and_ends_ends_well(store, folder):
+    script = (
+        "import sys; from lottery_core.store import Store; Store(sys.argv[1]).read(sys.argv[2])"
+    )
+    command = [sys.executable, "-c", script, store.root, KEY]
+    for _ in range(10):
+        several = [subprocess.Popen(command, cwd=ROOT) for _ in range(4)]
+        assert [process.wait(60) for process in several] == [0] * 4
