@@ -12,6 +12,7 @@ from lottery_core import figures
 from lottery_core.experiment import Experiment
 from lottery_core.store import Level
 from lottery_core.tables import percent_remaining, weights_kept, weights_total
+from ui.frame import one_of
 from ui.plot import plot
 from ui.reading import finished
 from ui.runtime import runtime
@@ -34,14 +35,8 @@ def show_charts(selection: Selection) -> None:
     live = _live(main, len(levels))
     control = finished(selection.control) if selection.control else []
 
-    axis = st.segmented_control(
-        "Accuracy axis",
-        ["whole", "near"],
-        key="accuracy_axis",
-        default="whole",
-        required=True,
-        format_func=lambda axis: {"whole": "Everything", "near": "Near the dense network"}[axis],
-    )
+    words = {"whole": "Everything", "near": "Near the dense network"}
+    axis = one_of("Accuracy axis", "accuracy_axis", words)
     left, right = st.columns(2)
     with left:
         plot(_accuracy(levels, control, live, selection, axis == "near"), "plot_accuracy")

@@ -24,3 +24,17 @@ def begin(title: str) -> None:
     with st.sidebar:
         for path, label, icon in PAGES:
             st.page_link(path, label=label, icon=icon)
+
+
+def one_of(label: str, key: str, words: dict[str, str]) -> str:
+    """A row of buttons of which one is always pressed, the first to begin with."""
+    names = list(words)
+    return st.segmented_control(
+        label,
+        names,
+        key=key,
+        default=names[0],
+        required=True,
+        width="content",
+        format_func=lambda name: words[name],
+    )

@@ -7,6 +7,7 @@ import streamlit as st
 
 from lottery_core import figures
 from lottery_core.experiment import Experiment
+from ui.frame import one_of
 from ui.plot import plot
 from ui.reading import Look, live_look, look
 from ui.runtime import runtime
@@ -27,24 +28,8 @@ def show_heatmaps(experiment: Experiment, active: bool) -> None:
     st.subheader("The weights")
     n = scrubber(newest, last, active, f"level_of_{experiment.key}")
     with st.container(horizontal=True, gap="large"):
-        part = st.segmented_control(
-            "Weights",
-            ["end", "start"],
-            key="part",
-            default="end",
-            required=True,
-            width="content",
-            format_func=lambda part: {"end": "Trained", "start": "As they restarted"}[part],
-        )
-        scale = st.segmented_control(
-            "Colour scale",
-            ["layer", "shared"],
-            key="scale",
-            default="layer",
-            required=True,
-            width="content",
-            format_func=lambda scale: {"layer": "Per layer", "shared": "Shared"}[scale],
-        )
+        part = one_of("Weights", "part", {"end": "Trained", "start": "As they restarted"})
+        scale = one_of("Colour scale", "scale", {"layer": "Per layer", "shared": "Shared"})
     shown = look(experiment.keys[n], part) or _live(experiment, n)
     if shown is None:
         st.info(f"Level {n} is not trained yet. Move the slider to a level that is, or wait.")
