@@ -32,7 +32,8 @@ from lottery_core.choice import PRESETS, Choice
 from lottery_core.data import Data, load_data
 from lottery_core.experiment import Recipe, Round
 from lottery_core.models import build, initial_weights
-from lottery_core.pruning import Arrays, apply, dense_mask, prune
+from lottery_core.pruning import Arrays, Evidence, apply, dense_mask, prune
+from lottery_core.store import processor
 from lottery_core.training.base import batch_order
 from lottery_core.training.torch_loop import train
 
@@ -124,7 +125,7 @@ def ticket(recipe: Recipe) -> tuple[Arrays, Arrays]:
     """(weights, mask): the initial weights, and those of them that are largest."""
     weights = initial_weights(recipe)
     dense = dense_mask(recipe.shapes)
-    mask = prune(weights, dense, Round(SPARSITY, SPARSITY), recipe.output_layer, 0)
+    mask = prune(Evidence(weights, weights, dense), Round(SPARSITY, SPARSITY), recipe.output_layer)
     return apply(weights, mask), mask
 
 
@@ -167,15 +168,6 @@ def compare(ways: list[Way], weights: Arrays, mask: Arrays, data: Data, pairs: i
         }
         for way in ways
     ]
-
-
-def processor() -> str:
-    """The processor's name, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(": ", 1)[1] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration, IndexError):
-        return platform.processor() or platform.machine()
 
 
 def main() -> int:

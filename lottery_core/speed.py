@@ -2,7 +2,7 @@
 
 `machine.json` in the store holds the seconds of one step and of one evaluated image for a
 small and a large network, measured when a worker warms up, and the seconds per iteration of
-every kind of training that was run since, which are preferred.
+every kind of training that was run since, at each density it ran at; these are preferred.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from lottery_core.datasets import DATASETS
 from lottery_core.experiment import Experiment, Recipe
 from lottery_core.store import Store
+from lottery_core.tables import percent_remaining
 
 _RECENT = 0.5  # weight of the newest run in the running mean
 
@@ -36,20 +39,25 @@ def learn(store: Store, info: dict) -> None:
     if info["iterations_trained"] < 100:
         return  # mostly evaluation and start-up: says little of longer runs
     kind = _kind(Experiment.from_dict(info["experiment"]).recipe, info["device"])
+    density = f"{percent_remaining(info) / 100:.3g}"
     per_iteration = info["seconds"] / info["iterations_trained"]
     with store.held("machine"):
         facts = store.read_machine()
-        learned = facts.setdefault("seconds_per_iteration", {})
-        before = learned.get(kind, per_iteration)
-        learned[kind] = before + _RECENT * (per_iteration - before)
+        learned = facts.setdefault("seconds_by_density", {}).setdefault(kind, {})
+        before = learned.get(density, per_iteration)
+        learned[density] = before + _RECENT * (per_iteration - before)
         store.write_machine(facts)
 
 
-def seconds_per_iteration(facts: dict, recipe: Recipe, device: str = "cpu") -> float | None:
+def seconds_per_iteration(
+    facts: dict, recipe: Recipe, device: str = "cpu", density: float = 1.0
+) -> float | None:
     """One step with its share of evaluation; None while nothing is known of this machine."""
-    learned = facts.get("seconds_per_iteration", {}).get(_kind(recipe, device))
-    if learned is not None:
-        return learned
+    learned = facts.get("seconds_by_density", {}).get(_kind(recipe, device))
+    if learned:
+        # Between two densities on a line; beyond the last one as there.
+        points = sorted((float(at), seconds) for at, seconds in learned.items())
+        return float(np.interp(density, *zip(*points, strict=True)))
     if "step" not in facts:
         return None
     # A step costs a fixed part and a part per multiply-add, through the two measured points.
@@ -69,17 +77,18 @@ def seconds_of_level(
     facts: dict, experiment: Experiment, n: int, device: str = "cpu"
 ) -> float | None:
     """How long training level `n` will take; None while nothing is known of this machine."""
-    per_iteration = seconds_per_iteration(facts, experiment.recipe, device)
+    density = 1 - experiment.rounds[n - 1].sparsity if n else 1.0
+    per_iteration = seconds_per_iteration(facts, experiment.recipe, device, density)
     if per_iteration is None:
         return None
-    first = experiment.rounds[n - 1].rewind_iteration if n else 0
+    first = experiment.round(n).rewind_iteration if n else 0
     return per_iteration * (experiment.recipe.iterations - first)
 
 
 @dataclass(frozen=True)
 class Plan:
     """What Start would do: `trainings` in all, `cached` of them there already, `seconds` for
-    the rest with each experiment on a worker of its own (None while this machine is unknown)."""
+    the rest with all workers busy (None while this machine is unknown)."""
 
     trainings: int
     cached: int
@@ -104,7 +113,8 @@ def plan(
     trainings = len({key for experiment in experiments for key in experiment.keys})
     seconds = None
     if None not in times.values():
-        seconds = max(map(sum, chains)) if workers >= len(chains) else sum(times.values())
+        # At best as long as the longest, or all of them shared out evenly.
+        seconds = max([*map(sum, chains), sum(times.values()) / workers], default=0.0)
     return Plan(trainings, trainings - len(times), seconds)
 
 

@@ -24,9 +24,10 @@ def store(tmp_path):
     return Store(tmp_path)
 
 
-def done(seconds, recipe=RECIPE, iterations=1_000):
+def done(seconds, recipe=RECIPE, iterations=1_000, kept=1_000):
     return {
         "experiment": Experiment(recipe).as_dict(),
+        "layers": {"fc1.weight": {"weights": 1_000, "kept": kept}},
         "device": "cpu",
         "seconds": seconds,
         "iterations_trained": iterations,
@@ -46,6 +47,16 @@ def test_what_was_learned_is_said_again_for_the_same_kind_of_training(store):
     assert seconds_of_level(facts, experiment, 1) == pytest.approx(4)
     longer = Experiment(replace(RECIPE, iterations=3_000, seed=7))
     assert seconds_of_level(facts, longer, 0) == pytest.approx(15)
+
+
+def test_a_sparse_level_takes_what_levels_of_its_density_took(store):
+    learn(store, done(5.0))
+    learn(store, done(1.0, kept=100))
+    experiment = Experiment(RECIPE, rounds_of([0.55, 0.9, 0.99]))
+    times = [seconds_of_level(store.read_machine(), experiment, n) for n in range(4)]
+    assert times == pytest.approx([5, 2.5556, 1, 1], abs=1e-3)  # 0.45 lies between 0.1 and 1
+    dense = Experiment(replace(RECIPE, seed=1))
+    assert seconds_of_level(store.read_machine(), dense, 0) == pytest.approx(5)
 
 
 def test_newer_runs_count_more(store):

@@ -1,4 +1,7 @@
-"""A level's training does what ten lines of plain torch do, and touches no pruned weight."""
+"""A level's training does what ten lines of plain torch do, and touches no pruned weight.
+
+What holds for any loop is asked of both, and of the compiled one also with no layer sparse.
+"""
 
 from dataclasses import replace
 
@@ -10,12 +13,11 @@ from torch import nn
 from lottery_core.data import load_data
 from lottery_core.experiment import InvalidValue, Recipe, rounds_of
 from lottery_core.models import initial_weights
-from lottery_core.pruning import apply, dense_mask, prune
+from lottery_core.pruning import Evidence, apply, dense_mask, prune
 from lottery_core.seeds import seed_of
-from lottery_core.training import torch_loop
+from lottery_core.training import base, sparse_loop, torch_loop
 from lottery_core.training.base import TrainingDiverged, batch_order
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
-from lottery_core.training.torch_loop import train
 
 SMALL = Recipe(hidden=(24, 12), iterations=60, evaluate_every=30)
 OPTIMISERS = {
@@ -28,6 +30,32 @@ OPTIMISERS = {
     },
 }  # fmt: skip
 each_optimiser = pytest.mark.parametrize("changes", OPTIMISERS.values(), ids=OPTIMISERS)
+SCHEDULES = {
+    "constant": {},
+    "warm-up": {"warmup": 20},
+    "decay": {"decay_at": (20, 45), "decay_factor": 0.3},
+    "warm-up and decay": {"warmup": 20, "decay_at": (30, 45)},
+    "decay within the warm-up": {"warmup": 40, "decay_at": (10, 25), "decay_factor": 0.5},
+}
+each_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+
+
+def train_dense_form(recipe, weights, mask, *args, **options):
+    forms = dict.fromkeys(mask, False)
+    return sparse_loop.train(recipe, weights, mask, *args, **options, forms=forms)
+
+
+LOOPS = {
+    "torch": torch_loop.train,
+    "compiled": sparse_loop.train,
+    "compiled, dense form": train_dense_form,
+}
+
+
+@pytest.fixture(params=LOOPS.values(), ids=LOOPS)
+def train(request):
+    """Each training loop."""
+    return request.param
 
 
 def nobody(moment):
@@ -37,7 +65,7 @@ def nobody(moment):
 def pruned_start(recipe, sparsity=0.8):
     """(masked initial weights, mask) of a network pruned by its initial magnitudes."""
     weights, (step,) = initial_weights(recipe), rounds_of([sparsity])
-    mask = prune(weights, dense_mask(recipe.shapes), step, recipe.output_layer, 0)
+    mask = prune(Evidence(weights, weights, dense_mask(recipe.shapes)), step, recipe.output_layer)
     return apply(weights, mask), mask
 
 
@@ -48,32 +76,26 @@ def same(one, other):
 @pytest.fixture
 def every_step(monkeypatch):
     """The loop reports after every step instead of every 50 ms."""
-    monkeypatch.setattr(torch_loop, "_REPORT_EVERY", -1)
+    monkeypatch.setattr(base, "_CHUNK", 0)
 
 
 # Pruned weights and survivors
 
 
 @each_optimiser
-def test_pruned_weights_are_exactly_zero_after_every_step(changes, mnist, every_step):
+def test_pruned_weights_are_exactly_zero_after_every_step(train, changes, mnist):
     recipe = replace(SMALL, **changes)
     start, mask = pruned_start(recipe)
-    seen = set()
-
-    def look(moment):
-        seen.add(moment.iteration)
-        weights = moment.weights()
+    trained = train(recipe, start, mask, mnist, nobody, snapshots=tuple(range(60)))
+    for weights in (*trained.snapshots.values(), trained.weights):
         for name, kept in mask.items():
-            assert not weights[name][~kept].any(), (name, moment.iteration)
-
-    trained = train(recipe, start, mask, mnist, look)
-    assert seen == set(range(61))
-    for name, kept in mask.items():
-        assert not trained.weights[name][~kept].any()
+            assert not weights[name][~kept].any(), name
+    assert len(trained.snapshots) == 60
+    assert not same(trained.snapshots[59], trained.weights)
 
 
 @each_optimiser
-def test_survivors_are_trained_whatever_their_sign_and_size(changes, mnist):
+def test_survivors_are_trained_whatever_their_sign_and_size(train, changes, mnist):
     recipe = replace(SMALL, **changes)
     start, mask = pruned_start(recipe, 0.3)
     values, kept = start["fc1.weight"], mask["fc1.weight"]
@@ -88,18 +110,26 @@ def test_survivors_are_trained_whatever_their_sign_and_size(changes, mnist):
 
 
 @each_optimiser
-def test_training_agrees_with_ten_lines_of_plain_torch(changes, mnist):
+def test_training_agrees_with_ten_lines_of_plain_torch(train, changes, mnist):
     recipe = replace(SMALL, **changes, iterations=50)
     start, mask = pruned_start(recipe)
     trained = train(recipe, start, mask, mnist, nobody)
 
-    weights, losses = reference(recipe, start, mask, mnist)
+    with torch_loop.one_torch_thread():
+        weights, losses = reference(recipe, start, mask, mnist)
     assert trained.losses == pytest.approx(losses, abs=2e-6)
     for name, value in weights.items():
         assert trained.weights[name] == pytest.approx(value, abs=2e-5), name
 
 
-def reference(recipe, start, mask, data):
+def rate_at(recipe, iteration):
+    """The learning rate, written down once more."""
+    rise = 1 if iteration >= recipe.warmup else (iteration + 1) / recipe.warmup
+    drops = len([at for at in recipe.decay_at if at <= iteration])
+    return recipe.learning_rate * rise * recipe.decay_factor**drops
+
+
+def reference(recipe, start, mask, data, first_iteration=0):
     model = nn.Sequential(
         nn.Linear(784, 24), nn.ReLU(), nn.Linear(24, 12), nn.ReLU(), nn.Linear(12, 10)
     )
@@ -112,32 +142,73 @@ def reference(recipe, start, mask, data):
         optimiser = torch.optim.SGD(model.parameters(), momentum=recipe.momentum, **common)
     else:
         optimiser = torch.optim.Adam(model.parameters(), **common)
-    losses, epoch = [], 0
-    while len(losses) < recipe.iterations:
+    batches, epoch = [], 0
+    while len(batches) < recipe.iterations:
         order = data.train_index[batch_order(recipe, epoch)]
-        for first in range(0, len(order), recipe.batch_size)[: recipe.iterations - len(losses)]:
-            batch = order[first : first + recipe.batch_size]
-            logits = model(torch.tensor(data.images[batch]))
-            loss = nn.functional.cross_entropy(logits, torch.tensor(data.labels[batch]))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            for name, kept in mask.items():
-                parameters[name].data[~torch.tensor(kept)] = 0.0
-            losses.append(loss.item())
+        firsts = range(0, len(order), recipe.batch_size)
+        batches += [order[first : first + recipe.batch_size] for first in firsts]
         epoch += 1
+    losses = []
+    for iteration in range(first_iteration, recipe.iterations):
+        batch = batches[iteration]
+        logits = model(torch.tensor(data.images[batch]))
+        loss = nn.functional.cross_entropy(logits, torch.tensor(data.labels[batch]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.param_groups[0]["lr"] = rate_at(recipe, iteration)
+        optimiser.step()
+        for name, kept in mask.items():
+            parameters[name].data[~torch.tensor(kept)] = 0.0
+        losses.append(loss.item())
     return {name: value.detach().numpy() for name, value in parameters.items()}, losses
 
 
-def test_the_last_short_batch_of_an_epoch_is_used_and_the_next_epoch_has_its_own_order(mnist):
+def test_the_last_short_batch_of_an_epoch_is_used_and_the_next_epoch_has_its_own_order(
+    train, mnist
+):
     # 55,000 = 13 * 4,096 + 1,752: step 14 is short, step 15 begins the second epoch.
     recipe = replace(SMALL, batch_size=4096, iterations=16, evaluate_every=16)
     assert recipe.iterations_per_epoch == 14
     start, mask = pruned_start(recipe)
     trained = train(recipe, start, mask, mnist, nobody)
-    _, losses = reference(recipe, start, mask, mnist)
+    with torch_loop.one_torch_thread():
+        _, losses = reference(recipe, start, mask, mnist)
     assert len(losses) == 16
     assert trained.losses == pytest.approx(losses, abs=2e-6)
+
+
+@each_schedule
+@pytest.mark.parametrize(
+    "changes",
+    [{"weight_decay": 0.01}, OPTIMISERS["Adam"], OPTIMISERS["Adam"] | {"weight_decay": 0.01}],
+    ids=["SGD with momentum and weight decay", "Adam", "Adam with weight decay"],
+)
+def test_each_step_is_taken_at_the_rate_of_its_iteration(train, changes, schedule, mnist):
+    recipe = replace(SMALL, **changes, **schedule)
+    start, mask = pruned_start(recipe)
+    trained = train(recipe, start, mask, mnist, nobody)
+    with torch_loop.one_torch_thread():
+        weights, losses = reference(recipe, start, mask, mnist)
+    assert trained.losses == pytest.approx(losses, abs=2e-6)
+    for name, value in weights.items():
+        assert trained.weights[name] == pytest.approx(value, abs=2e-5), name
+    # However many steps are taken at once.
+    one_by_one = train(recipe, start, mask, mnist, nobody, snapshots=tuple(range(60)))
+    assert same(one_by_one.weights, trained.weights)
+
+
+def test_a_training_that_starts_later_takes_the_rates_from_there_on(train, mnist):
+    # 14 iterations an epoch: it starts within the second, and within the warm-up.
+    recipe = replace(
+        SMALL, batch_size=4096, iterations=32, warmup=20, decay_at=(5, 24, 29), decay_factor=0.3
+    )
+    start, mask = pruned_start(recipe)
+    trained = train(recipe, start, mask, mnist, nobody, first_iteration=16)
+    with torch_loop.one_torch_thread():
+        weights, losses = reference(recipe, start, mask, mnist, first_iteration=16)
+    assert trained.losses == pytest.approx(losses, abs=2e-6)
+    for name, value in weights.items():
+        assert trained.weights[name] == pytest.approx(value, abs=2e-5), name
 
 
 def test_an_epoch_shows_every_training_image_once():
@@ -151,7 +222,7 @@ def test_an_epoch_shows_every_training_image_once():
 # Saved weights
 
 
-def test_what_was_handed_in_is_not_changed_by_training(mnist):
+def test_what_was_handed_in_is_not_changed_by_training(train, mnist):
     start, mask = pruned_start(SMALL)
     saved, saved_mask = ({k: v.copy() for k, v in arrays.items()} for arrays in (start, mask))
     trained = train(SMALL, start, mask, mnist, nobody)
@@ -160,7 +231,7 @@ def test_what_was_handed_in_is_not_changed_by_training(mnist):
     assert not np.array_equal(trained.weights["fc1.weight"], saved["fc1.weight"])
 
 
-def test_snapshots_and_reported_weights_do_not_follow_the_live_ones(mnist, every_step):
+def test_snapshots_and_reported_weights_do_not_follow_the_live_ones(train, mnist, every_step):
     start, mask = initial_weights(SMALL), dense_mask(SMALL.shapes)
     looks = {}
     trained = train(
@@ -178,9 +249,14 @@ def test_snapshots_and_reported_weights_do_not_follow_the_live_ones(mnist, every
     assert not same(trained.snapshots[50], trained.weights)
 
 
-def test_rewinding_continues_with_the_batches_level_0_had_from_there_on(mnist):
+@pytest.mark.parametrize(
+    "schedule", [{}, {"warmup": 12, "decay_at": (13, 15)}], ids=["constant", "schedule"]
+)
+def test_rewinding_continues_with_the_batches_and_rates_level_0_had_from_there_on(
+    train, schedule, mnist
+):
     # Without momentum nothing but the weights is carried over: the rest is the same, bit for bit.
-    recipe = replace(SMALL, momentum=0, batch_size=4096, iterations=17)
+    recipe = replace(SMALL, momentum=0, batch_size=4096, iterations=17, **schedule)
     start, mask = initial_weights(recipe), dense_mask(recipe.shapes)
     whole = train(recipe, start, mask, mnist, nobody, snapshots=(10,))
     rest = train(recipe, whole.snapshots[10], mask, mnist, nobody, first_iteration=10)
@@ -189,7 +265,7 @@ def test_rewinding_continues_with_the_batches_level_0_had_from_there_on(mnist):
     assert [row.iteration for row in rest.history] == [10, 17]
 
 
-def test_a_rewound_network_starts_with_the_loss_level_0_had_there(mnist):
+def test_a_rewound_network_starts_with_the_loss_level_0_had_there(train, mnist):
     start, mask = initial_weights(SMALL), dense_mask(SMALL.shapes)
     whole = train(SMALL, start, mask, mnist, nobody, snapshots=(20,))
     rest = train(SMALL, whole.snapshots[20], mask, mnist, nobody, first_iteration=20)
@@ -201,7 +277,7 @@ def test_a_rewound_network_starts_with_the_loss_level_0_had_there(mnist):
 
 
 @each_optimiser
-def test_the_same_training_twice_gives_the_same_bits(changes, mnist):
+def test_the_same_training_twice_gives_the_same_bits(train, changes, mnist):
     recipe = replace(SMALL, **changes)
     start, mask = pruned_start(recipe)
     threads = torch.get_num_threads()
@@ -241,7 +317,7 @@ def test_no_two_purposes_share_a_seed():
 # What is seen of validation and test images
 
 
-def test_neither_held_out_nor_test_images_have_any_part_in_training(mnist):
+def test_neither_held_out_nor_test_images_have_any_part_in_training(train, mnist):
     images = mnist.images.copy()
     images[mnist.validation_index] = np.nan
     blind = replace(mnist, images=images, test_images=np.full_like(mnist.test_images, np.nan))
@@ -253,7 +329,7 @@ def test_neither_held_out_nor_test_images_have_any_part_in_training(mnist):
     assert np.isnan(without.history[-1].test_loss)
 
 
-def test_history_has_a_row_at_the_start_at_every_interval_and_at_the_end(mnist):
+def test_history_has_a_row_at_the_start_at_every_interval_and_at_the_end(train, mnist):
     recipe = replace(SMALL, iterations=50, evaluate_every=20)
     trained = train(recipe, *pruned_start(recipe), mnist, nobody)
     assert [row.iteration for row in trained.history] == [0, 20, 40, 50]
@@ -262,7 +338,7 @@ def test_history_has_a_row_at_the_start_at_every_interval_and_at_the_end(mnist):
     assert [row.train_loss for row in trained.history[1:]] == pytest.approx(means)
 
 
-def test_evaluations_are_what_numpy_computes_from_the_final_weights(mnist):
+def test_evaluations_are_what_numpy_computes_from_the_final_weights(train, mnist):
     trained = train(SMALL, *pruned_start(SMALL), mnist, nobody)
 
     def judge(images, labels):
@@ -284,7 +360,7 @@ def test_evaluations_are_what_numpy_computes_from_the_final_weights(mnist):
     assert accuracy_on_test(SMALL, trained.weights, mnist) == last.test_accuracy
 
 
-def test_without_a_validation_split_its_columns_are_nan(datasets):
+def test_without_a_validation_split_its_columns_are_nan(train, datasets):
     recipe = replace(SMALL, validation_size=0, iterations=5, evaluate_every=5)
     trained = train(recipe, *pruned_start(recipe), load_data(recipe, datasets), nobody)
     assert all(np.isnan(row.validation_loss) for row in trained.history)
@@ -296,7 +372,7 @@ def test_without_a_validation_split_its_columns_are_nan(datasets):
 
 
 @pytest.mark.parametrize("momentum", [0, 0.9])
-def test_a_diverging_training_names_the_learning_rate(mnist, momentum):
+def test_a_diverging_training_names_the_learning_rate(train, mnist, momentum):
     # Weight decay makes it certain: without it every ReLU may die first, at a finite loss.
     recipe = replace(
         Recipe(), learning_rate=10, momentum=momentum, weight_decay=1, iterations=2_000
@@ -306,7 +382,7 @@ def test_a_diverging_training_names_the_learning_rate(mnist, momentum):
         train(recipe, start, mask, mnist, nobody)
 
 
-def test_a_report_that_raises_stops_the_training(mnist, every_step):
+def test_a_report_that_raises_stops_the_training(train, mnist, every_step):
     class Stop(Exception):
         pass
 
@@ -320,4 +396,4 @@ def test_a_report_that_raises_stops_the_training(mnist, every_step):
 
 def test_an_unknown_device_is_refused_with_those_that_are_here(mnist):
     with pytest.raises(InvalidValue, match=r"device='tpu' is not here; choose one of cpu"):
-        train(SMALL, *pruned_start(SMALL), mnist, nobody, device="tpu")
+        torch_loop.train(SMALL, *pruned_start(SMALL), mnist, nobody, device="tpu")

@@ -1,15 +1,26 @@
-"""What every training loop takes and gives."""
+"""What every training loop takes and gives, and what all of them do between steps."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from lottery_core.experiment import Recipe
 from lottery_core.pruning import Arrays
 from lottery_core.seeds import seed_of
+
+LOOPS = {
+    "auto": "the faster one for each level",
+    "torch": "torch: any device, equally fast at every density",
+    "compiled": "compiled for this processor: the faster the sparser",
+}
+
+_CHUNK = 0.05  # seconds: a cancel must work within one, a page be fed a few times in one
 
 
 class TrainingDiverged(RuntimeError):
@@ -61,8 +72,97 @@ class Trained:
     snapshots: dict[int, Arrays]
 
 
-def batch_order(recipe: Recipe, epoch: int) -> np.ndarray:
+class Network(Protocol):
+    """A network that is being trained, in whatever form its loop works on."""
+
+    def steps(self, epoch: int, batch: int, losses: np.ndarray) -> None:
+        """Take `len(losses)` optimiser steps from that batch of that epoch on, all of one
+        epoch and at `rates_of` it, and write their losses."""
+
+    def evaluate(self, tick: Callable[[], None]) -> list[tuple[float, float]]:
+        """(mean cross-entropy in nats, accuracy) on the validation and on the test images,
+        NaN if there are none; `tick` is called every thousand images or so."""
+
+    def weights(self) -> Arrays:
+        """A copy, never a view: saved weights must not follow the live ones."""
+
+
+def batch_order(recipe: Recipe, epoch: int, order: int = 0) -> np.ndarray:
     """Positions in the training split, in the order of `epoch`; alike for every loop, level
-    and device, so that two levels differ by their weights alone."""
-    source = np.random.default_rng(seed_of(recipe.seed, "order", epoch))
-    return source.permutation(recipe.train_size)
+    and device, so that two levels differ by their weights alone.
+
+    All levels are trained in `order` 0; each other number is an order of its own.
+    """
+    purpose = ("order", epoch, order) if order else ("order", epoch)
+    return np.random.default_rng(seed_of(recipe.seed, *purpose)).permutation(recipe.train_size)
+
+
+def rates_of(recipe: Recipe, epoch: int, batch: int, count: int) -> np.ndarray:
+    """The learning rates of `count` steps from that batch of that epoch on."""
+    first = epoch * recipe.iterations_per_epoch + batch
+    return recipe.learning_rates(first, first + count)
+
+
+def drive(
+    recipe: Recipe,
+    network: Network,
+    report: Report,
+    *,
+    first_iteration: int,
+    snapshots: tuple[int, ...],
+) -> Trained:
+    """Train `network` from `first_iteration` to `recipe.iterations`, evaluating as it goes.
+
+    `report` is called about every 50 ms and may raise to stop. Raises `TrainingDiverged` when
+    the loss is no longer finite.
+    """
+    losses = np.zeros(recipe.iterations - first_iteration, np.float32)
+    history: list[Evaluation] = []
+    kept: dict[int, Arrays] = {}
+    iteration, evaluated_at, chunk = first_iteration, first_iteration, 4
+
+    def tick() -> None:
+        done = losses[: iteration - first_iteration]
+        _check_finite(done, first_iteration, recipe)
+        report(Moment(iteration, done, history, network.weights))
+
+    def evaluate() -> None:
+        since = losses[evaluated_at - first_iteration : iteration - first_iteration]
+        train_loss = float(since.mean(dtype=np.float64)) if len(since) else math.nan
+        validation, test = network.evaluate(tick)
+        history.append(Evaluation(iteration, train_loss, *validation, *test))
+        tick()
+
+    evaluate()
+    while iteration < recipe.iterations:
+        if iteration in snapshots:
+            kept[iteration] = network.weights()
+        epoch, batch = divmod(iteration, recipe.iterations_per_epoch)
+        end = min(
+            iteration + chunk,
+            (epoch + 1) * recipe.iterations_per_epoch,
+            iteration - iteration % recipe.evaluate_every + recipe.evaluate_every,
+            min((step for step in snapshots if step > iteration), default=recipe.iterations),
+            recipe.iterations,
+        )
+        began = time.perf_counter()
+        network.steps(epoch, batch, losses[iteration - first_iteration : end - first_iteration])
+        pace = (time.perf_counter() - began) / (end - iteration)
+        chunk = max(1, min(2 * chunk, round(_CHUNK / pace)))
+        iteration = end
+        if iteration % recipe.evaluate_every == 0 or iteration == recipe.iterations:
+            evaluate()
+            evaluated_at = iteration
+        else:
+            tick()
+    return Trained(history, losses, network.weights(), kept)
+
+
+def _check_finite(losses: np.ndarray, first_iteration: int, recipe: Recipe) -> None:
+    # A loss that is not finite stays so: the last one tells.
+    if len(losses) and not np.isfinite(losses[-1]):
+        where = first_iteration + int(np.argmin(np.isfinite(losses)))
+        raise TrainingDiverged(
+            f"the training loss is {losses[-1]} from iteration {where:,} on; "
+            f"choose a learning rate below {recipe.learning_rate:g}"
+        )

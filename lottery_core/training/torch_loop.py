@@ -8,7 +8,6 @@ cores the machine has.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -21,16 +20,8 @@ from lottery_core.data import Data
 from lottery_core.experiment import InvalidValue, Recipe
 from lottery_core.models import build
 from lottery_core.pruning import Arrays
-from lottery_core.training.base import (
-    Evaluation,
-    Moment,
-    Report,
-    Trained,
-    TrainingDiverged,
-    batch_order,
-)
+from lottery_core.training.base import Report, Trained, batch_order, drive, rates_of
 
-_REPORT_EVERY = 0.05  # seconds: a cancel must work within one, a page be fed a few times in one
 _EVALUATION_BATCH = 1_000
 
 
@@ -45,7 +36,8 @@ def devices() -> list[str]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
+    """torch computes on one thread, whatever it did before."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -63,97 +55,85 @@ def train(
     *,
     first_iteration: int = 0,
     snapshots: tuple[int, ...] = (),
+    order: int = 0,
     device: str = "cpu",
 ) -> Trained:
-    """Train from `weights` under `mask`, from `first_iteration` to `recipe.iterations`.
+    """Train from `weights` under `mask`, from `first_iteration` to `recipe.iterations`, with the
+    data in that `order`.
 
     After every step each pruned weight is exactly 0.0. `report` is called about every 50 ms
     and may raise to stop. Raises `TrainingDiverged` when the loss is no longer finite.
     """
     if device not in devices():
         raise InvalidValue("device", device, f"is not here; choose one of {', '.join(devices())}")
-    with _one_thread():
-        model = build(recipe).to(device)
-        model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-        images, labels = (
-            torch.from_numpy(values).to(device) for values in (data.images, data.labels)
+    with one_torch_thread():
+        network = TorchNetwork(recipe, weights, mask, data, device, order)
+        return drive(recipe, network, report, first_iteration=first_iteration, snapshots=snapshots)
+
+
+class TorchNetwork:
+    """A torch module, its optimiser and its data on one device (see `base.Network`)."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        weights: Arrays,
+        mask: Arrays,
+        data: Data,
+        device: str,
+        order: int = 0,
+    ) -> None:
+        def there(values: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(values).to(device)
+
+        self._recipe, self._device, self._order_number = recipe, device, order
+        self._model = build(recipe).to(device)
+        self._model.load_state_dict(
+            {name: torch.from_numpy(value) for name, value in weights.items()}
         )
-        index = torch.from_numpy(data.train_index).to(device)
-        held_out = torch.from_numpy(data.validation_index).to(device)
-        judged_on = [
-            (images[held_out], labels[held_out]),
-            (
-                torch.from_numpy(data.test_images).to(device),
-                torch.from_numpy(data.test_labels).to(device),
-            ),
+        self._images, self._labels = there(data.images), there(data.labels)
+        self._index, held_out = there(data.train_index), there(data.validation_index)
+        self._judged_on = [
+            (self._images[held_out], self._labels[held_out]),
+            (there(data.test_images), there(data.test_labels)),
         ]
-        optimiser = _optimiser(recipe, model)
-        parameters = dict(model.named_parameters())
+        self._optimiser = _optimiser(recipe, self._model)
+        parameters = dict(self._model.named_parameters())
         # Only layers that lost something are masked: level 0 pays nothing.
         pruned = [name for name, kept in mask.items() if not kept.all()]
-        masked = [parameters[name].data for name in pruned]
-        masks = [torch.from_numpy(mask[name].astype(np.float32)).to(device) for name in pruned]
+        self._masked = [parameters[name].data for name in pruned]
+        self._masks = [there(mask[name].astype(np.float32)) for name in pruned]
+        self._epoch, self._order = -1, self._index
 
-        losses = torch.zeros(recipe.iterations - first_iteration, device=device)
-        history: list[Evaluation] = []
-        kept_snapshots: dict[int, Arrays] = {}
-        iteration, evaluated_at = first_iteration, first_iteration
-
-        def tick() -> None:
-            done = losses[: iteration - first_iteration].cpu().numpy()
-            _check_finite(done, first_iteration, recipe)
-            report(Moment(iteration, done, history, lambda: _copy(model)))
-
-        def evaluate_now() -> None:
-            nonlocal evaluated_at
-            since = losses[evaluated_at - first_iteration : iteration - first_iteration]
-            evaluated_at = iteration
-            train_loss = float(since.double().mean()) if len(since) else math.nan
-            validation, test = evaluate(model, judged_on, tick)
-            history.append(Evaluation(iteration, train_loss, *validation, *test))
-            tick()
-
-        evaluate_now()
-        reported = time.perf_counter()
-        while iteration < recipe.iterations:
-            if iteration in snapshots:
-                kept_snapshots[iteration] = _copy(model)
-            epoch, batch = divmod(iteration, recipe.iterations_per_epoch)
-            if batch == 0 or iteration == first_iteration:
-                order = index[torch.from_numpy(batch_order(recipe, epoch)).to(device)]
-            chosen = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
-
-            loss = F.cross_entropy(model(images[chosen]), labels[chosen])
-            optimiser.zero_grad()
+    def steps(self, epoch: int, batch: int, losses: np.ndarray) -> None:
+        if epoch != self._epoch:
+            order = batch_order(self._recipe, epoch, self._order_number)
+            self._epoch = epoch
+            self._order = self._index[torch.from_numpy(order).to(self._device)]
+        size = self._recipe.batch_size
+        written = torch.empty(len(losses), device=self._device)
+        (group,) = self._optimiser.param_groups
+        for n, rate in enumerate(rates_of(self._recipe, epoch, batch, len(losses)).tolist()):
+            if rate != group["lr"]:
+                group["lr"] = rate
+            chosen = self._order[(batch + n) * size : (batch + n + 1) * size]
+            loss = F.cross_entropy(self._model(self._images[chosen]), self._labels[chosen])
+            self._optimiser.zero_grad()
             loss.backward()
-            optimiser.step()
-            if masked:
-                torch._foreach_mul_(masked, masks)  # what torch's own optimisers use
-            losses[iteration - first_iteration] = loss.detach()
-            iteration += 1
+            self._optimiser.step()
+            if self._masked:
+                torch._foreach_mul_(self._masked, self._masks)  # what torch's optimisers use
+            written[n] = loss.detach()
+        losses[:] = written.cpu().numpy()
 
-            if iteration % recipe.evaluate_every == 0 or iteration == recipe.iterations:
-                evaluate_now()
-                reported = time.perf_counter()
-            elif time.perf_counter() - reported > _REPORT_EVERY:
-                tick()
-                reported = time.perf_counter()
-        return Trained(history, losses.cpu().numpy(), _copy(model), kept_snapshots)
+    def evaluate(self, tick: Callable[[], None]) -> list[tuple[float, float]]:
+        return _evaluate(self._model, self._judged_on, tick)
 
-
-def _check_finite(losses: np.ndarray, first_iteration: int, recipe: Recipe) -> None:
-    # A loss that is not finite stays so: the last one tells.
-    if len(losses) and not np.isfinite(losses[-1]):
-        where = first_iteration + int(np.argmin(np.isfinite(losses)))
-        raise TrainingDiverged(
-            f"the training loss is {losses[-1]} from iteration {where:,} on; "
-            f"choose a learning rate below {recipe.learning_rate:g}"
-        )
-
-
-def _copy(model: nn.Module) -> Arrays:
-    # A copy, never a view: saved weights must not follow the live ones.
-    return {name: value.detach().cpu().numpy().copy() for name, value in model.named_parameters()}
+    def weights(self) -> Arrays:
+        return {
+            name: value.detach().cpu().numpy().copy()
+            for name, value in self._model.named_parameters()
+        }
 
 
 def _optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
@@ -170,7 +150,7 @@ def _optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     )
 
 
-def evaluate(
+def _evaluate(
     model: nn.Module,
     sets: list[tuple[torch.Tensor, torch.Tensor]],
     tick: Callable[[], None] = lambda: None,
@@ -193,8 +173,20 @@ def evaluate(
 
 def test_accuracy(recipe: Recipe, weights: Arrays, data: Data) -> float:
     """Fraction of the test images that the network with these weights names rightly."""
-    with _one_thread():
+    return accuracy(recipe, weights, data.test_images, data.test_labels)
+
+
+def accuracy(
+    recipe: Recipe,
+    weights: Arrays,
+    images: np.ndarray,
+    labels: np.ndarray,
+    tick: Callable[[], None] = lambda: None,
+) -> float:
+    """Fraction of the images that the network with these weights names rightly; `tick` is
+    called every thousand images and may raise to stop."""
+    with one_torch_thread():
         model = build(recipe)
         model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-        test = torch.from_numpy(data.test_images), torch.from_numpy(data.test_labels)
-        return evaluate(model, [test])[0][1]
+        judged_on = torch.from_numpy(images), torch.from_numpy(labels)
+        return _evaluate(model, [judged_on], tick)[0][1]

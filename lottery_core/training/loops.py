@@ -1,0 +1,129 @@
+"""Which loop trains a level, and the one function that all training goes through."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from lottery_core.data import Data
+from lottery_core.experiment import InvalidValue, Recipe, check_known
+from lottery_core.process import follow_parent
+from lottery_core.pruning import Arrays
+from lottery_core.store import Store
+from lottery_core.training import kept, torch_loop
+from lottery_core.training.base import LOOPS, Report, Trained
+
+_loaded = threading.Event()
+
+
+def train(
+    recipe: Recipe,
+    weights: Arrays,
+    mask: Arrays,
+    data: Data,
+    report: Report,
+    *,
+    store: Store,
+    loop: str = "auto",
+    device: str = "cpu",
+    first_iteration: int = 0,
+    snapshots: tuple[int, ...] = (),
+    order: int = 0,
+    check: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda words: None,
+) -> tuple[Trained, str]:
+    """Train from `weights` under `mask`, from `first_iteration` to `recipe.iterations`, with the
+    data in that `order` (see `batch_order`).
+
+    `loop` is a name in `LOOPS`; the name of the one that was used is returned. "auto" takes
+    the compiled loop where it is loaded (see `prepare`) and faster by what the `store` knows
+    of this machine. Whichever is used, batches and results agree to rounding error; pruned
+    weights are exactly 0.0. `report` is called about every 50 ms and may raise to stop, as
+    may `check` before training; `say` is given what has to be waited for, in words.
+
+    Raises `InvalidValue` for a loop or device that is not here, and `TrainingDiverged` when
+    the loss is no longer finite.
+    """
+    check_known("loop", loop, LOOPS)
+    given = {"first_iteration": first_iteration, "snapshots": snapshots, "order": order}
+    if device != "cpu" or loop == "torch" or (loop == "auto" and not _loaded.is_set()):
+        if loop == "compiled":
+            raise InvalidValue(
+                "loop", loop, f"runs on the CPU only; set device=cpu instead of {device}"
+            )
+        trained = torch_loop.train(recipe, weights, mask, data, report, device=device, **given)
+        return trained, "torch"
+
+    if not _loaded.is_set():
+        prepare(store, check, say)
+    from lottery_core.training import calibration, sparse_loop
+
+    costs = calibration.costs_of(recipe, data, store, check, say)
+    if loop == "auto" and costs.torch < costs.compiled_at(mask):
+        return torch_loop.train(recipe, weights, mask, data, report, **given), "torch"
+    forms = costs.forms(mask)
+    return sparse_loop.train(recipe, weights, mask, data, report, forms=forms, **given), "compiled"
+
+
+def prepare(
+    store: Store,
+    check: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda words: None,
+) -> None:
+    """Load the compiled loop, compiled first if this machine never did; returns when it is
+    there. In another process, so that this one's interpreter stays free; of all processes
+    that ask, one compiles. Raises `RuntimeError` when compiling fails."""
+    if _loaded.is_set():
+        return
+    if not kept.is_ready():
+        say("compiling the training loop, once on this machine, about half a minute")
+    with store.held(f"compile-{kept.FOLDER.name}", check):
+        if not kept.is_ready():
+            command = [sys.executable, "-m", "lottery_core.training.loops"]
+            # Not our output: who reads that to its end would wait for the compiler.
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+            with subprocess.Popen(command, **quiet, stderr=subprocess.PIPE) as compiler:
+                try:
+                    while True:
+                        try:
+                            _, errors = compiler.communicate(timeout=0.2)
+                            break
+                        except subprocess.TimeoutExpired:
+                            check()
+                except BaseException:
+                    compiler.kill()
+                    raise
+            if compiler.returncode != 0:
+                raise RuntimeError(
+                    "the compiled training loop could not be compiled here; choose loop=torch. "
+                    f"The compiler said: {errors.decode(errors='replace').strip()[-500:]}"
+                )
+    _load()
+    _loaded.set()
+
+
+def _load() -> None:
+    """Call all compiled code once, on a network of two units."""
+    from lottery_core.models import initial_weights
+    from lottery_core.training import compiled, sparse_loop
+    from lottery_core.training.vectors import SGEMM
+
+    recipe = Recipe(hidden=(2,), validation_size=0, batch_size=8, iterations=1)
+    mask = {name: np.ones(shape, bool) for name, shape in recipe.shapes.items()}
+    images, labels = np.zeros((8, 784), np.float32), np.zeros(8, np.int64)
+    none = np.arange(0)
+    data = Data(images, labels, np.arange(60_000) % 8, none, images, labels, "")
+    sparse_loop.train(recipe, initial_weights(recipe), mask, data, lambda moment: None)
+    network = sparse_loop.SparseNetwork(recipe, initial_weights(recipe), mask)
+    compiled.rehearse(network.net, network.rule, SGEMM, 0, 1)
+    network.predict(images)
+
+
+if __name__ == "__main__":
+    follow_parent()
+    _load()
+    kept.mark_ready()

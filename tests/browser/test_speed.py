@@ -1,0 +1,92 @@
+"""The Speed page as people use it: a real server, real workers, a real browser."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from lottery_core.choice import read_choice
+from lottery_core.store import measurement_key
+from tests.browser.server import overflow
+
+pytestmark = pytest.mark.browser
+
+SMALL = {"preset": "quick", "hidden": "32", "length": "60", "unit": "iterations", "rounds": "2"}
+WAYS = (
+    "masked dense tensors, plain torch",
+    "torch.sparse CSR",
+    "compiled loop, here",
+    "dense matrix products alone",
+)
+
+
+def run_in_explorer(visit, server) -> str:
+    """The key of a finished small experiment."""
+    key = read_choice(SMALL)[1].experiment().key
+    if not server.store.has(key):
+        page = visit(server.url(SMALL))
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(page.get_by_text("One seed.")).to_be_visible(timeout=120_000)
+    return key
+
+
+def measure(page: Page, name: str = "Measure") -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Measure again")).to_be_visible(timeout=180_000)
+
+
+def test_a_visitor_measures_a_run_and_reads_what_sparse_is_worth_here(visit, server):
+    key = run_in_explorer(visit, server)
+    page = visit(server.url({"key": key}, "speed"))
+    expect(page.get_by_text("Nothing is measured yet")).to_be_visible()
+    measure(page)
+    expect(page.get_by_text("On this machine sparse")).to_be_visible()
+    expect(page.get_by_text("an epoch takes", exact=False).first).to_be_visible()
+    measured = server.store.read_measurement(measurement_key(key))
+    label = page.get_by_text(re.compile(r"1 thread, Python"))
+    expect(label).to_contain_text(measured["machine"]["processor"])
+    expect(label).to_contain_text(f"torch {measured['machine']['torch']}")
+    for name in WAYS:
+        entry = page.locator(".st-key-plot_epochs .legendtext", has_text=name)
+        expect(entry).to_have_count(1, timeout=30_000)
+    expect(page.get_by_text("What this does not claim")).to_be_visible()
+
+    table = page.get_by_test_id("stTable").first
+    dense, ticket = (measured["levels"][-1]["forward"]["1"][way][0] for way in ("dense", "ticket"))
+    level = page.get_by_role("combobox", name="Level", exact=True)
+    level.click()
+    level.press_sequentially("level 2")
+    level.press("Enter")
+    expect(table).to_contain_text(f"{dense / ticket:.1f}")
+
+    # Kept: another visitor sees it without measuring.
+    other = visit(server.url({"key": key}, "speed"), 390, "dark")
+    expect(other.get_by_text("On this machine sparse")).to_be_visible()
+    assert overflow(other) <= 0
+
+
+def test_a_measurement_can_be_stopped_and_begun_again(visit, server):
+    key = run_in_explorer(visit, server)
+    page = visit(server.url({"key": key}, "speed"))
+    first = page.get_by_role("button", name=re.compile("^Measure"))
+    first.click()
+    expect(page.get_by_text("Measuring level")).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name=re.compile("^Measure"))).to_be_visible(timeout=30_000)
+    assert server.store.job(measurement_key(key)).state == "cancelled"
+    assert server.store.read_progress(measurement_key(key)) is None
+
+
+def test_the_runs_page_names_a_measurement_and_leads_to_it(visit, server):
+    key = run_in_explorer(visit, server)
+    speed = visit(server.url({"key": key}, "speed"))
+    if server.store.read_measurement(measurement_key(key)) is None:
+        measure(speed)
+    page = visit(server.url(page="runs"))
+    card = page.locator(f".st-key-run_{measurement_key(key)}")
+    expect(card).to_contain_text("Speed of: 784-32-10")
+    card.get_by_role("link", name="Open").click()
+    expect(page.get_by_role("heading", name="Speed", exact=True)).to_be_visible()
+    chosen = page.get_by_role("combobox", name="Network and masks")
+    expect(chosen).to_have_value(re.compile("^784-32-10 on mnist"))

@@ -1,0 +1,102 @@
+"""A measurement times what it says, on the levels it is given, and can be stopped."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from lottery_core import engine, measurement, worker
+from lottery_core.choice import read_choice
+from lottery_core.store import Job, measurement_key
+
+SMALL = {
+    "preset": "quick",
+    "hidden": "24",
+    "length": "30",
+    "unit": "iterations",
+    "rounds": "2",
+}
+
+
+@pytest.fixture
+def experiment():
+    return read_choice(SMALL)[1].experiment()
+
+
+def job_for(experiment):
+    return Job(
+        key=measurement_key(experiment.key),
+        state="queued",
+        owner="",
+        submitted=0.0,
+        experiment=experiment.as_dict(),
+        task="measure",
+    )
+
+
+def test_a_job_to_measure_trains_what_is_missing_and_times_every_level(store, experiment):
+    job = worker.perform(store, job_for(experiment))
+    assert (job.state, job.message) == ("done", "")
+    assert all(map(store.has, experiment.keys))
+    found = store.read_measurement(job.key)
+    assert store.read_progress(job.key) is None
+    assert found["total"] == 784 * 24 + 240
+    assert found["iterations_per_epoch"] == experiment.recipe.iterations_per_epoch
+    assert [row["level"] for row in found["levels"]] == [0, 1, 2]
+    for row, key in zip(found["levels"], experiment.keys, strict=True):
+        level = store.read(key)
+        assert row["kept"] == sum(int(mask.sum()) for mask in level.mask.values())
+        assert row["iterations"] == 30
+        assert row["seconds"] == level.info["seconds"]
+        assert set(row["step"]) == {"masked", "csr", "ours", "products"}
+        assert set(row["forward"]) == {"1", "32", "1024"}
+        for times in [*row["step"].values(), *row["forward"]["32"].values()]:
+            median, least, most = times
+            assert 0 < least <= median <= most
+
+
+def test_a_level_that_is_gone_is_an_error_in_words(store, experiment):
+    with pytest.raises(RuntimeError, match="run the experiment again"):
+        measurement.measure(experiment, store)
+
+
+def test_a_measurement_stops_between_turns_and_leaves_nothing_half_done(store, experiment):
+    list(engine.run(experiment, store))
+    job = job_for(experiment)
+    store.write_job(job)
+    turns = 0
+    requested = store.cancel_requested
+
+    def cancel_requested(key):
+        nonlocal turns
+        turns += 1
+        if turns == 40:
+            store.request_cancel(key)
+        return requested(key)
+
+    store.cancel_requested = cancel_requested
+    assert worker.perform(store, job).state == "cancelled"
+    assert store.read_measurement(job.key) is None
+    assert store.read_progress(job.key) is None
+
+
+def test_a_step_multiplies_each_kept_weight_thrice_an_image_but_the_first_layers_twice():
+    mask = {"fc1.weight": np.ones((5, 7), bool), "fc2.weight": np.eye(3, 5, dtype=bool)}
+    assert measurement.multiply_adds(mask, 10) == 10 * (2 * 35 + 3 * 3)
+
+
+def test_sizes_are_those_of_bytes_from_which_the_network_can_be_had_again():
+    draw = np.random.default_rng(0)
+    mask = {"fc1.weight": draw.random((10, 784)) < 0.05}
+    weights = {
+        "fc1.weight": np.where(mask["fc1.weight"], draw.normal(size=(10, 784)), 0).astype("f4"),
+        "fc1.bias": np.ones(10, np.float32),
+    }
+    size = measurement.sizes(weights, mask)
+    kept = int(mask["fc1.weight"].sum())
+    assert size["dense"] == 4 * (7840 + 10)
+    assert size["ticket"] == 4 * (kept + 10) + 7840 // 8
+    assert size["dense_compressed"] == len(
+        zlib.compress(weights["fc1.weight"].tobytes() + weights["fc1.bias"].tobytes())
+    )
+    assert size["ticket_compressed"] <= size["ticket"] + 64

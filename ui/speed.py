@@ -1,0 +1,85 @@
+"""The Speed page's parts: what was measured, and what is not claimed."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from lottery_core import catch, figures
+from lottery_core.experiment import Experiment
+from lottery_core.speed import in_words
+from lottery_core.tables import smallest_within
+from ui.plot import plot
+from ui.reading import finished
+from ui.runtime import runtime
+from ui.tasks import is_active, measured_of
+from ui.text import plain
+
+
+def plan_in_words(experiment: Experiment) -> str:
+    """What Measure would do."""
+    levels = len(experiment.keys)
+    if missing := sum(not runtime().store.has(key) for key in experiment.keys):
+        return f"Trains the {missing} levels that are not in the cache, then times all {levels}."
+    return f"Times {levels} levels, four ways to train and two to answer; about {levels * 3} s."
+
+
+def show_measured(experiment: Experiment) -> None:
+    """Sentences, curves and tables of the last measurement, if there is one."""
+    measured = measured_of("measure", experiment)
+    if measured is None:
+        words = "" if is_active("measure", experiment) else "Press Measure. "
+        st.info(
+            f"Nothing is measured yet. {words}Every number on this page comes from this machine, "
+            "none from elsewhere.",
+            icon=":material/timer:",
+        )
+        return
+    rows = measured["levels"]
+    found = smallest_within([level.info for level in finished(experiment)])
+    ticket = rows[found["level"] if found else -1]
+    st.success("  \n".join(catch.in_words(measured, ticket)), icon=":material/bolt:")
+    _show_label(measured)
+    left, right = st.columns(2)
+    with left:
+        plot(figures.epoch_figure(catch.epochs(measured)), "plot_epochs")
+    with right:
+        plot(figures.cumulative_figure(catch.cumulative(measured)), "plot_cumulative")
+
+    st.subheader("The trained ticket at work")
+    names = [f"level {row['level']}: {p:.1f}%" for row, p in
+             zip(rows, catch.percents(measured), strict=True)]  # fmt: skip
+    n = st.selectbox(
+        "Level", range(len(rows)), rows.index(ticket), format_func=names.__getitem__, key="level"
+    )
+    st.caption("How long answering takes, for 1, 32 and 1,024 images at once:")
+    st.table(catch.answers_table(measured, rows[n]), border="horizontal", hide_index=True)
+    st.caption("What it takes to keep and to run:")
+    st.table(catch.size_table(measured, rows[n]), border="horizontal", hide_index=True)
+
+
+def _show_label(measured: dict) -> None:
+    machine = measured["machine"]
+    versions = ", ".join(f"{name} {machine[name]}" for name in ("torch", "numba", "numpy"))
+    ago = in_words(max(1.0, time.time() - measured["measured"]))
+    st.caption(
+        f"{plain(machine['processor'])}, {machine['threads']} thread, Python {machine['python']}, "
+        f"{versions}; measured {ago} ago. Medians of five turns; bars span all five."
+    )
+    if measured["beside"]:
+        many = f"{measured['beside']} other runs" if measured["beside"] > 1 else "Another run"
+        st.warning(
+            f"{many} trained at the same time and may have slowed this down. Measure again when "
+            "nothing else runs."
+        )
+
+
+def show_limits() -> None:
+    """What is not claimed."""
+    st.caption(
+        "What this does not claim. The networks here are fully connected and run on one core of "
+        "a CPU. Convolutions reuse each weight at every position of an image, and GPUs multiply "
+        "whole tiles at once: there, single missing weights save little or nothing, and nothing "
+        "on this page says otherwise."
+    )
