@@ -2,13 +2,18 @@
 
 asking       choice.py      what a person picks; presets; links and commands
              experiment.py  recipe, round, experiment: checked values and their keys
+             arms.py        ways to treat the same masks, side by side
              datasets.py    the data sets one can name
 computing    engine.py      the procedure: train, prune, restart, train again
              data.py        a data set's name -> arrays
              models.py      networks and their initial weights
-             pruning.py     weights, mask, round -> mask
+             pruning.py     evidence, round -> mask
+             gradients.py   slopes of the loss, for criteria that ask for them
              restart.py     what the survivors restart from
-             training/      one level's training
+             training/      one level's training, by torch or compiled for this processor
+             yardsticks.py  what the compiled loop is compared with
+             measurement.py how fast this machine is with an experiment's levels
+             instability.py what another order of the data does to where they end
              seeds.py       one seed, one stream per purpose
 keeping      store.py       levels on disk, locks, jobs
              progress.py    what can be seen of a level while it trains
@@ -18,8 +23,13 @@ running      queue.py       submit, watch, cancel
              speed.py       how long it will take
              __main__.py    the same without a browser
 showing      tables.py      levels -> data frames
+             replicates.py  seeds -> bands, paired differences, the verdict on a ticket
+             comparison.py  experiments side by side: names, differences, what can be added
+             catch.py       a measurement -> curves, tables, sentences
+             story.py       the notebook's walk: its experiment, sentences, and slider
+             paths.py       an instability measurement -> curves, sentences
              figures.py     data frames -> charts
              ticket.py      masks and tickets as files
 
-Only engine, models, training and worker import torch, so that a web process need not.
+Only computing and worker import torch and Numba, so that a web process need not.
 """

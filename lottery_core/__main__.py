@@ -13,9 +13,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lottery_core.arms import ARMS, title_of
 from lottery_core.choice import PRESETS, SCHEDULES, UNITS, Choice, read_choice, write_choice
 from lottery_core.datasets import DATASETS, NORMALISATIONS
-from lottery_core.experiment import INITS, OPTIMISERS, SCOPES, Experiment, InvalidValue
+from lottery_core.experiment import (
+    INITS,
+    OPTIMISERS,
+    SCOPES,
+    Experiment,
+    InvalidValue,
+    check_known,
+)
 from lottery_core.pruning import CRITERIA
 from lottery_core.restart import RULES
 from lottery_core.store import CACHE, Job, Level, Store
@@ -27,6 +35,7 @@ from lottery_core.tables import (
     weights_total,
 )
 from lottery_core.ticket import mask_npz
+from lottery_core.training.base import LOOPS
 
 LOSS_EVERY = 1_000  # batches between two printed losses, as in the notebook
 
@@ -60,6 +69,13 @@ def run(
     learning_rate: Annotated[str | None, typer.Option()] = None,
     momentum: Annotated[str | None, typer.Option(help="Of SGD.")] = None,
     weight_decay: Annotated[str | None, typer.Option()] = None,
+    warmup: Annotated[
+        str | None, typer.Option(help="Iterations until the learning rate is reached.")
+    ] = None,
+    decay_at: Annotated[
+        str | None, typer.Option(help="Iterations at which the rate falls: 4000,6000")
+    ] = None,
+    decay_factor: Annotated[str | None, typer.Option(help="Factor by which it falls.")] = None,
     batch_size: Annotated[str | None, typer.Option()] = None,
     length: Annotated[str | None, typer.Option(help="Epochs or iterations, see --unit.")] = None,
     unit: Annotated[str | None, typer.Option(help=_one_of(UNITS))] = None,
@@ -78,24 +94,35 @@ def run(
     output_factor: Annotated[
         str | None, typer.Option(help="The output layer's rate, as a factor of the others'.")
     ] = None,
+    layer_factors: Annotated[
+        str | None, typer.Option(help="Factors of single layers: fc1=1,fc2=0.5")
+    ] = None,
     scope: Annotated[str | None, typer.Option(help=_one_of(SCOPES))] = None,
     criterion: Annotated[str | None, typer.Option(help=_one_of(CRITERIA))] = None,
     restart: Annotated[str | None, typer.Option(help=_one_of(RULES))] = None,
     rewind_iteration: Annotated[
         str | None, typer.Option(help="Iteration of level 0 to rewind to.")
     ] = None,
-    control: Annotated[
-        str | None, typer.Option(help="yes or no: run it without rewinding, too.")
+    rewind_percent: Annotated[
+        str | None, typer.Option(help="The same in percent: 1, 2, 5, 10, 20 or 50.")
+    ] = None,
+    controls: Annotated[
+        str | None, typer.Option(help="Arms to run beside it, or none. Of " + ", ".join(ARMS))
     ] = None,
     seed: Annotated[str | None, typer.Option()] = None,
+    replicates: Annotated[str | None, typer.Option(help="Number of seeds, from --seed on.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    loop: Annotated[str, typer.Option(help=_one_of(LOOPS))] = "auto",
     dataset_folder: Annotated[
         Path | None, typer.Option(help="Folder with the data set's original idx files.")
     ] = None,
     cache: Annotated[Path, typer.Option(help="Where results are kept and found.")] = CACHE,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for levels.csv, layers.csv, history.csv and mask.npz."),
+        typer.Option(
+            help="Folder for levels.csv, layers.csv, history.csv and mask.npz; with folders for "
+            "controls and, where there are several, for seeds."
+        ),
     ] = None,
 ) -> None:
     """Run an experiment, print what the notebook prints, and write tables and the last mask."""
@@ -109,7 +136,8 @@ def run(
     try:
         preset_used, choice = read_choice(params)
         link = write_choice(preset_used, choice)
-        experiments = choice.experiments()
+        arms = choice.arms()
+        check_known("loop", loop, LOOPS)
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
     except InvalidValue as error:
@@ -118,12 +146,24 @@ def run(
         raise typer.BadParameter(f"out={str(out)!r} can't be made a folder: {error}") from error
 
     store = Store(cache)
-    for experiment in experiments:
-        is_control = experiment is not experiments[0]
-        if len(experiments) > 1:
-            console.print("\nWithout rewinding:" if is_control else "With rewinding:")
-        folder = out / "control" if out is not None and is_control else out
-        _perform(console, store, experiment, device, dataset_folder, folder, link)
+    _prepare(store, loop)
+    for name, arm in arms.items():
+        for experiment in arm:
+            folder = out
+            if folder is not None and choice.replicates > 1:
+                folder /= f"seed-{experiment.recipe.seed}"
+            if folder is not None and name != "main":
+                folder /= name
+            console.print(f"\n{title_of(experiment)}, seed {experiment.recipe.seed}", style="bold")
+            _perform(console, store, experiment, device, loop, dataset_folder, folder, link)
+
+
+def _prepare(store: Store, loop: str) -> None:
+    """Have the compiled loop loaded beside the first level, which does not wait for it."""
+    if loop == "auto":
+        from lottery_core import worker
+
+        worker.prepare_in_background(store)
 
 
 def _perform(
@@ -131,6 +171,7 @@ def _perform(
     store: Store,
     experiment: Experiment,
     device: str,
+    loop: str,
     folder: Path | None,
     out: Path | None,
     link: dict[str, str],
@@ -145,6 +186,7 @@ def _perform(
         submitted=time.time(),
         experiment=experiment.as_dict(),
         device=device,
+        loop=loop,
         params=link,
     )
     store.clear_cancel(job.key)
@@ -163,7 +205,7 @@ def _perform(
             while not ended.wait(0.3):
                 n = min(len(levels), len(experiment.rounds))
                 progress = store.read_progress(experiment.keys[n])
-                done = progress[0]["iteration"] if progress else 0
+                done = progress[0].get("iteration", 0) if progress else 0
                 bar.update(
                     task, description=f"level {n} of {len(experiment.rounds)}", completed=done
                 )

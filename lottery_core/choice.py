@@ -10,12 +10,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from shlex import quote
 
+from lottery_core.arms import ARMS
 from lottery_core.datasets import DATASETS, NORMALISATIONS
 from lottery_core.experiment import (
     INITS,
     MAX_ITERATIONS,
+    MAX_MULTIPLY_ADDS,
+    MAX_REPLICATES,
     MAX_ROUNDS,
+    MAX_SEED,
     OPTIMISERS,
+    REWIND_PERCENTS,
     SCOPES,
     Experiment,
     InvalidValue,
@@ -45,8 +50,11 @@ class Choice:
 
     `length` counts epochs or iterations (`unit`). `evaluate_every` is in iterations; 0 means
     five times an epoch. `rate` and `rounds` belong to the iterative schedule, `sparsity` to
-    the one-shot one and `sparsities` to the list; the others are ignored. `control` asks for
-    the same rounds without rewinding beside it.
+    the one-shot one and `sparsities` to the list; the others are ignored. `layer_factors` names
+    layers that have a factor of their own in place of 1 (or of `output_factor`): fc2=0.5 loses
+    half as large a part a round. `rewind_percent`, if above 0, stands for `rewind_iteration`, in
+    percent of the training. `controls` are the names in `arms.ARMS` to run beside it, `replicates`
+    the number of seeds, from `seed` on.
     """
 
     dataset: str = "mnist"
@@ -58,6 +66,9 @@ class Choice:
     learning_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 0.0
+    warmup: int = 0
+    decay_at: tuple[int, ...] = ()
+    decay_factor: float = 0.1
     batch_size: int = 32
     length: float = 4.0
     unit: str = "epochs"
@@ -68,12 +79,15 @@ class Choice:
     sparsity: float = 0.9
     sparsities: tuple[float, ...] = (0.4, 0.64, 0.784, 0.95)
     output_factor: float = 1.0
+    layer_factors: tuple[tuple[str, float], ...] = ()
     scope: str = "layerwise"
     criterion: str = "magnitude"
     restart: str = "rewind"
     rewind_iteration: int = 0
-    control: bool = True
+    rewind_percent: float = 0.0
+    controls: tuple[str, ...] = ("fine-tune", "reinit")
     seed: int = 0
+    replicates: int = 1
 
     def recipe(self) -> Recipe:
         """The training this asks for. Raises `InvalidValue`."""
@@ -106,7 +120,14 @@ class Choice:
         check_integer("evaluate_every", self.evaluate_every, 0, MAX_ITERATIONS)
         every = self.evaluate_every or max(1, round(per_epoch / EVALUATIONS_PER_EPOCH))
         try:
-            return replace(trial, iterations=iterations, evaluate_every=min(every, iterations))
+            return replace(
+                trial,
+                iterations=iterations,
+                evaluate_every=min(every, iterations),
+                warmup=self.warmup,
+                decay_at=self.decay_at,
+                decay_factor=self.decay_factor if self.decay_at else 0.1,
+            )
         except InvalidValue as error:
             if error.field != "iterations":
                 raise
@@ -130,26 +151,66 @@ class Choice:
                 raise InvalidValue(
                     "sparsities", self.sparsities, f"must name 1 to {MAX_ROUNDS} sparsities"
                 )
+        known = [name.removesuffix(".weight") for name in recipe.shapes]
+        for name, _ in self.layer_factors:
+            check_known("layer_factors", name, known)
         rounds = rounds_of(
             sparsities,
             output_factor=self.output_factor,
             scope=self.scope,
             criterion=self.criterion,
+            layer_factors={f"{name}.weight": factor for name, factor in self.layer_factors},
             restart=self.restart,
-            rewind_iteration=self.rewind_iteration if self.restart == "rewind" else 0,
+            rewind_iteration=self._rewind_iteration(recipe),
         )
         return Experiment(recipe, rounds)
 
-    def without_rewinding(self) -> Choice:
-        """The control: the same rounds, but the survivors keep their trained weights."""
-        return replace(self, restart="keep", rewind_iteration=0, control=False)
+    def _rewind_iteration(self, recipe: Recipe) -> int:
+        if self.restart not in ("rewind", "rate-rewind"):
+            return 0
+        if not self.rewind_percent:
+            return self.rewind_iteration
+        if self.rewind_iteration:
+            raise InvalidValue(
+                "rewind_percent",
+                self.rewind_percent,
+                f"contradicts rewind_iteration={self.rewind_iteration}; leave one of them at 0",
+            )
+        if self.rewind_percent not in REWIND_PERCENTS:
+            known = ", ".join(map(str, REWIND_PERCENTS))
+            raise InvalidValue(
+                "rewind_percent", self.rewind_percent, f"is not saved; choose one of {known}"
+            )
+        return recipe.iteration_at(self.rewind_percent)
+
+    def arms(self) -> dict[str, tuple[Experiment, ...]]:
+        """What Start runs, by arm: the experiment itself under "main", then each control that
+        differs from it; one experiment a seed. Raises `InvalidValue`."""
+        check_integer("replicates", self.replicates, 1, MAX_REPLICATES)
+        check_integer("seed", self.seed, 0, MAX_SEED - self.replicates + 1)
+        for name in self.controls:
+            check_known("controls", name, ARMS)
+        seeds = range(self.seed, self.seed + self.replicates)
+        main = tuple(replace(self, seed=seed).experiment() for seed in seeds)
+        found = {"main": main}
+        for name in self.controls:
+            arm = tuple(map(ARMS[name].of, main))
+            if arm[0].key != main[0].key:
+                found[name] = arm
+        work = sum(one.multiply_adds for arm in found.values() for one in arm)
+        if work > MAX_MULTIPLY_ADDS:
+            raise InvalidValue(
+                "replicates",
+                self.replicates,
+                f"of this experiment and its {len(found) - 1} controls are "
+                f"{work / MAX_MULTIPLY_ADDS:.1f} times the work one request may ask for; choose "
+                "fewer seeds, fewer controls or a shorter training",
+            )
+        return found
 
     def experiments(self) -> list[Experiment]:
-        """What Start runs: the experiment, then its control if one is asked for and differs."""
-        chosen = [self.experiment()]
-        if self.control and self.restart != "keep":
-            chosen.append(self.without_rewinding().experiment())
-        return chosen
+        """All of `arms`, in the order in which they are run: all seeds, then their controls."""
+        return [experiment for arm in self.arms().values() for experiment in arm]
 
 
 @dataclass(frozen=True)
@@ -164,7 +225,7 @@ class Preset:
 PRESETS = {
     "quick": Preset(
         "Quick",
-        "A winning ticket in about 20 seconds: one network, 6 rounds at 50 %.",
+        "A winning ticket in about half a minute: one network, 6 rounds at 50 %.",
         Choice(
             normalisation="dataset",
             validation_size=5_000,
@@ -182,8 +243,9 @@ PRESETS = {
     ),
     "paper": Preset(
         "Paper LeNet-300-100",
-        "Frankle & Carbin 2018: Adam, 50,000 iterations, 19 rounds at 20 %. Takes an hour or so.",
+        "Frankle & Carbin 2018: Adam, 50,000 iterations, 19 rounds at 20 %. Takes half an hour.",
         Choice(
+            normalisation="unit",
             validation_size=5_000,
             hidden=(300, 100),
             init="glorot",
@@ -196,13 +258,27 @@ PRESETS = {
             rate=0.2,
             rounds=19,
             output_factor=0.5,
+            controls=("reinit",),
         ),
     ),
 }
 DEFAULT_PRESET = "quick"
 
 _TYPES = {field.name: type(getattr(Choice(), field.name)) for field in fields(Choice)}
-_ITEMS = {"hidden": int, "sparsities": float}
+
+
+def _factor(text: str) -> tuple[str, float]:
+    layer, _, factor = text.partition("=")
+    return layer.strip(), float(factor)
+
+
+_ITEMS = {
+    "hidden": int,
+    "sparsities": float,
+    "decay_at": int,
+    "controls": str.strip,
+    "layer_factors": _factor,
+}
 _LARGEST = 1e15  # a browser holds whole numbers a little beyond it exactly
 _KNOWN = {
     "dataset": DATASETS,
@@ -214,13 +290,14 @@ _KNOWN = {
     "scope": SCOPES,
     "criterion": CRITERIA,
     "restart": RULES,
+    "controls": ARMS,
 }
 
 
 def write_value(value: object) -> str:
-    """A field's value as text: `128,64`, `0.4`, `yes`."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    """A field's value as text: `128,64`, `0.4`, `fc1=0.5`."""
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+        return ",".join(f"{name}={write_value(factor)}" for name, factor in value)
     if isinstance(value, tuple):
         return ",".join(write_value(item) for item in value) or "none"
     if isinstance(value, float):
@@ -231,28 +308,29 @@ def write_value(value: object) -> str:
 def read_value(field: str, text: str) -> object:
     """The inverse of `write_value` for a field of `Choice`. Raises `InvalidValue`."""
     kind = _TYPES[field]
-    text = text.strip()
     try:
-        if kind is bool:
-            return {"yes": True, "no": False}[text.lower()]
-        if kind is tuple:
-            # "none": a network without hidden layers, where an empty text would look forgotten.
-            parts = [] if text.lower() in ("", "none") else text.split(",")
-            return tuple(_ITEMS[field](part) for part in parts)
-        value = kind(text)
+        value = _read_items(field, text.strip()) if kind is tuple else kind(text.strip())
         if kind in (int, float) and not abs(value) <= _LARGEST:  # NaN too
             raise ValueError
-    except (ValueError, KeyError):
+    except ValueError:
         rule = {
-            bool: "must be yes or no",
             int: "must be a whole number",
             float: "must be a number",
-            tuple: "must be numbers with commas between them",
+            tuple: "must be layers with factors, as in fc1=1,fc2=0.5"
+            if field == "layer_factors"
+            else "must be numbers with commas between them",
         }[kind]
-        raise InvalidValue(field, text, rule) from None
+        raise InvalidValue(field, text.strip(), rule) from None
     if field in _KNOWN:
-        check_known(field, value, _KNOWN[field])
+        for item in value if kind is tuple else (value,):
+            check_known(field, item, _KNOWN[field])
     return value
+
+
+def _read_items(field: str, text: str) -> tuple:
+    # "none": a network without hidden layers, where an empty text would look forgotten.
+    parts = [] if text.lower() in ("", "none") else text.split(",")
+    return tuple(_ITEMS[field](part) for part in parts)
 
 
 def read_choice(params: Mapping[str, str]) -> tuple[str, Choice]:

@@ -103,12 +103,21 @@ def _normalised(name: str, normalisation: str, root: Path):
         mean = train.mean(dtype=np.float64).astype(np.float32)
         deviation = train.std(dtype=np.float64).astype(np.float32)
     for images in (train, test):
-        images -= mean
-        images /= deviation
+        if normalisation == "unit":
+            make_unit(images)
+        else:
+            images -= mean
+            images /= deviation
     labels, test_labels = (
         arrays[part].astype(np.int64) for part in ("train_labels", "test_labels")
     )
     return train, labels, test, test_labels, _digest(arrays)
+
+
+def make_unit(images: np.ndarray) -> None:
+    """Divide each row by its Euclidean norm, in place; a row of zeros stays one."""
+    norms = np.linalg.norm(images, axis=1, keepdims=True)
+    images /= np.maximum(norms, np.finfo(np.float32).tiny)
 
 
 def _prepared(name: str, root: Path) -> Path:
@@ -117,10 +126,10 @@ def _prepared(name: str, root: Path) -> Path:
 
 def is_prepared(name: str, root: Path) -> bool:
     """Whether the data set can be had without network or folder."""
-    return _prepared(name, root).exists() or bool(_originals(name, root))
+    return _prepared(name, root).exists() or bool(originals(name, root))
 
 
-def _originals(name: str, root: Path) -> list[Path]:
+def originals(name: str, root: Path) -> list[Path]:
     """The published archives, below `root` or as they come with the project."""
     for place in (root, _EMBEDDED):
         found = sorted((place / DATASETS[name].source / "raw").glob("*.gz"))
@@ -185,7 +194,7 @@ def _from_torchvision(
     raw = temporary / DATASETS[name].source / "raw"
     raw.mkdir(parents=True)
     # torchvision finds these archives, verifies their checksums and unpacks them.
-    for file in _originals(name, root):
+    for file in originals(name, root):
         shutil.copy(file, raw)
     if folder is not None:
         if not folder.is_dir():

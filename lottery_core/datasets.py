@@ -8,6 +8,7 @@ CLASSES = 10
 NORMALISATIONS = {
     "half": "(x - 0.5) / 0.5, as in the notebook: pixels from -1 to 1",
     "dataset": "minus the training images' mean, divided by their standard deviation",
+    "unit": "each image divided by its Euclidean norm, as in the code of Frankle and Carbin",
 }
 
 

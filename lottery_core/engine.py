@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,17 @@ import torch
 
 from lottery_core.data import Data, load_data
 from lottery_core.experiment import VERSION, Experiment
+from lottery_core.gradients import Slopes
 from lottery_core.models import initial_weights
 from lottery_core.progress import Watch
-from lottery_core.pruning import apply, dense_mask, prune
+from lottery_core.pruning import Evidence, apply, dense_mask, prune, reshuffle
 from lottery_core.restart import RULES, Origins
 from lottery_core.seeds import seed_of
 from lottery_core.speed import learn
 from lottery_core.store import Level, Store
 from lottery_core.training.base import Evaluation, Trained
-from lottery_core.training.torch_loop import test_accuracy, train
+from lottery_core.training.loops import train
+from lottery_core.training.torch_loop import test_accuracy
 
 
 def run(
@@ -34,6 +37,7 @@ def run(
     store: Store,
     *,
     device: str = "cpu",
+    loop: str = "auto",
     folder: Path | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Level]:
@@ -41,19 +45,28 @@ def run(
 
     `check` is called many times a second and may raise to stop; finished levels stay. Any
     number of processes may run experiments that share levels: one trains, the others wait.
-    Raises `DataUnavailable` and `TrainingDiverged`.
+    `device` and `loop` (one of `training.base.LOOPS`) say where and how, and change nothing
+    but rounding. Raises `InvalidValue`, `DataUnavailable` and `TrainingDiverged`.
     """
     dense = previous = None
+    options = {"device": device, "loop": loop, "folder": folder, "check": check}
+    trunk = run(experiment.trunk, store, **options) if experiment.control else None
     for n, key in enumerate(experiment.keys):
+        if trunk and n:
+            previous = next(trunk)
         with store.held(f"level-{key}", check):
             level = store.read(key)
             if level is None:
                 data = load_data(experiment.recipe, store.datasets, folder=folder, check=check)
                 with Watch(store, key, n, experiment, check) as watch:
-                    level = train_level(experiment, n, dense, previous, data, watch, device)
+                    level = train_level(
+                        experiment, n, dense, previous, data, watch, store, device, loop
+                    )
                 store.write(key, level)
                 learn(store, level.info)
-        previous, dense = level, dense or level
+        dense = dense or level
+        if not trunk:
+            previous = level
         yield level
 
 
@@ -64,18 +77,29 @@ def train_level(
     previous: Level | None,
     data: Data,
     watch: Watch,
-    device: str,
+    store: Store,
+    device: str = "cpu",
+    loop: str = "auto",
 ) -> Level:
-    """Level `n`, from level 0 (`dense`) and level n-1 (`previous`): the procedure's one step."""
+    """Level `n`, from level 0 (`dense`) and the trunk's level n-1 (`previous`): the procedure's
+    one step."""
     recipe, began = experiment.recipe, time.perf_counter()
-    first_iteration, accuracies = 0, {}
+    schedule, first_iteration, accuracies = recipe, 0, {}
     if dense is None or previous is None:
         mask = dense_mask(recipe.shapes)
         start = initial_weights(recipe)
     else:
-        step = experiment.rounds[n - 1]
-        draw = seed_of(recipe.seed, "prune", n)
-        mask = prune(previous.end, previous.mask, step, recipe.output_layer, draw)
+        step = experiment.round(n)
+        evidence = Evidence(
+            initial=dense.start,
+            trained=previous.end,
+            mask=previous.mask,
+            seed=seed_of(recipe.seed, "prune", n),
+            slopes=Slopes(recipe, data, seed_of(recipe.seed, "criterion", n)),
+        )
+        mask = prune(evidence, step, recipe.output_layer)
+        if step.reshuffled:
+            mask = reshuffle(mask, seed_of(recipe.seed, "reshuffle", n))
         origins = Origins(
             snapshots=dense.snapshots,
             trained=previous.end,
@@ -83,8 +107,11 @@ def train_level(
         )
         start = apply(RULES[step.restart](step, origins), mask)
         first_iteration = step.rewind_iteration
+        if step.restart == "keep":
+            schedule = recipe.at_last_rate()
 
-        in_one_go = prune(dense.end, dense.mask, step, recipe.output_layer, draw)
+        unpruned = replace(evidence, trained=dense.end, mask=dense.mask)
+        in_one_go = prune(unpruned, step, recipe.output_layer)
         accuracies = {
             "test_accuracy_before_retraining": test_accuracy(
                 recipe, apply(previous.end, mask), data
@@ -93,21 +120,26 @@ def train_level(
         }
 
     watch.begin(mask, first_iteration, accuracies)
-    trained = train(
-        recipe,
+    trained, used = train(
+        schedule,
         start,
         mask,
         data,
         watch,
+        store=store,
+        loop=loop,
+        device=device,
         first_iteration=first_iteration,
         snapshots=recipe.snapshot_iterations if n == 0 else (),
-        device=device,
+        check=watch.check,
+        say=watch.say,
     )
     return Level(
         info=_info(experiment, n, mask, trained, accuracies)
         | {
             "device": device,
-            "seconds": time.perf_counter() - began,
+            "loop": used,
+            "seconds": time.perf_counter() - began - watch.waited,
             "data": data.digest,
             "versions": {
                 "key": VERSION,
@@ -133,7 +165,7 @@ def _info(
     stop = early_stop(trained.history)
     return {
         "level": n,
-        "experiment": Experiment(experiment.recipe, experiment.rounds[:n]).as_dict(),
+        "experiment": replace(experiment, rounds=experiment.rounds[:n]).as_dict(),
         "weights": list(mask),
         "layers": {
             name: {"weights": int(kept.size), "kept": int(kept.sum())}

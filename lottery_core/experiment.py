@@ -9,25 +9,29 @@ and its round:
 
     key_0 = H(version, recipe)        key_n = H(version, key_(n-1), round_n)
 
-Two experiments that begin alike therefore share their first levels, whatever follows.
-H covers every field, defaults included. What cannot change a result (device, threads,
-number of workers) is not a field.
+where the parent of a control's level n is level n-1 of the experiment it stands beside. Two
+experiments that begin alike therefore share their first levels, whatever follows. H covers
+every field, defaults included. What cannot change a result (device, threads, number of
+workers) is not a field.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
 
 from lottery_core.datasets import CLASSES, DATASETS, NORMALISATIONS, PIXELS
 from lottery_core.pruning import CRITERIA
 from lottery_core.restart import RULES
 
 # Raised by hand whenever the same request would now give other numbers.
-VERSION = 1
+VERSION = 2
 
 INITS = {
     "pytorch": "PyTorch's default for Linear: uniform in ±1/√fan_in",
@@ -37,6 +41,15 @@ OPTIMISERS = {"sgd": "SGD with momentum", "adam": "Adam"}
 SCOPES = {
     "layerwise": "each layer loses the same fraction",
     "global": "all layers are ranked together",
+}
+
+# A control stands beside each level of an experiment: the same mask, or the same count of weights
+# per layer, treated otherwise. Level n of a control follows level n-1 of the experiment itself and
+# costs one training. The fields of `Round` that it changes:
+CONTROLS = {
+    "reinit": {"restart": "reinit", "rewind_iteration": 0},
+    "random-mask": {"reshuffled": True},
+    "reshuffled-reinit": {"reshuffled": True, "restart": "reinit", "rewind_iteration": 0},
 }
 
 # Limits that keep one request from occupying a shared server. Checked here, so that a URL,
@@ -50,7 +63,10 @@ MAX_EVALUATIONS = 2_000
 MAX_ROUNDS = 40
 MAX_VALIDATION = 10_000
 MAX_SEED = 2**31 - 1
-MAX_MULTIPLY_ADDS = 10**15  # of one experiment; the paper's LeNet run takes 5 * 10**13
+MAX_DECAYS = 10
+REWIND_PERCENTS = (1, 2, 5, 10, 20, 50)
+MAX_REPLICATES = 20
+MAX_MULTIPLY_ADDS = 10**15  # of one request; the paper's LeNet run takes 5 * 10**13 a seed
 
 
 class InvalidValue(ValueError):
@@ -97,7 +113,8 @@ class Recipe:
     pixels to 10 classes; `iterations` the number of optimiser steps; `evaluate_every` the
     number of steps between evaluations (0 and the last step are always evaluated);
     `validation_size` the number of training images held out, drawn with the seed. `momentum`
-    belongs to SGD alone and must be 0 for Adam.
+    belongs to SGD alone and must be 0 for Adam. The learning rate rises linearly over the first
+    `warmup` iterations and is multiplied by `decay_factor` at each iteration of `decay_at`.
     """
 
     dataset: str = "mnist"
@@ -109,6 +126,9 @@ class Recipe:
     learning_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 0.0
+    warmup: int = 0
+    decay_at: tuple[int, ...] = ()
+    decay_factor: float = 0.1
     batch_size: int = 32
     iterations: int = 7_500
     evaluate_every: int = 375
@@ -149,7 +169,42 @@ class Recipe:
                 f"iterations; choose at least {-(-self.iterations // MAX_EVALUATIONS)}",
             )
         check_integer("seed", self.seed, 0, MAX_SEED)
-        _make_floats(self, "learning_rate", "momentum", "weight_decay")
+        self._check_schedule()
+        _make_floats(self, "learning_rate", "momentum", "weight_decay", "decay_factor")
+
+    def _check_schedule(self) -> None:
+        check_integer("warmup", self.warmup, 0, self.iterations)
+        if not isinstance(self.decay_at, tuple) or len(self.decay_at) > MAX_DECAYS:
+            raise InvalidValue(
+                "decay_at", self.decay_at, f"must be at most {MAX_DECAYS} iterations"
+            )
+        for iteration in self.decay_at:
+            check_integer("decay_at", iteration, 1, self.iterations - 1)
+        if any(b <= a for a, b in pairwise(self.decay_at)):
+            raise InvalidValue("decay_at", self.decay_at, "must rise from one to the next")
+        check_number("decay_factor", self.decay_factor, 0, 1, above=True)
+        if not self.decay_at and self.decay_factor != 0.1:
+            raise InvalidValue(
+                "decay_factor",
+                self.decay_factor,
+                "does not apply without decay_at; name an iteration there or leave it at 0.1",
+            )
+
+    def learning_rates(self, first: int, last: int) -> np.ndarray:
+        """The rate of each step from iteration `first` on, before `last`: float64.
+
+        Linear warm-up as Goyal et al. 2017 (arXiv 1706.02677), step decay as He et al. 2016.
+        """
+        step = np.arange(first, last)
+        rates = np.full(len(step), self.learning_rate)
+        if self.warmup:
+            rates *= np.minimum(1.0, (step + 1) / self.warmup)
+        return rates * self.decay_factor ** np.searchsorted(self.decay_at, step, side="right")
+
+    def at_last_rate(self) -> Recipe:
+        """The recipe with the learning rate it ends with throughout: fine-tuning's."""
+        (rate,) = self.learning_rates(self.iterations - 1, self.iterations)
+        return replace(self, learning_rate=float(rate), warmup=0, decay_at=(), decay_factor=0.1)
 
     @property
     def train_size(self) -> int:
@@ -179,16 +234,22 @@ class Recipe:
 
     @property
     def snapshot_iterations(self) -> tuple[int, ...]:
-        """Iterations of level 0 whose weights are kept: 0 and the 1-2-5 series from 10 up.
+        """Iterations of level 0 whose weights are kept: 0, the 1-2-5 series from 10 up, and
+        `REWIND_PERCENTS` of the training.
 
         The grid is the same whatever is rewound to later, so that the choice of a rewinding
         step never changes level 0's key.
         """
-        steps, power = [0], 10
+        steps = {0, *(self.iteration_at(percent) for percent in REWIND_PERCENTS)}
+        power = 10
         while power < self.iterations:
-            steps += [m * power for m in (1, 2, 5) if m * power < self.iterations]
+            steps |= {m * power for m in (1, 2, 5) if m * power < self.iterations}
             power *= 10
-        return tuple(steps)
+        return tuple(sorted(steps))
+
+    def iteration_at(self, percent: float) -> int:
+        """The iteration at that percent of the training, rounded to the nearest."""
+        return round(percent / 100 * self.iterations)
 
 
 @dataclass(frozen=True)
@@ -197,9 +258,12 @@ class Round:
 
     `sparsity` and `output_sparsity` are cumulative: the fraction of all weights of a layer
     (of the output layer) that are gone after this round. With `scope="global"` all layers
-    are ranked together and `sparsity` is the fraction of the whole network; the output
-    layer has no rate of its own then. `criterion` and `restart` are names in
-    `pruning.CRITERIA` and `restart.RULES`; `rewind_iteration` belongs to "rewind" alone.
+    are ranked together and `sparsity` is the fraction of the whole network; no layer has a
+    rate of its own then. `layers` names other sparsities for single layers, as pairs of weight
+    name and cumulative fraction. `criterion` and `restart` are names in `pruning.CRITERIA` and
+    `restart.RULES`; `rewind_iteration` belongs to "rewind" and "rate-rewind" alone. With
+    `reshuffled` the criterion decides how many weights each layer keeps, and chance which.
+    A sparsity of 0 prunes nothing: the network is only trained on.
     """
 
     sparsity: float
@@ -208,9 +272,11 @@ class Round:
     criterion: str = "magnitude"
     restart: str = "rewind"
     rewind_iteration: int = 0
+    layers: tuple[tuple[str, float], ...] = ()
+    reshuffled: bool = False
 
     def __post_init__(self) -> None:
-        check_number("sparsity", self.sparsity, 0, 1, above=True, below=True)
+        check_number("sparsity", self.sparsity, 0, 1, below=True)
         check_number("output_sparsity", self.output_sparsity, 0, 1, below=True)
         check_known("scope", self.scope, SCOPES)
         if self.scope == "global" and self.output_sparsity != self.sparsity:
@@ -220,31 +286,76 @@ class Round:
                 f"must equal sparsity={self.sparsity:g} with scope=global, where all layers are "
                 "ranked together",
             )
+        self._check_layers()
         check_known("criterion", self.criterion, CRITERIA)
         check_known("restart", self.restart, RULES)
         check_integer("rewind_iteration", self.rewind_iteration, 0, MAX_ITERATIONS)
-        if self.restart != "rewind" and self.rewind_iteration:
+        if self.restart not in ("rewind", "rate-rewind") and self.rewind_iteration:
             raise InvalidValue(
                 "rewind_iteration",
                 self.rewind_iteration,
                 f"does not apply to restart={self.restart}; set it to 0",
             )
+        if not isinstance(self.reshuffled, bool):
+            raise InvalidValue("reshuffled", self.reshuffled, "must be True or False")
+        if not self.sparsity and self.restart not in ("keep", "rate-rewind"):
+            raise InvalidValue(
+                "sparsity",
+                self.sparsity,
+                f"with restart={self.restart} repeats the training before; prune something",
+            )
         _make_floats(self, "sparsity", "output_sparsity")
+
+    def _check_layers(self) -> None:
+        for name, sparsity in self.layers:
+            check_number(f"layers: {name}", sparsity, 0, 1, below=True)
+        if self.layers and self.scope == "global":
+            raise InvalidValue(
+                "layers",
+                self.layers,
+                "can't have rates of their own with scope=global; choose scope=layerwise",
+            )
+        named = dict(self.layers)
+        if len(named) < len(self.layers):
+            raise InvalidValue("layers", self.layers, "must name each layer once")
+        plain = tuple((name, float(named[name])) for name in sorted(named))
+        object.__setattr__(self, "layers", plain)
+
+    def sparsity_of(self, name: str, output_layer: str) -> float:
+        """The cumulative sparsity of the layer with that weight; layerwise scope."""
+        default = self.output_sparsity if name == output_layer else self.sparsity
+        return dict(self.layers).get(name, default)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A recipe and its rounds: level 0 is the dense network, level n follows round n."""
+    """A recipe and its rounds: level 0 is the dense network, level n follows round n.
+
+    With a `control` (one of `CONTROLS`) each level n >= 1 is that control beside level n of the
+    same experiment without it.
+    """
 
     recipe: Recipe
     rounds: tuple[Round, ...] = ()
+    control: str = ""
 
     def __post_init__(self) -> None:
+        if self.control:
+            check_known("control", self.control, CONTROLS)
         if len(self.rounds) > MAX_ROUNDS:
             raise InvalidValue("rounds", len(self.rounds), f"must be at most {MAX_ROUNDS}")
         earlier = 0.0
         for step in self.rounds:
-            if step.sparsity <= earlier:
+            for name, _ in step.layers:
+                check_known("layers", name, self.recipe.shapes)
+            if step.reshuffled and step is not self.rounds[-1]:
+                raise InvalidValue(
+                    "reshuffled",
+                    True,
+                    "leaves nothing to go on from, so only the last round may be; for every level "
+                    "choose control=random-mask",
+                )
+            if step.sparsity < earlier or step.sparsity == earlier > 0:
                 raise InvalidValue(
                     "sparsities",
                     step.sparsity,
@@ -275,9 +386,23 @@ class Experiment:
         per_step = 3 * recipe.weights_total * recipe.batch_size
         return per_step * recipe.iterations * (len(self.rounds) + 1)
 
+    @property
+    def trunk(self) -> Experiment:
+        """The experiment beside whose levels this control stands; without a control, itself."""
+        return replace(self, control="") if self.control else self
+
+    def round(self, n: int) -> Round:
+        """What leads from level n-1 of the trunk to level n."""
+        return replace(self.rounds[n - 1], **CONTROLS.get(self.control, {}))
+
     @cached_property
     def keys(self) -> tuple[str, ...]:
         """One key per level; see the module's docstring."""
+        if self.control:
+            trunk = self.trunk.keys
+            steps = range(1, len(trunk))
+            branches = (_hash(VERSION, trunk[n - 1], asdict(self.round(n))) for n in steps)
+            return trunk[0], *branches
         keys = [_hash(VERSION, asdict(self.recipe))]
         for step in self.rounds:
             keys.append(_hash(VERSION, keys[-1], asdict(step)))
@@ -290,15 +415,19 @@ class Experiment:
 
     def as_dict(self) -> dict:
         """Plain JSON values; `from_dict` reads them back."""
-        recipe = asdict(self.recipe) | {"hidden": list(self.recipe.hidden)}
-        return {"recipe": recipe, "rounds": [asdict(step) for step in self.rounds]}
+        return json.loads(json.dumps(asdict(self)))
 
     @classmethod
     def from_dict(cls, fields: dict) -> Experiment:
         """The inverse of `as_dict`; every rule is checked again."""
-        recipe = dict(fields["recipe"])
-        recipe["hidden"] = tuple(recipe["hidden"])
-        return cls(Recipe(**recipe), tuple(Round(**step) for step in fields["rounds"]))
+        recipe = fields["recipe"] | {
+            name: tuple(fields["recipe"].get(name, ())) for name in ("hidden", "decay_at")
+        }
+        rounds = [
+            Round(**step | {"layers": tuple((name, part) for name, part in step.get("layers", ()))})
+            for step in fields["rounds"]
+        ]
+        return cls(Recipe(**recipe), tuple(rounds), fields.get("control", ""))
 
 
 def _make_floats(checked: Recipe | Round, *names: str) -> None:
@@ -326,32 +455,45 @@ def iterative(rate: float, rounds: int) -> list[float]:
 
 
 def rounds_of(
-    sparsities: Sequence[float], *, output_factor: float = 1.0, **same
+    sparsities: Sequence[float],
+    *,
+    output_factor: float = 1.0,
+    layer_factors: Mapping[str, float] | None = None,
+    **same,
 ) -> tuple[Round, ...]:
     """Rounds that reach each of the cumulative `sparsities` in turn.
 
     In every round the output layer loses `output_factor` times the fraction of its remaining
-    weights that the other layers lose of theirs (1: the notebook; 0.5: the paper). `same`
-    holds the fields of `Round` that are alike in all of them.
+    weights that the other layers lose of theirs (1: the notebook; 0.5: the paper), and a layer
+    whose weight is named in `layer_factors` that factor times. `same` holds the fields of
+    `Round` that are alike in all of them.
     """
+    factors = dict(layer_factors or {})
     check_number("output_factor", output_factor, 0, 1)
-    if same.get("scope") == "global" and output_factor != 1:
+    for factor in factors.values():
+        check_number("layer_factors", factor, 0, 1)
+    if same.get("scope") == "global" and (output_factor != 1 or factors):
+        name = "output_factor" if output_factor != 1 else "layer_factors"
         raise InvalidValue(
-            "output_factor",
-            output_factor,
+            name,
+            output_factor if output_factor != 1 else factors,
             "cannot apply with scope=global, where all layers are ranked together; "
-            "set it to 1 or choose scope=layerwise",
+            "leave it out or choose scope=layerwise",
         )
     if len(sparsities) > MAX_ROUNDS:
         raise InvalidValue("rounds", len(sparsities), f"must be at most {MAX_ROUNDS}")
-    rounds, before, output_density = [], 0.0, 1.0
+    rounds, before = [], 0.0
+    left = dict.fromkeys(["output", *factors], 1.0)
     for sparsity in sparsities:
         check_number("sparsities", sparsity, 0, 1, above=True, below=True)
         rate = (sparsity - before) / (1 - before)
-        output_density *= 1 - output_factor * rate
         before = sparsity
         # Twelve digits: 1 - 0.6**3 and a typed 0.784 are one request and get one key.
-        reached = round(sparsity, 12)
-        output = reached if output_factor == 1 else max(0.0, round(1 - output_density, 12))
-        rounds.append(Round(reached, output, **same))
+        reached = {"all": round(sparsity, 12)}
+        for name, factor in {"output": output_factor, **factors}.items():
+            left[name] *= 1 - factor * rate
+            slower = max(0.0, round(1 - left[name], 12))
+            reached[name] = reached["all"] if factor == 1 else slower
+        layers = tuple((name, reached[name]) for name in factors)
+        rounds.append(Round(reached["all"], reached["output"], layers=layers, **same))
     return tuple(rounds)

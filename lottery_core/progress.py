@@ -32,12 +32,15 @@ class Watch:
         experiment: Experiment,
         check: Callable[[], None],
     ):
-        self._store, self._key, self._check = store, key, check
+        self._store, self._key, self.check = store, key, check
         self._recipe = experiment.recipe
         self._fixed: dict = {"level": level, "iterations": experiment.recipe.iterations}
         self._mask: Arrays = {}
         self._began = self._written = 0.0
         self._rows = 0
+        self._waits = False
+        self.waited = 0.0
+        """Seconds spent on what `say` spoke of, which are not the level's."""
 
     def __enter__(self) -> Watch:
         return self
@@ -57,9 +60,17 @@ class Watch:
             **accuracies,
         }
 
+    def say(self, words: str) -> None:
+        """Show what has to be waited for before the training begins."""
+        self._waits = True
+        numbers = {**self._fixed, "waiting": words}
+        self._store.write_progress(self._key, numbers, {})
+
     def __call__(self, moment: Moment) -> None:
-        self._check()
+        self.check()
         now = time.perf_counter()
+        if self._waits:
+            self._waits, self.waited, self._began = False, now - self._began, now
         news = len(moment.history) > self._rows and self._rows < 2
         if now - self._written < _EVERY and not news:
             return

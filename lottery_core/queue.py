@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +20,9 @@ from pathlib import Path
 from loky.process_executor import ProcessPoolExecutor
 
 from lottery_core.experiment import Experiment, InvalidValue
-from lottery_core.store import Job, Store
+from lottery_core.store import Job, Store, task_key
 
-MAX_QUEUED = 20
+MAX_QUEUED = 100
 
 
 # torch is imported in the workers alone: these two run there.
@@ -81,31 +81,37 @@ class Queue:
         experiment: Experiment,
         *,
         device: str = "cpu",
+        loop: str = "auto",
         folder: Path | None = None,
         params: dict[str, str] | None = None,
+        task: str = "run",
     ) -> Job:
-        """Ask for an experiment; joins the job that is already queued or running for it.
+        """Ask for an experiment, and with `task` "measure" or "instability" for that of its
+        levels too; joins the job that is already queued or running for it.
 
         Raises `InvalidValue` when the queue is full.
         """
         with self._guard:
-            known = self._store.job(experiment.key)
+            key = task_key(task, experiment.key)
+            known = self._store.job(key)
             if known and known.active and not self._store.cancel_requested(known.key):
                 return known
             for job, _ in self._waiting:
-                if job.key == experiment.key:
+                if job.key == key:
                     return job
             if len(self._waiting) >= MAX_QUEUED:
                 raise InvalidValue(
                     "queue", len(self._waiting), "is full; wait for a run to end, or stop one"
                 )
             job = Job(
-                key=experiment.key,
+                key=key,
+                task=task,
                 state="queued",
                 owner=self._owner,
                 submitted=time.time(),
                 experiment=experiment.as_dict(),
                 device=device,
+                loop=loop,
                 params=params or {},
             )
             if job.key not in self._busy:
@@ -114,6 +120,18 @@ class Queue:
             self._waiting.append((job, folder))
             self._dispatch()
             return job
+
+    def submit_all(self, experiments: Sequence[Experiment], **options) -> list[Job]:
+        """Ask for all of them, in this order, or where the queue has no room for all, for none."""
+        with self._guard:
+            if len(self._waiting) + len(experiments) > MAX_QUEUED + len(self._idle):
+                raise InvalidValue(
+                    "queue",
+                    len(self._waiting),
+                    f"has no room for {len(experiments)} more runs (it holds {MAX_QUEUED}); wait "
+                    "for runs to end, or ask for fewer seeds or controls",
+                )
+            return [self.submit(experiment, **options) for experiment in experiments]
 
     def cancel(self, key: str) -> None:
         """Stop a job, queued or running; its finished levels stay. Unknown keys do nothing."""

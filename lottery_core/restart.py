@@ -38,7 +38,7 @@ def rewind(step: Round, origins: Origins) -> Arrays:
 
 
 def keep(step: Round, origins: Origins) -> Arrays:
-    """The trained weights: no rewind, fine-tune on (Han et al. 2015)."""
+    """The trained weights: no rewind, fine-tune on at the last learning rate (Han et al. 2015)."""
     return origins.trained
 
 
@@ -47,8 +47,17 @@ def reinit(step: Round, origins: Origins) -> Arrays:
     return origins.draw()
 
 
+def rate_rewind(step: Round, origins: Origins) -> Arrays:
+    """The trained weights; only the learning rate goes back, to `step.rewind_iteration`.
+
+    Renda et al. 2020, arXiv 2003.02389.
+    """
+    return origins.trained
+
+
 RULES: dict[str, Callable[[Round, Origins], Arrays]] = {
     "rewind": rewind,
     "keep": keep,
+    "rate-rewind": rate_rewind,
     "reinit": reinit,
 }

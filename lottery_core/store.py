@@ -7,6 +7,7 @@ warning; whoever needs it computes it again. Nothing here is pickled.
 
     levels/<key>/      level.json  weights.safetensors  snapshots.safetensors  history.parquet
                        SHA256SUMS (the form `sha256sum -c` reads)
+    measurements/      <key>.json: what was measured on an experiment's levels (see `task_key`)
     progress/<key>     what a level that is being trained looks like right now
     jobs/<key>.json    what became of an experiment: queued, running, done, ...
     locks/             one lock a level, a job and a queue; the system frees a dead owner's
@@ -18,6 +19,7 @@ import hashlib
 import io
 import json
 import os
+import platform
 import shutil
 import tempfile
 import time
@@ -64,7 +66,9 @@ class Level:
 
 @dataclass(frozen=True)
 class Job:
-    """What became of one request for an experiment; `key` is the experiment's.
+    """What became of one request. With `task` "run" it asks for an experiment, whose key it
+    has; with "measure" for the speed of that experiment's levels, with "instability" for what
+    another data order does to them (see `task_key`).
 
     `state` is queued, running, done, cancelled, failed or killed. `owner` names the lock
     that whoever answers for this state holds: a queued or running job whose owner's lock is
@@ -78,11 +82,13 @@ class Job:
     submitted: float
     experiment: dict
     device: str = "cpu"
+    loop: str = "auto"
     started: float | None = None
     finished: float | None = None
     message: str = ""
     process: int | None = None
     params: dict[str, str] = field(default_factory=dict)
+    task: str = "run"
 
     @property
     def active(self) -> bool:
@@ -90,12 +96,23 @@ class Job:
         return self.state in ("queued", "running")
 
 
+def task_key(task: str, experiment_key: str) -> str:
+    """The key of a job with that task on an experiment, and of what it measures; that of task
+    "run" is the experiment's own."""
+    return experiment_key if task == "run" else f"{task}-{experiment_key}"
+
+
+def measurement_key(experiment_key: str) -> str:
+    """The key of a job that measures an experiment's levels, and of what it measured."""
+    return task_key("measure", experiment_key)
+
+
 class Store:
     """All that is kept under one folder; any number of processes may use it at once."""
 
     def __init__(self, root: str | Path):
         self.root = Path(root).resolve()
-        for name in ("levels", "progress", "jobs", "locks"):
+        for name in ("levels", "progress", "jobs", "measurements", "locks"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
@@ -267,6 +284,20 @@ class Store:
         """Take a request to cancel back."""
         (self.root / "jobs" / f"{key}.cancel").unlink(missing_ok=True)
 
+    # What was measured on the levels of an experiment
+
+    def write_measurement(self, key: str, measured: dict) -> None:
+        """Replace what was measured under that key, plain values."""
+        content = json.dumps(measured, indent=1).encode()
+        _replace(self.root / "measurements" / f"{key}.json", content)
+
+    def read_measurement(self, key: str) -> dict | None:
+        """What `write_measurement` wrote last; None if there is nothing readable."""
+        try:
+            return dict(json.loads((self.root / "measurements" / f"{key}.json").read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
     # What this machine can do
 
     def write_machine(self, facts: dict) -> None:
@@ -279,6 +310,17 @@ class Store:
             return dict(json.loads((self.root / "machine.json").read_bytes()))
         except (OSError, ValueError, TypeError):
             return {}
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 def _level(key: str, files: dict[str, bytes]) -> Level:

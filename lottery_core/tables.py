@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from lottery_core.arms import title_of
 from lottery_core.experiment import Experiment
 from lottery_core.store import Level
 
 LEARNED = 0.2  # test accuracy below which a network of ten classes has learned nothing
 WITHIN = 0.005  # of the dense network's accuracy: half a point
-
-
-def arm(experiment: Experiment) -> str:
-    """How the last round treats its survivors, in the field's words."""
-    if not experiment.rounds:
-        return "dense"
-    step = experiment.rounds[-1]
-    if step.restart == "keep":
-        name = "fine-tune"
-    elif step.restart == "reinit":
-        name = "random reinit"
-    else:
-        name = "winning ticket"
-    return name if step.criterion == "magnitude" else f"{name}, {step.criterion} mask"
 
 
 def weights_kept(info: dict) -> int:
@@ -43,12 +30,13 @@ def percent_remaining(info: dict) -> float:
 
 
 def levels_table(levels: Sequence[Level]) -> pd.DataFrame:
-    """One row per level. Accuracies are fractions of the test images, `seconds` wall time."""
+    """One row per level. Accuracies are fractions of the test images, `seconds` wall time,
+    `loop` what trained it."""
     return pd.DataFrame(
         [
             {
                 "level": info["level"],
-                "arm": arm(Experiment.from_dict(info["experiment"])),
+                "arm": title_of(Experiment.from_dict(info["experiment"])),
                 "seed": info["experiment"]["recipe"]["seed"],
                 "weights_total": weights_total(info),
                 "weights_remaining": weights_kept(info),
@@ -56,6 +44,7 @@ def levels_table(levels: Sequence[Level]) -> pd.DataFrame:
                 "test_accuracy_before_retraining": info["test_accuracy_before_retraining"],
                 "early_stop_iteration": info["early_stop_iteration"],
                 "seconds": info["seconds"],
+                "loop": info.get("loop", "torch"),
             }
             for info in (level.info for level in levels)
         ]
@@ -103,10 +92,12 @@ def smallest_within(infos: Sequence[dict]) -> dict | None:
     return min(good, key=weights_kept) if good else None
 
 
-def result_in_words(infos: Sequence[dict], control: Sequence[dict] = ()) -> str:
-    """What came of an experiment, in a sentence or two; `control` is the run without rewinding.
+def result_in_words(
+    infos: Sequence[dict], controls: Mapping[str, Sequence[dict]] | None = None
+) -> str:
+    """What came of an experiment, in a few sentences; `controls` are its arms by name.
 
-    Both start with level 0. The choice of the level rests on validation accuracy where there
+    All start with level 0. The choice of the level rests on validation accuracy where there
     is any; what is reported is test accuracy.
     """
     dense, found = infos[0], smallest_within(infos)
@@ -133,19 +124,35 @@ def result_in_words(infos: Sequence[dict], control: Sequence[dict] = ()) -> str:
         if judged_by(dense) == "test_accuracy":
             words += " It was picked on the test images, as this recipe holds out no others."
     compared = found or infos[-1]
-    same = [info for info in control[1:] if weights_kept(info) == weights_kept(compared)]
-    if same:
-        gap = round(100 * (same[0]["test_accuracy"] - compared["test_accuracy"]), 1)
-        words += (
-            f" The same without rewinding, {compared['level'] + 1} trainings in a row instead of "
-            f"one, reaches {same[0]['test_accuracy']:.1%} at that size "
-            f"({f'{gap:+.1f} points' if gap else 'no difference'})."
-        )
+    for arm, levels in (controls or {}).items():
+        if len(levels) > compared["level"]:
+            words += f" {_beside(arm, levels[compared['level']], compared)}"
+    return f"{words}{empty_in_words(infos)} One seed."
+
+
+def empty_in_words(infos: Sequence[dict]) -> str:
+    """Which layers the last level has lost altogether; empty where none is."""
     empty = [
         layer.removesuffix(".weight")
         for layer, counts in infos[-1]["layers"].items()
         if counts["kept"] == 0
     ]
-    if empty:
-        words += f" At the last level {', '.join(empty)} has no weights left."
-    return f"{words} One seed."
+    return f" At the last level {', '.join(empty)} has no weights left." if empty else ""
+
+
+def _beside(arm: str, info: dict, compared: dict) -> str:
+    """What an arm reaches where the experiment reaches `compared`."""
+    trainings = f"{compared['level'] + 1} trainings in a row instead of one"
+    what = {
+        "fine-tune": f"The same without rewinding, {trainings},",
+        "rate-rewind": f"With the learning rate alone rewound, {trainings}, it",
+        "reinit": "The same mask with new random weights",
+        "random-mask": "A random mask of that size",
+        "reshuffled-reinit": "A random mask of that size with new random weights",
+        "dense-longer": f"The dense network, trained on for {trainings},",
+    }[arm]
+    gap = round(100 * (info["test_accuracy"] - compared["test_accuracy"]), 1)
+    return (
+        f"{what} reaches {info['test_accuracy']:.1%} "
+        f"({f'{gap:+.1f} points' if gap else 'no difference'})."
+    )

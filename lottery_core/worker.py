@@ -6,22 +6,24 @@ The command line performs its job with the same function, in its own process.
 from __future__ import annotations
 
 import os
-import platform
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from lottery_core import engine
+from lottery_core import engine, instability, measurement
 from lottery_core.data import DataUnavailable, load_data
 from lottery_core.experiment import Experiment, InvalidValue, Recipe
 from lottery_core.models import initial_weights
+from lottery_core.process import follow_parent
 from lottery_core.pruning import dense_mask
-from lottery_core.store import Job, Level, Store
+from lottery_core.store import Job, Level, Store, processor
+from lottery_core.training import loops
 from lottery_core.training.base import TrainingDiverged
 from lottery_core.training.torch_loop import devices, test_accuracy, train
 
@@ -71,9 +73,16 @@ def _run(
     try:
         check()
         experiment = Experiment.from_dict(job.experiment)
-        for level in engine.run(experiment, store, device=job.device, folder=folder, check=check):
+        levels = engine.run(
+            experiment, store, device=job.device, loop=job.loop, folder=folder, check=check
+        )
+        for level in levels:
             show(level)
             check()
+        if job.task == "measure":
+            _measure_speed(store, job, experiment, check)
+        elif job.task == "instability":
+            _measure_instability(store, job, experiment, folder, check)
     except (Cancelled, KeyboardInterrupt):
         return "cancelled", ""
     except (InvalidValue, DataUnavailable, TrainingDiverged) as error:
@@ -84,36 +93,82 @@ def _run(
     return "done", ""
 
 
+def _measure_speed(
+    store: Store, job: Job, experiment: Experiment, check: Callable[[], None]
+) -> None:
+    def others() -> int:
+        return sum(other.state == "running" and other.key != job.key for other in store.jobs())
+
+    beside = others()
+
+    def watch(done: int) -> None:
+        nonlocal beside
+        beside = max(beside, others())
+
+    with _told(store, job, len(experiment.keys), watch) as told:
+        measured = measurement.measure(experiment, store, check=check, **told)
+        store.write_measurement(job.key, measured | {"beside": beside})
+
+
+def _measure_instability(
+    store: Store,
+    job: Job,
+    experiment: Experiment,
+    folder: Path | None,
+    check: Callable[[], None],
+) -> None:
+    starts = instability.starts_of(experiment)
+    where = {"loop": job.loop, "device": job.device, "folder": folder}
+    with _told(store, job, len(starts)) as told:
+        measured = instability.measure(experiment, store, starts, check=check, **where, **told)
+        store.write_measurement(job.key, measured)
+
+
+@contextmanager
+def _told(
+    store: Store, job: Job, of: int, watch: Callable[[int], None] = lambda done: None
+) -> Iterator[dict[str, Callable]]:
+    """What a measurement of so many parts is handed to tell how far it is; forgotten after it."""
+
+    def report(done: int) -> None:
+        watch(done)
+        store.write_progress(job.key, {"done": done, "of": of}, {})
+
+    def say(words: str) -> None:
+        store.write_progress(job.key, {"waiting": words}, {})
+
+    try:
+        yield {"report": report, "say": say}
+    finally:
+        store.clear_progress(job.key)
+
+
 def warm(root: Path) -> None:
     """Get ready before the first job: load MNIST, measure this machine, follow the parent."""
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    follow_parent()
     if hasattr(os, "nice"):
         os.nice(5)  # on a machine with few cores, pages come before training
     store = Store(root)
     load_data(Recipe(), store.datasets)
     measured = _measure(store)  # a rehearsal too: the first steps of a process are slow
-    here = {"processor": _processor(), "torch": torch.__version__, "devices": devices()}
+    prepare_in_background(store)
+    here = {"processor": processor(), "torch": torch.__version__, "devices": devices()}
     with store.held("machine"):
         facts = store.read_machine()
         if any(facts.get(name) != value for name, value in here.items()):
             store.write_machine(here | measured)
 
 
-def _end_with_parent(parent: int) -> None:
-    # A server that is killed can't stop its workers; without it they serve nobody.
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+def prepare_in_background(store: Store) -> None:
+    """Load the compiled loop, compiled first if need be; until then torch trains."""
 
+    def prepare() -> None:
+        try:
+            loops.prepare(store)
+        except Exception:  # noqa: BLE001 - a machine that can't compile still trains
+            traceback.print_exc()
 
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    threading.Thread(target=prepare, daemon=True).start()
 
 
 def _measure(store: Store) -> dict:

@@ -1,12 +1,16 @@
 """What several test files share: a store of one's own over the one prepared MNIST."""
 
+import functools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import ui.runtime
 from lottery_core.data import load_data, prepare
 from lottery_core.experiment import Experiment, Recipe, rounds_of
+from lottery_core.queue import Queue
 from lottery_core.store import Store
 
 # The same examples in every run; a busy machine is not a failure.
@@ -42,6 +46,18 @@ def make_store(datasets):
 def store(make_store, tmp_path) -> Store:
     """An empty store that knows MNIST."""
     return make_store(tmp_path / "store")
+
+
+@pytest.fixture
+def shared(store, monkeypatch):
+    """The pages' runtime over an empty store, with a thread for a worker."""
+    monkeypatch.setattr(ui.runtime, "CACHE", store.root)
+    threads = functools.partial(Queue, start=lambda root: ThreadPoolExecutor(1))
+    monkeypatch.setattr(ui.runtime, "Queue", threads)
+    ui.runtime.runtime.clear()
+    yield ui.runtime.runtime()
+    ui.runtime.runtime().queue.close()
+    ui.runtime.runtime.clear()
 
 
 @pytest.fixture(scope="session")

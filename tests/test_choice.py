@@ -2,12 +2,13 @@
 
 import shlex
 from contextlib import suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lottery_core.arms import ARMS, arm_of
 from lottery_core.choice import (
     DEFAULT_PRESET,
     PRESETS,
@@ -54,8 +55,11 @@ CHOICES = st.builds(
     scope=st.just("layerwise"),
     criterion=st.sampled_from([*CRITERIA]),
     restart=st.sampled_from([*RULES]),
-    control=st.booleans(),
-    seed=st.integers(0, 2**31 - 1),
+    controls=st.lists(st.sampled_from([*ARMS]), unique=True).map(tuple),
+    layer_factors=st.sampled_from([(), (("fc1", 0.5),), (("fc1", 0.0),)]),
+    warmup=st.sampled_from([0, 1]),
+    replicates=st.integers(1, 3),
+    seed=st.integers(0, 2**31 - 4),
 )
 
 
@@ -86,10 +90,10 @@ def test_a_hostile_name_is_refused_and_would_be_one_word_of_a_command(text):
 def test_a_link_holds_only_what_differs_from_its_preset():
     quick = PRESETS["quick"].choice
     assert write_choice("quick", quick) == {"preset": "quick"}
-    assert write_choice("quick", replace(quick, seed=3, control=False)) == {
+    assert write_choice("quick", replace(quick, seed=3, controls=())) == {
         "preset": "quick",
         "seed": "3",
-        "control": "no",
+        "controls": "none",
     }
 
 
@@ -100,7 +104,7 @@ def test_a_bare_link_is_the_default_preset():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_can_run(preset):
     experiments = PRESETS[preset].choice.experiments()
-    assert len(experiments) == 2
+    assert len(experiments) == 1 + len(PRESETS[preset].choice.controls)
     assert experiments[0].keys[0] == experiments[1].keys[0]
 
 
@@ -143,7 +147,9 @@ def test_an_unknown_preset_is_refused_with_the_known_ones():
         ("seed", "9" * 5_000, "must be a whole number"),
         ("rate", "a lot", "must be a number"),
         ("rate", "0,4", "must be a number"),
-        ("control", "maybe", "must be yes or no"),
+        ("controls", "maybe", "is unknown; choose one of reinit"),
+        ("layer_factors", "fc1", "must be layers with factors, as in fc1=1,fc2=0.5"),
+        ("decay_at", "soon", "must be numbers with commas between them"),
         ("hidden", "128;64", "must be numbers with commas between them"),
         ("hidden", "128,", "must be numbers with commas between them"),
         ("sparsities", "0.4,,0.6", "must be numbers with commas between them"),
@@ -191,6 +197,17 @@ def test_an_unreadable_value_is_refused_with_its_rule(field, text, rule):
         ({"seed": str(10**400)}, "seed"),
         ({"validation_size": "60000"}, "validation_size"),
         ({"rewind_iteration": "7"}, "rewind_iteration"),
+        ({"rewind_percent": "3"}, "rewind_percent"),
+        ({"rewind_percent": "5", "rewind_iteration": "100"}, "rewind_percent"),
+        ({"replicates": "0"}, "replicates"),
+        ({"replicates": "21"}, "replicates"),
+        ({"preset": "paper", "replicates": "20"}, "replicates"),
+        ({"layer_factors": "fc9=1"}, "layer_factors"),
+        ({"layer_factors": "fc1=2"}, "layer_factors"),
+        ({"layer_factors": "fc1=0.5", "scope": "global"}, "layer_factors"),
+        ({"warmup": "-1"}, "warmup"),
+        ({"decay_at": "5,5"}, "decay_at"),
+        ({"decay_at": "0"}, "decay_at"),
         ({"output_factor": "2"}, "output_factor"),
         ({"scope": "global", "output_factor": "0.5"}, "output_factor"),
         ({"dataset": "../../etc/passwd"}, "dataset"),
@@ -251,14 +268,32 @@ def test_fields_of_other_schedules_are_ignored():
     assert base.experiment().key == same.experiment().key
 
 
-def test_the_control_differs_by_what_survivors_restart_from_alone():
-    chosen, control = Choice(rewind_iteration=100).experiments()
-    assert {step.restart for step in control.rounds} == {"keep"}
-    assert {step.rewind_iteration for step in control.rounds} == {0}
-    assert [step.sparsity for step in control.rounds] == [step.sparsity for step in chosen.rounds]
-    assert asdict(control.recipe) == asdict(chosen.recipe)
+def test_every_seed_has_all_arms_and_all_seeds_of_the_experiment_come_first():
+    choice = Choice(controls=("reinit", "dense-longer"), seed=4, replicates=2)
+    arms = choice.arms()
+    assert list(arms) == ["main", "reinit", "dense-longer"]
+    for name, experiments in arms.items():
+        assert [experiment.recipe.seed for experiment in experiments] == [4, 5]
+        if name != "main":
+            assert [arm_of(experiment) for experiment in experiments] == [name, name]
+    assert choice.experiments() == [one for arm in arms.values() for one in arm]
 
 
-@pytest.mark.parametrize("choice", [Choice(control=False), Choice(restart="keep")])
+@pytest.mark.parametrize(
+    "choice", [Choice(controls=()), Choice(restart="keep", controls=("fine-tune",))]
+)
 def test_no_control_is_run_when_none_is_asked_for_or_it_would_be_the_same(choice):
     assert len(choice.experiments()) == 1
+
+
+def test_a_rewinding_step_in_percent_is_that_in_iterations():
+    percent = Choice(rewind_percent=2).experiment()
+    assert percent.key == Choice(rewind_iteration=150).experiment().key
+
+
+def test_layers_can_have_rates_of_their_own():
+    choice = read_choice({"preset": "notebook", "layer_factors": "fc1=0.5, fc3=0"})[1]
+    first, second = choice.experiment().rounds[:2]
+    assert dict(first.layers) == {"fc1.weight": pytest.approx(0.2), "fc3.weight": 0}
+    assert dict(second.layers)["fc1.weight"] == pytest.approx(1 - 0.8**2)
+    assert second.sparsity_of("fc2.weight", "fc3.weight") == pytest.approx(0.64)

@@ -23,7 +23,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def finished(make_store, tmp_path_factory):
-    """A run with its control, its output folder and its store."""
+    """A run with its two controls, its output folder and its store."""
     folder = tmp_path_factory.mktemp("cli")
     store = make_store(folder / "store")
     result = run("run", *SMALL, "--seed", 3, "--cache", store.root, "--out", folder / "out")
@@ -38,12 +38,12 @@ def test_it_prints_what_the_notebook_prints(finished):
     assert "Sparsity in model: 50.00%" in printed
     assert "Sparsity in model: 75.00%" in printed
     assert "Accuracy on the test images before retraining:" in printed
-    assert printed.count("Accuracy on the test images:") == 6
+    assert printed.count("Accuracy on the test images:") == 9
 
 
 def test_it_prints_the_running_loss(store):
     result = run("run", *SMALL[:2], "--length", 2, "--batch-size", 4096, "--rounds", 1,
-                 "--control", "no", "--cache", store.root)  # fmt: skip
+                 "--controls", "none", "--cache", store.root)  # fmt: skip
     assert result.returncode == 0, result.stderr
     # 55,000 training images: 14 batches an epoch.
     assert result.stdout.count("[1,    14] loss: ") == 2
@@ -53,7 +53,8 @@ def test_it_prints_the_running_loss(store):
 def test_tables_and_the_last_mask_are_those_of_the_store(finished):
     _, out, store = finished
     choice = read_choice(PARAMS | {"seed": "3"})[1]
-    for folder, experiment in zip((out, out / "control"), choice.experiments(), strict=True):
+    for name, (experiment,) in choice.arms().items():
+        folder = out if name == "main" else out / name
         levels = [store.read(key) for key in experiment.keys]
         table = pd.read_csv(folder / "levels.csv")
         assert table["test_accuracy"].tolist() == [x.info["test_accuracy"] for x in levels]

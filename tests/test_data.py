@@ -176,6 +176,14 @@ def test_half_normalisation_is_exact_for_every_grey(mnist, datasets):
         assert both(grey[i][:, :, None]).numpy().tobytes() == mnist.images[i].tobytes()
 
 
+def test_unit_normalisation_gives_every_image_the_norm_1(datasets):
+    found = load_data(Recipe(normalisation="unit"), datasets)
+    for images in (found.images, found.test_images):
+        norms = np.linalg.norm(images.astype(np.float64), axis=1)
+        np.testing.assert_allclose(norms, 1, atol=1e-6)
+        assert images.min() == 0
+
+
 def test_data_set_normalisation_makes_mean_0_and_deviation_1_of_the_training_images(datasets):
     found = load_data(Recipe(normalisation="dataset"), datasets)
     assert found.images.mean(dtype=np.float64) == pytest.approx(0, abs=1e-5)

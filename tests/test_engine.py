@@ -19,7 +19,8 @@ from lottery_core.data import load_data
 from lottery_core.engine import early_stop, run
 from lottery_core.experiment import Experiment, Recipe, iterative, rounds_of
 from lottery_core.models import initial_weights
-from lottery_core.pruning import apply, prune
+from lottery_core.pruning import Evidence, apply, prune
+from lottery_core.tables import smallest_within
 from lottery_core.training.base import Evaluation, TrainingDiverged
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
 
@@ -120,7 +121,8 @@ def test_each_mask_comes_from_the_weights_the_level_before_ended_with(store):
     experiment = Experiment(RECIPE, rounds_of([0.5, 0.8]))
     levels = list(run(experiment, store))
     for n, step in enumerate(experiment.rounds):
-        expected = prune(levels[n].end, levels[n].mask, step, RECIPE.output_layer, 0)
+        evidence = Evidence(levels[0].start, levels[n].end, levels[n].mask)
+        expected = prune(evidence, step, RECIPE.output_layer)
         assert same_weights(levels[n + 1].mask, expected)
         assert not any((levels[n + 1].mask[k] & ~levels[n].mask[k]).any() for k in expected)
 
@@ -133,7 +135,8 @@ def test_accuracy_before_retraining_is_that_of_the_pruned_trained_weights(store)
     assert two.info["test_accuracy_before_retraining"] == accuracy_on_test(
         RECIPE, apply(one.end, two.mask), data
     )
-    in_one_go = prune(dense.end, dense.mask, experiment.rounds[1], RECIPE.output_layer, 0)
+    evidence = Evidence(dense.start, dense.end, dense.mask)
+    in_one_go = prune(evidence, experiment.rounds[1], RECIPE.output_layer)
     assert two.info["test_accuracy_dense_pruned"] == accuracy_on_test(
         RECIPE, apply(dense.end, in_one_go), data
     )
@@ -160,6 +163,30 @@ def row(iteration, validation_loss, test_accuracy):
 def test_the_early_stop_is_the_smallest_validation_loss_whatever_the_test_set_says():
     history = [row(0, 2.0, 0.99), row(10, 0.5, 0.1), row(20, 0.7, 0.98)]
     assert early_stop(history) == history[1]
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "snip", "gradient-weight"])
+def test_other_test_images_change_nothing_but_what_is_reported_of_them(
+    make_store, tmp_path, monkeypatch, criterion
+):
+    recipe = replace(RECIPE, iterations=60, evaluate_every=10)
+    experiment = Experiment(recipe, rounds_of([0.5, 0.8], criterion=criterion))
+    true = list(run(experiment, make_store(tmp_path / "true")))
+    load = engine.load_data
+
+    def scrambled(*args, **options):
+        data = load(*args, **options)
+        rng = np.random.default_rng(0)
+        return replace(data, test_labels=rng.permutation(data.test_labels))
+
+    monkeypatch.setattr(engine, "load_data", scrambled)
+    other = list(run(experiment, make_store(tmp_path / "other")))
+    for one, two in zip(true, other, strict=True):
+        assert one.info["test_accuracy"] != two.info["test_accuracy"]
+        assert one.info["early_stop_iteration"] == two.info["early_stop_iteration"]
+        assert all(same_weights(getattr(one, part), getattr(two, part)) for part in ("mask", "end"))
+    found = [smallest_within([level.info for level in levels]) for levels in (true, other)]
+    assert [info and info["level"] for info in found] == [found[0] and found[0]["level"]] * 2
 
 
 def test_of_equal_validation_losses_the_earliest_is_the_early_stop():
@@ -391,14 +418,17 @@ def test_the_notebooks_accuracies_without_retraining_are_met(notebook):
         found = []
         for (dense, *_), data in notebook:
             recipe = Experiment.from_dict(dense.info["experiment"]).recipe
-            mask = prune(dense.end, dense.mask, step, recipe.output_layer, 0)
+            evidence = Evidence(dense.start, dense.end, dense.mask)
+            mask = prune(evidence, step, recipe.output_layer)
             found.append(100 * accuracy_on_test(recipe, apply(dense.end, mask), data))
         return np.mean(found)
 
+    # What 24 other seeds gave, one by one: 95.8 to 97.4, 95.5 to 97.2, 94.1 to 96.9, 71 to 90,
+    # 17 to 48. The notebook shows one run; the mean of three must lie well inside that.
     dense = np.mean([100 * levels[0].info["test_accuracy"] for levels, _ in notebook])
-    assert 95 <= dense <= 98  # 96
-    assert 95 <= mean(0.4) <= 98  # 96
-    assert 95 <= mean(0.6) <= 98  # 96
+    assert 95.8 <= dense <= 97.4  # 96
+    assert 95.5 <= mean(0.4) <= 97.2  # 96
+    assert 94.5 <= mean(0.6) <= 96.9  # 96
     assert 73 <= mean(0.8) <= 91  # 85
     assert 20 <= mean(0.95) <= 48  # 21
 
@@ -410,14 +440,19 @@ def test_the_notebooks_accuracies_with_rewinding_are_met(notebook, level, percen
     assert percent - 1 <= found <= percent + 2  # it prints the percent rounded down
 
 
-# Mean loss of the first 1,000 batches of each epoch. A single seed strays from the mean of all
-# by at most 7 % when dense (of 24 seeds) and 14 % at 95.33 % (of 5).
+# The losses it prints are those of one run. The mean of three must lie within these parts of
+# them: what three seeds vary by. In the first epoch at 95.33 % seeds 0 to 6 give 0.83 to 0.95,
+# by either loop and with every change of rounding another value: mean 0.90, deviation 0.05, so
+# that the printed 1.028 is an unlucky run, and three of the mean's errors reach to 0.81.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("level", "printed", "slack"),
-    [(0, (0.460, 0.162, 0.121, 0.096), 0.08), (4, (1.028, 0.227, 0.177, 0.155), 0.15)],
+    [
+        (0, (0.460, 0.162, 0.121, 0.096), (0.08, 0.08, 0.08, 0.08)),
+        (4, (1.028, 0.227, 0.177, 0.155), (0.21, 0.15, 0.15, 0.15)),
+    ],
 )
 def test_the_notebooks_losses_are_met(notebook, level, printed, slack):
     losses = np.mean([levels[level].losses for levels, _ in notebook], axis=0)
-    found = [losses[epoch * 1875 :][:1000].mean() for epoch in range(4)]
-    assert found == pytest.approx(printed, rel=slack)
+    found = np.array([losses[epoch * 1875 :][:1000].mean() for epoch in range(4)])
+    assert (np.abs(found / printed - 1) <= slack).all(), found

@@ -26,7 +26,7 @@ def traces(figure) -> dict:
 
 
 def test_accuracy_falls_left_to_right_on_a_log_axis_beside_the_dense_line():
-    curve = figures.Curve("ticket", [100, 51.3, 21.1], [0.97, 0.98, 0.96], figures.BLUE)
+    curve = figures.Curve("ticket", [100, 51.3, 21.1], [0.97, 0.98, 0.96], figures.STYLES["main"])
     figure = figures.accuracy_figure([curve], 0.97)
     assert figure.layout.xaxis.type == "log"
     left, right = figure.layout.xaxis.range
@@ -39,7 +39,7 @@ def test_accuracy_falls_left_to_right_on_a_log_axis_beside_the_dense_line():
 
 
 def test_near_the_dense_network_only_a_few_points_are_shown():
-    curve = figures.Curve("ticket", [100, 1], [0.97, 0.1], figures.BLUE)
+    curve = figures.Curve("ticket", [100, 1], [0.97, 0.1], figures.STYLES["main"])
     low, high = figures.accuracy_figure([curve], 0.97, near_dense=True).layout.yaxis.range
     assert low > 90
     assert high < 100.5
@@ -47,8 +47,8 @@ def test_near_the_dense_network_only_a_few_points_are_shown():
 
 def test_curves_differ_by_dash_and_marker_and_not_by_colour_alone():
     curves = [
-        figures.Curve("a", [100], [0.9], figures.BLUE),
-        figures.Curve("b", [100], [0.9], figures.GREEN, "dash", "diamond"),
+        figures.Curve("a", [100], [0.9], figures.STYLES["main"]),
+        figures.Curve("b", [100], [0.9], figures.STYLES["fine-tune"]),
     ]
     first, second = figures.accuracy_figure(curves, None).data
     assert first.line.dash != second.line.dash

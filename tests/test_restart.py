@@ -30,5 +30,7 @@ def test_weights_and_biases_come_from_the_named_origin(step, expected):
 
 
 def test_an_unknown_rule_is_refused_with_the_known_ones():
-    with pytest.raises(InvalidValue, match=r"restart='undo' .* choose one of rewind, keep, reini"):
+    with pytest.raises(
+        InvalidValue, match=r"restart='undo' .* choose one of rewind, keep, rate-rewind, reinit"
+    ):
         Round(0.5, 0.5, restart="undo")

@@ -1,12 +1,10 @@
 """Levels become tidy tables, and a sentence that says no more than they do."""
 
 import pandas as pd
-import pytest
 
 from lottery_core import engine
 from lottery_core.experiment import Experiment, Recipe, rounds_of
 from lottery_core.tables import (
-    arm,
     history_table,
     layers_table,
     levels_table,
@@ -44,6 +42,7 @@ def test_tables_have_the_promised_columns_and_rows(store, tiny):
         "test_accuracy_before_retraining",
         "early_stop_iteration",
         "seconds",
+        "loop",
     ]
     assert table["arm"].tolist() == ["dense", "winning ticket", "winning ticket"]
     assert table["weights_remaining"].tolist() == [6352, 3176, 1588]
@@ -67,21 +66,6 @@ def test_tables_have_the_promised_columns_and_rows(store, tiny):
         assert own["test_accuracy"].iloc[-1] == level.info["test_accuracy"]
         best = own.loc[own["validation_loss"].idxmin(), "iteration"]
         assert level.info["early_stop_iteration"] == best
-
-
-@pytest.mark.parametrize(
-    ("restart", "criterion", "name"),
-    [
-        ("rewind", "magnitude", "winning ticket"),
-        ("keep", "magnitude", "fine-tune"),
-        ("reinit", "magnitude", "random reinit"),
-        ("rewind", "random", "winning ticket, random mask"),
-    ],
-)
-def test_arms_have_the_fields_names(restart, criterion, name):
-    rounds = rounds_of([0.5], restart=restart, criterion=criterion)
-    assert arm(Experiment(RECIPE, rounds)) == name
-    assert arm(Experiment(RECIPE)) == "dense"
 
 
 def test_the_level_is_picked_on_validation_and_reported_on_test():
@@ -113,7 +97,7 @@ def test_no_ticket_is_said_to_be_none():
 def test_what_came_of_not_rewinding_is_compared_at_the_same_size():
     infos = [info(0, 0.97, None), info(1, 0.968, None), info(2, 0.9, None)]
     control = [info(0, 0.97, None), info(1, 0.960, None, "keep"), info(2, 0.99, None, "keep")]
-    words = result_in_words(infos, control)
+    words = result_in_words(infos, {"fine-tune": control})
     assert "without rewinding, 2 trainings in a row instead of one, reaches 96.0%" in words
     assert "(-0.8 points)" in words
 

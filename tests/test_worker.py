@@ -9,6 +9,7 @@ from lottery_core import engine, worker
 from lottery_core.experiment import Experiment, Recipe, rounds_of
 from lottery_core.speed import seconds_of_level
 from lottery_core.store import Job
+from lottery_core.training import loops
 from lottery_core.worker import perform, warm
 
 
@@ -106,9 +107,12 @@ def test_waiting_for_another_worker_can_be_cancelled(store, tiny):
 
 
 def test_warming_up_measures_this_machine_once(store, monkeypatch):
-    monkeypatch.setattr(worker, "_end_with_parent", lambda parent: None)
+    monkeypatch.setattr(worker, "follow_parent", lambda: None)
     monkeypatch.setattr(worker.os, "nice", lambda more: None)  # not for the tests that follow
+    loaded = threading.Event()
+    monkeypatch.setattr(loops, "prepare", lambda store: loaded.set())
     warm(store.root)
+    assert loaded.wait(60)  # beside the first job
     facts = store.read_machine()
     assert facts["devices"][0] == "cpu"
     assert facts["evaluation"] > 0

@@ -1,0 +1,410 @@
+"""Two copies of a network part by the order of their data alone, and the line between them is
+judged as plain torch judges it."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lottery_core import engine, figures, instability, worker
+from lottery_core.data import load_data
+from lottery_core.experiment import Experiment, InvalidValue, Recipe, rounds_of
+from lottery_core.instability import ALPHAS, ORDERS, Start, between, measure, path_of, starts_of
+from lottery_core.models import initial_weights
+from lottery_core.pruning import dense_mask
+from lottery_core.queue import Queue
+from lottery_core.seeds import seed_of
+from lottery_core.store import Job, measurement_key, task_key
+from lottery_core.training import sparse_loop, torch_loop
+from lottery_core.training.base import batch_order
+
+RECIPE = Recipe(hidden=(16,), iterations=200, evaluate_every=100, momentum=0.0, learning_rate=0.03)
+LOOPS = {"torch": torch_loop.train, "compiled": sparse_loop.train}
+
+
+@pytest.fixture
+def experiment():
+    """A dense network and two rounds, rewound to iteration 20."""
+    return Experiment(RECIPE, rounds_of([0.5, 0.8], rewind_iteration=20))
+
+
+@pytest.fixture(scope="module")
+def few(mnist):
+    """MNIST with 500 images to be judged on, for tests that judge many networks."""
+    return replace(
+        mnist,
+        train_index=mnist.train_index[:500],
+        test_images=mnist.test_images[:500],
+        test_labels=mnist.test_labels[:500],
+    )
+
+
+def nobody(moment):
+    """Nobody looks."""
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)
+
+
+def job_for(experiment):
+    return Job(
+        key=task_key("instability", experiment.key),
+        state="queued",
+        owner="",
+        submitted=0.0,
+        experiment=experiment.as_dict(),
+        task="instability",
+    )
+
+
+def error_by_torch(weights, images, labels):
+    """Written apart from the core: matrix products and ReLU, one after another."""
+    layers = [name for name in weights if name.endswith(".weight")]
+    x = torch.from_numpy(images)
+    for name in layers:
+        bias = torch.from_numpy(weights[name.replace(".weight", ".bias")])
+        x = x @ torch.from_numpy(weights[name]).T + bias
+        if name != layers[-1]:
+            x = x.clamp(min=0)
+    return float((x.argmax(1) != torch.from_numpy(labels)).double().mean())
+
+
+# Orders
+
+
+def test_order_0_is_the_one_that_levels_were_always_trained_in():
+    for epoch in (0, 3):
+        source = np.random.default_rng(seed_of(RECIPE.seed, "order", epoch))
+        expected = source.permutation(RECIPE.train_size)
+        assert np.array_equal(batch_order(RECIPE, epoch), expected)
+        assert np.array_equal(batch_order(RECIPE, epoch, 0), expected)
+
+
+def test_another_order_has_the_same_images_and_is_another_in_every_epoch():
+    orders = [batch_order(RECIPE, epoch, order) for order in (0, 1, 2) for epoch in (0, 1)]
+    for n, order in enumerate(orders):
+        assert np.array_equal(np.sort(order), np.arange(RECIPE.train_size))
+        assert not any(np.array_equal(order, earlier) for earlier in orders[:n])
+    assert np.array_equal(batch_order(RECIPE, 1, 2), orders[-1])
+
+
+@pytest.mark.parametrize("train", LOOPS.values(), ids=LOOPS)
+def test_another_order_changes_the_batches_and_nothing_before_them(train, mnist):
+    start, mask = initial_weights(RECIPE), dense_mask(RECIPE.shapes)
+    begins, ends = [], []
+    for order in (0, 1, 1):
+        trained = train(RECIPE, start, mask, mnist, nobody, snapshots=(0,), order=order)
+        begins.append(trained.snapshots[0])
+        ends.append(trained.weights)
+        first = mnist.train_index[batch_order(RECIPE, 0, order)[: RECIPE.batch_size]]
+        logits = mnist.images[first]
+        hidden = np.maximum(logits @ start["fc1.weight"].T + start["fc1.bias"], 0)
+        logits = torch.from_numpy(hidden @ start["fc2.weight"].T + start["fc2.bias"])
+        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(mnist.labels[first]))
+        assert trained.losses[0] == pytest.approx(float(loss), abs=1e-5)
+        # Judged on the same held-out images, from the same weights.
+        assert trained.history[0].validation_loss == pytest.approx(validation_loss(start, mnist))
+    assert same(begins[0], begins[1])
+    assert same(begins[0], start)
+    assert not same(ends[0], ends[1])
+    assert same(ends[1], ends[2])
+
+
+def validation_loss(weights, data):
+    held_out = data.validation_index
+    assert len(held_out) == RECIPE.validation_size
+    hidden = np.maximum(data.images[held_out] @ weights["fc1.weight"].T + weights["fc1.bias"], 0)
+    logits = torch.from_numpy(hidden @ weights["fc2.weight"].T + weights["fc2.bias"])
+    return float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.labels[held_out])))
+
+
+def test_an_order_is_no_part_of_a_request():
+    assert not {"order", "orders"} & set(RECIPE.__dataclass_fields__)
+
+
+# The line
+
+
+def test_error_along_the_line_is_that_of_the_networks_on_it(few):
+    draw = np.random.default_rng(0)
+    recipe = Recipe(hidden=(12, 8))
+    mask = {name: draw.random(shape) < 0.5 for name, shape in recipe.shapes.items()}
+    # Larger than initial weights, whose answers to all images are alike.
+    one, other = (
+        {
+            name: draw.normal(0, 0.3, values.shape).astype(np.float32) * mask.get(name, 1)
+            for name, values in initial_weights(recipe).items()
+        }
+        for _ in range(2)
+    )
+    found = path_of(recipe, one, other, few)
+    assert found["alphas"] == list(ALPHAS)
+    assert (ALPHAS[0], ALPHAS[-1], len(ALPHAS)) == (0, 1, 21)
+    train = few.images[few.train_index], few.labels[few.train_index]
+    test = few.test_images, few.test_labels
+    for n, alpha in enumerate(ALPHAS):
+        mixed = {
+            name: torch.lerp(torch.from_numpy(one[name]), torch.from_numpy(other[name]), alpha)
+            for name in one
+        }
+        mixed = {name: values.numpy() for name, values in mixed.items()}
+        assert found["train_error"][n] == pytest.approx(error_by_torch(mixed, *train), abs=0.003)
+        assert found["test_error"][n] == pytest.approx(error_by_torch(mixed, *test), abs=0.003)
+        on_line = between(one, other, alpha)
+        for name, kept in mask.items():
+            assert not on_line[name][~kept].any()
+            assert on_line[name].dtype == np.float32
+    for name in ("train", "test"):
+        errors = np.array(found[f"{name}_error"])
+        assert len(set(errors)) > 5
+        assert found[f"instability_{name}"] == pytest.approx(errors.max() - errors[[0, -1]].mean())
+
+
+def test_the_ends_of_the_line_are_the_copies_themselves():
+    one, other = initial_weights(RECIPE), initial_weights(replace(RECIPE, seed=1))
+    assert same(between(one, other, 0.0), one)
+    assert same(between(one, other, 1.0), other)
+
+
+def test_two_copies_in_the_same_order_are_one_and_their_line_is_flat(mnist):
+    start, mask = initial_weights(RECIPE), dense_mask(RECIPE.shapes)
+    one, other = (
+        torch_loop.train(RECIPE, start, mask, mnist, nobody, order=1).weights for _ in range(2)
+    )
+    assert same(one, other)
+    assert all(same(between(one, other, alpha), one) for alpha in ALPHAS)
+    found = path_of(RECIPE, one, other, mnist)
+    for name in ("train", "test"):
+        assert len(set(found[f"{name}_error"])) == 1
+        assert found[f"instability_{name}"] == 0
+
+
+def test_training_error_is_that_of_ten_thousand_images_trained_on(mnist):
+    weights = initial_weights(RECIPE)
+    found = path_of(RECIPE, weights, weights, mnist)
+    seen = mnist.train_index[:10_000]
+    expected = error_by_torch(weights, mnist.images[seen], mnist.labels[seen])
+    assert found["train_error"][0] == pytest.approx(expected, abs=2e-4)
+    assert not np.isin(seen, mnist.validation_index).any()
+
+
+@pytest.mark.parametrize(
+    ("errors", "rise"),
+    [([0.1, 0.4, 0.2], 0.25), ([0.1, 0.05, 0.1], 0.0), ([0.1, 0.1, 0.3], 0.1)],
+    ids=["a hill", "a valley", "a slope"],
+)
+def test_instability_is_the_worst_error_above_the_mean_of_the_ends(errors, rise):
+    assert instability.instability(errors) == pytest.approx(rise)
+    assert instability.instability(errors) == pytest.approx(
+        np.max(errors) - np.mean([errors[0], errors[-1]])
+    )
+
+
+# Measuring
+
+
+def test_every_level_is_measured_and_the_dense_network_up_to_half_of_its_training(experiment):
+    dense = [Start(0, k) for k in (0, 2, 4, 10, 20, 40, 50, 100)]
+    assert starts_of(experiment) == [*dense, Start(1, 20), Start(2, 20)]
+
+
+def test_a_job_trains_what_is_missing_and_measures_every_start(store, experiment):
+    seen = []
+    write = store.write_progress
+
+    def noted(key, numbers, arrays):
+        if key.startswith("instability"):
+            seen.append(numbers)
+        write(key, numbers, arrays)
+
+    store.write_progress = noted
+    job = worker.perform(store, job_for(experiment))
+    assert (job.state, job.message) == ("done", "")
+    assert all(map(store.has, experiment.keys))
+    starts = starts_of(experiment)
+    counted = [numbers for numbers in seen if "done" in numbers]
+    assert counted == [{"done": n, "of": len(starts)} for n in range(len(starts))]
+    assert store.read_progress(job.key) is None
+
+    found = store.read_measurement(job.key)
+    assert (found["total"], found["seed"]) == (784 * 16 + 160, 0)
+    assert [(path["level"], path["first_iteration"]) for path in found["paths"]] == [
+        (start.level, start.iteration) for start in starts
+    ]
+    for path in found["paths"]:
+        level = store.read(experiment.keys[path["level"]])
+        assert path["kept"] == sum(int(mask.sum()) for mask in level.mask.values())
+        assert path["orders"] == list(ORDERS)
+        assert path["seconds"] > 0
+        for name in ("train", "test"):
+            errors = path[f"{name}_error"]
+            assert len(errors) == len(path["alphas"]) == 21
+            assert 0 < errors[0] < 0.3  # both copies have learned
+            assert 0 < errors[-1] < 0.3
+            assert path[f"instability_{name}"] == pytest.approx(
+                max(errors) - (errors[0] + errors[-1]) / 2
+            )
+    assert len({tuple(path["test_error"]) for path in found["paths"]}) == len(starts)
+
+
+def test_the_copies_are_trained_as_their_level_was(store, experiment, monkeypatch):
+    rounds = (*experiment.rounds, replace(experiment.rounds[1], restart="keep", rewind_iteration=0))
+    rounds = (*rounds[:2], replace(rounds[2], sparsity=0.9, output_sparsity=0.9))
+    recipe = replace(RECIPE, iterations=60, decay_at=(30,), warmup=5)
+    experiment = Experiment(recipe, rounds)
+    levels = list(engine.run(experiment, store, loop="torch"))
+    data = load_data(recipe, store.datasets)
+    monkeypatch.setattr(instability, "ORDERS", (0, 0))  # that of the levels themselves
+    starts = [Start(0, 0), Start(1, 20), Start(2, 20), Start(3, 0)]
+    found = measure(experiment, store, starts, loop="torch")
+    for level, path in zip(levels, found["paths"], strict=True):
+        assert path["test_error"] == [1 - level.info["test_accuracy"]] * 21
+        assert path["instability_test"] == 0
+        seen = data.train_index[:10_000]
+        expected = error_by_torch(level.end, data.images[seen], data.labels[seen])
+        assert path["train_error"][0] == pytest.approx(expected, abs=2e-4)
+
+
+def test_experiments_that_share_a_level_share_its_paths(store, experiment, monkeypatch):
+    list(engine.run(experiment, store, loop="torch"))
+    shorter = replace(experiment, rounds=experiment.rounds[:1])
+    starts = [Start(0, 100), Start(1, 20)]
+    first = measure(experiment, store, starts, loop="torch")
+    monkeypatch.setattr(instability, "train", None)  # nothing is trained again
+    assert measure(shorter, store, starts, loop="torch") == first
+
+
+def test_a_job_that_was_done_before_does_nothing_again(store, tiny, monkeypatch):
+    first = worker.perform(store, job_for(tiny))
+    found = store.read_measurement(first.key)
+    monkeypatch.setattr(instability, "train", None)
+    assert worker.perform(store, job_for(tiny)).state == "done"
+    assert store.read_measurement(first.key) == found
+
+
+def test_a_measurement_that_is_cancelled_leaves_whole_paths_alone(store, experiment):
+    list(engine.run(experiment, store, loop="torch"))
+    job = job_for(experiment)
+    store.write_job(job)
+    write, paths = store.write_measurement, []
+
+    def noted(key, measured):
+        paths.append(key)
+        write(key, measured)
+        if len(paths) == 2:
+            asked.append(None)
+
+    asked = []
+
+    def cancel_requested(key):
+        # Some looks after the second path is there: in the middle of the third.
+        if asked:
+            asked.append(None)
+            if len(asked) == 10:
+                store.request_cancel(key)
+        return requested(key)
+
+    requested, store.cancel_requested = store.cancel_requested, cancel_requested
+    store.write_measurement = noted
+    assert worker.perform(store, job).state == "cancelled"
+    assert store.read_measurement(job.key) is None
+    assert store.read_progress(job.key) is None
+    assert len(paths) == 2
+    assert len(store.read_measurement(paths[0])["test_error"]) == 21
+    assert sorted(path.stem for path in (store.root / "measurements").iterdir()) == sorted(paths)
+
+    # Taken up where it was left.
+    store.clear_cancel(job.key)
+    asked.clear()
+    assert worker.perform(store, job).state == "done"
+    assert len(paths) == len(set(paths)) == len(starts_of(experiment)) + 1
+
+
+def test_a_level_that_is_gone_is_an_error_in_words(store, experiment):
+    with pytest.raises(RuntimeError, match="level 0 is not in the store; run the experiment again"):
+        measure(experiment, store, [Start(0, 0)])
+
+
+def test_an_iteration_without_a_snapshot_is_refused_with_those_that_have_one(store, tiny):
+    list(engine.run(tiny, store, loop="torch"))
+    with pytest.raises(InvalidValue, match="iteration=3 is not where level 0 can start; choose"):
+        measure(tiny, store, [Start(0, 3)], loop="torch")
+    with pytest.raises(InvalidValue, match="level 1 can start; choose one of 0"):
+        measure(tiny, store, [Start(1, 6)], loop="torch")
+
+
+def test_the_queue_takes_it_as_a_job_beside_the_experiment(store, tiny):
+    queue = Queue(store, 1, start=lambda root: ThreadPoolExecutor(1))
+    try:
+        jobs = [queue.submit(tiny, task=task) for task in ("run", "instability")]
+        assert [job.key for job in jobs] == [tiny.key, task_key("instability", tiny.key)]
+        assert queue.submit(tiny, task="instability").key == jobs[1].key
+        until = time.monotonic() + 60
+        while store.job(jobs[1].key).active and time.monotonic() < until:
+            time.sleep(0.05)
+        assert store.job(jobs[1].key).state == "done"
+        assert len(store.read_measurement(jobs[1].key)["paths"]) == len(starts_of(tiny))
+    finally:
+        queue.close()
+
+
+def test_each_task_on_an_experiment_has_a_key_of_its_own():
+    assert task_key("run", "abc") == "abc"
+    assert task_key("measure", "abc") == measurement_key("abc") == "measure-abc"
+    assert task_key("instability", "abc") == "instability-abc"
+
+
+# Figures
+
+
+def test_a_path_is_drawn_in_percent_with_its_worst_point_in_words():
+    figure = figures.path_figure([0, 0.5, 1], [0.01, 0.2, 0.02], [0.03, 0.25, 0.04])
+    traces = {trace.name: trace for trace in figure.data}
+    np.testing.assert_allclose(traces["training"].y, [1, 20, 2])
+    np.testing.assert_allclose(traces["test"].y, [3, 25, 4])
+    alt = figure.layout.meta["alt"]
+    assert "test error is 3.00% and 4.00% at the ends and at most 25.00%" in alt
+    assert traces["training"].marker.symbol != traces["test"].marker.symbol
+
+
+def test_instability_against_the_iteration_shows_0_left_of_all_others():
+    curve = figures.Curve("dense", [0, 10, 100], [0.05, 0.02, 0.001], figures.STYLES["main"])
+    figure = figures.instability_figure([curve])
+    (trace,) = figure.data
+    assert 0 < trace.x[0] < trace.x[1] == 10
+    assert list(trace.customdata) == [0, 10, 100]
+    np.testing.assert_allclose(trace.y, [5, 2, 0.1])
+    axis = figure.layout.xaxis
+    assert axis.type == "log"
+    assert dict(zip(axis.ticktext, axis.tickvals, strict=True)) == {
+        "0": trace.x[0], "10": 10, "100": 100
+    }  # fmt: skip
+    assert 10 ** axis.range[0] < trace.x[0]
+    assert "dense: 5.00 points from iteration 0 on, 0.10 from" in figure.layout.meta["alt"]
+
+
+def test_instability_against_weights_falls_left_to_right():
+    curve = figures.Curve(
+        "test", [100, 21.1], [0.01, 0.03], figures.STYLES["main"], [0.0, 0.02], [0.02, 0.04], 3
+    )
+    figure = figures.instability_figure([curve], against="remaining")
+    left, right = figure.layout.xaxis.range
+    assert 10**left > 100 > 21.1 > 10**right
+    band, trace = figure.data
+    assert max(band.y) == pytest.approx(4)
+    np.testing.assert_allclose(trace.x, [100, 21.1])
+    assert "3.00 with 21.1 % of weights" in figure.layout.meta["alt"]
+
+
+def test_nothing_measured_yet_is_an_empty_figure_with_a_title():
+    for figure in (
+        figures.path_figure([], [], []),
+        figures.instability_figure([]),
+        figures.instability_figure([], against="remaining"),
+    ):
+        assert figure.layout.title.text
+        assert figure.layout.meta["alt"]

@@ -1,0 +1,391 @@
+"""Several seeds together: no more is claimed than they bear out, and `n` is always with it."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from lottery_core import engine
+from lottery_core.replicates import (
+    band,
+    curve,
+    difference_in_words,
+    differences,
+    history_curve,
+    paired,
+    smallest_winning,
+    verdict_in_words,
+    winning,
+)
+
+KEPT = (1000, 500, 250, 125)
+values = st.floats(0, 1)
+several = st.lists(values, min_size=2, max_size=20)
+
+
+def info(level: int, test: float, stop: int | None = None, validation: float | None = None, **more):
+    """What a level says of itself, as far as replicates read it."""
+    return {
+        "level": level,
+        "layers": {"fc1.weight": {"weights": 1000, "kept": KEPT[level]}},
+        "test_accuracy": test,
+        "validation_accuracy": validation,
+        "early_stop_iteration": stop,
+        "test_accuracy_at_early_stop": None if stop is None else test,
+        **more,
+    }
+
+
+def replicates(*gaps: float, stops: tuple[int, ...] | None = None) -> dict[int, list[dict]]:
+    """One seed a gap: a dense network and one level, that much better, both judged by
+    validation images where `stops` says how much later the level's early stop comes."""
+    judged = [{} if stops is None else {"stop": 500, "validation": 0.95} for _ in gaps]
+    later = stops or [0] * len(gaps)
+    return {
+        seed: [
+            info(0, 0.9 + seed / 100, **more),
+            info(1, 0.9 + seed / 100 + gap, **more | ({"stop": 500 + late} if more else {})),
+        ]
+        for seed, (gap, late, more) in enumerate(zip(gaps, later, judged, strict=True))
+    }
+
+
+def missing(*numbers: float) -> bool:
+    return all(math.isnan(number) for number in numbers)
+
+
+# Bands
+
+
+@given(several)
+def test_a_range_goes_from_the_least_seed_to_the_greatest(numbers):
+    found = band(numbers, "range")
+    assert (found.low, found.high, found.n) == (min(numbers), max(numbers), len(numbers))
+    assert found.mean == pytest.approx(np.mean(numbers))
+
+
+@pytest.mark.parametrize("n", [*range(2, 42), 100, 1000])
+def test_an_interval_is_scipys(n):
+    numbers = np.random.default_rng(n).normal(0.97, 0.01, n)
+    low, high = stats.t.interval(0.95, n - 1, np.mean(numbers), stats.sem(numbers))
+    found = band(numbers, "interval")
+    assert found.high - found.low == pytest.approx(high - low, rel=1e-6 if n <= 31 else 1e-4)
+    assert (found.mean, found.n) == (pytest.approx((low + high) / 2), n)
+
+
+def test_one_seed_says_nothing_of_the_spread():
+    assert band([0.9], "range") == band([None, 0.9, math.nan], "range")
+    assert (band([0.9], "range").low, band([0.9], "range").high) == (0.9, 0.9)
+    found = band([0.9], "interval")
+    assert (found.mean, found.n) == (0.9, 1)
+    assert missing(found.low, found.high)
+
+
+@pytest.mark.parametrize("kind", ["range", "interval"])
+@given(numbers=several, gaps=st.integers(1, 3))
+def test_missing_values_are_left_out_and_not_counted(kind, numbers, gaps):
+    found, whole = band([*numbers, *[None, math.nan] * gaps], kind), band(numbers, kind)
+    assert found.n == whole.n
+    assert (found.mean, found.low, found.high) == pytest.approx((whole.mean, whole.low, whole.high))
+
+
+@pytest.mark.parametrize("kind", ["range", "interval"])
+def test_no_values_make_no_numbers(kind):
+    for nothing in ([], [None], [math.nan]):
+        found = band(nothing, kind)
+        assert found.n == 0
+        assert missing(found.mean, found.low, found.high)
+
+
+def test_an_unknown_kind_is_named_with_the_known_ones():
+    with pytest.raises(ValueError, match="'sd' is unknown; choose one of range, interval"):
+        band([1.0], "sd")
+
+
+# Paired differences
+
+
+@given(st.lists(st.tuples(values, values), min_size=2, max_size=20))
+def test_a_paired_difference_is_that_of_the_paired_t_test(pairs):
+    a, b = (dict(enumerate(side)) for side in zip(*pairs, strict=True))
+    found = paired(a, b)
+    assert found.mean == pytest.approx(np.mean([x - y for x, y in pairs]), abs=1e-12)
+    if np.ptp([x - y for x, y in pairs]) > 1e-6:  # scipy has no interval without spread
+        interval = stats.ttest_rel(list(a.values()), list(b.values())).confidence_interval()
+        assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=1e-6)
+
+
+def test_only_seeds_that_both_have_are_paired():
+    found = paired({3: 0.5, 1: 0.9, 2: None, 7: 0.1}, {1: 0.8, 2: 0.7, 3: 0.1, 8: 0.2})
+    assert (found.seeds, found.n) == ((1, 3), 2)
+    assert found.mean == pytest.approx(0.25)
+
+
+def test_one_pair_has_no_interval_and_none_no_difference():
+    one = paired({1: 0.9}, {1: 0.8, 2: 0.7})
+    assert one.mean == pytest.approx(0.1)
+    assert missing(one.low, one.high)
+    none = paired({1: 0.9}, {2: 0.8})
+    assert (none.n, none.seeds) == (0, ())
+    assert missing(none.mean, none.low, none.high)
+
+
+def test_pairs_see_what_the_spread_of_seeds_would_hide():
+    dense = {seed: 0.9 + seed / 100 for seed in range(5)}
+    ticket = {seed: 0.903 + seed / 100 + seed % 2 / 1000 for seed in range(5)}
+    assert paired(ticket, dense).low > 0
+    overlap = band(list(ticket.values()), "interval"), band(list(dense.values()), "interval")
+    assert overlap[0].low < overlap[1].high
+
+
+# Curves
+
+
+def test_a_curve_has_one_row_a_level_and_counts_the_seeds_that_reached_it():
+    runs = {
+        0: [info(0, 0.96), info(1, 0.97), info(2, 0.90)],
+        5: [info(0, 0.98), info(1, 0.95)],
+    }
+    table = curve(runs, "test_accuracy")
+    assert list(table) == ["level", "percent", "mean", "low", "high", "n"]
+    assert table["level"].tolist() == [0, 1, 2]
+    assert table["percent"].tolist() == [100, 50, 25]
+    assert table["mean"].tolist() == pytest.approx([0.97, 0.96, 0.90])
+    assert table["low"].tolist() == [0.96, 0.95, 0.90]
+    assert table["n"].tolist() == [2, 2, 1]
+    assert curve(runs, "early_stop_iteration")["n"].tolist() == [0, 0, 0]
+    assert curve({}, "test_accuracy").empty
+
+
+def test_replicates_that_keep_different_numbers_of_weights_are_refused():
+    other = info(1, 0.9, layers={"fc1.weight": {"weights": 1000, "kept": 501}})
+    with pytest.raises(ValueError, match=r"level=1 keeps 500 of 1,000 and 501 of 1,000 weights"):
+        curve({0: [info(0, 0.9), info(1, 0.9)], 1: [info(0, 0.9), other]}, "test_accuracy")
+
+
+def test_training_curves_are_averaged_iteration_by_iteration():
+    histories = {
+        0: pd.DataFrame({"iteration": [0, 6, 12], "validation_loss": [2.0, 1.0, math.nan]}),
+        1: pd.DataFrame({"iteration": [0, 6], "validation_loss": [4.0, 3.0]}),
+    }
+    table = history_curve(histories, "validation_loss")
+    assert table["iteration"].tolist() == [0, 6, 12]
+    assert table["mean"].tolist()[:2] == [3, 2]
+    assert table["low"].tolist()[:2] == [2, 1]
+    assert table["n"].tolist() == [2, 2, 0]
+    assert history_curve({}, "validation_loss").empty
+
+
+def test_levels_that_were_trained_make_curves(store, tiny):
+    seeds = [replace(tiny, recipe=replace(tiny.recipe, seed=seed)) for seed in (0, 1)]
+    levels = {one.recipe.seed: list(engine.run(one, store)) for one in seeds}
+    runs = {seed: [level.info for level in run] for seed, run in levels.items()}
+    assert curve(runs, "test_accuracy")["n"].tolist() == [2, 2, 2]
+    table = history_curve({seed: run[1].history for seed, run in levels.items()}, "test_accuracy")
+    assert table["iteration"].tolist() == [0, 6, 12]
+    assert table["mean"].iloc[-1] == curve(runs, "test_accuracy")["mean"][1]
+    assert [verdict.by for verdict in winning(runs)] == ["accuracy and iterations"] * 2
+    assert "Over 2 seeds" in verdict_in_words(runs)
+
+
+# Differences between arms
+
+
+def test_arms_are_compared_at_equal_density_and_seed_by_seed():
+    a = {0: [info(0, 0.9), info(1, 0.8), info(2, 0.7)], 1: [info(0, 0.9), info(1, 0.9)]}
+    quarter = info(2, 0.5) | {"level": 1}  # this arm goes there in one round
+    b = {0: [info(0, 0.9), quarter], 1: [info(0, 0.8), quarter], 2: [info(0, 0.1)]}
+    table = differences(a, b, "test_accuracy")
+    assert list(table) == ["level", "percent", "mean", "low", "high", "n"]
+    assert table["level"].tolist() == [0, 2]
+    assert table["percent"].tolist() == [100, 25]
+    assert table["mean"].tolist() == pytest.approx([0.05, 0.2])
+    assert table["n"].tolist() == [2, 1]
+    assert missing(table["low"][1], table["high"][1])
+
+
+def test_levels_that_keep_equally_many_go_together_in_order():
+    again = info(1, 0.8) | {"level": 2}  # trained on, with nothing pruned
+    a = {0: [info(0, 0.9), info(1, 0.6), again]}
+    b = {0: [info(0, 0.9), info(1, 0.5), again | {"test_accuracy": 0.4}]}
+    assert differences(a, b, "test_accuracy")["mean"].tolist() == pytest.approx([0, 0.1, 0.4])
+    assert differences(a, {0: b[0][:2]}, "test_accuracy")["level"].tolist() == [0, 1]
+
+
+# The verdict
+
+
+@pytest.mark.parametrize(
+    ("gaps", "stops", "verdict", "certain"),
+    [
+        ((0.01, 0.011, 0.012), (-100, -110, -120), "winning", True),
+        ((0.0, 0.0, 0.0), (0, 0, 0), "winning", True),  # no less, no later
+        ((0.01, 0.01, -0.01), (-100, -110, -120), "winning", False),
+        ((0.01, 0.011, 0.012), (-100, -100, 100), "winning", False),
+        ((-0.01, -0.011, -0.012), (-100, -110, -120), "not winning", False),
+        ((0.01, 0.011, 0.012), (100, 110, 120), "not winning", False),
+        ((0.01, -0.01, -0.01), (-100, -110, -120), "undecided", False),
+        ((0.01, 0.011, 0.012), (-100, 100, 100), "undecided", False),
+        ((0.01,), (-100,), "winning", False),
+        ((-0.0001,), (-100,), "not winning", False),
+        ((0.01,), (1,), "not winning", False),
+    ],
+)
+def test_a_ticket_wins_by_accuracy_and_iterations(gaps, stops, verdict, certain):
+    (found,) = winning(replicates(*gaps, stops=stops))
+    assert (found.verdict, found.certain, found.n) == (verdict, certain, len(gaps))
+    assert found.by == "accuracy and iterations"
+    won = [gap >= 0 and stop <= 0 for gap, stop in zip(gaps, stops, strict=True)]
+    assert found.held == sum(won)
+
+
+def test_rounding_does_not_decide():
+    # 1 right answer of 10,000 more and 1 less, yet the sum of the gaps is not quite 0.
+    runs = {
+        0: [info(0, 0.9), info(1, 0.9001)],
+        1: [info(0, 0.9008), info(1, 0.9007)],
+    }
+    assert -1e-12 < winning(runs)[0].accuracy.mean < 0
+    assert winning(runs)[0].verdict == "winning"
+
+
+def test_without_validation_images_accuracy_alone_is_judged_and_said_to_be():
+    (found,) = winning(replicates(0.01, 0.01))
+    assert (found.verdict, found.by, found.iterations.n) == ("winning", "accuracy alone", 0)
+    assert found.accuracy == found.accuracy_at_end
+
+
+def test_with_validation_images_accuracy_is_judged_at_the_early_stop():
+    runs = {
+        seed: [
+            info(0, 0.9, 100, 0.9, test_accuracy_at_early_stop=0.90),
+            info(1, 0.8, 100, 0.9, test_accuracy_at_early_stop=0.95),
+        ]
+        for seed in range(2)
+    }
+    (found,) = winning(runs)
+    assert found.verdict == "winning"
+    assert found.accuracy.mean == pytest.approx(0.05)
+    assert found.accuracy_at_end.mean == pytest.approx(-0.1)
+    assert found.reached == pytest.approx(0.95)
+
+
+def test_seeds_without_a_dense_network_judge_nothing():
+    runs = replicates(0.01, 0.01) | {7: [info(1, 0.1)]}
+    assert winning(runs)[0].n == 2
+    assert winning({7: [info(1, 0.1)]})[0].verdict == "undecided"
+    assert winning({}) == []
+
+
+@given(
+    validation=st.lists(st.integers(-2, 2), min_size=6, max_size=6),
+    test=st.lists(values, min_size=16, max_size=16),
+)
+def test_test_images_never_pick_a_level_where_others_were_held_out(validation, test):
+    def runs(tests):
+        return {
+            seed: [
+                info(0, tests[0], 500, 0.9, test_accuracy_at_early_stop=tests[1]),
+                *[
+                    info(
+                        n,
+                        tests[2 * n],
+                        400,
+                        0.9 + validation[3 * seed + n - 1] / 100,
+                        test_accuracy_at_early_stop=tests[2 * n + 1],
+                    )
+                    for n in (1, 2, 3)
+                ],
+            ]
+            for seed, tests in enumerate((tests[:8], tests[8:]))
+        }
+
+    picked, other = smallest_winning(runs(test)), smallest_winning(runs([0.5] * 16))
+    good = [n for n in (1, 2, 3) if validation[n - 1] + validation[n + 2] >= 0]
+    assert (picked and picked.level) == (other and other.level) == max(good, default=None)
+
+
+def test_the_smallest_is_picked_among_levels_that_all_seeds_reached():
+    runs = {
+        0: [info(0, 0.9), info(1, 0.9), info(2, 0.9), info(3, 0.9)],
+        1: [info(0, 0.9), info(1, 0.9), info(2, 0.9)],
+    }
+    assert smallest_winning(runs).level == 2
+    assert smallest_winning(replicates(-0.1, -0.1)) is None
+
+
+# Words
+
+
+def test_the_verdict_is_said_with_its_seeds_and_intervals():
+    words = verdict_in_words(replicates(0.01, 0.011, 0.012, stops=(-100, -110, -120)))
+    assert words == (
+        "Over 3 seeds the smallest winning ticket keeps 50.0\u202f% of the weights: 92.1\u202f% on "
+        "the test images, 1.10 points above the dense network (95\u202f% interval +0.85 to +1.35), "
+        "stopping 110 iterations earlier (95\u202f% interval -135 to -85). Accuracy and iterations "
+        "both held in 3 of 3 seeds."
+    )
+    words = verdict_in_words(replicates(0.01, -0.002, 0.012, stops=(-100, -110, -120)))
+    assert "both held in 2 of 3 seeds; the intervals do not rule out a loss." in words
+
+
+def test_one_seed_is_said_to_be_one_and_has_no_interval():
+    for words in (
+        verdict_in_words(replicates(0.01, stops=(0,))),
+        verdict_in_words(replicates(0.01)),
+        verdict_in_words(replicates(-0.01)),
+        difference_in_words(paired({1: 0.9}, {1: 0.8}), "the ticket", "reinit", 50),
+    ):
+        assert words.endswith("One seed.")
+        assert "interval" not in words
+        assert "nan" not in words
+    assert "stopping at the same iteration" in verdict_in_words(replicates(0.01, stops=(0,)))
+
+
+def test_what_validation_picked_is_not_called_winning_when_the_test_images_disagree():
+    words = verdict_in_words(replicates(-0.01, -0.011, stops=(-1, -1)))
+    assert "the smallest ticket that wins on validation images keeps" in words
+    assert "1.05 points below the dense network" in words
+    assert "By the test images it does not win." in words
+    words = verdict_in_words(replicates(-0.01, 0.002, stops=(-1, -1)), "network")
+    assert "the smallest network that wins on validation images" in words
+    assert "The test images leave it undecided" in words
+
+
+def test_words_say_what_judged_and_picked():
+    words = verdict_in_words(replicates(0.01, 0.01))
+    assert "judged on accuracy alone and picked on the test images" in words
+    assert verdict_in_words(replicates(-0.01, -0.01)) == (
+        "Over 2 seeds no pruned network reached the dense network's test accuracy on average."
+    )
+    words = verdict_in_words(replicates(-0.01, 0.002))
+    assert words.endswith("at 1 of 1 levels chance alone may explain that.")
+    words = verdict_in_words(replicates(0.01, 0.01, stops=(5, 5)))
+    assert words.endswith(
+        "the dense network's validation accuracy in no more iterations on average."
+    )
+
+
+def test_nothing_to_judge_is_said_so():
+    assert verdict_in_words({}) == "No seed has a dense network and a pruned one yet."
+    assert "learned next to nothing" in verdict_in_words({0: [info(0, 0.1), info(1, 0.1)]})
+
+
+def test_a_difference_of_arms_is_said_with_its_chance():
+    b = dict.fromkeys(range(3), 0.9)
+    clear = paired({0: 0.91, 1: 0.911, 2: 0.912}, b)
+    assert difference_in_words(clear, "the ticket", "random reinit", 3.6) == (
+        "At 3.6\u202f% of the weights the ticket is 1.10 points above random reinit on the test "
+        "images (95\u202f% interval +0.85 to +1.35, 3 seeds)."
+    )
+    unclear = paired({0: 0.91, 1: 0.911, 2: 0.88}, b)
+    words = difference_in_words(unclear, "the ticket", "random reinit", 3.6)
+    assert words.endswith("; chance alone may explain it.")
+    assert "equal to" in difference_in_words(paired(b, b), "the ticket", "itself", 50)
+    nobody = difference_in_words(paired({}, b), "the ticket", "random reinit", 50)
+    assert nobody == "At 50.0\u202f% of the weights no seed has both the ticket and random reinit."
