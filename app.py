@@ -45,7 +45,7 @@ def live_progress() -> None:
 def live_charts() -> None:
     """The curves and the weights."""
     show_charts(selection)
-    show_heatmaps(selection.experiments[0], state.active)
+    show_heatmaps(selection.main, state.active)
 
 
 # Each part in a container of its own: what comes and goes in one (bars, the result) must not

@@ -1,46 +1,39 @@
-"""Runs: every experiment this cache knows of, and a way back to it."""
+"""Runs: every request this cache knows of, and a way back to it."""
 
 import time
 
 import streamlit as st
 
-from lottery_core.experiment import Experiment
 from lottery_core.speed import in_words
 from ui.frame import begin
+from ui.runs import experiment_key, requests, state_in_words, title
 from ui.runtime import runtime
 from ui.text import plain
 
+PAGES = {"run": "app.py", "measure": "pages/speed.py", "instability": "pages/stability.py"}
+
 begin("Runs")
 st.title("Runs")
-jobs = runtime().store.jobs()
-if not jobs:
+if not runtime().store.jobs():
     st.info("Nothing has been run yet. Choose an experiment in the Explorer and press Start.")
     st.page_link("app.py", label="To the Explorer", icon=":material/explore:")
 
 
 @st.fragment(run_every=2)
 def table() -> None:
-    """A card a run, newest request first."""
-    store = runtime().store
-    for job in store.jobs():
-        experiment = Experiment.from_dict(job.experiment)
-        recipe, last = experiment.recipe, experiment.rounds[-1]
-        done = sum(store.has(key) for key in experiment.keys)
-        with st.container(border=True, key=f"run_{job.key}"):
+    """A card a request, newest first."""
+    for jobs in requests():
+        first = jobs[0]
+        with st.container(border=True, key=f"run_{first.key}"):
             what, how, link = st.columns([4, 3, 1.2], vertical_alignment="center")
-            sizes = "-".join(map(str, (784, *recipe.hidden, 10)))
-            restart = {"rewind": "rewound", "keep": "not rewound", "reinit": "new weights"}
-            what.markdown(
-                f"**{sizes}** on {recipe.dataset}, {recipe.iterations:,} iterations, "
-                f"{len(experiment.rounds)} rounds to {last.sparsity:.1%} sparsity, "
-                f"{restart[last.restart]}, seed {recipe.seed}"
-            )
-            ago = in_words(max(1.0, time.time() - job.submitted))
-            how.markdown(f"{job.state}, {done} of {len(experiment.keys)} levels, asked {ago} ago")
-            if job.message:
-                how.caption(plain(job.message))
-            if job.params:
-                link.page_link("app.py", label="Open", query_params=job.params)
+            what.markdown(title(jobs))
+            ago = in_words(max(1.0, time.time() - first.submitted))
+            how.markdown(f"{state_in_words(jobs)}, asked {ago} ago")
+            for message in dict.fromkeys(job.message for job in jobs if job.message):
+                how.caption(plain(message))
+            params = first.params if first.task == "run" else {"key": experiment_key(first)}
+            if params:
+                link.page_link(PAGES[first.task], label="Open", query_params=params)
 
 
 table()

@@ -9,13 +9,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
-# What brings torch into a process, and the package itself.
+# What brings torch or the compiler into a process, and these packages themselves.
 HEAVY = {
     "torch",
     "torchvision",
+    "numba",
+    "scipy",
     "lottery_core.engine",
     "lottery_core.models",
+    "lottery_core.training.calibration",
+    "lottery_core.training.compiled",
+    "lottery_core.training.loops",
+    "lottery_core.training.sparse_loop",
     "lottery_core.training.torch_loop",
+    "lottery_core.training.vectors",
     "lottery_core.worker",
 }
 
@@ -52,7 +59,7 @@ def modules_in(package: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_a_page_imports_nothing_that_loads_torch(path):
+def test_a_page_imports_nothing_that_loads_torch_or_numba(path):
     assert not imported(path) & HEAVY
 
 
@@ -62,7 +69,7 @@ def test_a_page_imports_no_other_page(path):
     assert not imported(path) & pages
 
 
-def test_the_web_process_loads_no_torch():
+def test_the_web_process_loads_neither_torch_nor_numba():
     named = {name for path in PAGES for name in imported(path)} & {
         *modules_in("ui"),
         *modules_in("lottery_core"),
@@ -78,5 +85,5 @@ def test_the_whole_core_loads_no_streamlit():
     assert not {name for name in loaded if name.partition(".")[0] in {"streamlit", "ui", "pages"}}
 
 
-def test_a_command_without_training_loads_no_torch():
+def test_a_command_without_training_loads_neither_torch_nor_numba():
     assert not loaded_by("import lottery_core.__main__") & HEAVY

@@ -1,24 +1,22 @@
 """The pages' logic, without a browser: what is chosen, what is said, what is refused."""
 
 import ast
-import functools
 import os
-import re
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import ui.frame
 import ui.runtime
+from lottery_core import catch, measurement, paths
 from lottery_core.choice import PRESETS, read_choice, write_choice
-from lottery_core.queue import Queue
+from lottery_core.experiment import Experiment
+from lottery_core.store import measurement_key, task_key
+from tests.pages import ROOT, open_page, said
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 SMALL = {
     "preset": "quick",
@@ -26,55 +24,24 @@ SMALL = {
     "length": "30",
     "unit": "iterations",
     "rounds": "2",
-    "control": "no",
+    "controls": "none",
 }
-
-
-@pytest.fixture
-def shared(store, monkeypatch):
-    """The pages' runtime over an empty store, with a thread for a worker."""
-    monkeypatch.setattr(ui.runtime, "CACHE", store.root)
-    threads = functools.partial(Queue, start=lambda root: ThreadPoolExecutor(1))
-    monkeypatch.setattr(ui.runtime, "Queue", threads)
-    ui.runtime.runtime.clear()
-    yield ui.runtime.runtime()
-    ui.runtime.runtime().queue.close()
-    ui.runtime.runtime.clear()
-
-
-def explorer(**params: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in params.items():
-        page.query_params[name] = value
-    return page.run()
-
-
-def open_page(path: Path) -> AppTest:
-    """A page as a deep link opens it: run alone, with app.py as the entry point."""
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    return (page if path.name == "app.py" else page.switch_page(f"pages/{path.name}")).run()
 
 
 def widget(page: AppTest, kind: str, field: str):
     return getattr(page, kind)(key=f"{field}_{page.session_state['generation']}")
 
 
-def said(page: AppTest) -> str:
-    parts = [*page.markdown, *page.success, *page.info, *page.error, *page.warning]
-    # As a reader sees it: an escaped sign is the sign.
-    return re.sub(r"\\(.)", r"\1", "\n".join(part.value for part in parts))
-
-
-def wait_until_done(shared, experiment) -> None:
-    end = time.monotonic() + 60
-    while (job := shared.store.job(experiment.key)) is None or job.active:
+def wait_until_done(shared, key: str) -> None:
+    end = time.monotonic() + 120
+    while (job := shared.store.job(key)) is None or job.active:
         assert time.monotonic() < end, job
         time.sleep(0.05)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_every_page_opens_by_itself(shared, path):
-    page = open_page(path)
+    page = open_page(str(path.relative_to(ROOT)))
     assert not page.exception
     assert page.title
 
@@ -85,15 +52,16 @@ def test_every_page_is_listed_in_the_sidebar():
 
 
 def test_a_first_visit_offers_the_quick_preset_and_says_what_to_do(shared):
-    page = explorer()
-    assert "13 trainings of 1.5 epochs, with and without rewinding" in said(page)
+    page = open_page()
+    words = "19 trainings of 1.5 epochs, compared with: fine-tuned, no rewind; random reinit"
+    assert words in said(page)
     assert "Press Start" in said(page)
     assert not page.button(key="start").disabled
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_card_fills_every_widget_and_the_url(shared, name):
-    page = explorer()
+    page = open_page()
     page.button(key=f"preset_{name}").click().run()
     assert not page.exception
     assert page.query_params == {"preset": name}
@@ -101,7 +69,7 @@ def test_a_preset_card_fills_every_widget_and_the_url(shared, name):
 
 
 def test_the_url_says_what_differs_from_the_preset(shared):
-    page = explorer()
+    page = open_page()
     widget(page, "number_input", "rounds").set_value(3)
     widget(page, "number_input", "seed").set_value(7)
     page.run()
@@ -117,7 +85,7 @@ def test_a_link_shows_the_same_choice(shared):
         "hidden": "40,20",
         "seed": "5",
     }
-    page = explorer(**params)
+    page = open_page(**params)
     assert page.session_state["choice"] == read_choice(params)[1]
     assert page.query_params == params
 
@@ -125,13 +93,13 @@ def test_a_link_shows_the_same_choice(shared):
 @pytest.mark.parametrize("value", ["nan", "inf", "-1e300", "9" * 40, "", " ", "0x10"])
 @pytest.mark.parametrize("field", ["seed", "rounds", "length", "rate", "learning_rate"])
 def test_no_number_in_a_link_breaks_the_page(shared, field, value):
-    page = explorer(**{field: value})
+    page = open_page(**{field: value})
     assert not page.exception
     assert f"{field}=" in said(page)
 
 
 def test_a_bad_value_in_a_link_spoils_only_itself(shared):
-    page = explorer(preset="notebook", rounds="many", dataset="<b>x</b>", seed="3", colour="red")
+    page = open_page(preset="notebook", rounds="many", dataset="<b>x</b>", seed="3", colour="red")
     text = said(page)
     assert "rounds='many' must be a whole number" in text
     assert "dataset='<b>x</b>' is unknown; choose one of mnist" in text
@@ -148,13 +116,13 @@ def test_a_bad_value_in_a_link_spoils_only_itself(shared):
         ({"length": "1e9"}, "length=1000000000.0 must be a number"),
         ({"hidden": "5000"}, "hidden=5000 must be a whole number from 1 to 2,048"),
         ({"learning_rate": "-1"}, "learning_rate=-1.0 must be a number above 0"),
-        ({"scope": "global", "output_factor": "0.5"}, "set it to 1 or choose scope=layerwise"),
+        ({"scope": "global", "output_factor": "0.5"}, "leave it out or choose scope=layerwise"),
         ({"rewind_iteration": "7"}, "rewind_iteration=7 is not a saved snapshot; choose one of 0"),
         ({"seed": "99999999999"}, "seed=99999999999 must be a whole number"),
     ],
 )
 def test_what_can_not_run_is_explained_and_can_not_be_started(shared, params, reason):
-    page = explorer(preset="notebook", **params)
+    page = open_page(preset="notebook", **params)
     assert not page.exception
     assert reason in said(page)
     (start,) = [button for button in page.button if button.label == "Start"]
@@ -162,14 +130,14 @@ def test_what_can_not_run_is_explained_and_can_not_be_started(shared, params, re
 
 
 def test_sizes_that_can_not_be_read_leave_the_choice_as_it_was_and_say_so(shared):
-    page = explorer(hidden="40,20")
+    page = open_page(hidden="40,20")
     widget(page, "text_input", "hidden").set_value("forty").run()
     assert "'forty' is not numbers with commas between; 40,20 is used" in said(page)
     assert page.session_state["choice"].hidden == (40, 20)
 
 
 def test_a_choice_survives_a_visit_to_another_page(shared):
-    page = explorer()
+    page = open_page()
     widget(page, "number_input", "rounds").set_value(3).run()
     page.switch_page("pages/runs.py").run()
     page.query_params.clear()
@@ -179,11 +147,11 @@ def test_a_choice_survives_a_visit_to_another_page(shared):
 
 
 def test_start_runs_it_and_a_second_visitor_sees_the_result(shared):
-    page = explorer(**SMALL)
+    page = open_page(**SMALL)
     page.button(key="start").click().run()
     (experiment,) = read_choice(SMALL)[1].experiments()
-    wait_until_done(shared, experiment)
-    for visitor in (page.run(), explorer(**SMALL)):
+    wait_until_done(shared, experiment.key)
+    for visitor in (page.run(), open_page(**SMALL)):
         text = said(visitor)
         assert "all are in the cache" in text
         assert "of the dense network" in text or "of the dense network's" in text
@@ -194,39 +162,131 @@ def test_start_runs_it_and_a_second_visitor_sees_the_result(shared):
 
 
 def test_levels_that_are_there_are_counted_and_not_trained_again(shared):
-    page = explorer(**SMALL)
+    page = open_page(**SMALL)
     page.button(key="start").click().run()
-    wait_until_done(shared, read_choice(SMALL)[1].experiment())
-    page = explorer(**(SMALL | {"rounds": "3"}))
+    wait_until_done(shared, read_choice(SMALL)[1].experiment().key)
+    page = open_page(**(SMALL | {"rounds": "3"}))
     assert "4 trainings of 30 iterations; 3 are already in the cache" in said(page)
     assert page.button(key="start").label == "Start"
 
 
 def test_a_failed_run_says_why(shared):
     params = SMALL | {"dataset": "kmnist"}
-    page = explorer(**params)
+    page = open_page(**params)
     page.text_input(key="dataset_folder").set_value("/nowhere").run()
     page.button(key="start").click().run()
-    wait_until_done(shared, read_choice(params)[1].experiment())
+    wait_until_done(shared, read_choice(params)[1].experiment().key)
     assert "dataset_folder='/nowhere' is not a folder on this machine" in said(page.run())
 
 
 def test_a_network_that_learned_nothing_has_no_ticket(shared):
     params = SMALL | {"learning_rate": "10"}
-    page = explorer(**params)
+    page = open_page(**params)
     page.button(key="start").click().run()
-    wait_until_done(shared, read_choice(params)[1].experiment())
+    wait_until_done(shared, read_choice(params)[1].experiment().key)
     assert "learned next to nothing" in said(page.run())
 
 
 def test_the_runs_page_leads_back_to_a_run(shared):
-    page = explorer(**SMALL)
+    page = open_page(**SMALL)
     page.button(key="start").click().run()
-    wait_until_done(shared, read_choice(SMALL)[1].experiment())
-    runs = open_page(ROOT / "pages" / "runs.py")
+    wait_until_done(shared, read_choice(SMALL)[1].experiment().key)
+    runs = open_page("pages/runs.py")
     assert "784-16-10" in said(runs)
     assert "done, 3 of 3 levels" in said(runs)
     assert shared.store.jobs()[0].params == write_choice(*read_choice(SMALL))
+
+
+def test_a_request_is_one_card_whatever_its_seeds_and_controls(shared):
+    params = SMALL | {"replicates": "2", "controls": "reinit"}
+    page = open_page(**params)
+    page.button(key="start").click().run()
+    for experiment in read_choice(params)[1].experiments():
+        wait_until_done(shared, experiment.key)
+    text = said(open_page("pages/runs.py"))
+    assert text.count("784-16-10") == 1
+    assert "winning ticket, random reinit, 2 seeds" in text
+    assert "done, 10 of 10 levels" in text
+
+
+def speed_page(key: str = "") -> AppTest:
+    return open_page("pages/speed.py", **({"key": key} if key else {}))
+
+
+def measured(shared, monkeypatch) -> Experiment:
+    """An experiment whose speed has been measured, in very short turns."""
+    monkeypatch.setattr(measurement, "_SECONDS", 0.002)
+    params = SMALL
+    experiment = read_choice(params)[1].experiment()
+    shared.queue.submit(experiment, params=params)
+    wait_until_done(shared, experiment.key)
+    page = speed_page(experiment.key)
+    page.button(key="measure").click().run()
+    wait_until_done(shared, measurement_key(experiment.key))
+    return experiment
+
+
+def test_the_speed_page_measures_at_the_press_of_a_button_and_labels_what_it_shows(
+    shared, monkeypatch
+):
+    page = speed_page()
+    assert "Nothing is measured yet" in said(page)
+    assert "Trains the 7 levels that are not in the cache" in said(page)
+    experiment = measured(shared, monkeypatch)
+    page = speed_page(experiment.key)
+    assert not page.exception
+    assert page.query_params == {"key": experiment.key}
+    found = shared.store.read_measurement(measurement_key(experiment.key))
+    by_level = [catch.in_words(found, row) for row in found["levels"]]
+    assert by_level[0][0] in said(page)
+    assert sum(second in said(page) for _, second in by_level) == 1
+    label = "\n".join(caption.value for caption in page.caption)
+    for fact in ("processor", "python", "torch", "numba", "numpy"):
+        assert found["machine"][fact] in label
+    assert "1 thread" in label
+    assert "Convolutions" in label
+    assert page.table[0].value["images"].tolist() == [1, 32, 1024]
+    assert page.button(key="measure").label == "Measure again"
+
+
+def test_a_measurement_beside_other_runs_says_so(shared, monkeypatch):
+    experiment = measured(shared, monkeypatch)
+    key = measurement_key(experiment.key)
+    found = shared.store.read_measurement(key)
+    assert found["beside"] == 0
+    assert "trained at the same time" not in said(speed_page(experiment.key))
+    shared.store.write_measurement(key, found | {"beside": 1})
+    assert "Another run trained at the same time" in said(speed_page(experiment.key))
+
+
+def test_the_speed_page_says_when_a_link_names_no_run_of_this_cache(shared):
+    page = speed_page("<b>none</b>")
+    assert "The run in the link is not in this cache" in said(page)
+    assert not page.exception
+
+
+def test_the_runs_page_tells_a_measurement_from_a_run(shared, monkeypatch):
+    measured(shared, monkeypatch)
+    text = said(open_page("pages/runs.py"))
+    assert text.count("784-16-10") == 2
+    assert text.count("Speed of: ") == 1
+
+
+def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
+    params = SMALL | {"length": "60"}
+    experiment = read_choice(params)[1].experiment()
+    shared.queue.submit(experiment, params=params)
+    wait_until_done(shared, experiment.key)
+    page = open_page("pages/stability.py", key=experiment.key)
+    assert "Nothing is measured yet. Press Measure." in said(page)
+    page.button(key="measure").click().run()
+    wait_until_done(shared, task_key("instability", experiment.key))
+    page.run()
+    assert not page.exception
+    found = shared.store.read_measurement(task_key("instability", experiment.key))
+    assert paths.in_words(found) in said(page)
+    assert page.selectbox[1].options == [paths.name(one, found["total"]) for one in found["paths"]]
+    assert "Stability of: " in said(open_page("pages/runs.py"))
 
 
 def test_the_web_process_imports_no_torch(store):
@@ -239,7 +299,7 @@ assert not page.exception
 for name in {[f"pages/{path.name}" for path in PAGES[1:]]!r}:
     assert not page.switch_page(name).run().exception
 ui.runtime.runtime().queue.close()
-print("torch" in sys.modules)
+print(bool({{"torch", "numba", "scipy"}} & set(sys.modules)))
 """
     result = subprocess.run(
         [sys.executable, "-c", script],

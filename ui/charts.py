@@ -8,17 +8,19 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from lottery_core import figures
+from lottery_core import figures, replicates
+from lottery_core.arms import ARMS, title_of
 from lottery_core.experiment import Experiment
 from lottery_core.store import Level
-from lottery_core.tables import percent_remaining, weights_kept, weights_total
+from lottery_core.tables import weights_kept, weights_total
 from ui.frame import one_of
 from ui.plot import plot
-from ui.reading import finished
+from ui.reading import finished, infos
 from ui.runtime import runtime
 from ui.sidebar import Selection
 
-_HISTORY = (
+BANDS = {"range": "Least to greatest", "interval": "95\u202f% interval of the mean"}
+HISTORY = (
     "iteration",
     "train_loss",
     "validation_loss",
@@ -30,16 +32,19 @@ _HISTORY = (
 
 def show_charts(selection: Selection) -> None:
     """Accuracy against weights remaining; this level's loss and accuracy; sparsity over time."""
-    main = selection.experiments[0]
+    main = selection.main
     levels = finished(main)
-    live = _live(main, len(levels))
-    control = finished(selection.control) if selection.control else []
+    live = training_now(main, len(levels))
 
-    words = {"whole": "Everything", "near": "Near the dense network"}
-    axis = one_of("Accuracy axis", "accuracy_axis", words)
     left, right = st.columns(2)
     with left:
-        plot(_accuracy(levels, control, live, selection, axis == "near"), "plot_accuracy")
+        words = {"whole": "Everything", "near": "Near the dense network"}
+        axis = one_of("Accuracy axis", "accuracy_axis", words)
+    with right:
+        kind = band_of(selection.choice.replicates)
+    left, right = st.columns(2)
+    with left:
+        plot(_accuracy(selection, live, axis == "near", kind), "plot_accuracy")
     with right:
         plot(_sparsity(levels, live), "plot_sparsity")
     left, right = st.columns(2)
@@ -50,80 +55,71 @@ def show_charts(selection: Selection) -> None:
         plot(accuracy, "plot_level_accuracy")
 
 
-def _live(experiment: Experiment, n: int) -> dict | None:
+def band_of(seeds: int) -> str:
+    """What bands show: asked only where there are several seeds."""
+    if seeds == 1:
+        st.caption("One seed: no band can say how far others would lie from it.")
+        return "range"
+    return one_of(f"Bands over {seeds} seeds", "bands", BANDS)
+
+
+def training_now(experiment: Experiment, n: int) -> dict | None:
     """What is known of the level that is being trained, if one is."""
     if n >= len(experiment.keys):
         return None
     progress = runtime().store.read_progress(experiment.keys[n])
-    return progress[0] if progress else None
+    # While it waits to begin there is nothing to draw.
+    return progress[0] if progress and "waiting" not in progress[0] else None
 
 
-def _accuracy(
-    levels: Sequence[Level],
-    control: Sequence[Level],
-    live: dict | None,
-    selection: Selection,
-    near_dense: bool,
-):
-    restart = selection.choice.restart
-    name = {
-        "rewind": "rewound, retrained",
-        "keep": "trained on, not rewound",
-        "reinit": "new random weights",
-    }[restart]
-    infos = [level.info for level in levels]
-    curves = [
-        figures.Curve(
-            name,
-            [percent_remaining(info) for info in infos],
-            [info["test_accuracy"] for info in infos],
-            figures.BLUE,
-        )
-    ]
-    if control[1:]:
-        rest = [level.info for level in control]
-        curves.append(
-            figures.Curve(
-                "trained on, not rewound",
-                [percent_remaining(info) for info in rest],
-                [info["test_accuracy"] for info in rest],
-                figures.GREEN,
-                "dash",
-                "diamond",
-            )
-        )
-    pruned = infos[1:]
-    if live and live.get("test_accuracy_before_retraining") is not None:
-        pruned = [*pruned, live]
-    for label, field, colour, dash, symbol in (
+def _accuracy(selection: Selection, live: dict | None, near_dense: bool, kind: str):
+    main = infos(selection.arms["main"])
+    curves = [arm_curve(selection, name, "test_accuracy", kind) for name in selection.arms]
+    curves = [curve for curve in curves if len(curve.x)]
+    for name, field, title in (
+        ("not retrained", "test_accuracy_before_retraining", "just pruned, not yet retrained"),
         (
-            "just pruned, not yet retrained",
-            "test_accuracy_before_retraining",
-            figures.ORANGE,
-            "dot",
-            "triangle-up",
-        ),
-        (
-            "dense pruned in one go, never retrained",
+            "dense pruned",
             "test_accuracy_dense_pruned",
-            figures.PINK,
-            "dashdot",
-            "x",
+            "dense pruned in one go, never retrained",
         ),
     ):
+        pruned = {seed: levels[1:] for seed, levels in main.items() if levels[1:]}
+        first = selection.choice.seed
+        if live and live.get(field) is not None:
+            pruned[first] = [*pruned.get(first, ()), live]
         if pruned:
-            curves.append(
-                figures.Curve(
-                    label,
-                    [percent_remaining(info) for info in pruned],
-                    [info[field] for info in pruned],
-                    colour,
-                    dash,
-                    symbol,
-                )
-            )
-    dense = infos[0]["test_accuracy"] if infos else None
-    return figures.accuracy_figure(curves, dense, near_dense=near_dense)
+            curves.append(_curve(title, figures.STYLES[name], pruned, field, kind))
+    first = main.get(selection.choice.seed)
+    dense = replicates.band([levels[0]["test_accuracy"] for levels in main.values()], "range")
+    return figures.accuracy_figure(curves, dense.mean if first else None, near_dense=near_dense)
+
+
+def arm_curve(selection: Selection, name: str, field: str, kind: str) -> figures.Curve:
+    """A field of an arm's levels against the weights that the experiment itself keeps there."""
+    arm = selection.arms[name]
+    found = infos(arm)
+    title = ARMS[name].title if name != "main" else title_of(arm[0])
+    if name == "dense-longer":  # it keeps all; drawn beside the levels it trains as long as
+        sizes = [step.sparsity for step in selection.main.rounds]
+        frame = replicates.curve(found, field, kind)
+        frame["percent"] = [100.0, *(100 * (1 - s) for s in sizes)][: len(frame)]
+        return _from_frame(title, figures.STYLES[name], frame)
+    return _curve(title, figures.STYLES[name], found, field, kind)
+
+
+def _curve(
+    title: str, style: figures.Style, found: dict[int, list[dict]], field: str, kind: str
+) -> figures.Curve:
+    return _from_frame(title, style, replicates.curve(found, field, kind))
+
+
+def _from_frame(title: str, style: figures.Style, frame: pd.DataFrame) -> figures.Curve:
+    n = int(frame["n"].max()) if len(frame) else 0
+    if n > 1:
+        title = f"{title}, {n} seeds"
+    columns = (frame[name].tolist() for name in ("percent", "mean"))
+    return figures.Curve(title, *columns, style, frame["low"], frame["high"], n)
 
 
 def _sparsity(levels: Sequence[Level], live: dict | None):
@@ -148,13 +144,13 @@ def _level_figures(experiment: Experiment, levels: Sequence[Level], live: dict |
     dense = levels[0].history if levels else None
     total = experiment.recipe.iterations
     if live:
-        history = pd.DataFrame(live["history"], columns=_HISTORY).astype(float)
+        history = pd.DataFrame(live["history"], columns=HISTORY).astype(float)
         n, at, losses = live["level"], live["loss_iterations"], live["losses"]
     elif levels:
         last = levels[-1]
         n, history, (at, losses) = last.info["level"], last.history, last.losses
     else:
-        n, history, at, losses = 0, pd.DataFrame(columns=_HISTORY, dtype=float), [], []
+        n, history, at, losses = 0, pd.DataFrame(columns=HISTORY, dtype=float), [], []
     if n == 0:
         dense = None
     options = {"level": n, "iterations_total": total}

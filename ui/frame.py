@@ -9,6 +9,10 @@ import streamlit as st
 _ICON = Path(__file__).resolve().parent.parent / "static" / "ticket.svg"
 PAGES = (
     ("app.py", "Explorer", ":material/explore:"),
+    ("pages/story.py", "Story", ":material/auto_stories:"),
+    ("pages/compare.py", "Compare", ":material/compare_arrows:"),
+    ("pages/stability.py", "Stability", ":material/landscape:"),
+    ("pages/speed.py", "Speed", ":material/speed:"),
     ("pages/runs.py", "Runs", ":material/history:"),
 )
 
@@ -26,14 +30,14 @@ def begin(title: str) -> None:
             st.page_link(path, label=label, icon=icon)
 
 
-def one_of(label: str, key: str, words: dict[str, str]) -> str:
-    """A row of buttons of which one is always pressed, the first to begin with."""
+def one_of(label: str, key: str, words: dict[str, str], default: str = "") -> str:
+    """A row of buttons of which one is always pressed, to begin with the first or `default`."""
     names = list(words)
     return st.segmented_control(
         label,
         names,
         key=key,
-        default=names[0],
+        default=default or names[0],
         required=True,
         width="content",
         format_func=lambda name: words[name],

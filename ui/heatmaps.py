@@ -44,7 +44,7 @@ def _exists(experiment: Experiment, n: int) -> bool:
 
 def _live(experiment: Experiment, n: int) -> Look | None:
     progress = runtime().store.read_progress(experiment.keys[n])
-    if progress is None:
+    if progress is None or "waiting" in progress[0]:
         return None
     numbers, pictures = progress
     return live_look(numbers["scales"], pictures)

@@ -2,7 +2,10 @@ let library;
 const load = () => (library ??= import(
   // The module runs from a blob URL, so the address must be absolute.
   new URL("app/static/plotly.min.js", document.baseURI).href
-).then(() => window.Plotly));
+).then(() => window.Plotly, (error) => {
+  library = undefined; // the next chart asks again
+  throw error;
+}));
 
 const colours = (element) => {
   const style = getComputedStyle(element);
@@ -35,50 +38,203 @@ const themed = (layout, c) => {
   return result;
 };
 
+// A chart whose legend stands elsewhere on the page gets one in its picture.
+const saved = (node) => {
+  if (!node.lotteryGroup) return node;
+  const { layout, data } = node;
+  const rows = 26 * data.filter((trace) => trace.showlegend !== false).length;
+  return {
+    data,
+    layout: {
+      ...layout, showlegend: true, width: node.clientWidth, height: node.clientHeight + rows,
+      // The page's own font is not known inside a picture, and texts of another would be cut off.
+      font: { ...layout.font, family: "sans-serif" },
+      legend: { ...layout.legend, orientation: "v" },
+      margin: { ...layout.margin, b: layout.margin.b + rows },
+    },
+  };
+};
+
+const download = (node, format) => window.Plotly.downloadImage(
+  saved(node), { format, scale: format === "png" ? 2 : 1, filename: node.dataset.name }
+);
+
 const svgButton = {
   name: "Download as SVG",
   icon: {
     width: 24, height: 24,
     path: "M5 20h14v-2H5v2zM19 9h-4V3H9v6H5l7 7 7-7z",
   },
-  click: (node) => window.Plotly.downloadImage(node, { format: "svg", filename: node.dataset.name }),
+  click: (node) => download(node, "svg"),
+};
+
+const pngButton = {
+  name: "Download plot as a PNG",
+  icon: { width: 24, height: 24, path: "M9 2 7.2 4H2v16h20V4h-5.2L15 2H9zm3 15a5 5 0 110-10 5 5 0 010 10z" },
+  click: (node) => download(node, "png"),
+};
+
+// Charts and legends of one group know each other: which curves are hidden, and what is pointed
+// at. Names of curves are their legendgroups. On `window`: each component runs a module of its own.
+const groups = (window.lotteryGroups ??= new Map());
+
+const join = (name, node) => {
+  if (!groups.has(name)) groups.set(name, { charts: new Set(), legends: new Set(), hidden: new Set() });
+  const group = groups.get(name);
+  (node.classList.contains("lottery-plot") ? group.charts : group.legends).add(node);
+  node.lotteryGroup = group;
+  return group;
+};
+
+const leave = (name, node) => {
+  const group = groups.get(name);
+  group?.charts.delete(node);
+  group?.legends.delete(node);
+  if (group && !group.charts.size && !group.legends.size) groups.delete(name);
+};
+
+const toggle = (group, curve) => {
+  if (!group.hidden.delete(curve)) group.hidden.add(curve);
+  group.legends.forEach(mark);
+  group.charts.forEach((node) => node.lotteryDraw?.());
+};
+
+const visible = (traces, group) => !group ? traces : traces.map((trace) => (
+  group.hidden.has(trace.legendgroup) ? { ...trace, visible: "legendonly" } : trace
+));
+
+const others = (node) => [...node.lotteryGroup.charts].filter((chart) => (
+  // The same value is the same place only on an axis of the same kind.
+  chart !== node && chart._fullLayout
+  && chart.layout.xaxis.title.text === node.layout.xaxis.title.text
+));
+
+// `true`: the other chart does not tell its own listeners, which would come back here.
+const pointAt = (node, event) => {
+  const { data: trace, x } = event.points[0];
+  for (const chart of others(node)) {
+    const points = chart._fullData.flatMap((one, curveNumber) => {
+      if (one.legendgroup !== trace.legendgroup || one.hoverinfo === "skip") return [];
+      const pointNumber = [...one.x].findIndex((at) => Math.abs(at - x) <= 1e-6 * Math.abs(x));
+      return pointNumber < 0 || one.visible !== true ? [] : [{ curveNumber, pointNumber }];
+    });
+    if (points.length) window.Plotly.Fx.hover(chart, points, ["xy"], true);
+    else window.Plotly.Fx.unhover(chart);
+  }
+};
+
+const pointAway = (node) => others(node).forEach((chart) => window.Plotly.Fx.unhover(chart));
+
+const listen = (node) => {
+  node.on("plotly_hover", (event) => node.lotteryGroup && pointAt(node, event));
+  node.on("plotly_unhover", () => node.lotteryGroup && pointAway(node));
+};
+
+// Plotly's dashes and markers, drawn small.
+const DASHES = {
+  solid: "none", dot: "2 3", dash: "6 4", longdash: "11 4", dashdot: "7 3 2 3",
+  longdashdot: "11 3 2 3",
+};
+const SYMBOLS = {
+  circle: "M4 0A4 4 0 11-4 0 4 4 0 114 0Z",
+  square: "M-4-4H4V4H-4Z",
+  diamond: "M0-5.4 5.4 0 0 5.4-5.4 0Z",
+  "triangle-up": "M0-5 5 4H-5Z",
+  "triangle-down": "M0 5-5-4H5Z",
+  cross: "M-1.6-5H1.6V-1.6H5V1.6H1.6V5H-1.6V1.6H-5V-1.6H-1.6Z",
+  x: "M0-2 2.6-4.8 4.8-2.6 2 0 4.8 2.6 2.6 4.8 0 2-2.6 4.8-4.8 2.6-2 0-4.8-2.6-2.6-4.8Z",
+  star: "M0-5.6 1.4-1.9 5.3-1.7 2.2 .7 3.3 4.5 0 2.3-3.3 4.5-2.2 .7-5.3-1.7-1.4-1.9Z",
+  hexagon: "M0-5 4.3-2.5V2.5L0 5-4.3 2.5V-2.5Z",
+};
+
+const svg = (name, attributes) => {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+};
+
+const swatch = ({ colour, dash, symbol }) => {
+  const picture = svg("svg", { width: 40, height: 14, viewBox: "-20 -7 40 14", "aria-hidden": true });
+  const pattern = DASHES[dash] ?? dash.replaceAll("px", "").replaceAll(",", " ");
+  picture.append(
+    svg("line", { x1: -19, x2: 19, stroke: colour, "stroke-width": 2.5, "stroke-dasharray": pattern }),
+    svg("path", { d: SYMBOLS[symbol] ?? SYMBOLS.circle, fill: colour }),
+  );
+  return picture;
+};
+
+const mark = (legend) => legend.querySelectorAll("button").forEach((button) => (
+  button.setAttribute("aria-pressed", !legend.lotteryGroup.hidden.has(button.dataset.curve))
+));
+
+const showLegend = (node, { legend, group: name }) => {
+  const group = join(name, node);
+  node.setAttribute("role", "group");
+  node.setAttribute("aria-label", "Legend: press a curve to hide or show it in all charts");
+  const drawn = JSON.stringify(legend);
+  if (node.lotteryDrawn !== drawn) {
+    node.lotteryDrawn = drawn;
+    node.replaceChildren(...legend.map((entry) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.dataset.curve = entry.curve;
+      button.onclick = () => toggle(group, entry.curve);
+      button.append(swatch(entry), entry.name);
+      return button;
+    }));
+  }
+  mark(node);
+  return () => {
+    leave(name, node);
+    node.lotteryDrawn = undefined;
+  };
 };
 
 export default function ({ data, parentElement, key }) {
+  const legend = parentElement.querySelector(".lottery-legend");
+  if (legend && data) return showLegend(legend, data);
   const node = parentElement.querySelector(".lottery-plot");
   if (!node || !data) return;
   node.style.height = `${data.height}px`;
   node.setAttribute("role", "img");
   node.setAttribute("aria-label", data.alt);
   node.tabIndex = 0;
+  const group = data.group ? join(data.group, node) : undefined;
+  // Given back by every run: the one from the last run is the one that is called.
+  const unmount = () => {
+    if (data.group) leave(data.group, node);
+    node.lotteryGroup = node.lotteryDraw = undefined;
+    node.lotteryObserver?.disconnect();
+    node.lotteryObserver = undefined;
+    node.lotteryDrawn = undefined;
+    window.Plotly?.purge(node);
+  };
   const c = colours(parentElement);
   const drawn = JSON.stringify(c) + data.figure;
-  if (node.lotteryDrawn === drawn) return;
+  if (node.lotteryDrawn === drawn) return unmount;
   node.lotteryDrawn = drawn;
   load().then((Plotly) => {
     if (node.lotteryDrawn !== drawn) return; // a newer figure has come meanwhile
     const figure = JSON.parse(data.figure);
     const name = (figure.layout.title?.text ?? "chart").replace(/[^\w]+/g, "-").toLowerCase();
     node.dataset.name = name;
-    Plotly.react(node, figure.data, themed(figure.layout, c), {
+    // The first would upload the chart to somebody else's server.
+    const removed = ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"];
+    node.lotteryDraw = () => Plotly.react(node, visible(figure.data, group), themed(figure.layout, c), {
       responsive: true,
       displaylogo: false,
-      // The first would upload the chart to somebody else's server.
-      modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
-      modeBarButtonsToAdd: [svgButton],
+      modeBarButtonsToRemove: group ? [...removed, "toImage"] : removed,
+      modeBarButtonsToAdd: group ? [pngButton, svgButton] : [svgButton],
       toImageButtonOptions: { format: "png", scale: 2, filename: name },
     });
+    node.lotteryDraw();
     if (!node.lotteryObserver) {
+      if (group) listen(node);
       node.lotteryObserver = new ResizeObserver(() => {
         if (node.isConnected && node.clientWidth) Plotly.Plots.resize(node);
       });
       node.lotteryObserver.observe(node);
     }
   });
-  return () => {
-    node.lotteryObserver?.disconnect();
-    node.lotteryObserver = undefined;
-    node.lotteryDrawn = undefined;
-    window.Plotly?.purge(node);
-  };
+  return unmount;
 }

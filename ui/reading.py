@@ -5,6 +5,7 @@ A level never changes once it is there, so its key is all a cache needs to know.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -96,3 +97,14 @@ def finished(experiment: Experiment) -> list[Level]:
             break
         levels.append(level)
     return levels
+
+
+def runs(arm: Sequence[Experiment]) -> dict[int, list[Level]]:
+    """Seed -> finished levels, for the seeds of an arm that have any."""
+    found = {experiment.recipe.seed: finished(experiment) for experiment in arm}
+    return {seed: levels for seed, levels in found.items() if levels}
+
+
+def infos(arm: Sequence[Experiment]) -> dict[int, list[dict]]:
+    """As `runs`, with what came out of each level alone."""
+    return {seed: [level.info for level in levels] for seed, levels in runs(arm).items()}

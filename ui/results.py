@@ -8,10 +8,19 @@ import pandas as pd
 import streamlit as st
 
 from lottery_core import ticket
+from lottery_core.arms import ARMS
 from lottery_core.choice import command
-from lottery_core.experiment import Experiment
+from lottery_core.comparison import line_id
+from lottery_core.replicates import (
+    Difference,
+    difference_in_words,
+    differences,
+    smallest_winning,
+    verdict_in_words,
+)
 from lottery_core.store import Level
 from lottery_core.tables import (
+    empty_in_words,
     history_table,
     layers_table,
     levels_table,
@@ -19,7 +28,7 @@ from lottery_core.tables import (
     result_in_words,
     smallest_within,
 )
-from ui.reading import finished
+from ui.reading import finished, infos
 from ui.runtime import runtime
 from ui.sidebar import Selection
 
@@ -44,35 +53,65 @@ def show_what_will_happen() -> None:
 
 def show_sentence(selection: Selection) -> None:
     """The result in a sentence once all levels are there, and the mask it speaks of."""
-    main = selection.experiments[0]
+    main = selection.main
     levels = finished(main)
-    if len(levels) < len(main.keys):
+    if any(len(finished(one)) < len(one.keys) for one in selection.arms["main"]):
         return
-    infos = [level.info for level in levels]
-    control = [level.info for level in finished(selection.control)] if selection.control else []
-    st.success(result_in_words(infos, control), icon=":material/confirmation_number:")
-    found = smallest_within(infos)
-    if found:
-        n = found["level"]
-        st.download_button(
-            f"Download the mask of level {n}",
-            _file_of(main.keys[n], ticket.mask_npz),
-            f"mask-level{n}.npz",
-            on_click="ignore",
-            icon=":material/download:",
-            type="primary",
-            key="download_found",
+    first = [level.info for level in levels]
+    found = smallest_within(first)
+    if selection.choice.replicates > 1:
+        winner = smallest_winning(infos(selection.arms["main"]))
+        found = first[winner.level] if winner else None
+        words = _over_seeds(selection)
+    else:
+        arms = {name: infos(arm) for name, arm in selection.arms.items() if name != "main"}
+        controls = {name: seeds[main.recipe.seed] for name, seeds in arms.items() if seeds}
+        words = result_in_words(first, controls)
+    st.success(words, icon=":material/confirmation_number:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if found:
+            n = found["level"]
+            st.download_button(
+                f"Download the mask of level {n}",
+                _file_of(main.keys[n], ticket.mask_npz),
+                f"mask-level{n}.npz",
+                on_click="ignore",
+                icon=":material/download:",
+                type="primary",
+                key="download_found",
+            )
+        lines = ",".join(line_id(arm[0]) for arm in selection.arms.values())
+        st.page_link(
+            "pages/compare.py",
+            label="Compare in detail",
+            icon=":material/compare_arrows:",
+            query_params={"lines": lines},
         )
+
+
+def _over_seeds(selection: Selection) -> str:
+    main = infos(selection.arms["main"])
+    parts = [verdict_in_words(main)]
+    found = smallest_winning(main)
+    for name, arm in selection.arms.items():
+        if name in ("main", "dense-longer"):  # which has no level of that size
+            continue
+        rows = differences(main, infos(arm), "test_accuracy")
+        rows = rows[rows["level"] == (found.level if found else len(selection.main.rounds))]
+        for row in rows.itertuples():
+            gap = Difference(row.mean, row.low, row.high, row.n)
+            parts.append(difference_in_words(gap, "the ticket", ARMS[name].title, row.percent))
+    return " ".join(parts) + empty_in_words(main[selection.choice.seed])
 
 
 def show_results(selection: Selection) -> None:
     """Tables, downloads, and the command that repeats it, as far as levels are there."""
-    main = selection.experiments[0]
+    main = selection.main
     levels = finished(main)
     if not levels:
         return
     st.subheader("Take it away")
-    _downloads(main, levels)
+    _downloads(selection, levels)
     st.subheader("Level by level")
     _table(levels)
     st.caption("The same without a browser, with the same cache:")
@@ -90,6 +129,7 @@ def _table(levels: list[Level]) -> None:
             "before retraining, %": 100 * table["test_accuracy_before_retraining"],
             "early stop, iteration": table["early_stop_iteration"],
             "seconds": table["seconds"],
+            "trained by": table["loop"],
         }
         | {
             f"{name.removesuffix('.weight')} kept": [
@@ -112,7 +152,8 @@ def _table(levels: list[Level]) -> None:
     )
 
 
-def _downloads(experiment: Experiment, levels: list[Level]) -> None:
+def _downloads(selection: Selection, levels: list[Level]) -> None:
+    experiment = selection.main
     found = smallest_within([level.info for level in levels])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         n = st.selectbox(
@@ -135,7 +176,9 @@ def _downloads(experiment: Experiment, levels: list[Level]) -> None:
         "restart from: not trained, ready to be. Each chart's own toolbar saves it as PNG or SVG."
     )
     with st.container(horizontal=True):
-        keys = experiment.keys[: len(levels)]
+        keys = [
+            experiment.keys[: len(finished(experiment))] for experiment in selection.experiments
+        ]
         for name, make in (
             ("levels", levels_table),
             ("layers", layers_table),
@@ -162,7 +205,9 @@ def _file_of(key: str, make: Callable[[Level], bytes]) -> Callable[[], bytes]:
 
 
 def _table_of(
-    keys: tuple[str, ...], make: Callable[[list[Level]], pd.DataFrame]
+    chains: list[tuple[str, ...]], make: Callable[[list[Level]], pd.DataFrame]
 ) -> Callable[[], bytes]:
     store = runtime().store
+    # A level that several share, as the dense one, stands there once.
+    keys = list(dict.fromkeys(key for chain in chains for key in chain))
     return lambda: make([store.read(key) for key in keys]).to_csv(index=False).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ def _return_memory() -> None:
 def runtime() -> Runtime:
     """Started with the first page, so that the workers are warm when Start is pressed."""
     _return_memory()
+    # Streamlit collects garbage after every look at a page; what is imported by now is none, and
+    # going through it takes longer than the look.
+    gc.collect()
+    gc.freeze()
     store, workers = Store(CACHE), _cores()
     store.sweep()
     return Runtime(store, Queue(store, workers), workers)

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
+from lottery_core.arms import ARMS
 from lottery_core.choice import (
     PRESETS,
     SCHEDULES,
     UNITS,
     Choice,
     read_choice,
+    read_value,
     write_choice,
     write_value,
 )
@@ -25,6 +27,7 @@ from lottery_core.experiment import (
     InvalidValue,
 )
 from lottery_core.pruning import CRITERIA
+from lottery_core.training.base import LOOPS
 from ui.runtime import runtime
 from ui.text import plain
 
@@ -34,28 +37,32 @@ _RESTARTS = {
     "initial": "Their initial weights (winning ticket)",
     "later": "Weights from early in dense training",
     "keep": "Their trained weights (no rewind)",
+    "rate-rewind": "Their trained weights; the learning rate starts over",
     "reinit": "New random weights",
 }
-_CRITERIA = {"magnitude": "Smallest final magnitude", "random": "Random (control)"}
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is chosen; without `experiments` it can't run, and `problem` says why."""
+    """What is chosen, as `Choice.arms`; without any it can't run, and `problem` says why."""
 
     preset: str
     choice: Choice
-    experiments: tuple[Experiment, ...]
+    arms: dict[str, tuple[Experiment, ...]]
     problem: str
     device: str
+    loop: str
     folder: str | None
 
     @property
-    def control(self) -> Experiment | None:
-        """The same without rewinding, whether or not Start runs it; None if this is that."""
-        if not self.experiments or self.choice.restart == "keep":
-            return None
-        return self.choice.without_rewinding().experiment()
+    def experiments(self) -> tuple[Experiment, ...]:
+        """All of them, in the order in which they are run."""
+        return tuple(experiment for arm in self.arms.values() for experiment in arm)
+
+    @property
+    def main(self) -> Experiment:
+        """The experiment itself with its first seed."""
+        return self.arms["main"][0]
 
 
 def choose() -> Selection:
@@ -66,24 +73,24 @@ def choose() -> Selection:
     state = st.session_state
     with st.sidebar:
         _preset_cards(state.preset)
-        choice, slots, device, folder = _widgets(state.base, state.choice)
+        choice, slots, device, loop, folder = _widgets(state.base, state.choice)
         state.choice = choice
-        experiments, problem = _check(choice, slots)
+        arms, problem = _check(choice, slots)
     params = write_choice(state.preset, choice)
     if params != state.url:
         st.query_params.from_dict(params)
         state.url = params
-    return Selection(state.preset, choice, experiments, problem, device, folder)
+    return Selection(state.preset, choice, arms, problem, device, loop, folder)
 
 
-def _check(choice: Choice, slots: dict) -> tuple[tuple[Experiment, ...], str]:
+def _check(choice: Choice, slots: dict) -> tuple[dict[str, tuple[Experiment, ...]], str]:
     try:
-        return tuple(choice.experiments()), ""
+        return choice.arms(), ""
     except InvalidValue as error:
         slot = slots.get(error.field)
         if slot is not None:
             slot.error(plain(str(error)))
-        return (), str(error)
+        return {}, str(error)
 
 
 # From the URL to the widgets
@@ -155,7 +162,8 @@ def _preset_cards(chosen: str) -> None:
 
 
 def _widgets(base: Choice, current: Choice):
-    """All widgets. Returns the choice, a place for an error under each field, device, folder.
+    """All widgets. Returns the choice, a place for an error under each field, device, loop and
+    folder.
 
     `base` holds the widgets' defaults; a field without a widget keeps its `current` value.
     """
@@ -188,6 +196,15 @@ def _widgets(base: Choice, current: Choice):
             )
         else:
             new[field] = tuple(parts) if by == 1 else tuple(round(v / by, 12) for v in parts)
+
+    def texts(field: str, label: str, placeholder: str) -> None:
+        shown = write_value(getattr(base, field)).replace("none", "")
+        text = st.text_input(label, shown, key=_key(field), placeholder=placeholder)
+        slots[field] = st.empty()
+        try:
+            new[field] = read_value(field, text)
+        except InvalidValue as error:
+            slots[field].warning(plain(str(error)))
 
     st.subheader("Data and network")
     pick("dataset", "Data set", DATASETS, lambda name: DATASETS[name].title)
@@ -236,17 +253,20 @@ def _widgets(base: Choice, current: Choice):
     )
     slots["restart"] = st.empty()
     new["restart"] = "rewind" if restart in ("initial", "later") else restart
-    if restart == "later":
-        pick("rewind_iteration", "Iteration of dense training", _grid(base, current))
-    else:
-        new["rewind_iteration"] = 0
-    if restart != "keep":
-        new["control"] = st.checkbox(
-            "Also run without rewinding, to compare",
-            base.control,
-            key=_key("control"),
-            help="The same rounds; the survivors keep their trained weights (fine-tuning).",
+    new["rewind_iteration"], new["rewind_percent"] = 0, 0.0
+    if restart in ("later", "rate-rewind"):
+        new |= _rewind_to(base, current, slots, [] if restart == "later" else [0])
+    new["controls"] = tuple(
+        st.multiselect(
+            "Run beside it, to compare",
+            list(ARMS),
+            base.controls,
+            key=_key("controls"),
+            format_func=lambda name: _capital(ARMS[name].title),
+            help="  \n".join(f"{_capital(arm.title)}: {arm.summary}." for arm in ARMS.values()),
         )
+    )
+    slots["controls"] = st.empty()
 
     st.subheader("Training")
     left, right = st.columns(2)
@@ -254,7 +274,13 @@ def _widgets(base: Choice, current: Choice):
         number("length", "Length", format="%.6g")
     with right:
         pick("unit", "in", UNITS)
-    number("seed", "Seed", step=1, help="Initial weights, data order and split follow from it.")
+    left, right = st.columns(2)
+    with left:
+        help_text = "Initial weights, data order, split and controls follow from it."
+        number("seed", "Seed", step=1, help=help_text)
+    with right:
+        help_text = "How many seeds, from that one on: with more than one, curves have bands."
+        number("replicates", "Seeds", step=1, help=help_text)
 
     with st.expander("Advanced choices"):
         pick("optimiser", "Optimiser", OPTIMISERS, OPTIMISERS.get)
@@ -262,6 +288,9 @@ def _widgets(base: Choice, current: Choice):
         if new["optimiser"] == "sgd":
             number("momentum", "Momentum", format="%.4g", step=0.1)
         number("weight_decay", "Weight decay", format="%.6g", step=0.0001)
+        number("warmup", "Warm-up: iterations until the rate is reached", step=1)
+        numbers("decay_at", "Iterations at which the rate falls", int, 1, "none")
+        number("decay_factor", "Factor by which it falls", format="%.4g", step=0.1)
         number("batch_size", "Batch size", step=1)
         number(
             "evaluate_every",
@@ -280,28 +309,55 @@ def _widgets(base: Choice, current: Choice):
             step=0.1,
             help="1: as the others (notebook). 0.5: half as fast (paper).",
         )
-        pick("criterion", "What goes first", CRITERIA, lambda name: _CRITERIA.get(name, name))
+        texts("layer_factors", "Layers with a factor of their own", "fc1=1, fc2=0.5")
+        pick("criterion", "What goes first", CRITERIA, lambda name: _capital(CRITERIA[name].title))
         device = _device()
-    return replace(current, **new), slots, device, folder
+        loop = st.selectbox(
+            "Training loop",
+            list(LOOPS),
+            key="loop",
+            format_func=lambda name: _capital(LOOPS[name]),
+            help="Does not change what is computed, only how long it takes.",
+        )
+    return replace(current, **new), slots, device, loop, folder
 
 
 def _restart_of(choice: Choice) -> str:
     if choice.restart == "rewind":
-        return "later" if choice.rewind_iteration else "initial"
+        return "later" if choice.rewind_iteration or choice.rewind_percent else "initial"
     return choice.restart
+
+
+def _rewind_to(base: Choice, current: Choice, slots: dict, extra: list[int]) -> dict:
+    """To which iteration of level 0; a link's percent stays one while it is what is chosen."""
+    grid, total = _grid(current)
+    percent = base.rewind_percent
+    at = round(percent / 100 * total) if percent else base.rewind_iteration
+    options = sorted({*extra, *grid, *([at] if at else [])}) or [0]
+    chosen = st.selectbox(
+        "Iteration of dense training",
+        options,
+        options.index(at) if at in options else len(options) - 1,
+        key=_key("rewind_iteration"),
+        format_func=lambda i: f"{i:,} ({100 * i / total:.3g} %)" if total else f"{i:,}",
+    )
+    slots["rewind_iteration"] = slots["rewind_percent"] = st.empty()
+    if percent and chosen == at:
+        return {"rewind_percent": percent}
+    return {"rewind_iteration": chosen}
 
 
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _grid(*choices: Choice) -> list[int]:
-    """The iterations of level 0 one can rewind to, and what a link asked for all the same."""
-    asked = {choice.rewind_iteration for choice in choices} - {0}
+def _grid(choice: Choice) -> tuple[list[int], int]:
+    """The iterations of level 0 one can rewind to, and how long it trains; 0 if unknown."""
     try:
-        return sorted(asked.union(choices[-1].recipe().snapshot_iterations) - {0}) or [0]
+        recipe = choice.recipe()
     except InvalidValue:
-        return sorted(asked) or [0]
+        return [], 0
+    return [i for i in recipe.snapshot_iterations if i], recipe.iterations
 
 
 def _folder(dataset: str, slots: dict) -> str | None:

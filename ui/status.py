@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
+from lottery_core.arms import ARMS, arm_of
 from lottery_core.choice import write_choice
 from lottery_core.experiment import Experiment, InvalidValue
-from lottery_core.speed import in_words, plan, seconds_of_level
+from lottery_core.speed import Plan, in_words, plan, seconds_of_level
 from lottery_core.store import Job
 from ui.runtime import runtime
 from ui.sidebar import Selection
@@ -51,10 +52,18 @@ def plan_in_words(selection: Selection) -> str:
     if choice.length == 1:
         amount = amount.removesuffix("s")
     words = f"{todo.trainings} trainings of {amount}"
-    if len(selection.experiments) > 1:
-        words += ", with and without rewinding"
+    if choice.replicates > 1:
+        words += f", {choice.replicates} seeds"
+    if controls := [ARMS[name].title for name in selection.arms if name in ARMS]:
+        words += f", compared with: {'; '.join(controls)}"
+    return words + rest_in_words(todo)
+
+
+def rest_in_words(todo: Plan) -> str:
+    """How many of the trainings are there already, and how long the rest takes."""
     if todo.cached == todo.trainings:
-        return f"{words}; all are in the cache."
+        return "; all are in the cache."
+    words = ""
     if todo.cached:
         words += f"; {todo.cached} {'are' if todo.cached > 1 else 'is'} already in the cache"
     if todo.seconds is not None:
@@ -67,14 +76,17 @@ def start(selection: Selection) -> None:
     params = write_choice(selection.preset, selection.choice)
     folder = Path(selection.folder) if selection.folder else None
     try:
-        for experiment in selection.experiments:
-            runtime().queue.submit(
-                experiment, device=selection.device, folder=folder, params=params
-            )
+        runtime().queue.submit_all(
+            selection.experiments,
+            device=selection.device,
+            loop=selection.loop,
+            folder=folder,
+            params=params,
+        )
     except InvalidValue as error:
         st.session_state.refused = str(error)
         return
-    _wait_for_first_point(selection.experiments[0])
+    _wait_for_first_point(selection.main)
 
 
 def _wait_for_first_point(experiment: Experiment) -> None:
@@ -110,7 +122,7 @@ def show_controls(selection: Selection, state: State) -> None:
             key="stop",
         )
     elif not state.complete:
-        begun = any(job is not None for job in state.jobs)
+        begun = any(job is not None and job.state != "done" for job in state.jobs)
         button.button(
             "Resume" if begun else "Start",
             icon=":material/play_arrow:",
@@ -126,20 +138,45 @@ def show_controls(selection: Selection, state: State) -> None:
 
 
 def show_progress(selection: Selection, state: State) -> None:
-    """A bar for each experiment that is under way, and what became of the others."""
-    said = set()  # what went wrong with both is said once
-    for experiment, job in zip(selection.experiments, state.jobs, strict=True):
-        name = "Without rewinding: " if experiment is not selection.experiments[0] else ""
+    """How far the chosen experiments are."""
+    show_jobs(
+        (experiment, job, _name(selection, experiment))
+        for experiment, job in zip(selection.experiments, state.jobs, strict=True)
+    )
+
+
+def show_jobs(rows: Iterable[tuple[Experiment, Job | None, str]]) -> None:
+    """A bar for each experiment that is running, how many wait, and what became of the others.
+    A row is the experiment, its job if any, and what to begin its line with."""
+    said = set()  # what went wrong with several is said once
+    waiting = []
+    for experiment, job, name in rows:
         if job is None:
             continue
         if job.state == "queued":
-            st.progress(0.0, f"{name}waiting for a free worker, {_place(job)}")
+            waiting.append((job, name))
         elif job.state == "running":
             _show_running(experiment, job, name)
         elif not all(runtime().store.has(key) for key in experiment.keys):
             if (job.state, job.message) not in said:
                 _show_end(experiment, job, name)
             said.add((job.state, job.message))
+    if waiting:
+        others = f"; {len(waiting) - 1} more wait" if len(waiting) > 1 else ""
+        job, name = waiting[0]
+        st.progress(0.0, f"{name or 'The run: '}waiting for a free worker, {_place(job)}{others}")
+
+
+def _name(selection: Selection, experiment: Experiment) -> str:
+    """Which of those chosen it is: "random reinit, seed 3: "; empty for the only one."""
+    name = arm_of(experiment)
+    parts = []
+    if experiment not in selection.arms["main"]:
+        parts.append(ARMS[name].title)
+    if selection.choice.replicates > 1:
+        parts.append(f"seed {experiment.recipe.seed}")
+    text = ", ".join(parts)
+    return f"{text[0].upper()}{text[1:]}: " if text else ""
 
 
 def _place(job: Job) -> str:
@@ -173,10 +210,10 @@ def _show_running(experiment: Experiment, job: Job, name: str) -> None:
         for k in range(n + 1, last + 1)
         if not store.has(experiment.keys[k])
     ]
-    if progress is None:
-        st.progress(n / (last + 1), f"{name}level {n} of {last}: getting ready")
+    numbers = progress[0] if progress else {"waiting": "getting ready"}
+    if "waiting" in numbers:
+        st.progress(n / (last + 1), f"{name}level {n} of {last}: {numbers['waiting']}")
         return
-    numbers, _ = progress
     first = numbers["first_iteration"]
     left = numbers["seconds_left"]
     now, end = numbers["iteration"], numbers["iterations"]

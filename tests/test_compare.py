@@ -1,0 +1,371 @@
+"""The Compare page: which lines, what is added at a press, and differences seed by seed."""
+
+import itertools
+import shutil
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lottery_core import comparison, figures, worker
+from lottery_core.arms import ARMS
+from lottery_core.choice import PRESETS, Choice, read_choice, write_choice
+from lottery_core.comparison import View
+from lottery_core.experiment import InvalidValue
+from lottery_core.store import Job
+from lottery_core.tables import percent_remaining
+from tests.pages import open_page, said
+
+TINY = replace(
+    PRESETS["quick"].choice,
+    hidden=(16,),
+    length=30,
+    unit="iterations",
+    evaluate_every=10,
+    rounds=2,
+    replicates=2,
+    controls=("reinit", "dense-longer"),
+)
+LONE = replace(TINY, controls=(), validation_size=0, hidden=(12,), replicates=1)
+
+
+def job(experiment, choice: Choice = TINY, submitted: float = 0.0) -> Job:
+    params = write_choice("quick", choice)
+    return Job(experiment.key, "queued", "", submitted, experiment.as_dict(), params=params)
+
+
+def ids(choice: Choice) -> dict[str, str]:
+    return {name: comparison.line_id(arm[0]) for name, arm in choice.arms().items()}
+
+
+@pytest.fixture(scope="module")
+def finished_runs(make_store, tmp_path_factory):
+    """A store with `LONE`, and after it `TINY` with its controls."""
+    store = make_store(tmp_path_factory.mktemp("finished") / "store")
+    for at, choice in enumerate((LONE, TINY)):
+        for experiment in choice.experiments():
+            worker.perform(store, job(experiment, choice, at + 1.0))
+    return store
+
+
+@pytest.fixture
+def filled(finished_runs, shared):
+    """The pages' runtime over a copy of `finished_runs`."""
+    for name in ("levels", "jobs"):
+        shutil.copytree(finished_runs.root / name, shared.store.root / name, dirs_exist_ok=True)
+    return shared
+
+
+def compare(**params: str) -> AppTest:
+    return open_page("pages/compare.py", **params)
+
+
+def wait_until_idle(shared) -> None:
+    end = time.monotonic() + 120
+    while any(known.active for known in shared.store.jobs()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def picked(page: AppTest) -> list[str]:
+    return page.multiselect[0].value
+
+
+# The page
+
+
+def test_an_empty_cache_is_explained_and_one_press_starts_something_to_compare(shared, monkeypatch):
+    quick = replace(PRESETS["quick"], choice=replace(TINY, replicates=1))
+    monkeypatch.setitem(PRESETS, "quick", quick)
+    page = compare()
+    assert "Nothing has been run yet" in said(page)
+    page.button(key="start_quick").click().run()
+    assert not page.exception
+    wanted = replace(quick.choice, replicates=3)
+    assert picked(page) == list(ids(wanted).values())
+    assert {known.key for known in shared.store.jobs()} == {
+        experiment.key for experiment in wanted.experiments()
+    }
+    wait_until_idle(shared)
+    assert "Over 3 seeds" in said(page.run())
+
+
+def test_the_newest_experiment_and_its_controls_are_shown_first(filled):
+    page = compare()
+    assert not page.exception
+    assert picked(page) == list(ids(TINY).values())
+    assert page.query_params == {"lines": ",".join(ids(TINY).values())}
+    *newest, oldest = page.multiselect[0].options
+    assert oldest == "winning ticket, 784-12-10, one seed"
+    assert set(newest) == {
+        "dense, equally long, 784-16-10, 2 seeds",
+        "random reinit, 784-16-10, 2 seeds",
+        "winning ticket, 784-16-10, 2 seeds",
+    }
+
+
+def test_a_picked_line_is_compared_and_named_by_what_differs(filled):
+    page = compare()
+    other = ids(LONE)["main"]
+    page.multiselect[0].set_value([ids(TINY)["main"], other]).run()
+    assert not page.exception
+    assert page.query_params["lines"] == f"{ids(TINY)['main']},{other}"
+    assert "winning ticket, 784-12-10" in page.selectbox[0].options
+    assert "Winning ticket, 784-16-10." in said(page).replace("**", "")
+    captions = "\n".join(caption.value for caption in page.caption)
+    assert "No early stop without images held out: winning ticket, 784\\-12\\-10" in captions
+    page.multiselect[0].set_value([]).run()
+    assert not page.exception
+    assert "Pick at least one" in said(page)
+
+
+def test_a_link_shows_the_same_view(filled):
+    arms = ids(TINY)
+    params = {
+        "lines": f"{arms['reinit']},{arms['main']}",
+        "reference": arms["main"],
+        "percent": "50",
+        "bands": "interval",
+        "curve": "loss",
+        "axis": "near",
+    }
+    page = compare(**params)
+    assert not page.exception
+    assert page.query_params == params
+    assert page.select_slider[0].value == 50
+    assert page.selectbox[0].value == arms["main"]
+    page.select_slider[0].set_value(100.0).run()
+    assert page.query_params == params | {"percent": "100"}
+    assert "Random reinit: it begins with the same dense network" in said(page).replace("**", "")
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"lines": "<img src=x>,0123456789"}, "line='<img src=x>, 0123456789' is not in this"),
+        ({"lines": "x" * 9_000}, "is not in this cache"),
+        ({"lines": ",,,"}, ""),
+        ({"reference": "[a](http://b)"}, "line='[a](http://b)' is not in this cache"),
+        ({"percent": "nan"}, "percent=nan must be a number above 0"),
+        ({"percent": "1e400"}, "percent=inf must be a number"),
+        ({"percent": "many"}, "percent='many' must be a number"),
+        ({"percent": "3"}, "No run here has a network with 3\u202f% of the weights"),
+        ({"bands": "wide"}, "bands='wide' is unknown; choose one of range, interval"),
+        ({"curve": ""}, "curve='' is unknown"),
+        ({"axis": "$x$"}, "axis='$x$' is unknown"),
+        ({"colour": "red"}, "colour='red' is unknown; known are lines, reference"),
+    ],
+)
+def test_a_bad_value_in_a_link_spoils_only_itself(filled, params, words):
+    page = compare(**params)
+    assert not page.exception
+    assert words in said(page)
+    assert picked(page) == list(ids(TINY).values())
+
+
+def test_a_line_that_is_gone_is_named_and_the_others_are_shown(filled):
+    page = compare(lines=f"0123456789,{ids(LONE)['main']}")
+    assert "line='0123456789' is not in this cache" in said(page)
+    assert picked(page) == [ids(LONE)["main"]]
+    assert "No early stop: these recipes hold out no images" in said(page)
+    assert "One seed" in said(page)
+
+
+def test_differences_are_those_of_each_pair_of_seeds(filled):
+    page = compare(percent="25")
+    arms = TINY.arms()
+    ticket, reinit = (
+        np.array([filled.store.read(e.keys[2]).info["test_accuracy"] for e in arms[name]])
+        for name in ("main", "reinit")
+    )
+    gaps = 100 * (reinit - ticket)
+    half = 12.706205 * gaps.std(ddof=1) / np.sqrt(2)
+    table = page.dataframe[0].value
+    assert table["% of weights"].round(2).tolist() == [50.0, 25.0]
+    row = table.iloc[-1]
+    assert row["line"] == "random reinit"
+    assert row["accuracy, points"] == pytest.approx(gaps.mean())
+    assert row["95\u202f% interval"] == f"{gaps.mean() - half:+.2f} to {gaps.mean() + half:+.2f}"
+    assert row["pairs of seeds"] == 2
+    way = "above" if gaps.mean() > 0 else "below"
+    assert f"random reinit** is {abs(gaps.mean()):.2f} points {way} **winning" in said(page)
+    assert "nothing is pruned there" in said(page)
+
+
+def test_controls_are_one_press_away_and_lead_back_to_the_open_page(filled):
+    main = ids(TINY)["main"]
+    page = compare(lines=main)
+    assert "One line alone" in said(page)
+    page.button(key="add_controls").click().run()
+    assert not page.exception
+    wanted = replace(TINY, controls=(*TINY.controls, "random-mask", "fine-tune"))
+    arms = wanted.arms()
+    assert picked(page) == [main, *(ids(wanted)[name] for name in comparison.CONTROLS)]
+    wait_until_idle(filled)
+    for name in ("random-mask", "fine-tune"):
+        for experiment in arms[name]:
+            known = filled.store.job(experiment.key)
+            assert known.state == "done"
+            assert read_choice(known.params) == ("quick", wanted)
+    # Those that were there are shown and not asked for again.
+    assert filled.store.job(arms["reinit"][0].key).submitted < 10
+    page.run()
+    assert not any(button.key == "add_controls" for button in page.button)
+    assert set(page.dataframe[0].value["line"]) == {ARMS[n].title for n in comparison.CONTROLS}
+    link = open_page(**filled.store.job(arms["fine-tune"][0].key).params)
+    assert "all are in the cache" in said(link)
+
+
+def test_more_seeds_are_added_to_every_line(filled):
+    lines = [ids(TINY)["main"], ids(LONE)["main"]]
+    page = compare(lines=",".join(lines))
+    page.button(key="add_seeds").click().run()
+    assert not page.exception
+    wait_until_idle(filled)
+    known = comparison.lines(filled.store.jobs())
+    assert [known[name].seeds for name in lines] == [(0, 1, 2), (0, 1, 2)]
+    page.run()
+    assert "Over 3 seeds" in said(page)
+    table = page.dataframe[0].value  # of networks of different sizes, at equal percents
+    assert table["% of weights"].round(1).tolist() == [100.0, 50.0, 25.0]
+    assert set(table["pairs of seeds"]) == {3}
+    params = known[lines[0]].params
+    assert read_choice(params)[1] == replace(TINY, replicates=3)
+
+
+def test_what_runs_can_be_stopped_and_taken_up_again(filled):
+    choice = replace(TINY, length=1_000, controls=("reinit",), evaluate_every=500)
+    params = write_choice("quick", choice)
+    filled.queue.submit_all(choice.experiments(), params=params)
+    lines = ",".join(ids(choice).values())
+    page = compare(lines=lines)
+    page.button(key="stop").click().run()
+    assert not page.exception
+    wait_until_idle(filled)
+    states = [filled.store.job(e.key).state for e in choice.experiments()]
+    assert "cancelled" in states
+    page.run()
+    assert "stopped" in said(page)
+    page.button(key="resume").click().run()
+    assert not page.exception
+    wait_until_idle(filled)
+    page.run()
+    assert {filled.store.job(e.key).state for e in choice.experiments()} == {"done"}
+    assert filled.store.job(choice.experiment().key).params == params
+    assert page.query_params["lines"] == lines
+
+
+def test_what_the_queue_refuses_is_said(filled, monkeypatch):
+    def refuse(*args, **options):
+        raise InvalidValue("queue", 100, "is full; wait for a run to end")
+
+    monkeypatch.setattr(filled.queue, "submit_all", refuse)
+    page = compare(lines=ids(TINY)["main"])
+    page.button(key="add_controls").click().run()
+    assert "queue=100 is full" in said(page)
+    assert picked(page) == [ids(TINY)["main"]]
+
+
+# Lines, names and links
+
+
+def test_a_line_holds_all_seeds_and_a_control_brings_the_experiment_it_stands_beside():
+    control = TINY.arms()["reinit"]
+    found = comparison.lines([job(control[1]), job(control[0])])
+    assert {name: line.seeds for name, line in found.items()} == {
+        ids(TINY)["reinit"]: (0, 1),
+        ids(TINY)["main"]: (0, 1),
+    }
+
+
+def test_a_job_of_another_version_is_passed_over():
+    strange = job(TINY.experiment())
+    strange.experiment["recipe"]["colour"] = "red"
+    assert comparison.lines([strange]) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, [""]),
+        ({"learning_rate": 0.05}, [", learning rate 0.1", ", learning rate 0.05"]),
+        ({"hidden": (8,), "learning_rate": 0.05}, [", 784-16-10", ", 784-8-10"]),
+        ({"rewind_iteration": 10}, [", rewound to iteration 0", ", rewound to iteration 10"]),
+        ({"criterion": "movement"}, ["", ", movement criterion"]),
+    ],
+)
+def test_lines_are_told_apart_by_what_differs_and_no_more(changes, words):
+    experiments = [TINY.experiment(), replace(TINY, **changes).experiment()]
+    found = comparison.lines(map(job, experiments))
+    names = comparison.names(list(found.values())).values()
+    assert list(names) == [f"winning ticket{more}" for more in words]
+
+
+def test_no_two_lines_have_one_name():
+    choices = [
+        replace(TINY, **change)
+        for change in (
+            {},
+            {"rate": 0.4},
+            {"output_factor": 0.5},
+            {"layer_factors": (("fc1", 0.5),)},
+        )
+    ]
+    found = comparison.lines(map(job, itertools.chain(*(c.experiments() for c in choices))))
+    names = comparison.names(list(found.values()))
+    assert len(set(names.values())) == len(found)
+
+
+def test_a_view_survives_being_written_as_a_link():
+    view = View(("a", "b"), "b", 12.5, "interval", "loss", "near")
+    assert comparison.read_view(comparison.write_view(view), {"a", "b"}) == (view, [])
+    assert comparison.write_view(View(("a",), "a")) == {"lines": "a"}
+
+
+def test_more_lines_than_can_be_shown_are_cut_and_said():
+    view, problems = comparison.read_view({"lines": "a,b,c,d,e,f,g,h,i,a"}, "abcdefghi")
+    assert view.lines == tuple("abcdefgh")
+    assert problems == ["lines=9 are too many; the first 8 are shown"]
+
+
+def test_seeds_are_filled_up_so_that_all_lines_can_be_paired():
+    few, many = (
+        comparison.Line("", tuple(comparison.with_seed(TINY.experiment(), s) for s in seeds))
+        for seeds in ((0,), (0, 3))
+    )
+    found = comparison.more_seeds([few, many], 2)
+    assert [[e.recipe.seed for e in experiments] for _, experiments in found] == [[3, 4, 5], [4, 5]]
+    with pytest.raises(InvalidValue, match="seeds=100 must be a whole number from 1 to 20"):
+        comparison.more_seeds([few], 100)
+
+
+def test_more_work_than_one_request_may_ask_for_is_refused():
+    paper = PRESETS["paper"].choice.experiment()
+    line = comparison.Line("", (paper,))
+    with pytest.raises(InvalidValue, match="times the work one request may ask for"):
+        comparison.more_seeds([line, line], 20)
+
+
+def test_a_network_that_is_never_pruned_is_drawn_where_its_sibling_is(finished_runs):
+    found = comparison.lines(finished_runs.jobs())
+    ticket, longer = (found[ids(TINY)[name]] for name in ("main", "dense-longer"))
+    infos = [finished_runs.read(key).info for key in ticket.main.keys]
+    percents = comparison.percents_of(longer.main, [ticket], [{0: infos[:2]}])
+    assert percents == pytest.approx([percent_remaining(info) for info in infos])
+    assert comparison.percents_of(longer.main, [], []) == [100.0] * 3
+
+
+@pytest.mark.parametrize("arms", [["ticket"] * 8, [*ARMS, "ticket", "ticket"], ["dense"] * 8])
+def test_any_two_styles_differ_in_colour_dash_and_marker(arms):
+    styles = figures.distinct_styles(arms)
+    assert len(styles) == len(arms) == 8 <= figures.MAX_STYLES
+    for part in ("colour", "dash", "symbol"):
+        assert len({getattr(style, part) for style in styles}) == 8
+
+
+def test_an_arm_keeps_its_look_where_it_can():
+    styles = figures.distinct_styles(["ticket", "reinit", "random-mask", "fine-tune"])
+    names = ("main", "reinit", "random-mask", "fine-tune")
+    assert styles == [figures.STYLES[name] for name in names]

@@ -1,0 +1,53 @@
+"""The Runs page's cards: jobs by request, and what is said of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from lottery_core.arms import title_of
+from lottery_core.datasets import PIXELS
+from lottery_core.experiment import Experiment
+from lottery_core.store import Job
+from ui.runtime import runtime
+
+_MEASURES = {"run": "", "measure": "Speed of: ", "instability": "Stability of: "}
+
+
+def requests() -> list[list[Job]]:
+    """The known jobs, newest request first; those asked for by one choice (its seeds and their
+    controls) together, in the order in which they were asked for."""
+    found: dict[object, list[Job]] = {}
+    for job in runtime().store.jobs():
+        together = job.task == "run" and job.params
+        group = tuple(sorted(job.params.items())) if together else job.key
+        found.setdefault(group, []).insert(0, job)
+    return list(found.values())
+
+
+def title(jobs: list[Job]) -> str:
+    """What was asked for, as Markdown."""
+    experiments = [Experiment.from_dict(job.experiment) for job in jobs]
+    recipe, rounds = experiments[0].recipe, experiments[0].rounds
+    sizes = "-".join(map(str, (PIXELS, *recipe.hidden, 10)))
+    words = f"{_MEASURES[jobs[0].task]}**{sizes}** on {recipe.dataset}, "
+    words += f"{recipe.iterations:,} iterations, "
+    if rounds:
+        words += f"{len(rounds)} rounds to {rounds[-1].sparsity:.1%} sparsity, "
+    words += ", ".join(dict.fromkeys(map(title_of, experiments)))
+    seeds = sorted({experiment.recipe.seed for experiment in experiments})
+    return f"{words}, " + (f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds")
+
+
+def state_in_words(jobs: list[Job]) -> str:
+    """How far a request is: "2 done, 1 running, 15 of 19 levels"."""
+    states = Counter(job.state for job in jobs)
+    many = [f"{count} {state}" for state, count in states.items()]
+    keys = {key for job in jobs for key in Experiment.from_dict(job.experiment).keys}
+    done = sum(map(runtime().store.has, keys))
+    state = ", ".join(many) if len(states) > 1 else jobs[0].state
+    return f"{state}, {done} of {len(keys)} levels"
+
+
+def experiment_key(job: Job) -> str:
+    """The key of the experiment a job is about."""
+    return Experiment.from_dict(job.experiment).key
