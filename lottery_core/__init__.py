@@ -26,10 +26,11 @@ showing      tables.py      levels -> data frames
              replicates.py  seeds -> bands, paired differences, the verdict on a ticket
              comparison.py  experiments side by side: names, differences, what can be added
              catch.py       a measurement -> curves, tables, sentences
+             answers.py     what networks answer, for pages
              story.py       the notebook's walk: its experiment, sentences, and slider
              paths.py       an instability measurement -> curves, sentences
              figures.py     data frames -> charts
-             ticket.py      masks and tickets as files
+             tickets/       masks and tickets as files: to take away, and brought back
 
 Only computing and worker import torch and Numba, so that a web process need not.
 """

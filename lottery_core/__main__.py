@@ -34,7 +34,7 @@ from lottery_core.tables import (
     weights_kept,
     weights_total,
 )
-from lottery_core.ticket import mask_npz
+from lottery_core.tickets.files import mask_npz
 from lottery_core.training.base import LOOPS
 
 LOSS_EVERY = 1_000  # batches between two printed losses, as in the notebook

@@ -91,7 +91,7 @@ def load_data(
 
 @lru_cache(maxsize=1)
 def _normalised(name: str, normalisation: str, root: Path):
-    arrays = _read(_prepared(name, root))
+    arrays = _read(prepared(name, root))
     if arrays is None:
         raise DataUnavailable(f"{DATASETS[name].title} vanished from the cache; run again")
     train, test = (
@@ -114,19 +114,21 @@ def _normalised(name: str, normalisation: str, root: Path):
     return train, labels, test, test_labels, _digest(arrays)
 
 
-def make_unit(images: np.ndarray) -> None:
+def make_unit(images: np.ndarray) -> np.ndarray:
     """Divide each row by its Euclidean norm, in place; a row of zeros stays one."""
     norms = np.linalg.norm(images, axis=1, keepdims=True)
     images /= np.maximum(norms, np.finfo(np.float32).tiny)
+    return images
 
 
-def _prepared(name: str, root: Path) -> Path:
+def prepared(name: str, root: Path) -> Path:
+    """Where `prepare` puts a data set: one file of uint8 arrays."""
     return root / f"{name}.safetensors"
 
 
 def is_prepared(name: str, root: Path) -> bool:
     """Whether the data set can be had without network or folder."""
-    return _prepared(name, root).exists() or bool(originals(name, root))
+    return prepared(name, root).exists() or bool(originals(name, root))
 
 
 def originals(name: str, root: Path) -> list[Path]:
@@ -151,7 +153,7 @@ def prepare(
     `folder`, the network. Any number of processes may ask at once; one prepares.
     """
     check_known("dataset", name, DATASETS)
-    target = _prepared(name, root)
+    target = prepared(name, root)
     if target.exists() and _checked_once(target, target.stat().st_mtime_ns):
         return
     root.mkdir(parents=True, exist_ok=True)
@@ -171,7 +173,7 @@ def prepare(
 
 
 def _prepare(name: str, root: Path, folder: Path | None) -> None:
-    target = _prepared(name, root)
+    target = prepared(name, root)
     with FileLock(target.with_suffix(".lock")):
         if _read(target) is not None:
             return

@@ -6,17 +6,16 @@ with NumPy alone, how the dense network answers when it is pruned and not traine
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from lottery_core.answers import answers, parts, unpacked, unseen_images
 from lottery_core.choice import Choice, read_choice
-from lottery_core.data import make_unit, originals
 from lottery_core.datasets import CLASSES, PIXELS
-from lottery_core.experiment import Experiment, InvalidValue, Recipe, Round
+from lottery_core.experiment import Experiment, InvalidValue, Round
 from lottery_core.pruning import Arrays, Evidence, apply, dense_mask, prune
 from lottery_core.replicates import verdict_in_words
 from lottery_core.store import Level
@@ -37,7 +36,6 @@ SPARSITIES = tuple(
 )
 
 _TEST = 10_000
-_BATCH = 2_000  # images judged at once
 
 
 # The experiment
@@ -71,13 +69,6 @@ def read_story(params: Mapping[str, str]) -> tuple[str, Choice, list[str]]:
 # Digits, and answers to them
 
 
-def unseen_digits(root: Path, count: int = _TEST) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` MNIST test images, uint8 (count, 28, 28), and their labels."""
-    images = _unpacked(root, "t10k-images-idx3-ubyte.gz", 16, PIXELS * count)
-    labels = _unpacked(root, "t10k-labels-idx1-ubyte.gz", 8, count)
-    return images.reshape(-1, 28, 28), labels
-
-
 @dataclass(frozen=True)
 class Averages:
     """The average image of each digit, uint8 (10, 28, 28), and how well the nearest of them
@@ -90,69 +81,21 @@ class Averages:
 def averages(root: Path) -> Averages:
     """Of the first 10,000 training images; judged by the test images."""
     count = 10_000
-    images = _unpacked(root, "train-images-idx3-ubyte.gz", 16, PIXELS * count)
-    labels = _unpacked(root, "train-labels-idx1-ubyte.gz", 8, count)
+    images = unpacked(root, "train-images-idx3-ubyte.gz", 16, PIXELS * count)
+    labels = unpacked(root, "train-labels-idx1-ubyte.gz", 8, count)
     belongs = (labels == np.arange(CLASSES)[:, None]).astype(np.float32)
     sums = np.zeros((CLASSES, PIXELS), np.float32)
-    for part in _parts(count):
+    for part in parts(count):
         sums += belongs[:, part] @ images.reshape(-1, PIXELS)[part].astype(np.float32)
     means = sums / belongs.sum(axis=1)[:, None]
-    unseen, right = unseen_digits(root)
+    unseen, right = unseen_images("mnist", root)
     nearest = []
-    for part in _parts(len(unseen)):
+    for part in parts(len(unseen)):
         flat = unseen[part].reshape(-1, PIXELS).astype(np.float32)
         # |x - m|² without what is the same for all m.
         nearest.append(((means**2).sum(axis=1) - 2 * flat @ means.T).argmin(axis=1))
     accuracy = float((np.concatenate(nearest) == right).mean())
     return Averages(means.astype(np.uint8).reshape(-1, 28, 28), accuracy)
-
-
-def _parts(count: int) -> list[slice]:
-    # All images at once, with what is computed of them, would be 100 MB in the web process.
-    return [slice(first, first + _BATCH) for first in range(0, count, _BATCH)]
-
-
-def _original(root: Path, file: str) -> Path:
-    return next(path for path in originals("mnist", root) if path.name == file)
-
-
-def _unpacked(root: Path, file: str, header: int, size: int) -> np.ndarray:
-    with gzip.open(_original(root, file)) as source:
-        source.read(header)
-        return np.frombuffer(source.read(size), np.uint8)
-
-
-def as_read(images: np.ndarray, recipe: Recipe, root: Path) -> np.ndarray:
-    """Images as the recipe's network reads them, (n, 784) float32: as `data.load_data` has them."""
-    values = np.arange(256, dtype=np.float32) / np.float32(255)
-    if recipe.normalisation == "unit":
-        scaled = values[images.reshape(-1, PIXELS)]
-        make_unit(scaled)
-        return scaled
-    mean, deviation = np.float32(0.5), np.float32(0.5)
-    if recipe.normalisation == "dataset":
-        counts = np.zeros(256)
-        with gzip.open(_original(root, "train-images-idx3-ubyte.gz")) as source:
-            source.read(16)
-            while chunk := source.read(1_000 * PIXELS):  # all of them would be 47 MB
-                counts += np.bincount(np.frombuffer(chunk, np.uint8), minlength=256)
-        exact = np.average(values.astype(np.float64), weights=counts)
-        spread = np.average((values.astype(np.float64) - exact) ** 2, weights=counts)
-        mean, deviation = np.float32(exact), np.float32(np.sqrt(spread))
-    return ((values - mean) / deviation)[images.reshape(-1, PIXELS)]
-
-
-def answers(recipe: Recipe, weights: Arrays, images: np.ndarray) -> np.ndarray:
-    """The digit that a network sees in each image, (n, 784) float32 as it reads them."""
-    found = []
-    for part in _parts(len(images)):
-        flow = images[part]
-        for name in recipe.shapes:
-            flow = flow @ weights[name].T + weights[f"{name.removesuffix('.weight')}.bias"]
-            if name != recipe.output_layer:
-                np.maximum(flow, 0, out=flow)
-        found.append(flow.argmax(axis=1))
-    return np.concatenate(found)
 
 
 @dataclass(frozen=True)

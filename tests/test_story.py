@@ -10,9 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lottery_core import engine, figures, measurement, story
-from lottery_core.data import load_data
-from lottery_core.datasets import NORMALISATIONS
-from lottery_core.experiment import Recipe
+from lottery_core.answers import reader, unseen_images
 from lottery_core.pruning import dense_mask, removed_of
 from lottery_core.store import measurement_key
 from lottery_core.tables import weights_kept
@@ -56,15 +54,6 @@ def test_what_a_link_says_wrongly_is_told_and_spoils_nothing(name, value):
 # Digits and answers
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
-def test_images_are_read_as_trainings_read_them(datasets, normalisation):
-    recipe = Recipe(normalisation=normalisation)
-    data = load_data(recipe, datasets)
-    images, labels = story.unseen_digits(datasets)
-    np.testing.assert_array_equal(labels, data.test_labels)
-    np.testing.assert_array_equal(story.as_read(images, recipe, datasets), data.test_images)
-
-
 def test_the_nearest_average_reads_most_digits_without_any_network(datasets):
     found = story.averages(datasets)
     assert found.images.shape == (10, 28, 28)
@@ -82,8 +71,8 @@ def tiny(make_store, tmp_path_factory):
 @pytest.fixture(scope="module")
 def points(tiny):
     experiment, levels, _, store = tiny
-    images, labels = story.unseen_digits(store.datasets)
-    read = story.as_read(images, experiment.recipe, store.datasets)
+    images, labels = unseen_images("mnist", store.datasets)
+    read = reader(experiment.recipe, store.datasets)(images)
     return list(story.falling(experiment, levels[0].end, read, labels))
 
 

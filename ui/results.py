@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from lottery_core import ticket
 from lottery_core.arms import ARMS
 from lottery_core.choice import command
 from lottery_core.comparison import line_id
@@ -28,6 +27,7 @@ from lottery_core.tables import (
     result_in_words,
     smallest_within,
 )
+from lottery_core.tickets import files
 from ui.reading import finished, infos
 from ui.runtime import runtime
 from ui.sidebar import Selection
@@ -73,7 +73,7 @@ def show_sentence(selection: Selection) -> None:
             n = found["level"]
             st.download_button(
                 f"Download the mask of level {n}",
-                _file_of(main.keys[n], ticket.mask_npz),
+                _file_of(main.keys[n], files.mask_npz),
                 f"mask-level{n}.npz",
                 on_click="ignore",
                 icon=":material/download:",
@@ -166,9 +166,9 @@ def _downloads(selection: Selection, levels: list[Level]) -> None:
             format_func=lambda n: f"{n}: {percent_remaining(levels[n].info):.2f} % of weights left",
         )
         for label, name, make in (
-            ("Mask, .npz", f"mask-level{n}.npz", ticket.mask_npz),
-            ("Mask, .safetensors", f"mask-level{n}.safetensors", ticket.mask_safetensors),
-            ("Ticket, .safetensors", f"ticket-level{n}.safetensors", ticket.ticket_safetensors),
+            ("Mask, .npz", f"mask-level{n}.npz", files.mask_npz),
+            ("Mask, .safetensors", f"mask-level{n}.safetensors", files.mask_safetensors),
+            ("Ticket, .safetensors", f"ticket-level{n}.safetensors", files.ticket_safetensors),
         ):
             _download(label, name, _file_of(experiment.keys[n], make))
     st.caption(

@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from lottery_core import catch, figures, story
+from lottery_core.answers import unseen_images
 from lottery_core.experiment import MAX_SEED, Experiment
 from lottery_core.speed import in_words
 from lottery_core.tables import smallest_within
@@ -155,7 +156,7 @@ def _another_seed(tale: Tale) -> None:
 
 @st.cache_resource(show_spinner=False)
 def _digits() -> tuple[np.ndarray, np.ndarray]:
-    return story.unseen_digits(runtime().store.datasets, FEW)
+    return unseen_images("mnist", runtime().store.datasets, FEW)
 
 
 @st.cache_resource(show_spinner=False)

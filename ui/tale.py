@@ -11,6 +11,7 @@ import streamlit as st
 from threadpoolctl import threadpool_limits
 
 from lottery_core import story
+from lottery_core.answers import answers, reader, unseen_images
 from lottery_core.choice import write_choice
 from lottery_core.experiment import Experiment, InvalidValue
 from lottery_core.speed import in_words, plan, seconds_of_level
@@ -311,16 +312,16 @@ def _compute(fall: Fall, store: Store, key: str, experiment: Experiment) -> None
             raise RuntimeError("the trained network could not be read; press Go on")
         trained = level.end
         del level
-        images, labels = story.unseen_digits(store.datasets)
-        read = story.as_read(images, experiment.recipe, store.datasets)
+        images, labels = unseen_images("mnist", store.datasets)
+        read = reader(experiment.recipe, store.datasets)(images)
         # The cores are busy with trainings: two threads would wait for each other.
         with threadpool_limits(1, "blas"):
-            answers = story.answers(experiment.recipe, trained, read)
-            wrong = np.flatnonzero(answers != labels)
+            named = answers(experiment.recipe, trained, read)
+            wrong = np.flatnonzero(named != labels)
             few = wrong[:FEW]
             fall.misread, fall.wrong = len(wrong), images[few]
-            fall.wrong_labels, fall.wrong_answers = labels[few], answers[few]
-            fall.answers = answers[:FEW]
+            fall.wrong_labels, fall.wrong_answers = labels[few], named[few]
+            fall.answers = named[:FEW]
             fall.points.extend(story.falling(experiment, trained, read, labels))
     except Exception as error:  # noqa: BLE001 - a thread's fault must reach the page too
         traceback.print_exc()

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from lottery_core import engine, ticket
+from lottery_core import engine
 from lottery_core.experiment import Experiment
+from lottery_core.tickets import files
 
 
 @pytest.fixture
@@ -24,12 +25,12 @@ def opened(content: bytes, tmp_path):
 
 
 def test_a_mask_is_one_boolean_array_per_weight(level, tmp_path):
-    with np.load(io.BytesIO(ticket.mask_npz(level)), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(files.mask_npz(level)), allow_pickle=False) as arrays:
         assert list(arrays) == ["fc1.weight", "fc2.weight"]
         for name, kept in level.mask.items():
             assert arrays[name].dtype == bool
             np.testing.assert_array_equal(arrays[name], kept)
-    with opened(ticket.mask_safetensors(level), tmp_path) as file:
+    with opened(files.mask_safetensors(level), tmp_path) as file:
         assert set(file.keys()) == set(level.mask)
         for name, kept in level.mask.items():
             np.testing.assert_array_equal(file.get_tensor(name), kept)
@@ -37,7 +38,7 @@ def test_a_mask_is_one_boolean_array_per_weight(level, tmp_path):
 
 def test_a_ticket_holds_the_mask_and_the_weights_it_restarts_from(store, tiny, level, tmp_path):
     dense = store.read(tiny.keys[0])
-    with opened(ticket.ticket_safetensors(level), tmp_path) as file:
+    with opened(files.ticket_safetensors(level), tmp_path) as file:
         for name, kept in level.mask.items():
             np.testing.assert_array_equal(file.get_tensor(f"mask/{name}"), kept)
             restart = file.get_tensor(f"restart/{name}")
@@ -49,7 +50,7 @@ def test_a_ticket_holds_the_mask_and_the_weights_it_restarts_from(store, tiny, l
 
 
 def test_the_header_names_contents_level_key_and_experiment(tiny, level, tmp_path):
-    with opened(ticket.ticket_safetensors(level), tmp_path) as file:
+    with opened(files.ticket_safetensors(level), tmp_path) as file:
         header = file.metadata()
     assert "the weights training starts from" in header["contents"]
     assert header["level"] == "2"

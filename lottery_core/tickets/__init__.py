@@ -1,0 +1,1 @@
+"""Tickets as things: files to take away, and files brought back."""
