@@ -25,7 +25,7 @@ DIVERGING = [
     [0.75, "#ec9c7c"],
     [1.0, "#b2182b"],
 ]
-_MARGIN = {"l": 58, "r": 14, "t": 44, "b": 78}
+MARGIN = {"l": 58, "r": 14, "t": 44, "b": 78}
 
 
 _LOG_TICKS = [m * 10.0**p for p in range(-4, 4) for m in (1, 2, 5)]
@@ -99,12 +99,13 @@ class Curve:
     group: str = ""  # what its traces are called in a legend for several charts; the name if empty
 
 
-def _figure(title: str, height: int, alt: str, **layout) -> go.Figure:
+def begin_figure(title: str, height: int, alt: str, **layout) -> go.Figure:
+    """An empty figure in the style of all; `alt` is its takeaway in words."""
     return go.Figure(
         layout={
             "title": {"text": title, "x": 0, "xref": "container", "pad": {"l": 8}},
             "height": height,
-            "margin": _MARGIN,
+            "margin": MARGIN,
             "meta": {"alt": alt},
             "legend": {
                 "orientation": "h",
@@ -133,13 +134,13 @@ def accuracy_figure(
         if len(curve.y)
     ]
     reference = [f"dense: {dense:.1%}"] if dense is not None else []
-    figure = _figure(
+    figure = begin_figure(
         "Accuracy against weights remaining",
         height,
         "Test accuracy as weights are pruned. " + "; ".join([*reference, *parts]) + ".",
         xaxis=remaining_axis([p for curve in curves for p in curve.x]),
         yaxis={"title": "test accuracy, %"},
-        margin={**_MARGIN, "b": 138 + 19 * max(0, len(curves) - 4)},
+        margin={**MARGIN, "b": 138 + 19 * max(0, len(curves) - 4)},
         uirevision=near_dense,
     )
     if not parts:
@@ -220,7 +221,7 @@ def loss_figure(
 ) -> go.Figure:
     """A level's losses (mean cross-entropy, nats) over its iterations; dense for reference."""
     last = f" Training loss is now {losses[-1]:.3f}." if len(losses) else ""
-    figure = _figure(
+    figure = begin_figure(
         f"Loss of level {level}",
         height,
         f"Loss of level {level} over its iterations.{last}",
@@ -257,7 +258,7 @@ def level_accuracy_figure(
 ) -> go.Figure:
     """A level's accuracies over its iterations; the dense network's for reference."""
     now = history["test_accuracy"].iloc[-1] if len(history) else None
-    figure = _figure(
+    figure = begin_figure(
         f"Accuracy of level {level}",
         height,
         f"Accuracy of level {level} over its iterations."
@@ -311,7 +312,7 @@ def epoch_figure(curves: Sequence[Times], height: int = 440) -> go.Figure:
         f"{curve.seconds[-1][0]:.2g} s at {curve.percent[-1]:.3g} %"
         for curve in curves
     ]
-    figure = _figure(
+    figure = begin_figure(
         "Time of an epoch",
         height,
         "Seconds of an epoch as weights are pruned. " + "; ".join(said) + ".",
@@ -322,7 +323,7 @@ def epoch_figure(curves: Sequence[Times], height: int = 440) -> go.Figure:
             "tickvals": _LOG_TICKS,
             "ticktext": [f"{value:g}" for value in _LOG_TICKS],
         },
-        margin={**_MARGIN, "b": 138},
+        margin={**MARGIN, "b": 138},
     )
     for curve in curves:
         seconds = np.asarray(curve.seconds, float)
@@ -339,13 +340,13 @@ def epoch_figure(curves: Sequence[Times], height: int = 440) -> go.Figure:
 def cumulative_figure(curves: Sequence[Times], height: int = 440) -> go.Figure:
     """Seconds of training up to and including each level, against its weights remaining."""
     said = [f"{curve.name}: {curve.seconds[-1][0]:.3g} s" for curve in curves]
-    figure = _figure(
+    figure = begin_figure(
         "Time of the whole experiment",
         height,
         "Seconds of training, added up level by level. In the end, " + "; ".join(said) + ".",
         xaxis=remaining_axis([p for curve in curves for p in curve.percent]),
         yaxis={"title": "seconds so far", "rangemode": "tozero"},
-        margin={**_MARGIN, "b": 138},
+        margin={**MARGIN, "b": 138},
     )
     for curve in curves:
         _times(figure, curve, "%{y:.3g} s up to %{x:.2f} %")
@@ -399,7 +400,7 @@ def early_stop_figure(curves: Sequence[Curve], height: int = 400) -> go.Figure:
         for curve in curves
         if len(curve.y)
     ]
-    figure = _figure(
+    figure = begin_figure(
         "Early stop against weights remaining",
         height,
         "Iteration of least validation loss as weights are pruned. " + "; ".join(parts) + ".",
@@ -423,7 +424,7 @@ def training_figure(
         if len(curve.y)
     ]
     name = "Test accuracy" if accuracy else "Validation loss"
-    figure = _figure(
+    figure = begin_figure(
         f"{name} at {percent:.3g} % of weights",
         height,
         f"{name} over the iterations with {percent:.3g} % of the weights. At the end, "
@@ -453,7 +454,7 @@ def training_figure(
 
 def _without_legend(figure: go.Figure) -> go.Figure:
     figure.update_xaxes(title_standoff=8)
-    return figure.update_layout(showlegend=False, margin={**_MARGIN, "b": 50})
+    return figure.update_layout(showlegend=False, margin={**MARGIN, "b": 50})
 
 
 def sparsity_figure(
@@ -466,7 +467,7 @@ def sparsity_figure(
 
     Level n lasts from `ends[n-1]` to `ends[n]` iterations.
     """
-    figure = _figure(
+    figure = begin_figure(
         "Sparsity over time",
         height,
         f"Sparsity rises in {len(total)} steps to {total[-1]:.1%} of all weights."
@@ -518,7 +519,7 @@ def weights_figure(
     layer = name.removesuffix(".weight")
     kept = np.isfinite(picture)
     coarse = f", largest of each {block}x{block} block" if block > 1 else ""
-    figure = _figure(
+    figure = begin_figure(
         title or f"{layer}: {picture.shape[0]}x{picture.shape[1]}",
         height,
         f"Weights of {layer}{coarse}: {kept.mean():.1%} of the cells hold a weight, "
@@ -535,7 +536,7 @@ def weights_figure(
         },
         showlegend=True,
     )
-    figure.update_layout(margin={**_MARGIN, "r": 4, "b": 66})
+    figure.update_layout(margin={**MARGIN, "r": 4, "b": 66})
     figure.add_heatmap(
         z=picture.astype(np.float32),
         zmin=-scale,
@@ -566,7 +567,7 @@ def pixels_figure(kept_per_pixel: np.ndarray, units: int, height: int = 300) -> 
     """How many of the first layer's weights each pixel of the 28x28 image keeps."""
     image = kept_per_pixel.reshape(28, 28)
     unread = int((image == 0).sum())
-    return _figure(
+    return begin_figure(
         "Weights kept per pixel",
         height,
         f"Weights each pixel keeps, {image.min()} to {image.max()} of {units}; "
@@ -578,7 +579,7 @@ def pixels_figure(kept_per_pixel: np.ndarray, units: int, height: int = 300) -> 
             "constrain": "domain",
             "visible": False,
         },
-        margin={**_MARGIN, "l": 8, "b": 14},
+        margin={**MARGIN, "l": 8, "b": 14},
     ).add_heatmap(
         z=image,
         zmin=0,
@@ -609,13 +610,13 @@ def path_figure(
         for name, values in errors.items()
         if len(values)
     ]
-    figure = _figure(
+    figure = begin_figure(
         title,
         height,
         f"{title}: on the line from one to the other, {'; '.join(said) or 'nothing yet'}.",
         xaxis={"title": "way from one copy to the other", "range": [-0.02, 1.02]},
         yaxis={"title": "error, %", "rangemode": "tozero"},
-        margin={**_MARGIN, "b": 96},
+        margin={**MARGIN, "b": 96},
     )
     for style, (name, values) in zip(
         (Style(GREEN, "dot", "diamond"), Style(ORANGE)), errors.items(), strict=True
@@ -660,7 +661,7 @@ def instability_figure(
         }
     else:
         axis = remaining_axis(xs)
-    figure = _figure(
+    figure = begin_figure(
         titles[against],
         height,
         "Rise of error between two copies trained with other data orders. "
@@ -668,7 +669,7 @@ def instability_figure(
         + f". Below {STABLE} points a network is called stable.",
         xaxis=axis,
         yaxis={"title": "rise of error, points", "rangemode": "tozero"},
-        margin={**_MARGIN, "b": 96},
+        margin={**MARGIN, "b": 96},
         uirevision=against,
     )
     figure.add_hline(
@@ -696,13 +697,13 @@ def learning_figure(
 ) -> go.Figure:
     """Test accuracies (fractions) over the iterations of a training of `total`."""
     said = [f"{curve.name}: {curve.y[-1]:.1%}" for curve in curves if len(curve.y)]
-    figure = _figure(
+    figure = begin_figure(
         title,
         height,
         f"{title}. {'; '.join(said) or 'Nothing is trained yet'}.",
         xaxis={"title": "iteration", "range": [0, 1.02 * total], "autorange": False},
         yaxis={"title": "unseen digits read correctly, %"},
-        margin={**_MARGIN, "b": 84 + 19 * max(0, len(curves) - 1)},
+        margin={**MARGIN, "b": 84 + 19 * max(0, len(curves) - 1)},
     )
     # The untrained network's tenth would squeeze what matters into a corner.
     later = [100 * y for curve in curves for x, y in zip(curve.x, curve.y, strict=True) if x > 0]
@@ -718,7 +719,7 @@ def falling_figure(
 ) -> go.Figure:
     """Test accuracy (fractions) of a network pruned in one go and not trained again; the last
     trace is one marker, at the first point, for a slider to move."""
-    figure = _figure(
+    figure = begin_figure(
         "Pruned, and not trained again",
         height,
         "Test accuracy as the dense network is pruned in one go. "
@@ -735,7 +736,7 @@ def falling_figure(
             "autorange": False,
         },
         showlegend=False,
-        margin={**_MARGIN, "b": 56},
+        margin={**MARGIN, "b": 56},
     )
     style = STYLES["dense pruned"]
     x, y = 100 * np.asarray(sparsities, float), 100 * np.asarray(accuracies, float)

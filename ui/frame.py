@@ -11,6 +11,7 @@ PAGES = (
     ("app.py", "Explorer", ":material/explore:"),
     ("pages/story.py", "Story", ":material/auto_stories:"),
     ("pages/compare.py", "Compare", ":material/compare_arrows:"),
+    ("pages/ticket.py", "Ticket", ":material/confirmation_number:"),
     ("pages/stability.py", "Stability", ":material/landscape:"),
     ("pages/speed.py", "Speed", ":material/speed:"),
     ("pages/runs.py", "Runs", ":material/history:"),
@@ -30,8 +31,9 @@ def begin(title: str) -> None:
             st.page_link(path, label=label, icon=icon)
 
 
-def one_of(label: str, key: str, words: dict[str, str], default: str = "") -> str:
-    """A row of buttons of which one is always pressed, to begin with the first or `default`."""
+def one_of(label: str, key: str, words: dict[str, str], default: str = "", **options) -> str:
+    """A row of buttons of which one is always pressed, to begin with the first or `default`;
+    `options` as of `st.segmented_control`."""
     names = list(words)
     return st.segmented_control(
         label,
@@ -41,4 +43,5 @@ def one_of(label: str, key: str, words: dict[str, str], default: str = "") -> st
         required=True,
         width="content",
         format_func=lambda name: words[name],
+        **options,
     )

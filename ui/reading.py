@@ -40,6 +40,11 @@ def summary(key: str) -> Level | None:
     return _read(_summary, key)
 
 
+def whole(key: str) -> Level | None:
+    """A level with its mask and weights, without snapshots."""
+    return _read(_whole, key)
+
+
 def look(key: str, part: str) -> Look | None:
     """A level's weights (`part`: "start" or "end") as pictures."""
     return _read(_look, key, part)
@@ -62,6 +67,12 @@ def _summary(key: str) -> Level | None:
     first = int(level.history["iteration"].iloc[0])
     losses = np.stack(thin(level.losses, first))
     return replace(level, mask={}, start={}, end={}, snapshots={}, losses=losses)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _whole(key: str) -> Level | None:
+    level = runtime().store.read(key)
+    return None if level is None else replace(level, snapshots={})
 
 
 @st.cache_resource(show_spinner=False, max_entries=24)

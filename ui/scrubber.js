@@ -17,8 +17,9 @@ export default function ({ data, parentElement, setStateValue }) {
     const level = Math.min(state.chosen ?? state.newest, state.newest);
     range.max = data.last;
     range.value = level;
-    range.setAttribute("aria-valuetext", `level ${level} of ${data.last}`);
-    label.textContent = `Level ${level} of ${data.last}`;
+    range.setAttribute("aria-label", data.what);
+    range.setAttribute("aria-valuetext", `${data.what} ${level} of ${data.last}`);
+    label.textContent = `${data.what} ${level} of ${data.last}`;
     play.textContent = state.timer ? "Pause" : "Play";
     play.disabled = state.newest === 0;
     follow.hidden = state.chosen === null || !data.active;

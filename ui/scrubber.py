@@ -38,15 +38,29 @@ _SCRUBBER = st.components.v2.component(
 )
 
 
-def scrubber(newest: int, last: int, active: bool, key: str) -> int:
-    """The level to show, at most `newest` of `last`; the newest until another is chosen."""
-    chosen = st.session_state.get(key, {}).get("chosen")
+def scrubber(
+    newest: int,
+    last: int,
+    active: bool,
+    key: str,
+    wanted: int | None = None,
+    what: str = "Level",
+) -> int:
+    """The level to show, at most `newest` of `last`; `wanted`, or the newest, until another is
+    chosen. `what` it is that is chosen: levels or rounds."""
+    chosen = st.session_state.get(key, {}).get("chosen", wanted)
     result = _SCRUBBER(
-        data={"newest": newest, "last": last, "active": active, "chosen": chosen},
+        data={
+            "newest": newest,
+            "last": last,
+            "active": active,
+            "chosen": chosen,
+            "what": what,
+        },
         key=key,
         on_chosen_change=lambda: None,
     )
     # A forged client may send anything.
     if isinstance(result.chosen, int) and 0 <= result.chosen <= newest:
         return result.chosen
-    return newest
+    return newest if wanted is None else wanted

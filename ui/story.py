@@ -15,6 +15,7 @@ from lottery_core.answers import unseen_images
 from lottery_core.experiment import MAX_SEED, Experiment
 from lottery_core.speed import in_words
 from lottery_core.tables import smallest_within
+from ui.digits import show_digits
 from ui.frame import PAGES, one_of
 from ui.plot import plot
 from ui.pruner import pruner
@@ -180,18 +181,13 @@ def _show_digits(tale: Tale, trained: bool) -> None:
         f"{said}" if said == label else f"{said}, is {label}"
         for said, label in zip(read, labels, strict=True)
     ]
-    _pictures(images, captions)
+    show_digits(images, captions)
     plainly = _averages()
     st.caption(
         "What it has to beat: the averages of 10,000 other digits. Taking each image for the one "
         f"it is nearest to, without any network, reads {plainly.accuracy:.1%} correctly."
     )
-    _pictures(plainly.images, [str(digit) for digit in range(10)])
-
-
-def _pictures(images: np.ndarray, captions: list[str]) -> None:
-    enlarged = [np.repeat(np.repeat(255 - image, 3, 0), 3, 1) for image in images]
-    st.image(enlarged, caption=captions, width=64, alt=[f"A digit: {words}" for words in captions])
+    show_digits(plainly.images, [str(digit) for digit in range(10)])
 
 
 def _prune(tale: Tale, words, picture) -> None:

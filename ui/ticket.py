@@ -1,0 +1,194 @@
+"""Which level of which experiment the Ticket page is about, and what it is in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from lottery_core.arms import arm_of, title_of
+from lottery_core.datasets import CLASSES, DATASETS, PIXELS
+from lottery_core.experiment import Experiment
+from lottery_core.store import Level
+from lottery_core.tables import percent_remaining, smallest_within, weights_kept, weights_total
+from ui.frame import one_of
+from ui.reading import finished
+from ui.runtime import runtime
+from ui.scrubber import scrubber
+
+VIEWS = {
+    "inside": "Look inside",
+    "survival": "Survival map",
+    "try": "Try it",
+    "take": "Take it away",
+    "bring": "Bring it back",
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Level `n` of an experiment, its key, and its dense network's; both without arrays."""
+
+    experiment: Experiment
+    n: int
+    level: Level
+    dense: Level
+
+    @property
+    def key(self) -> str:
+        """The level's key."""
+        return self.experiment.keys[self.n]
+
+    @property
+    def dense_key(self) -> str:
+        """Level 0's key."""
+        return self.experiment.keys[0]
+
+
+def known() -> dict[str, Experiment]:
+    """Experiments with a finished level, by key: the newest requests first, tickets before
+    controls."""
+    found: dict[str, Experiment] = {}
+    for job in runtime().store.jobs():
+        try:
+            experiment = Experiment.from_dict(job.experiment)
+        except (ValueError, TypeError, KeyError):  # asked of another version
+            continue
+        for one in (experiment, experiment.trunk):
+            if one.key not in found and runtime().store.has(one.keys[0]):
+                found[one.key] = one
+    tickets = {key: one for key, one in found.items() if arm_of(one) == "ticket"}
+    return tickets | found
+
+
+def follow_url() -> None:
+    """New widgets when the page is opened by a link: their keys carry a count of such links.
+
+    Widgets are never set once they are mounted: what the browser sends at that moment would
+    overwrite it (see ui/sidebar.py).
+    """
+    state, url = st.session_state, dict(st.query_params)
+    if url != state.get("ticket_url"):
+        # Back from another page there are no parameters: what was looked at is offered again.
+        state.ticket_link = url or state.get("ticket_url", {})
+        state.ticket_generation = state.get("ticket_generation", 0) + 1
+
+
+def write_url(subject: Subject | None, view: str) -> None:
+    """What is on the screen, as a link."""
+    url = {"view": view}
+    if subject is not None:
+        url |= {"key": subject.experiment.key, "level": str(subject.n)}
+    if url != dict(st.query_params):
+        st.query_params.from_dict(url)
+    st.session_state.ticket_url = url
+
+
+def _key(name: str) -> str:
+    return f"ticket_{name}_{st.session_state.ticket_generation}"
+
+
+def choose_view() -> str:
+    """Which of `VIEWS`."""
+    asked = st.session_state.ticket_link.get("view")
+    return one_of("View", _key("view"), VIEWS, asked if asked in VIEWS else "")
+
+
+def _asked(found: dict[str, Experiment]) -> tuple[str, int | None]:
+    """The experiment and level that the link asks for; adds it to `found` where only its levels
+    are known."""
+    link = st.session_state.ticket_link
+    key, text = link.get("key", ""), link.get("level", "")
+    n = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else None
+    if key and key not in found:
+        # Not an experiment's key: a level's own, as the command line and files name it.
+        for one in found.values():
+            if key in one.keys:
+                return one.key, one.keys.index(key)
+        info = runtime().store.info(key) if key.isalnum() else None
+        if info is not None:
+            found[key] = Experiment.from_dict(info["experiment"])
+            return key, info["level"]
+        st.warning("What the link names is not in this cache; something else is shown.")
+    return key, n
+
+
+def choose() -> Subject | None:
+    """The level to look at; in the URL, so that a link finds it again. None in an empty cache."""
+    found = known()
+    asked, n = _asked(found)
+    if not found:
+        return None
+    keys = list(found)
+    chosen = st.selectbox(
+        "Experiment",
+        keys,
+        keys.index(asked) if asked in found else 0,
+        key=_key("experiment"),
+        format_func=lambda key: in_words(found[key]),
+    )
+    experiment = found[chosen]
+    levels = finished(experiment)
+    if not levels:
+        st.warning("Its levels can't be read; choose another, or run it again in the Explorer.")
+        return None
+    last = len(levels) - 1
+    if chosen == asked and n is not None and n <= last:
+        wanted = n
+    else:
+        best = smallest_within([level.info for level in levels])
+        wanted = best["level"] if best else last
+    n = scrubber(last, len(experiment.rounds), False, f"{_key('level')}_{chosen}", wanted)
+    return Subject(experiment, n, levels[n], levels[0])
+
+
+def in_words(experiment: Experiment) -> str:
+    """An experiment in a line."""
+    recipe = experiment.recipe
+    sizes = "-".join(map(str, (PIXELS, *recipe.hidden, CLASSES)))
+    words = [f"{sizes} on {DATASETS[recipe.dataset].title}", f"{recipe.iterations:,} iterations"]
+    if experiment.rounds:
+        words += [f"{len(experiment.rounds)} rounds to {experiment.rounds[-1].sparsity:.1%}"]
+        words += [title_of(experiment)]
+    return ", ".join([*words, f"seed {recipe.seed}"])
+
+
+def show_numbers(subject: Subject) -> None:
+    """What this level is, beside its dense network."""
+    info, dense = subject.level.info, subject.dense.info
+    stop = info["early_stop_iteration"]
+    with st.container(horizontal=True, key="ticket_numbers"):
+        st.metric(
+            "Weights kept",
+            f"{weights_kept(info):,}",
+            f"{percent_remaining(info):.2f} % of {weights_total(info):,}",
+            delta_color="off",
+            delta_arrow="off",
+        )
+        gap = 100 * (info["test_accuracy"] - dense["test_accuracy"])
+        st.metric(
+            "Test accuracy",
+            f"{info['test_accuracy']:.2%}",
+            f"{gap:+.2f} points against dense" if subject.n else "the dense network",
+            delta_color="off",
+            delta_arrow="off",
+        )
+        if stop is not None:
+            st.metric(
+                "Early stop, iteration",
+                f"{stop:,}",
+                f"dense: {dense['early_stop_iteration']:,}" if subject.n else "dense",
+                delta_color="off",
+                delta_arrow="off",
+            )
+    st.caption(f"One seed: {subject.experiment.recipe.seed}. Key of this level: `{subject.key}`")
+
+
+def show_empty() -> None:
+    """For a cache without levels."""
+    st.info(
+        "There is no trained network in this cache yet. Find a ticket in the Explorer first, or "
+        "bring one along below.",
+        icon=":material/confirmation_number:",
+    )
+    st.page_link("app.py", label="To the Explorer", icon=":material/explore:")

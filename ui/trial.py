@@ -1,0 +1,185 @@
+"""Try a ticket: a drawn digit or a test image, answered by it and by the dense network."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from lottery_core import answers, ticket_figures
+from lottery_core.answers import Judged
+from lottery_core.data import DataUnavailable
+from lottery_core.datasets import DATASETS
+from lottery_core.drawing import as_digit
+from lottery_core.experiment import Recipe
+from lottery_core.pruning import Arrays
+from ui.digits import show_digits
+from ui.frame import one_of
+from ui.plot import plot
+from ui.reading import whole
+from ui.runtime import runtime
+from ui.sketch import sketch
+from ui.text import plain
+from ui.ticket import Subject
+
+_FEW = 24  # images of a grid
+
+
+@st.cache_resource(show_spinner="The two networks look at the test images")
+def _judged(dense_key: str, key: str, _recipe: Recipe) -> Judged | None:
+    dense, ticket = whole(dense_key), whole(key)
+    if dense is None or ticket is None:
+        return None
+    return answers.judge(_recipe, dense.end, ticket.end, runtime().store.datasets)
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _images(dataset: str) -> tuple[np.ndarray, np.ndarray]:
+    return answers.unseen_images(dataset, runtime().store.datasets)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _reader(recipe: Recipe):
+    return answers.reader(recipe, runtime().store.datasets)
+
+
+def show_trial(subject: Subject) -> None:
+    """A digit, what both say of it; where they disagree; what each confuses."""
+    recipe = subject.experiment.recipe
+    try:
+        judged = _judged(subject.dense_key, subject.key, recipe)
+        images, labels = _images(recipe.dataset)
+    except DataUnavailable as error:
+        st.warning(plain(str(error)))
+        return
+    if judged is None:
+        _judged.clear(subject.dense_key, subject.key, recipe)
+        st.warning("One of the two networks could not be read; choose another level.")
+        return
+    _one(subject, recipe, judged, images, labels)
+    _disagreements(subject, judged, images)
+    _confusions(subject, judged)
+
+
+def _one(
+    subject: Subject, recipe: Recipe, judged: Judged, images: np.ndarray, labels: np.ndarray
+) -> None:
+    st.subheader("Ask both")
+    ways = {"pick": "Test images"}
+    if recipe.dataset in ("mnist", "emnist-digits"):
+        ways = {"draw": "Draw a digit"} | ways
+    way = one_of("Ask about", "trial_way", ways)
+    left, middle, right = st.columns([3, 2, 4])
+    if way == "draw":
+        with left:
+            st.caption("Draw a large digit with the mouse or a finger.")
+            ink = sketch("trial_sketch")
+        image = None if ink is None else as_digit(ink)
+        label = None
+    else:
+        with left:
+            chosen = _pick(judged, len(images))
+        image, label = images[chosen], int(labels[chosen])
+    if image is None:
+        with right:
+            st.info("Both networks answer as soon as you lift the pen.", icon=":material/draw:")
+        return
+    read = _reader(recipe)(image[None])
+    given = {
+        "dense": _confidence(recipe, whole(subject.dense_key).end, read),
+        _name(subject): _confidence(recipe, whole(subject.key).end, read),
+    }
+    with middle:
+        what = "what they see" if label is None else f"class {label}"
+        show_digits(image[None], [what], 140)
+        if label is None:
+            st.caption("Scaled to 20x20 and centred by its mass, as MNIST's digits were.")
+    with right:
+        parts = [f"{name} says **{int(p.argmax())}** ({p.max():.0%})" for name, p in given.items()]
+        told = [int(p.argmax()) for p in given.values()]
+        agree = "They agree" if told[0] == told[1] else "They disagree"
+        words = f"{agree}: {' and '.join(parts)}."
+        if label is not None:
+            right_ones = [n for n, t in zip(given, told, strict=True) if t == label]
+            words += {0: " Both are wrong.", 2: " Both are right."}.get(
+                len(right_ones), f" Right: {', '.join(right_ones)}."
+            )
+        st.markdown(words)
+        plot(ticket_figures.confidence_figure(given, 280), "plot_confidence")
+
+
+def _name(subject: Subject) -> str:
+    return f"level {subject.n}" if subject.n else "level 0 (dense too)"
+
+
+def _confidence(recipe: Recipe, weights: Arrays, read: np.ndarray) -> np.ndarray:
+    return answers.confidences(answers.logits(recipe, weights, read))[0]
+
+
+def _pick(judged: Judged, count: int) -> int:
+    """Position of the test image to ask about."""
+    differ = judged.disagree
+
+    def jump(candidates: np.ndarray) -> None:
+        st.session_state.trial_image = int(np.random.default_rng().choice(candidates))
+
+    number = st.number_input(
+        f"Test image, 0 to {count - 1:,}", 0, count - 1, 0, key="trial_image", step=1
+    )
+    st.button(
+        "Any other", on_click=jump, args=(np.arange(count),), icon=":material/shuffle:",
+        width="stretch", key="trial_any",
+    )  # fmt: skip
+    st.button(
+        f"One of {len(differ):,} they disagree on", on_click=jump, args=(differ,),
+        disabled=not len(differ), icon=":material/compare_arrows:", width="stretch",
+        key="trial_differ",
+    )  # fmt: skip
+    return int(number)
+
+
+def _disagreements(subject: Subject, judged: Judged, images: np.ndarray) -> None:
+    st.subheader("Where they disagree")
+    differ = judged.disagree
+    total = len(judged.labels)
+    if not len(differ):
+        st.markdown(f"On all {total:,} test images they name the same class.")
+        return
+    dense, ticket = judged.dense.argmax(axis=1), judged.ticket.argmax(axis=1)
+    labels = judged.labels
+    sides = {
+        "all": ("All", differ),
+        "dense": ("Dense is right", differ[dense[differ] == labels[differ]]),
+        "ticket": ("The ticket is right", differ[ticket[differ] == labels[differ]]),
+        "none": (
+            "Neither is",
+            differ[(dense[differ] != labels[differ]) & (ticket[differ] != labels[differ])],
+        ),
+    }
+    st.markdown(
+        f"They name different classes for **{len(differ):,} of {total:,}** test images: dense is "
+        f"right in {len(sides['dense'][1]):,} of them, level {subject.n} in "
+        f"{len(sides['ticket'][1]):,}, neither in {len(sides['none'][1]):,}."
+    )
+    words = {name: f"{title} ({len(which):,})" for name, (title, which) in sides.items()}
+    side = one_of("Show", "trial_side", words)
+    shown = sides[side][1][:_FEW]
+    if not len(shown):
+        st.caption("There are none.")
+        return
+    captions = [f"is {labels[i]}: {dense[i]}, {ticket[i]}" for i in shown]
+    st.caption("What it is: what dense says, what the ticket says.")
+    show_digits(images[shown], captions, 84)
+    if len(sides[side][1]) > _FEW:
+        st.caption(f"The first {_FEW} of {len(sides[side][1]):,}.")
+
+
+def _confusions(subject: Subject, judged: Judged) -> None:
+    st.subheader("What each confuses")
+    dataset = DATASETS[subject.experiment.recipe.dataset].title
+    st.caption(f"All {len(judged.labels):,} test images of {dataset}; colours are logarithmic.")
+    for column, which, name in zip(
+        st.columns(2), ("dense", "ticket"), ("Dense", f"Level {subject.n}"), strict=True
+    ):
+        with column:
+            counts = answers.confusion(judged.labels, getattr(judged, which).argmax(axis=1))
+            plot(ticket_figures.confusion_figure(counts, name), f"plot_confusion_{which}")
