@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from lottery_core import engine, instability, measurement
+from lottery_core.choice import PRESETS
 from lottery_core.data import DataUnavailable, load_data
 from lottery_core.experiment import Experiment, InvalidValue, Recipe
 from lottery_core.models import initial_weights
@@ -149,8 +150,10 @@ def warm(root: Path) -> None:
     if hasattr(os, "nice"):
         os.nice(5)  # on a machine with few cores, pages come before training
     store = Store(root)
-    load_data(Recipe(), store.datasets)
-    measured = _measure(store)  # a rehearsal too: the first steps of a process are slow
+    # Scaled as a newcomer's first run needs it: it would wait for it to be done again.
+    usual = PRESETS["quick"].choice.recipe()
+    load_data(usual, store.datasets)
+    measured = _measure(store, usual)  # a rehearsal too: the first steps of a process are slow
     prepare_in_background(store)
     here = {"processor": processor(), "torch": torch.__version__, "devices": devices()}
     with store.held("machine"):
@@ -171,12 +174,13 @@ def prepare_in_background(store: Store) -> None:
     threading.Thread(target=prepare, daemon=True).start()
 
 
-def _measure(store: Store) -> dict:
+def _measure(store: Store, usual: Recipe) -> dict:
     """Seconds of a step for two sizes of work, and of evaluating one image per weight."""
     steps = []
     evaluation = 0.0
     for hidden, batch_size in (((128, 64), 32), ((300, 100), 128)):
-        recipe = Recipe(hidden=hidden, batch_size=batch_size, iterations=40, evaluate_every=40)
+        sizes = {"hidden": hidden, "batch_size": batch_size}
+        recipe = replace(usual, **sizes, iterations=40, evaluate_every=40)
         data = load_data(recipe, store.datasets)
         weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
         stamps: dict[int, float] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -125,5 +126,7 @@ def _load() -> None:
 
 if __name__ == "__main__":
     follow_parent()
+    if hasattr(os, "nice"):
+        os.nice(10)  # torch trains meanwhile, and somebody watches that
     _load()
     kept.mark_ready()
