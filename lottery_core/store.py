@@ -7,6 +7,7 @@ warning; whoever needs it computes it again. Nothing here is pickled.
 
     levels/<key>/      level.json  weights.safetensors  snapshots.safetensors  history.parquet
                        SHA256SUMS (the form `sha256sum -c` reads)
+    tickets/           <digest>.safetensors: masks and weights from outside, by their `digest`
     measurements/      <key>.json: what was measured on an experiment's levels (see `task_key`)
     progress/<key>     what a level that is being trained looks like right now
     jobs/<key>.json    what became of an experiment: queued, running, done, ...
@@ -20,6 +21,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import tempfile
 import time
@@ -34,6 +36,7 @@ import pandas as pd
 import pyarrow as pa
 from filelock import FileLock, Timeout
 from pyarrow.parquet import ParquetFile
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from lottery_core.pruning import Arrays
@@ -102,6 +105,20 @@ def task_key(task: str, experiment_key: str) -> str:
     return experiment_key if task == "run" else f"{task}-{experiment_key}"
 
 
+def digest(arrays: Arrays) -> str:
+    """SHA-256 over names, types, shapes and values: the same for the same arrays in any file.
+
+    Little-endian and in the order of the names, so that it can be repeated with NumPy alone.
+    """
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        values = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        total.update(f"{name} {values.dtype.name} {values.shape}\n".encode())
+        total.update(values.tobytes())
+    return total.hexdigest()
+
+
 def measurement_key(experiment_key: str) -> str:
     """The key of a job that measures an experiment's levels, and of what it measured."""
     return task_key("measure", experiment_key)
@@ -112,7 +129,7 @@ class Store:
 
     def __init__(self, root: str | Path):
         self.root = Path(root).resolve()
-        for name in ("levels", "progress", "jobs", "measurements", "locks"):
+        for name in ("levels", "tickets", "progress", "jobs", "measurements", "locks"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
@@ -134,6 +151,18 @@ class Store:
     def has(self, key: str) -> bool:
         """Whether a level is there, without reading it."""
         return (self.root / "levels" / key / _SUMS).is_file()
+
+    def keys(self) -> list[str]:
+        """The keys of all levels that are there, in order."""
+        return sorted(path.parent.name for path in self.root.glob(f"levels/[!.]*/{_SUMS}"))
+
+    def info(self, key: str) -> dict | None:
+        """What `Level.info` says, without reading or verifying the rest; None if unreadable."""
+        try:
+            info = json.loads((self.root / "levels" / key / "level.json").read_bytes())
+            return dict(info) if info["key"] == key else None
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
 
     def write(self, key: str, level: Level) -> None:
         """Put a level in place, whole, instead of whatever may be there."""
@@ -193,6 +222,34 @@ class Store:
             stacklevel=2,
         )
         return None
+
+    # Tickets from outside
+
+    def write_ticket(self, digest: str, mask: Arrays, restart: Arrays | None) -> None:
+        """Keep a mask (bool), and weights to restart from, under the `digest` of both."""
+        content = save(_ticket(mask, restart), metadata={"weights": json.dumps([*mask])})
+        _replace(self._ticket_path(digest), content)
+
+    def read_ticket(self, digest: str) -> tuple[Arrays, Arrays | None] | None:
+        """Mask and restart weights, verified; None if absent, or with a warning if damaged."""
+        if not re.fullmatch("[0-9a-f]{64}", digest):  # one from a link may be the way to elsewhere
+            return None
+        try:
+            content = self._ticket_path(digest).read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            return _read_ticket(digest, content)
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            warnings.warn(
+                f"ticket {digest} is damaged ({error}); it counts as absent until it is uploaded "
+                "again",
+                stacklevel=2,
+            )
+            return None
+
+    def _ticket_path(self, digest: str) -> Path:
+        return self.root / "tickets" / f"{digest}.safetensors"
 
     # Locks
 
@@ -349,6 +406,28 @@ def _level(key: str, files: dict[str, bytes]) -> Level:
         history=_frame(files["history.parquet"]),
         snapshots=snapshots,
     )
+
+
+def _ticket(mask: Arrays, restart: Arrays | None) -> Arrays:
+    parts = {"mask": mask, "restart": restart or {}}
+    return {f"{part}/{name}": values for part in parts for name, values in parts[part].items()}
+
+
+def _read_ticket(key: str, content: bytes) -> tuple[Arrays, Arrays | None]:
+    arrays = load(content)
+    if digest(arrays) != key:
+        raise ValueError("its digest does not match")
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    order = json.loads(header["__metadata__"]["weights"])
+    mask = {name: arrays[f"mask/{name}"] for name in order}
+    restart = {
+        name.removeprefix("restart/"): values
+        for name, values in arrays.items()
+        if name.startswith("restart/")
+    }
+    if len(mask) + len(restart) != len(arrays):
+        raise ValueError("its header names other weights")
+    return mask, restart or None
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

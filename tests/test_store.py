@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lottery_core.store import Job, Level, Store
+from lottery_core.store import Job, Level, Store, digest
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = "a" * 40
@@ -263,6 +263,117 @@ def test_sweeping_removes_what_killed_writers_left_and_nothing_that_may_be_in_us
     assert not stale.exists()
     assert fresh.exists()
     assert store.read(KEY) is not None
+
+
+# What is there
+
+
+def test_keys_and_info_tell_of_levels_without_reading_their_arrays(store, level, folder):
+    store.write("b" * 40, replace(level, info={**level.info, "level": 1}))
+    (folder.parent / ".new-half").mkdir()
+    (folder.parent / ".new-half" / "SHA256SUMS").touch()
+    (folder.parent / "c").mkdir()
+    (folder / "weights.safetensors").unlink()
+    assert store.keys() == [KEY, "b" * 40]
+    assert store.info(KEY) == {**level.info, "key": KEY}
+    assert store.info("b" * 40)["level"] == 1
+
+
+def test_info_of_what_is_no_level_is_none(store, folder):
+    assert store.info("b" * 40) is None
+    for garbage in ("", "{", "7", "[1]", "{}", '{"key": "another"}', "\udc80"):
+        (folder / "level.json").write_text(garbage, errors="surrogateescape")
+        assert store.info(KEY) is None
+
+
+# Tickets from outside
+
+
+@pytest.fixture
+def ticket(level):
+    """A mask whose layers are not in the order of their names, weights, and their digest."""
+    arrays = {f"mask/{name}": values for name, values in level.mask.items()}
+    arrays |= {f"restart/{name}": values for name, values in level.start.items()}
+    return digest(arrays), level.mask, level.start
+
+
+def test_a_ticket_is_read_back_bit_for_bit(store, ticket):
+    key, mask, restart = ticket
+    assert store.read_ticket(key) is None
+    store.write_ticket(key, mask, restart)
+    found_mask, found_restart = store.read_ticket(key)
+    assert list(found_mask) == ["fc2.weight", "fc10.weight"]
+    for found, expected in ((found_mask, mask), (found_restart, restart)):
+        assert found.keys() == expected.keys()
+        for name in expected:
+            assert found[name].dtype == expected[name].dtype
+            assert found[name].tobytes() == expected[name].tobytes()
+    assert os.listdir(store.root / "tickets") == [f"{key}.safetensors"]
+
+
+def test_a_mask_without_weights_is_kept_too(store, level):
+    key = digest({f"mask/{name}": values for name, values in level.mask.items()})
+    store.write_ticket(key, level.mask, None)
+    mask, restart = store.read_ticket(key)
+    assert restart is None
+    assert list(mask) == list(level.mask)
+
+
+def assert_ticket_damaged(store, key):
+    with pytest.warns(UserWarning, match=f"ticket {key} is damaged .* until it is uploaded again"):
+        assert store.read_ticket(key) is None
+
+
+def test_a_damaged_ticket_counts_as_absent_with_a_warning(store, ticket):
+    key, mask, restart = ticket
+    store.write_ticket(key, mask, restart)
+    path, source = store.root / "tickets" / f"{key}.safetensors", random.Random(0)
+    whole = path.read_bytes()
+    values = 8 + int.from_bytes(whole[:8], "little")
+    for place in source.sample(range(values, len(whole)), 50):
+        broken = bytearray(whole)
+        broken[place] ^= 1 << source.randrange(8)
+        path.write_bytes(broken)
+        assert_ticket_damaged(store, key)
+    for length in (0, 1, 7, values // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert_ticket_damaged(store, key)
+    for order in (b"[]", b"17", b'["fc2.weight"]', b"null"):
+        names = b'[\\"fc2.weight\\", \\"fc10.weight\\"]'
+        assert names in whole
+        quoted = order.replace(b'"', b'\\"')
+        path.write_bytes(whole.replace(names, quoted + b" " * (len(names) - len(quoted))))
+        assert_ticket_damaged(store, key)
+    path.write_bytes(whole)
+    assert store.read_ticket(key) is not None
+
+
+def test_a_ticket_under_another_digest_is_rejected(store, ticket):
+    _, mask, restart = ticket
+    store.write_ticket("0" * 64, mask, restart)
+    assert_ticket_damaged(store, "0" * 64)
+
+
+@pytest.mark.parametrize("name", ["", "x", "../levels/x", "A" * 64, "a" * 64 + "\n", "/etc/passwd"])
+def test_what_is_no_digest_names_no_ticket(store, name):
+    assert store.read_ticket(name) is None
+
+
+def test_a_digest_is_that_of_names_types_shapes_and_values_alone():
+    arrays = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones(2, bool)}
+    key = digest(arrays)
+    again = {
+        "a": np.ones(4, bool)[::2],
+        "b": np.asfortranarray(arrays["b"]).astype(">f4"),
+    }
+    assert digest(again) == key
+    for other in (
+        arrays | {"b": arrays["b"].reshape(3, 2)},
+        arrays | {"b": arrays["b"].astype(np.float64)},
+        arrays | {"a": np.array([True, False])},
+        {"b": arrays["b"], "c": arrays["a"]},
+    ):
+        assert digest(other) != key
 
 
 # Locks
