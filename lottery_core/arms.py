@@ -100,6 +100,10 @@ def title_of(experiment: Experiment) -> str:
     """The arm in the field's words, with the criterion unless it is magnitude."""
     name = arm_of(experiment)
     title = ARMS[name].title if name in ARMS else {"ticket": "winning ticket"}.get(name, name)
+    if name == "ticket" and experiment.rounds[0].ticket:
+        title = "brought ticket"
+        if experiment.rounds[0].restart == "rewind":
+            title += ", mask alone"
     if experiment.rounds and name != "dense-longer":
         criterion = experiment.rounds[-1].criterion
         if criterion != "magnitude":

@@ -40,6 +40,8 @@ SCHEDULES = {
     "one-shot": "everything in one round",
     "list": "the sparsities I name",
 }
+# A ticket's own weights come with a file, which a link or a command of this kind can't name.
+RESTARTS = tuple(name for name in RULES if name != "ticket")
 UNITS = ("epochs", "iterations")
 EVALUATIONS_PER_EPOCH = 5
 
@@ -289,7 +291,7 @@ _KNOWN = {
     "schedule": SCHEDULES,
     "scope": SCOPES,
     "criterion": CRITERIA,
-    "restart": RULES,
+    "restart": RESTARTS,
     "controls": ARMS,
 }
 

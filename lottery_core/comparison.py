@@ -273,6 +273,8 @@ def _facts(experiment: Experiment) -> dict[str, str]:
         found["scope"] = f"{last.scope} pruning"
         found["way"] = f"by way of {', '.join(_percent(step.sparsity) for step in pruned)}"
         found["output"] = f"output layer to {_percent(last.output_sparsity)}"
+    if steps and steps[0].ticket:
+        found["ticket"] = f"ticket {steps[0].ticket[:8]}"
     if experiment.control:
         found["beside"] = f"beside {title_of(experiment.trunk)}"
     return found

@@ -18,11 +18,11 @@ import pandas as pd
 import torch
 
 from lottery_core.data import Data, load_data
-from lottery_core.experiment import VERSION, Experiment
+from lottery_core.experiment import VERSION, Experiment, InvalidValue, Recipe, Round
 from lottery_core.gradients import Slopes
 from lottery_core.models import initial_weights
 from lottery_core.progress import Watch
-from lottery_core.pruning import Evidence, apply, dense_mask, prune, reshuffle
+from lottery_core.pruning import Arrays, Evidence, apply, dense_mask, prune, reshuffle
 from lottery_core.restart import RULES, Origins
 from lottery_core.seeds import seed_of
 from lottery_core.speed import learn
@@ -97,13 +97,15 @@ def train_level(
             seed=seed_of(recipe.seed, "prune", n),
             slopes=Slopes(recipe, data, seed_of(recipe.seed, "criterion", n)),
         )
-        mask = prune(evidence, step, recipe.output_layer)
+        given, weights = _ticket(store, step, recipe) if step.ticket else (None, None)
+        mask = given or prune(evidence, step, recipe.output_layer)
         if step.reshuffled:
             mask = reshuffle(mask, seed_of(recipe.seed, "reshuffle", n))
         origins = Origins(
             snapshots=dense.snapshots,
             trained=previous.end,
             draw=lambda: initial_weights(recipe, "reinit", n),
+            ticket=weights,
         )
         start = apply(RULES[step.restart](step, origins), mask)
         first_iteration = step.rewind_iteration
@@ -111,7 +113,7 @@ def train_level(
             schedule = recipe.at_last_rate()
 
         unpruned = replace(evidence, trained=dense.end, mask=dense.mask)
-        in_one_go = prune(unpruned, step, recipe.output_layer)
+        in_one_go = given or prune(unpruned, step, recipe.output_layer)
         accuracies = {
             "test_accuracy_before_retraining": test_accuracy(
                 recipe, apply(previous.end, mask), data
@@ -155,6 +157,21 @@ def train_level(
         history=pd.DataFrame(trained.history),
         snapshots=trained.snapshots,
     )
+
+
+def _ticket(store: Store, step: Round, recipe: Recipe) -> tuple[Arrays, Arrays | None]:
+    """Mask and weights, if it has any, of the ticket that a round takes."""
+    found = store.read_ticket(step.ticket)
+    if found is None:
+        raise InvalidValue("ticket", step.ticket, "is not in this cache; bring its file again")
+    mask, weights = found
+    shapes = {name: kept.shape for name, kept in mask.items()}
+    if shapes != recipe.shapes:
+        hidden = ",".join(str(rows) for rows, _ in list(shapes.values())[:-1])
+        raise InvalidValue("hidden", recipe.hidden, f"is not the ticket's; choose {hidden}")
+    if weights is None and step.restart == "ticket":
+        raise InvalidValue("restart", step.restart, "but the ticket is a mask alone; use rewind")
+    return mask, weights
 
 
 def _info(

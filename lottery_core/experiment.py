@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -66,6 +67,7 @@ MAX_SEED = 2**31 - 1
 MAX_DECAYS = 10
 REWIND_PERCENTS = (1, 2, 5, 10, 20, 50)
 MAX_REPLICATES = 20
+_HASH = re.compile("[0-9a-f]{64}")
 MAX_MULTIPLY_ADDS = 10**15  # of one request; the paper's LeNet run takes 5 * 10**13 a seed
 
 
@@ -264,6 +266,11 @@ class Round:
     `restart.RULES`; `rewind_iteration` belongs to "rewind" and "rate-rewind" alone. With
     `reshuffled` the criterion decides how many weights each layer keeps, and chance which.
     A sparsity of 0 prunes nothing: the network is only trained on.
+
+    With a `ticket`, the content hash of one that was brought to the store, its mask is taken as
+    it is; the criterion is not asked, and the sparsities only say how much is gone. Restart
+    "ticket" takes its weights too, for which `rewind_iteration` says where in the schedule they
+    stand.
     """
 
     sparsity: float
@@ -274,6 +281,7 @@ class Round:
     rewind_iteration: int = 0
     layers: tuple[tuple[str, float], ...] = ()
     reshuffled: bool = False
+    ticket: str = ""
 
     def __post_init__(self) -> None:
         check_number("sparsity", self.sparsity, 0, 1, below=True)
@@ -290,7 +298,7 @@ class Round:
         check_known("criterion", self.criterion, CRITERIA)
         check_known("restart", self.restart, RULES)
         check_integer("rewind_iteration", self.rewind_iteration, 0, MAX_ITERATIONS)
-        if self.restart not in ("rewind", "rate-rewind") and self.rewind_iteration:
+        if self.restart not in ("rewind", "rate-rewind", "ticket") and self.rewind_iteration:
             raise InvalidValue(
                 "rewind_iteration",
                 self.rewind_iteration,
@@ -298,6 +306,7 @@ class Round:
             )
         if not isinstance(self.reshuffled, bool):
             raise InvalidValue("reshuffled", self.reshuffled, "must be True or False")
+        self._check_ticket()
         if not self.sparsity and self.restart not in ("keep", "rate-rewind"):
             raise InvalidValue(
                 "sparsity",
@@ -305,6 +314,19 @@ class Round:
                 f"with restart={self.restart} repeats the training before; prune something",
             )
         _make_floats(self, "sparsity", "output_sparsity")
+
+    def _check_ticket(self) -> None:
+        if self.ticket and not (isinstance(self.ticket, str) and _HASH.fullmatch(self.ticket)):
+            raise InvalidValue("ticket", self.ticket, "must be the hash of a ticket: 64 hex digits")
+        if self.restart == "ticket" and not self.ticket:
+            raise InvalidValue("restart", self.restart, "needs a ticket; choose restart=rewind")
+        if self.restart == "ticket" and self.reshuffled:
+            raise InvalidValue(
+                "restart",
+                self.restart,
+                "knows no weights outside the ticket's own mask; choose restart=rewind with a "
+                "reshuffled one",
+            )
 
     def _check_layers(self) -> None:
         for name, sparsity in self.layers:
@@ -348,6 +370,12 @@ class Experiment:
         for step in self.rounds:
             for name, _ in step.layers:
                 check_known("layers", name, self.recipe.shapes)
+            if step.ticket and step is not self.rounds[0]:
+                raise InvalidValue(
+                    "ticket",
+                    step.ticket,
+                    "may keep what an earlier round pruned, so only the first round may have one",
+                )
             if step.reshuffled and step is not self.rounds[-1]:
                 raise InvalidValue(
                     "reshuffled",
@@ -393,7 +421,11 @@ class Experiment:
 
     def round(self, n: int) -> Round:
         """What leads from level n-1 of the trunk to level n."""
-        return replace(self.rounds[n - 1], **CONTROLS.get(self.control, {}))
+        step, changes = self.rounds[n - 1], CONTROLS.get(self.control, {})
+        if step.restart == "ticket" and "restart" not in changes and changes:
+            # Other places than the ticket's: its weights are not known there.
+            changes = {**changes, "restart": "rewind"}
+        return replace(step, **changes)
 
     @cached_property
     def keys(self) -> tuple[str, ...]:

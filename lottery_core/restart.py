@@ -22,11 +22,13 @@ class Origins:
 
     `snapshots` maps iterations of level 0 to its weights then; `trained` are the weights the
     level before ended with; `draw()` makes new initial weights, others at every level.
+    `ticket` are the weights of the ticket that the round takes its mask from, if it has any.
     """
 
     snapshots: Mapping[int, Arrays]
     trained: Arrays
     draw: Callable[[], Arrays]
+    ticket: Arrays | None = None
 
 
 def rewind(step: Round, origins: Origins) -> Arrays:
@@ -55,9 +57,15 @@ def rate_rewind(step: Round, origins: Origins) -> Arrays:
     return origins.trained
 
 
+def ticket(step: Round, origins: Origins) -> Arrays:
+    """The weights that came with the ticket, from another training."""
+    return origins.ticket
+
+
 RULES: dict[str, Callable[[Round, Origins], Arrays]] = {
     "rewind": rewind,
     "keep": keep,
     "rate-rewind": rate_rewind,
     "reinit": reinit,
+    "ticket": ticket,
 }

@@ -12,6 +12,7 @@ from lottery_core.arms import ARMS, arm_of
 from lottery_core.choice import (
     DEFAULT_PRESET,
     PRESETS,
+    RESTARTS,
     Choice,
     command,
     read_choice,
@@ -25,7 +26,6 @@ from lottery_core.experiment import (
     INITS,
     NORMALISATIONS,
     OPTIMISERS,
-    RULES,
     InvalidValue,
 )
 
@@ -54,7 +54,7 @@ CHOICES = st.builds(
     output_factor=st.sampled_from([1.0, 0.5, 0.0, 0.123]),
     scope=st.just("layerwise"),
     criterion=st.sampled_from([*CRITERIA]),
-    restart=st.sampled_from([*RULES]),
+    restart=st.sampled_from(RESTARTS),
     controls=st.lists(st.sampled_from([*ARMS]), unique=True).map(tuple),
     layer_factors=st.sampled_from([(), (("fc1", 0.5),), (("fc1", 0.0),)]),
     warmup=st.sampled_from([0, 1]),

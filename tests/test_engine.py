@@ -444,16 +444,16 @@ def test_the_notebooks_accuracies_with_rewinding_are_met(notebook, level, percen
     assert percent - 1 <= found <= percent + 2  # it prints the percent rounded down
 
 
-# The losses it prints are those of one run. The mean of three must lie within these parts of
-# them: what three seeds vary by. In the first epoch at 95.33 % seeds 0 to 6 give 0.83 to 0.95,
-# by either loop and with every change of rounding another value: mean 0.90, deviation 0.05, so
-# that the printed 1.028 is an unlucky run, and three of the mean's errors reach to 0.81.
+# The losses it prints are those of one run. Here seeds 0 to 13 gave at 95.33 % a mean of 0.914,
+# 0.206, 0.157, 0.137, deviations 0.073, 0.012, 0.009, 0.009 and most 1.067, 0.229, 0.174, 0.155:
+# the notebook's run is one of the upper end. The mean of three may differ from one run by three
+# deviations of such a difference, sqrt(4/3) of those; another rounding is another draw.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("level", "printed", "slack"),
     [
         (0, (0.460, 0.162, 0.121, 0.096), (0.08, 0.08, 0.08, 0.08)),
-        (4, (1.028, 0.227, 0.177, 0.155), (0.21, 0.15, 0.15, 0.15)),
+        (4, (1.028, 0.227, 0.177, 0.155), (0.25, 0.19, 0.18, 0.20)),
     ],
 )
 def test_the_notebooks_losses_are_met(notebook, level, printed, slack):

@@ -11,7 +11,8 @@ def weights(value):
     return {"fc1.weight": np.full((1, 2), value), "fc1.bias": np.full(1, value)}
 
 
-ORIGINS = Origins({0: weights(0.0), 100: weights(1.0)}, weights(2.0), lambda: weights(3.0))
+SNAPSHOTS = {0: weights(0.0), 100: weights(1.0)}
+ORIGINS = Origins(SNAPSHOTS, weights(2.0), lambda: weights(3.0), weights(4.0))
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,7 @@ ORIGINS = Origins({0: weights(0.0), 100: weights(1.0)}, weights(2.0), lambda: we
         (Round(0.5, 0.5, restart="rewind", rewind_iteration=100), 1.0),
         (Round(0.5, 0.5, restart="keep"), 2.0),
         (Round(0.5, 0.5, restart="reinit"), 3.0),
+        (Round(0.5, 0.5, restart="ticket", ticket="ab" * 32), 4.0),
     ],
 )
 def test_weights_and_biases_come_from_the_named_origin(step, expected):

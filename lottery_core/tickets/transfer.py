@@ -1,0 +1,120 @@
+"""A ticket that was brought along, trained here: the same or other data, optimiser, seeds.
+
+It becomes an experiment of one round whose mask is the ticket's. Level 0 is the dense network of
+the same recipe, and controls stand beside level 1 as beside any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lottery_core.arms import ARMS
+from lottery_core.choice import PRESETS
+from lottery_core.comparison import check_work, with_seed
+from lottery_core.experiment import (
+    MAX_REPLICATES,
+    MAX_SEED,
+    Experiment,
+    InvalidValue,
+    Recipe,
+    Round,
+    check_integer,
+    check_known,
+)
+from lottery_core.replicates import Infos, difference_in_words, paired, verdict_in_words
+from lottery_core.tables import percent_remaining
+from lottery_core.tickets.incoming import Upload
+
+# Arms that a ticket without a history can have; a random mask shows what the mask is worth.
+CONTROLS = ("random-mask", "reinit")
+
+
+def recipe_of(upload: Upload) -> Recipe:
+    """What to train it with unless something else is chosen: the file's own recipe if it names
+    one, else the quick preset's with the ticket's hidden layers."""
+    claimed = upload.claims.get("experiment")
+    if claimed:
+        recipe = Experiment.from_dict(claimed).recipe
+        if recipe.hidden == upload.hidden:
+            return recipe
+    return replace(PRESETS["quick"].choice.recipe(), hidden=upload.hidden)
+
+
+def rewind_of(upload: Upload, recipe: Recipe) -> int:
+    """At which iteration of the schedule the file's weights stand: where its own experiment
+    rewound to, if the recipe has that iteration on its grid; else 0."""
+    claimed = upload.claims.get("experiment")
+    if not claimed or upload.restart is None:
+        return 0
+    rounds = Experiment.from_dict(claimed).rounds
+    at = rounds[-1].rewind_iteration if rounds else 0
+    return at if at in recipe.snapshot_iterations else 0
+
+
+def experiment(upload: Upload, recipe: Recipe, *, own_weights: bool = True) -> Experiment:
+    """The ticket under that recipe: from its own weights, or, if it has none or `own_weights`
+    is False, from initial weights drawn with the recipe's seed. Raises `InvalidValue`."""
+    if recipe.hidden != upload.hidden:
+        raise InvalidValue(
+            "hidden",
+            recipe.hidden,
+            f"is not the ticket's; choose {','.join(map(str, upload.hidden)) or 'none'}",
+        )
+    gone = {name: int((~kept).sum()) for name, kept in upload.mask.items()}
+    total, last = sum(gone.values()), recipe.output_layer
+    if total in (0, recipe.weights_total):
+        kept = "every weight: it is the dense network" if not total else "no weight"
+        raise InvalidValue("ticket", upload.name, f"keeps {kept}; there is nothing to compare")
+    own = own_weights and upload.restart is not None
+    step = Round(
+        _part(total, recipe.weights_total),
+        _part(gone[last], upload.mask[last].size),
+        restart="ticket" if own else "rewind",
+        rewind_iteration=rewind_of(upload, recipe) if own else 0,
+        ticket=upload.content_digest,
+    )
+    return Experiment(recipe, (step,))
+
+
+def _part(gone: int, total: int) -> float:
+    # Twelve digits, as every round has, and below 1, even of a layer that is gone altogether.
+    return min(round(gone / total, 12), 1 - 1e-12)
+
+
+def arms(
+    upload: Upload,
+    recipe: Recipe,
+    *,
+    replicates: int = 1,
+    controls: Sequence[str] = ("random-mask",),
+    own_weights: bool = True,
+) -> dict[str, tuple[Experiment, ...]]:
+    """What training it runs, by arm: the ticket under "main", then its controls; one experiment a
+    seed, from the recipe's on. Raises `InvalidValue`."""
+    check_integer("replicates", replicates, 1, MAX_REPLICATES)
+    check_integer("seed", recipe.seed, 0, MAX_SEED - replicates + 1)
+    for name in controls:
+        check_known("controls", name, CONTROLS)
+    first = experiment(upload, recipe, own_weights=own_weights)
+    main = tuple(with_seed(first, recipe.seed + n) for n in range(replicates))
+    found = {"main": main} | {name: tuple(map(ARMS[name].of, main)) for name in controls}
+    check_work([one for arm in found.values() for one in arm])
+    return found
+
+
+def in_words(found: dict[str, dict[int, Infos]]) -> str:
+    """What came of it, by arm and seed: against the dense network, then against each control."""
+    main = found["main"]
+    words = [verdict_in_words(main, "brought ticket")]
+    ticket = _accuracies(main)
+    for name, runs in found.items():
+        if name != "main" and runs and ticket:
+            gap = paired(ticket, _accuracies(runs))
+            percent = percent_remaining(next(iter(main.values()))[-1])
+            words.append(difference_in_words(gap, "the ticket", ARMS[name].title, percent))
+    return " ".join(words)
+
+
+def _accuracies(runs: dict[int, Infos]) -> dict[int, float]:
+    return {seed: infos[1]["test_accuracy"] for seed, infos in runs.items() if len(infos) > 1}
