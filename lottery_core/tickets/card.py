@@ -1,0 +1,381 @@
+"""The ticket card: what a level is, in Markdown, for people who meet it without the app.
+
+`gather` collects what the store knows of a level, its other seeds and its arms; `card` writes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from lottery_core.arms import ARMS, arm_of
+from lottery_core.comparison import with_seed
+from lottery_core.datasets import CLASSES, DATASETS, NORMALISATIONS, PIXELS
+from lottery_core.experiment import INITS, OPTIMISERS, Experiment, InvalidValue
+from lottery_core.replicates import Band, band, paired, winning
+from lottery_core.store import Level, Store
+from lottery_core.tables import percent_remaining, weights_kept, weights_total
+from lottery_core.tickets.content import digest
+from lottery_core.tickets.repeat import command_of
+
+# By seed, the infos of level 0 and of the level itself (of level 0 alone where it is that).
+Runs = Mapping[int, list[dict]]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a card tells of: a level's info and the digests of its arrays, the same level of every
+    seed that is there, its own included, and of its arms by name; and the command that repeats
+    it, None where there is none."""
+
+    info: dict
+    digests: Mapping[str, str]
+    runs: Runs
+    controls: Mapping[str, Runs] = field(default_factory=dict)
+    command: str | None = None
+
+
+def gather(store: Store, level: Level) -> Known:
+    """All that the store knows of a level that belongs on its card."""
+    info, n = level.info, level.info["level"]
+    parts = {"mask": level.mask, "restart": level.start, "trained": level.end}
+    digests = {name: digest(arrays) for name, arrays in parts.items()}
+    alone = {info["experiment"]["recipe"]["seed"]: [info]}
+    try:
+        experiment = Experiment.from_dict(info["experiment"])
+    except (ValueError, TypeError, KeyError):  # of another version
+        return Known(info, digests, alone)
+    if experiment.keys[n] != info["key"]:  # of another version, or brought here from elsewhere
+        return Known(info, digests, alone)
+    seeds = _seeds(store)
+    runs = _runs(store, experiment, seeds, n)
+    controls = {}
+    if arm_of(experiment) == "ticket":
+        arms = {name: arm.of(experiment) for name, arm in ARMS.items()}
+        controls = {name: _runs(store, one, runs, n) for name, one in arms.items()}
+    there = {name: found for name, found in controls.items() if found}
+    return Known(info, digests, runs or alone, there, command_of(experiment))
+
+
+def _seeds(store: Store) -> list[int]:
+    infos = map(store.info, store.keys())
+    return sorted({info["experiment"]["recipe"]["seed"] for info in infos if info})
+
+
+def _runs(store: Store, experiment: Experiment, seeds: Iterable[int], n: int) -> Runs:
+    found = {}
+    for seed in seeds:
+        try:
+            keys = with_seed(experiment, seed).keys
+        except InvalidValue:
+            continue
+        infos = [store.info(key) for key in dict.fromkeys((keys[0], keys[n]))]
+        if infos[-1] is not None:
+            found[seed] = [info for info in infos if info is not None]
+    return found
+
+
+def card(known: Known) -> str:
+    """The card in Markdown."""
+    sections = (
+        _head(known),
+        _numbers(known),
+        _selection(known.info),
+        _layers(known.info),
+        _recipe(known.info),
+        _controls(known),
+        _repeat(known),
+        _identity(known),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _head(known: Known) -> str:
+    info = known.info
+    recipe, rounds = info["experiment"]["recipe"], info["experiment"]["rounds"]
+    network = "-".join(map(str, (PIXELS, *recipe["hidden"], CLASSES)))
+    title = f"# {_title(info)}: {_size(info)} of {network} on {DATASETS[recipe['dataset']].title}"
+    what = [
+        f"Level {info['level']} of an experiment with the Lottery Ticket Explorer keeps "
+        f"{weights_kept(info):,} of {weights_total(info):,} weights ({_size(info)}); biases are "
+        "neither pruned nor counted."
+    ]
+    if rounds:
+        what.append(_origin(info["experiment"]))
+    else:
+        what.append("It is the dense network: nothing is pruned.")
+    what.append(
+        "Its ticket file holds the mask, the weights that training starts from (`restart/`) and "
+        "those it ends with (`trained/`)."
+    )
+    if _arm(info) == "ticket":
+        what.append(_verdict(known.runs))
+    return f"{title}\n\n{' '.join(what)}"
+
+
+def _arm(info: dict) -> str:
+    try:
+        return arm_of(Experiment.from_dict(info["experiment"]))
+    except (ValueError, TypeError, KeyError):  # of another version
+        return ""
+
+
+def _title(info: dict) -> str:
+    arm = _arm(info)
+    # Whether a ticket wins is for the verdict to say.
+    words = {"ticket": "lottery ticket", "dense": "dense network", "": "network"}.get(arm)
+    words = words or ARMS[arm].title
+    return f"{words[0].upper()}{words[1:]} {info['key'][:8]}, level {info['level']}"
+
+
+def _origin(experiment: dict) -> str:
+    step, control = experiment["rounds"][-1], experiment.get("control", "")
+    restart = "reinit" if control in ("reinit", "reshuffled-reinit") else step["restart"]
+    iteration = step["rewind_iteration"]
+    words = {
+        "rewind": "Its survivors restart from "
+        + (
+            f"the weights that the dense network had at iteration {iteration:,}"
+            if iteration
+            else "the dense network's initial weights"
+        ),
+        "keep": "Its survivors keep their trained weights and go on at the last learning rate",
+        "rate-rewind": "Its survivors keep their trained weights; the learning rate restarts at "
+        f"iteration {iteration:,}",
+        "reinit": "Its survivors restart from new random weights",
+        "ticket": "Its survivors restart from the weights that came with its mask",
+    }[restart]
+    if experiment["rounds"][0].get("ticket"):
+        words = f"Its mask was brought here from outside. {words}"
+    if step["reshuffled"] or control in ("random-mask", "reshuffled-reinit"):
+        words += "; which weights of a layer survive is chance, how many is not"
+    return f"{words}."
+
+
+def _verdict(runs: Runs) -> str:
+    """Whether it wins, by the rule that the app applies everywhere."""
+    verdicts = winning(runs)
+    if not verdicts or not verdicts[0].n:
+        return "Its dense network is not at hand, so whether it wins is not known."
+    one = verdicts[0]
+    words = {
+        "winning": "It is a winning ticket",
+        "not winning": "It is not a winning ticket",
+        "undecided": "Whether it is a winning ticket is undecided",
+    }[one.verdict]
+    by = "test accuracy at the early stop not below the dense network's, in no more iterations"
+    if one.by == "accuracy alone":
+        by = "test accuracy at the end not below the dense network's; nothing was held out to find "
+        by += "an early stop with"
+    held = "one seed" if one.n == 1 else f"on average over {one.n} seeds, and in {one.held} of them"
+    room = ""
+    if one.n > 1 and one.verdict == "winning" and not one.certain:
+        room = "; the 95 % intervals do not rule out a loss"
+    return f"**{words}** ({by}: {held}{room})."
+
+
+_NUMBERS = {
+    "test_accuracy": ("Test accuracy, last iteration", "{:.2%}"),
+    "test_accuracy_at_early_stop": ("Test accuracy, early stop", "{:.2%}"),
+    "validation_accuracy": ("Validation accuracy, last iteration", "{:.2%}"),
+    "early_stop_iteration": ("Early stop (least validation loss), iteration", "{:,.0f}"),
+    "test_accuracy_before_retraining": ("Test accuracy before retraining", "{:.2%}"),
+    "iterations_trained": ("Iterations trained", "{:,.0f}"),
+}
+
+
+def _numbers(known: Known) -> str:
+    """This seed's numbers, the dense network's, and the spread over all seeds there are."""
+    info, runs = known.info, known.runs
+    seed = info["experiment"]["recipe"]["seed"]
+    same = {s: infos[-1] for s, infos in runs.items()}
+    dense = runs.get(seed, [{}])[0] if info["level"] else {}
+    n = len(same)
+    head = ["", f"seed {seed}"]
+    head += ["its dense network"] if info["level"] else []
+    head += [f"mean of {n} seeds (least to greatest)"] if n > 1 else []
+    rows = []
+    for name, (words, form) in _NUMBERS.items():
+        if info[name] is None:
+            continue
+        row = [words, form.format(info[name])]
+        if info["level"]:
+            there = dense.get("level") == 0 and dense[name] is not None
+            row.append(form.format(dense[name]) if there else "")
+        if n > 1:
+            row.append(_band(band([one[name] for one in same.values()], "range"), form))
+        rows.append(row)
+    if n > 1:
+        closing = f"Seeds: {', '.join(map(str, sorted(same)))}."
+        if info["level"]:
+            gap = paired(
+                {s: infos[-1]["test_accuracy"] for s, infos in runs.items()},
+                {s: i[0]["test_accuracy"] for s, i in runs.items() if i[0]["level"] == 0},
+            )
+            closing += f" This level minus its dense network, last iteration: {_points(gap)}."
+    else:
+        closing = "One seed: how far another one would be from these numbers is not known."
+    return f"## Numbers\n\n{_table(head, rows)}\n\n{closing}"
+
+
+def _band(found: Band, form: str) -> str:
+    if not found.n:
+        return ""
+    low, high = form.format(found.low), form.format(found.high)
+    return f"{form.format(found.mean)} ({low} to {high}, n = {found.n})"
+
+
+def _points(gap: Band) -> str:
+    """A paired difference of accuracies."""
+    if not gap.n:
+        return "no seed has both"
+    words = f"{100 * gap.mean:+z.2f} points"
+    if gap.n == 1:
+        return f"{words} (one seed)"
+    return f"{words} (95 % interval {100 * gap.low:+z.2f} to {100 * gap.high:+z.2f}, n = {gap.n})"
+
+
+def _selection(info: dict) -> str:
+    held_out = info["experiment"]["recipe"]["validation_size"]
+    words = (
+        f"{held_out:,} training images were held out. Early stops are found with them, and levels "
+        "of this experiment are to be picked by them; the test images select nothing and only "
+        "report."
+        if held_out
+        else "No images were held out. Whoever picks a level of this experiment by its accuracy "
+        "picks it on the test images, so that its test accuracy flatters it a little."
+    )
+    return f"## How it was selected\n\n{words}"
+
+
+def _layers(info: dict) -> str:
+    rows = [
+        [f"`{name}`", f"{layer['weights']:,}", f"{layer['kept']:,}", _share(layer)]
+        for name, layer in info["layers"].items()
+    ]
+    total = {"kept": weights_kept(info), "weights": weights_total(info)}
+    rows.append(["all", f"{total['weights']:,}", f"{total['kept']:,}", _share(total)])
+    return f"## Layers\n\n{_table(['layer', 'weights', 'kept', 'kept, %'], rows)}"
+
+
+def _share(layer: dict) -> str:
+    return f"{100 * layer['kept'] / layer['weights']:.2f}"
+
+
+def _recipe(info: dict) -> str:
+    recipe, rounds = info["experiment"]["recipe"], info["experiment"]["rounds"]
+    optimiser = OPTIMISERS[recipe["optimiser"]]
+    if recipe["optimiser"] == "sgd":
+        optimiser = f"SGD, momentum {recipe['momentum']:g}"
+    rate = f"{recipe['learning_rate']:g}"
+    if recipe["warmup"]:
+        rate += f", risen to over {recipe['warmup']:,} iterations"
+    if recipe["decay_at"]:
+        at = ", ".join(f"{step:,}" for step in recipe["decay_at"])
+        rate += f", times {recipe['decay_factor']:g} at iteration {at}"
+    rows = [
+        ["data set", DATASETS[recipe["dataset"]].title],
+        ["normalisation", NORMALISATIONS[recipe["normalisation"]]],
+        ["validation", f"{recipe['validation_size']:,} images held out"],
+        ["network", "-".join(map(str, (PIXELS, *recipe["hidden"], CLASSES))) + ", ReLU"],
+        ["initial weights", INITS[recipe["init"]]],
+        ["optimiser", optimiser],
+        ["learning rate", rate],
+        ["weight decay", f"{recipe['weight_decay']:g}"],
+        ["batch", f"{recipe['batch_size']:,} images"],
+        ["training", f"{recipe['iterations']:,} iterations a level"],
+        ["seed", str(recipe["seed"])],
+    ]
+    if rounds:
+        last = rounds[-1]
+        reached = ", ".join(f"{100 * step['sparsity']:.4g} %" for step in rounds)
+        rows += [
+            ["sparsity after each round", reached],
+            ["pruned by", _pruned_by(rounds)],
+            ["restart", last["restart"]],
+        ]
+        if last["output_sparsity"] != last["sparsity"]:
+            rows.append(["output layer's sparsity", f"{100 * last['output_sparsity']:.4g} %"])
+        rows += [[f"sparsity of `{name}`", f"{100 * part:.4g} %"] for name, part in last["layers"]]
+        if last["restart"] in ("rewind", "rate-rewind", "ticket"):
+            rows.append(["rewound to iteration", f"{last['rewind_iteration']:,}"])
+    if info["experiment"].get("control"):
+        rows.append(["control", ARMS[info["experiment"]["control"]].summary])
+    return f"## Recipe\n\n{_table(['', ''], rows)}"
+
+
+def _pruned_by(rounds: list[dict]) -> str:
+    brought, last = rounds[0].get("ticket"), rounds[-1]
+    words = [f"the mask of ticket `{brought}`"] if brought else []
+    if not brought or len(rounds) > 1:
+        words.append(f"{last['criterion']}, {last['scope']}")
+    return ", then ".join(words)
+
+
+def _controls(known: Known) -> str:
+    if not known.controls:
+        return "## Controls\n\nNone are at hand beside this level."
+    rows, form = [], _NUMBERS["test_accuracy"][1]
+    ticket = {seed: infos[-1]["test_accuracy"] for seed, infos in known.runs.items()}
+    for name, runs in known.controls.items():
+        accuracy = {seed: infos[-1]["test_accuracy"] for seed, infos in runs.items()}
+        found = band(list(accuracy.values()), "range")
+        reached = _band(found, form) if found.n > 1 else f"{form.format(found.mean)} (one seed)"
+        rows.append(
+            [ARMS[name].title, ARMS[name].summary, reached, _points(paired(ticket, accuracy))]
+        )
+    head = ["control", "what it is", "test accuracy, last iteration", "this ticket minus it"]
+    words = "Differences are taken seed by seed, with the interval of a paired t test."
+    return f"## Controls\n\n{_table(head, rows)}\n\n{words}"
+
+
+def _repeat(known: Known) -> str:
+    info = known.info
+    if known.command:
+        text = f"In the folder of the Lottery Ticket Explorer:\n\n    {known.command}"
+    else:
+        experiment = json.dumps(info["experiment"])
+        rounds = info["experiment"]["rounds"]
+        brought = ", the ticket's file once brought" if rounds and rounds[0].get("ticket") else ""
+        text = (
+            "No command line expresses this experiment. In the folder of the Lottery Ticket "
+            f"Explorer, this does it{brought}:\n\n"
+            "    import json\n"
+            "    from lottery_core import engine\n"
+            "    from lottery_core.experiment import Experiment\n"
+            "    from lottery_core.store import CACHE, Store\n\n"
+            f"    experiment = Experiment.from_dict(json.loads({experiment!r}))\n"
+            "    for level in engine.run(experiment, Store(CACHE)):\n"
+            '        print(level.info["level"], level.info["test_accuracy"])'
+        )
+    text += (
+        "\n\nWithout it: the ticket file beside its script, which needs torch, torchvision and "
+        "numpy alone."
+    )
+    return f"## Repeat it\n\n{text}"
+
+
+def _identity(known: Known) -> str:
+    info = known.info
+    rows = [["key", f"`{info['key']}`"]]
+    rows += [[f"SHA-256 of {name}", f"`{value}`"] for name, value in known.digests.items()]
+    rows += [[f"version of {name}", str(value)] for name, value in info["versions"].items()]
+    rows += [["device", info["device"]], ["training loop", info.get("loop", "torch")]]
+    return (
+        f"## Identity and versions\n\n{_table(['', ''], rows)}\n\nThe key names all that leads to "
+        "the level; the SHA-256 sums its arrays, whatever file they lie in."
+    )
+
+
+def _size(info: dict) -> str:
+    return f"{percent_remaining(info):.4g} %"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines)
+
+
+def _cell(value: str) -> str:
+    return value.replace("|", "\\|").replace("\n", " ")
