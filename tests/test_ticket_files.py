@@ -1,58 +1,329 @@
-"""Files to take away hold what the store holds, and say what they are."""
+"""Files to take away hold what the store holds, and say what they are. Each is opened with its
+format's own library in a process that can't import this project."""
 
+import hashlib
 import io
 import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import load
 
 from lottery_core import engine
-from lottery_core.experiment import Experiment
+from lottery_core.experiment import Experiment, InvalidValue, Recipe, rounds_of
 from lottery_core.tickets import files
+from lottery_core.tickets.content import FORMAT, digest
+
+ROOT = Path(__file__).resolve().parents[1]
+WEIGHTS = ["fc1.weight", "fc2.weight"]
 
 
-@pytest.fixture
-def level(store, tiny):
-    list(engine.run(tiny, store))
-    return store.read(tiny.key)
+@pytest.fixture(scope="module")
+def shelf(make_store, tmp_path_factory):
+    """A store with a dense network and two rounds."""
+    store = make_store(tmp_path_factory.mktemp("files") / "store")
+    recipe = Recipe(hidden=(8,), iterations=12, evaluate_every=6, batch_size=16)
+    experiment = Experiment(recipe, rounds_of([0.5, 0.75]))
+    list(engine.run(experiment, store))
+    return store, experiment
 
 
-def opened(content: bytes, tmp_path):
-    path = tmp_path / "file.safetensors"
-    path.write_bytes(content)
-    return safe_open(path, "numpy")
+@pytest.fixture(scope="module")
+def level(shelf):
+    store, experiment = shelf
+    return store.read(experiment.key)
 
 
-def test_a_mask_is_one_boolean_array_per_weight(level, tmp_path):
-    with np.load(io.BytesIO(files.mask_npz(level)), allow_pickle=False) as arrays:
-        assert list(arrays) == ["fc1.weight", "fc2.weight"]
+@pytest.fixture(scope="module")
+def taken(shelf, level, tmp_path_factory):
+    """A folder with a file of every format, by name of the format."""
+    store, experiment = shelf
+    folder, paths = tmp_path_factory.mktemp("taken"), {}
+    for name in files.FORMATS:
+        paths[name] = folder / files.file_name(level.info, name)
+        paths[name].write_bytes(files.export(store, experiment.key, name))
+    return paths
+
+
+def elsewhere(statements: str, folder: Path) -> str:
+    """What Python prints in a folder from which this project can't be imported."""
+    first = "import importlib.util; assert importlib.util.find_spec('lottery_core') is None\n"
+    done = subprocess.run(
+        [sys.executable, "-c", first + statements],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+SUMS = """
+import hashlib, json
+print(json.dumps({
+    name: [str(a.dtype), list(a.shape), hashlib.sha256(a.tobytes()).hexdigest()]
+    for name, a in arrays.items()
+}))
+"""
+
+
+def sums(arrays):
+    return {
+        name: [str(a.dtype), list(a.shape), hashlib.sha256(a.tobytes()).hexdigest()]
+        for name, a in arrays.items()
+    }
+
+
+def in_parts(level):
+    parts = {"mask": level.mask, "restart": level.start, "trained": level.end}
+    return {f"{part}/{name}": a for part, arrays in parts.items() for name, a in arrays.items()}
+
+
+# Round trips
+
+
+def test_numpy_alone_reads_the_mask(taken, level):
+    path = taken["mask-npz"]
+    opening = f"import numpy; arrays = dict(numpy.load({path.name!r}, allow_pickle=False))"
+    assert json.loads(elsewhere(opening + SUMS, path.parent)) == sums(level.mask)
+    assert all(kept.dtype == bool for kept in level.mask.values())
+
+
+def test_safetensors_alone_reads_the_mask(taken, level):
+    path = taken["mask"]
+    opening = f"from safetensors.numpy import load_file; arrays = load_file({path.name!r})"
+    assert json.loads(elsewhere(opening + SUMS, path.parent)) == sums(level.mask)
+
+
+def test_safetensors_alone_reads_the_ticket(taken, level):
+    path = taken["ticket"]
+    opening = f"from safetensors.numpy import load_file; arrays = load_file({path.name!r})"
+    assert json.loads(elsewhere(opening + SUMS, path.parent)) == sums(in_parts(level))
+
+
+@pytest.mark.parametrize(("name", "part"), [("pt", "start"), ("pt-trained", "end")])
+@pytest.mark.parametrize(
+    "way", ["identity(layer, 'weight')", "l1_unstructured(layer, 'weight', 1)"]
+)
+def test_torch_reads_pt_and_a_plain_pruned_model_takes_it(taken, level, name, part, way):
+    path = taken[name]
+    printed = elsewhere(
+        f"""
+import torch
+from torch import nn
+from torch.nn.utils import prune
+state = torch.load({path.name!r}, weights_only=True)
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(784, 8), nn.Linear(8, 10)
+    def forward(self, images):
+        return self.fc2(torch.relu(self.fc1(images)))
+model = Plain()
+for layer in (model.fc1, model.fc2):
+    prune.{way}
+model.load_state_dict(state)  # strict: not a name too many or too few
+model(torch.zeros(1, 784))
+torch.optim.SGD(model.parameters(), 0.1).zero_grad()
+nn.functional.cross_entropy(model(torch.ones(4, 784)), torch.arange(4)).backward()
+assert (model.fc1.weight_orig.grad[state["fc1.weight_mask"] == 0] == 0).all()
+for layer in (model.fc1, model.fc2):
+    prune.remove(layer, "weight")
+arrays = {{name: a.numpy() for name, a in model.state_dict().items()}}
+"""
+        + SUMS,
+        path.parent,
+    )
+    assert json.loads(printed) == sums(getattr(level, part))
+
+
+def test_onnxruntime_answers_as_torch_does(taken, mnist):
+    path = taken["onnx"]
+    np.save(path.parent / "images.npy", mnist.test_images[:1_000])
+    printed = elsewhere(
+        f"""
+import numpy, onnxruntime, torch
+images = numpy.load("images.npy")
+session = onnxruntime.InferenceSession({path.name!r})
+(given,), (got,) = session.get_inputs(), session.get_outputs()
+print(given.name, *given.shape, got.name, *got.shape)
+answers = session.run(None, {{"image": images}})[0]
+one = session.run(["logits"], {{"image": images[:1]}})[0]
+state = torch.load({taken["pt-trained"].name!r}, weights_only=True)
+x = torch.from_numpy(images)
+for layer in ("fc1", "fc2"):
+    weight = state[layer + ".weight_orig"] * state[layer + ".weight_mask"]
+    x = torch.nn.functional.linear(x, weight, state[layer + ".bias"])
+    x = x.relu() if layer == "fc1" else x
+numpy.testing.assert_allclose(answers, x.numpy(), atol=1e-5)
+numpy.testing.assert_allclose(one, answers[:1], atol=1e-6)
+print((answers.argmax(1) == x.numpy().argmax(1)).mean())
+""",
+        path.parent,
+    )
+    assert printed.splitlines() == ["image batch 784 logits batch 10", "1.0"]
+
+
+def test_a_zip_holds_ticket_script_and_card(taken):
+    with zipfile.ZipFile(taken["bundle"]) as archive:
+        assert archive.namelist() == [taken[name].name for name in ("ticket", "script", "card")]
+        assert archive.read(taken["script"].name) == taken["script"].read_bytes()
+        assert archive.read(taken["card"].name) == taken["card"].read_bytes()
+        inside = load(archive.read(taken["ticket"].name))
+    assert sums(inside) == sums(load(taken["ticket"].read_bytes()))
+
+
+# What the files say of themselves
+
+
+def test_a_ticket_holds_the_weights_it_restarts_from_beside_the_trained_ones(shelf, level, taken):
+    store, experiment = shelf
+    dense = store.read(experiment.keys[0])
+    with safe_open(taken["ticket"], "numpy") as file:
         for name, kept in level.mask.items():
-            assert arrays[name].dtype == bool
-            np.testing.assert_array_equal(arrays[name], kept)
-    with opened(files.mask_safetensors(level), tmp_path) as file:
-        assert set(file.keys()) == set(level.mask)
-        for name, kept in level.mask.items():
-            np.testing.assert_array_equal(file.get_tensor(name), kept)
-
-
-def test_a_ticket_holds_the_mask_and_the_weights_it_restarts_from(store, tiny, level, tmp_path):
-    dense = store.read(tiny.keys[0])
-    with opened(files.ticket_safetensors(level), tmp_path) as file:
-        for name, kept in level.mask.items():
-            np.testing.assert_array_equal(file.get_tensor(f"mask/{name}"), kept)
             restart = file.get_tensor(f"restart/{name}")
             np.testing.assert_array_equal(restart[kept], dense.start[name][kept])
             assert (restart[~kept] == 0).all()
-            assert not np.array_equal(restart, level.end[name])
-        for name in ("fc1.bias", "fc2.bias"):
-            np.testing.assert_array_equal(file.get_tensor(f"restart/{name}"), dense.start[name])
+            trained = file.get_tensor(f"trained/{name}")
+            assert (trained[~kept] == 0).all()
+            assert (trained[kept] != restart[kept]).any()
 
 
-def test_the_header_names_contents_level_key_and_experiment(tiny, level, tmp_path):
-    with opened(files.ticket_safetensors(level), tmp_path) as file:
+@pytest.mark.parametrize("name", ["mask", "ticket"])
+def test_the_header_tells_all_that_leads_to_it_and_what_came_of_it(shelf, level, taken, name):
+    _, experiment = shelf
+    with safe_open(taken[name], "numpy") as file:
         header = file.metadata()
-    assert "the weights training starts from" in header["contents"]
+    assert header["format"] == FORMAT
+    assert header["key"] == experiment.key
     assert header["level"] == "2"
-    assert header["key"] == tiny.key
-    assert Experiment.from_dict(json.loads(header["experiment"])) == tiny
+    read = {
+        field: json.loads(header[field])
+        for field in ("experiment", "layers", "results", "versions", "digests")
+    }
+    assert Experiment.from_dict(read["experiment"]) == experiment
+    assert read["layers"] == level.info["layers"]
+    assert read["versions"] == level.info["versions"]
+    assert read["results"] == {
+        field: level.info[field]
+        for field in (
+            "test_accuracy",
+            "validation_accuracy",
+            "early_stop_iteration",
+            "test_accuracy_at_early_stop",
+            "iterations_trained",
+        )
+    }
+    parts = {"mask": level.mask, "restart": level.start, "trained": level.end}
+    told = parts if name == "ticket" else {"mask": level.mask}
+    assert read["digests"] == {part: digest(arrays) for part, arrays in told.items()}
+
+
+def test_a_ticket_names_both_its_restart_and_its_trained_weights(taken):
+    with safe_open(taken["ticket"], "numpy") as file:
+        contents = file.metadata()["contents"]
+    assert "restart/*: the weights before training" in contents
+    assert "trained/*: the weights after training" in contents
+    with safe_open(taken["mask"], "numpy") as file:
+        assert "mask alone" in file.metadata()["contents"]
+
+
+def test_an_onnx_file_names_key_recipe_and_normalisation(shelf, taken):
+    _, experiment = shelf
+    model = onnx.load(taken["onnx"])
+    told = {entry.key: entry.value for entry in model.metadata_props}
+    assert told["key"] == experiment.key
+    assert json.loads(told["recipe"]) == experiment.as_dict()["recipe"]
+    assert "(x - 0.5) / 0.5" in told["normalisation"]
+    assert (told["mean"], told["deviation"]) == ("0.5", "0.5")
+
+
+def test_an_onnx_file_tells_the_mean_and_deviation_of_its_data_set(store):
+    recipe = Recipe(hidden=(4,), iterations=2, evaluate_every=2, normalisation="dataset")
+    list(engine.run(Experiment(recipe), store))
+    model = onnx.load_from_string(files.export(store, Experiment(recipe).key, "onnx"))
+    told = {entry.key: float(entry.value) for entry in model.metadata_props if entry.key in
+            ("mean", "deviation")}  # fmt: skip
+    assert told == pytest.approx({"mean": 0.13066, "deviation": 0.30811}, abs=1e-5)
+
+
+def test_names_say_level_and_key_so_that_files_stay_together(taken, shelf):
+    short = shelf[1].key[:8]
+    assert taken["ticket"].name == f"ticket-{short}-level2.safetensors"
+    assert taken["script"].name == f"train-ticket-{short}-level2.py"
+    assert f'TICKET = "{taken["ticket"].name}"' in taken["script"].read_text()
+    assert len({path.name for path in taken.values()}) == len(files.FORMATS)
+
+
+# What can go wrong
+
+
+@pytest.mark.parametrize("name", files.FORMATS)
+def test_a_level_that_is_not_there_is_refused(shelf, name):
+    with pytest.raises(InvalidValue, match="key='0000' is not in this cache"):
+        files.export(shelf[0], "0000", name)
+
+
+def test_a_damaged_level_is_refused(store, tiny):
+    list(engine.run(tiny, store))
+    path = store.root / "levels" / tiny.key / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with (
+        pytest.warns(UserWarning, match="is damaged"),
+        pytest.raises(InvalidValue, match="is damaged; run its experiment again"),
+    ):
+        files.export(store, tiny.key, "ticket")
+
+
+def test_an_unknown_format_is_refused(shelf):
+    with pytest.raises(InvalidValue, match="format='gif' is unknown; choose one of ticket, mask"):
+        files.export(*shelf[:1], shelf[1].key, "gif")
+
+
+# Without torch in the process that asks
+
+
+def test_only_the_formats_that_say_so_load_torch(shelf):
+    store, experiment = shelf
+    light = [name for name, form in files.FORMATS.items() if not form.needs_torch]
+    assert set(files.FORMATS) - set(light) == {"pt", "pt-trained"}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys\n"
+            "from lottery_core.store import Store\n"
+            "from lottery_core.tickets import files\n"
+            "assert 'onnx' not in sys.modules\n"
+            f"store = Store({str(store.root)!r})\n"
+            f"for name in {light}: files.export(store, {experiment.key!r}, name)\n"
+            "assert 'onnx' in sys.modules\n"
+            "assert not {'torch', 'numba', 'torchvision'} & set(sys.modules)\n",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_process_of_its_own_makes_the_same_file(shelf, taken):
+    made = files.export_in_subprocess(shelf[0], shelf[1].key, "pt")
+    with zipfile.ZipFile(io.BytesIO(made)) as a, zipfile.ZipFile(taken["pt"]) as b:
+        assert [a.read(name) for name in a.namelist()] == [b.read(name) for name in b.namelist()]
+
+
+def test_a_process_that_fails_or_takes_too_long_says_why(shelf, monkeypatch):
+    with pytest.raises(files.ExportFailed, match="key='00000000' is of no level in"):
+        files.export_in_subprocess(shelf[0], "00000000", "pt")
+    monkeypatch.setattr(files, "_TIMEOUT", 0.01)
+    with pytest.raises(files.ExportFailed, match="not made within"):
+        files.export_in_subprocess(shelf[0], shelf[1].key, "pt")

@@ -73,8 +73,8 @@ def show_sentence(selection: Selection) -> None:
             n = found["level"]
             st.download_button(
                 f"Download the mask of level {n}",
-                _file_of(main.keys[n], files.mask_npz),
-                f"mask-level{n}.npz",
+                _file_of(main.keys[n], "mask-npz"),
+                files.file_name(levels[n].info, "mask-npz"),
                 on_click="ignore",
                 icon=":material/download:",
                 type="primary",
@@ -165,15 +165,13 @@ def _downloads(selection: Selection, levels: list[Level]) -> None:
             width=260,
             format_func=lambda n: f"{n}: {percent_remaining(levels[n].info):.2f} % of weights left",
         )
-        for label, name, make in (
-            ("Mask, .npz", f"mask-level{n}.npz", files.mask_npz),
-            ("Mask, .safetensors", f"mask-level{n}.safetensors", files.mask_safetensors),
-            ("Ticket, .safetensors", f"ticket-level{n}.safetensors", files.ticket_safetensors),
-        ):
-            _download(label, name, _file_of(experiment.keys[n], make))
+        for name in ("mask-npz", "mask", "ticket"):
+            file = files.file_name(levels[n].info, name)
+            _download(files.FORMATS[name].title, file, _file_of(experiment.keys[n], name))
     st.caption(
         "A mask says which weights are kept. A ticket is a mask with the weights its survivors "
-        "restart from: not trained, ready to be. Each chart's own toolbar saves it as PNG or SVG."
+        "restart from, not trained, and beside them those they end with. Each chart's own toolbar "
+        "saves it as PNG or SVG."
     )
     with st.container(horizontal=True):
         keys = [
@@ -194,14 +192,14 @@ def _download(label: str, name: str, data: Callable[[], bytes]) -> None:
         name,
         on_click="ignore",
         icon=":material/download:",
-        key=f"download_{name.partition('-level')[0]}_{name.rpartition('.')[2]}",
+        key=f"download_{name.partition('-')[0]}_{name.rpartition('.')[2]}",
     )
 
 
 # Made when the button is pressed, on another thread without a session: bound to keys alone.
-def _file_of(key: str, make: Callable[[Level], bytes]) -> Callable[[], bytes]:
+def _file_of(key: str, name: str) -> Callable[[], bytes]:
     store = runtime().store
-    return lambda: make(store.read(key))
+    return lambda: files.export(store, key, name)
 
 
 def _table_of(

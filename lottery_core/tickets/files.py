@@ -1,14 +1,53 @@
-"""Masks and tickets as files that NumPy or safetensors alone can read."""
+"""Tickets as files to take away: every format, its name, and how its bytes are made.
+
+To add a format, write a function (store, key) -> bytes and list it in `FORMATS`. Each file can be
+read without this project, and says in its header, where it has one, what it holds.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save
 
-from lottery_core.store import Level
+from lottery_core.experiment import InvalidValue, check_known
+from lottery_core.store import Level, Store
+from lottery_core.tickets import card, script
+from lottery_core.tickets.content import FORMAT, digest
+
+_TIMEOUT = 120  # seconds; what needs torch takes about three
+_RESULTS = (
+    "test_accuracy",
+    "validation_accuracy",
+    "early_stop_iteration",
+    "test_accuracy_at_early_stop",
+    "iterations_trained",
+)
+
+
+class ExportFailed(RuntimeError):
+    """A file could not be made in a process of its own; the message says why."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file: `make(store, key)` gives its bytes, `stem` and `suffix` its name. Where
+    `needs_torch`, `make` imports torch, which a web process must not (`export_in_subprocess`)."""
+
+    title: str
+    summary: str
+    stem: str
+    suffix: str
+    make: Callable[[Store, str], bytes]
+    needs_torch: bool = False
 
 
 def mask_npz(level: Level) -> bytes:
@@ -20,24 +59,190 @@ def mask_npz(level: Level) -> bytes:
 
 def mask_safetensors(level: Level) -> bytes:
     """The mask: one boolean tensor per weight, by its name."""
-    return save(level.mask, metadata=_header(level, "mask, True where a weight is kept"))
+    contents = "The mask alone, one boolean tensor per weight: True where the weight is kept."
+    return save(level.mask, metadata=_header(level, contents, ("mask",)))
 
 
 def ticket_safetensors(level: Level) -> bytes:
-    """The ticket: `mask/<name>`, and `restart/<name>` with the weights its survivors restart
-    from, biases included. They are not the trained weights, and the header says so."""
-    arrays = {f"mask/{name}": values for name, values in level.mask.items()}
-    arrays |= {f"restart/{name}": values for name, values in level.start.items()}
-    return save(
-        arrays,
-        metadata=_header(level, "mask/* and restart/*: the weights training starts from"),
-    )
-
-
-def _header(level: Level, contents: str) -> dict[str, str]:
-    return {
-        "contents": contents,
-        "level": str(level.info["level"]),
-        "key": level.info["key"],
-        "experiment": json.dumps(level.info["experiment"]),
+    """The ticket: `mask/<name>`, `restart/<name>` with the weights that its training starts from,
+    and `trained/<name>` with those it ends with; biases are in the last two."""
+    arrays = {
+        f"{part}/{name}": values
+        for part, weights in _parts(level).items()
+        for name, values in weights.items()
     }
+    contents = (
+        "mask/*: True where a weight is kept. restart/*: the weights before training, which the "
+        "survivors restart from. trained/*: the weights after training."
+    )
+    return save(arrays, metadata=_header(level, contents, ("mask", "restart", "trained")))
+
+
+def _parts(level: Level) -> dict[str, dict[str, np.ndarray]]:
+    return {"mask": level.mask, "restart": level.start, "trained": level.end}
+
+
+def _header(level: Level, contents: str, parts: tuple[str, ...]) -> dict[str, str]:
+    info, arrays = level.info, _parts(level)
+    return {
+        "format": FORMAT,
+        "contents": contents,
+        "key": info["key"],
+        "level": str(info["level"]),
+        "experiment": json.dumps(info["experiment"]),
+        "layers": json.dumps(info["layers"]),
+        "results": json.dumps({name: info[name] for name in _RESULTS}),
+        "versions": json.dumps(info["versions"]),
+        "digests": json.dumps({part: digest(arrays[part]) for part in parts}),
+    }
+
+
+def _of_level(make: Callable[[Level], bytes]) -> Callable[[Store, str], bytes]:
+    return lambda store, key: make(read(store, key))
+
+
+def read(store: Store, key: str) -> Level:
+    """A level to make a file of. Raises `InvalidValue` if it is not there or damaged."""
+    level = store.read(key)
+    if level is None:
+        rule = "is not in this cache; `python -m lottery_core list` shows what is"
+        if store.has(key):
+            rule = "is damaged; run its experiment again"
+        raise InvalidValue("key", key, rule)
+    return level
+
+
+def _pt(part: str) -> Callable[[Store, str], bytes]:
+    def make(store: Store, key: str) -> bytes:
+        from lottery_core.tickets import torch_form  # torch: only when such a file is asked for
+
+        level = read(store, key)
+        return torch_form.pruned_state(_parts(level)[part], level.mask)
+
+    return make
+
+
+def _onnx(store: Store, key: str) -> bytes:
+    from lottery_core.tickets import onnx_form  # onnx: a fifth of a second that few ask for
+
+    return onnx_form.network(read(store, key), store.datasets)
+
+
+def _card(store: Store, key: str) -> bytes:
+    return card.card(card.gather(store, read(store, key))).encode()
+
+
+def _script(store: Store, key: str) -> bytes:
+    info = read(store, key).info
+    return script.script(info, file_name(info, "script"), file_name(info, "ticket")).encode()
+
+
+def _bundle(store: Store, key: str) -> bytes:
+    buffer, info = io.BytesIO(), read(store, key).info
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("ticket", "script", "card"):
+            archive.writestr(file_name(info, name), export(store, key, name))
+    return buffer.getvalue()
+
+
+FORMATS: dict[str, Format] = {
+    "ticket": Format(
+        "Ticket, .safetensors",
+        "mask, restart weights and trained weights, with recipe and results in the header",
+        "ticket",
+        ".safetensors",
+        _of_level(ticket_safetensors),
+    ),
+    "mask": Format(
+        "Mask, .safetensors",
+        "which weights are kept: booleans by weight name",
+        "mask",
+        ".safetensors",
+        _of_level(mask_safetensors),
+    ),
+    "mask-npz": Format(
+        "Mask, .npz",
+        "the same for numpy.load",
+        "mask",
+        ".npz",
+        _of_level(mask_npz),
+    ),
+    "pt": Format(
+        "Ticket, .pt",
+        "weight_orig (restart weights) and weight_mask, as torch.nn.utils.prune names them",
+        "ticket",
+        ".pt",
+        _pt("restart"),
+        needs_torch=True,
+    ),
+    "pt-trained": Format(
+        "Trained, .pt",
+        "weight_orig (trained weights) and weight_mask, as torch.nn.utils.prune names them",
+        "trained",
+        ".pt",
+        _pt("trained"),
+        needs_torch=True,
+    ),
+    "onnx": Format(
+        "Trained, .onnx",
+        "the trained sparse network for other runtimes: image (batch, 784) to logits (batch, 10)",
+        "trained",
+        ".onnx",
+        _onnx,
+    ),
+    "card": Format(
+        "Ticket card, .md",
+        "recipe, counts, accuracies over the seeds, controls, and the command that repeats it",
+        "card",
+        ".md",
+        _card,
+    ),
+    "script": Format(
+        "Script, .py",
+        "trains the ticket beside it with torch, torchvision and numpy alone",
+        "train-ticket",
+        ".py",
+        _script,
+    ),
+    "bundle": Format(
+        "All of it, .zip",
+        "ticket, script and card together",
+        "ticket",
+        ".zip",
+        _bundle,
+    ),
+}
+
+
+def file_name(info: dict, name: str) -> str:
+    """What a level's file in that format is called: `ticket-3f2a91c4-level3.safetensors`. The
+    short key tells which files belong together."""
+    check_known("format", name, FORMATS)
+    form = FORMATS[name]
+    return f"{form.stem}-{info['key'][:8]}-level{info['level']}{form.suffix}"
+
+
+def export(store: Store, key: str, name: str) -> bytes:
+    """The file of a level in one of `FORMATS`. Raises `InvalidValue` for an unknown format, and
+    for a level that is not there or damaged."""
+    check_known("format", name, FORMATS)
+    return FORMATS[name].make(store, key)
+
+
+def export_in_subprocess(store: Store, key: str, name: str) -> bytes:
+    """`export` by the command line in a process of its own, for pages: a web process imports no
+    torch. Raises `ExportFailed`."""
+    options = ["--format", name, "--out", "-", "--cache", str(store.root)]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "lottery_core", "export", key, *options],
+            cwd=Path(__file__).resolve().parents[2],
+            capture_output=True,
+            timeout=_TIMEOUT,
+        )
+    except subprocess.TimeoutExpired:
+        raise ExportFailed(f"the file was not made within {_TIMEOUT} s; try again") from None
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ExportFailed(f"the file could not be made: {lines[-1] if lines else 'no reason'}")
+    return done.stdout

@@ -1,0 +1,27 @@
+"""Tickets in the form of `torch.nn.utils.prune`. The one place of this package with torch."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+
+from lottery_core.pruning import Arrays
+
+
+def pruned_state(weights: Arrays, mask: Arrays) -> bytes:
+    """A state dict as `torch.save` writes it: for a layer fc1 that prune.identity was called on,
+    `fc1.weight_orig` (float32), `fc1.weight_mask` (float32, 1 where kept) and `fc1.bias`.
+
+    `torch.load(..., weights_only=True)` reads it. Pruned entries of weight_orig are 0.
+    """
+    state = {}
+    for name in mask:
+        state[f"{name}_orig"] = torch.tensor(weights[name])
+        state[f"{name}_mask"] = torch.tensor(mask[name].astype(np.float32))
+        bias = name.replace(".weight", ".bias")
+        state[bias] = torch.tensor(weights[bias])
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
