@@ -1,4 +1,7 @@
-"""The same job without a browser: `python -m lottery_core run --preset notebook --out results`."""
+"""The same job without a browser: `python -m lottery_core run --preset notebook --out results`.
+
+What is done with the results is in `tickets/commands.py`.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,7 @@ from lottery_core.tables import (
     weights_kept,
     weights_total,
 )
+from lottery_core.tickets import commands
 from lottery_core.tickets.files import mask_npz
 from lottery_core.training.base import LOOPS
 
@@ -156,6 +160,12 @@ def run(
                 folder /= name
             console.print(f"\n{title_of(experiment)}, seed {experiment.recipe.seed}", style="bold")
             _perform(console, store, experiment, device, loop, dataset_folder, folder, link)
+
+
+app.command("list")(commands.list_experiments)
+app.command()(commands.show)
+app.command()(commands.export)
+app.command("verify")(commands.verify_file)
 
 
 def _prepare(store: Store, loop: str) -> None:

@@ -1,5 +1,6 @@
 """The same job without a browser, through a real process and the same store."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lottery_core import engine
 from lottery_core.choice import read_choice
 from lottery_core.store import Store
 
@@ -112,3 +114,153 @@ def test_an_output_that_is_a_file_is_refused_and_left_alone(tmp_path):
     assert result.returncode == 2
     assert "can't be made a folder" in result.stderr
     assert target.read_text() == "mine"
+
+
+# What is done with the results
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The command line in an empty folder; the project is found by its path alone."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    def run_here(*arguments: object) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "lottery_core", *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True)
+
+    return run_here
+
+
+@pytest.fixture
+def winner(finished):
+    """The last level of the run, and its store."""
+    _, _, store = finished
+    experiment = read_choice({"preset": "quick", **PARAMS, "seed": "3"})[1].experiment()
+    return store.read(experiment.key), store
+
+
+def test_export_writes_the_file_under_its_own_name(here, winner, tmp_path):
+    level, store = winner
+    key = level.info["key"]
+    done = here("export", key[:6], "--format", "mask-npz", "--cache", store.root)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"mask-{key[:8]}-level2.npz: ".encode())
+    with np.load(tmp_path / f"mask-{key[:8]}-level2.npz") as mask:
+        for name, kept in level.mask.items():
+            np.testing.assert_array_equal(mask[name], kept)
+
+
+def test_export_replaces_a_file_only_when_told_so(here, winner, tmp_path):
+    level, store = winner
+    (tmp_path / "mine").write_text("mine")
+    options = ["export", level.info["key"], "--out", "mine", "--cache", store.root]
+    refused = here(*options)
+    assert refused.returncode == 2
+    assert b"is there already; choose another --out, or add --force" in refused.stderr
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert here(*options, "--force").returncode == 0
+    assert (tmp_path / "mine").read_bytes()[8:9] == b"{"
+
+
+def test_export_to_standard_output_is_the_file_alone(here, winner, tmp_path):
+    level, store = winner
+    key = level.info["key"]
+    done = here("export", key, "--format", "card", "--out", "-", "--cache", store.root)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"# Lottery ticket {key[:8]}, level 2".encode())
+    assert not list(tmp_path.glob("card*"))
+
+
+@pytest.mark.parametrize("command", ["export", "show"])
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("12345", b"key='12345' is too short; give at least 6 characters"),
+        ("123456", b"list` shows what is there"),
+        ("../../..", b"key='../../..' is of no level in"),
+    ],
+)
+def test_a_key_that_names_no_level_is_refused(here, winner, command, key, reason):
+    done = here(command, key, "--cache", winner[1].root)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_export_refuses_an_unknown_format_and_a_place_that_is_none(here, winner):
+    level, store = winner
+    key = level.info["key"]
+    done = here("export", key, "--format", "gif", "--cache", store.root)
+    assert done.returncode == 2
+    assert b"format='gif' is unknown; choose one of ticket, mask" in done.stderr
+    done = here("export", key, "--out", "no/such/folder", "--cache", store.root)
+    assert done.returncode == 2
+    assert b"can't be written" in done.stderr
+
+
+def test_list_shows_each_request_with_its_best_ticket(here, winner):
+    _, store = winner
+    done = here("list", "--cache", store.root)
+    assert done.returncode == 0, done.stderr
+    head, *rows = done.stdout.decode().splitlines()
+    assert head.split() == ["when", "key", "state", "levels", "best", "ticket", "what"]
+    assert len(rows) == 3
+    assert all("done   3 of 3" in row for row in rows)
+    assert "winning ticket, seed 3, 784-16-10, MNIST, 2 rounds" in rows[-1]
+    every = here("list", "--levels", "--cache", store.root).stdout.decode().splitlines()
+    # One dense network, and two levels of the experiment and of each of its controls.
+    assert len(every) == 1 + 1 + 3 * 2
+    for key in store.keys():  # noqa: SIM118 - a store is no dict
+        assert any(key[:8] in row for row in every)
+
+
+def test_list_shows_levels_that_no_request_speaks_of(here, store, tiny):
+    assert b"Nothing is kept in" in here("list", "--cache", store.root).stdout
+    list(engine.run(tiny, store))
+    _, row = here("list", "--cache", store.root).stdout.decode().splitlines()
+    assert tiny.key[:8] in row
+    assert "kept   3 of 3" in row
+
+
+def test_show_tells_the_card_and_the_levels_before(here, winner):
+    level, store = winner
+    done = here("show", level.info["key"][:8], "--cache", store.root)
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.decode()
+    assert printed.startswith(f"# Lottery ticket {level.info['key'][:8]}, level 2")
+    assert "| random reinit |" in printed
+    levels = printed.partition("Levels of this experiment that are kept:")[2].split("\n")
+    assert [line.split()[0] for line in levels if line.strip()] == ["level", "0", "1", "2"]
+
+
+def test_verify_finds_a_file_as_it_was_written(here, winner):
+    level, store = winner
+    here("export", level.info["key"], "--out", "ticket", "--cache", store.root)
+    done = here("verify", "ticket", "--cache", store.root)
+    assert done.returncode == 0, done.stdout
+    assert b"bit for bit" in done.stdout
+    assert b"differs" not in done.stdout
+
+
+def test_verify_fails_for_a_file_that_was_changed(here, winner, tmp_path):
+    level, store = winner
+    here("export", level.info["key"], "--out", "ticket", "--cache", store.root)
+    content = bytearray((tmp_path / "ticket").read_bytes())
+    begins = 8 + int.from_bytes(content[:8], "little")
+    facts = json.loads(content[8:begins])["trained/fc1.weight"]
+    kept = int(np.flatnonzero(level.mask["fc1.weight"])[0])
+    content[begins + facts["data_offsets"][0] + 4 * kept] ^= 1
+    (tmp_path / "ticket").write_bytes(content)
+    done = here("verify", "ticket", "--cache", store.root)
+    assert done.returncode == 1, done.stdout
+    assert b"differs" in done.stdout
+
+
+def test_verify_refuses_what_is_no_ticket(here, tmp_path):
+    (tmp_path / "note").write_text("hello")
+    done = here("verify", "note", "--cache", tmp_path / "cache")
+    assert done.returncode == 2
+    assert b"is a text" in done.stderr
+    done = here("verify", "nothing", "--cache", tmp_path / "cache")
+    assert done.returncode == 2
+    assert b"can't be read" in done.stderr
