@@ -35,7 +35,7 @@ MAX_SIDE = max(PIXELS, MAX_HIDDEN_SIZE)
 MAX_NUMBERS = 3 * (MAX_WEIGHTS + MAX_HIDDEN_LAYERS * MAX_HIDDEN_SIZE + CLASSES)
 
 _PICKLE = (
-    "a pickle can run code when it is opened, so it is not read; save it anew with "
+    "which can run code when it is opened, so it is not read; save it anew with "
     'safetensors.torch.save_file(model.state_dict(), "ticket.safetensors")'
 )
 # How other files begin, and what to say of them.
@@ -150,7 +150,7 @@ def _is_text(start: bytes) -> bool:
 def _what_else(content: bytes) -> str:
     """The sentence for a file of another kind."""
     if content[:1] == b"\x80" and content[1:2] in (b"\2", b"\3", b"\4", b"\5"):
-        return f"is a pickle, as torch.save and Python write: {_PICKLE}"
+        return f"is a pickle, {_PICKLE}"
     for start, sentence in _OTHERS:
         if content.startswith(start):
             return sentence
@@ -222,7 +222,8 @@ def _safetensors(content: bytes) -> tuple[dict[str, str], Iterator[tuple[str, np
         raise Refused(f"has a safetensors header that {twice}; export it again") from None
     if not isinstance(header, dict):
         raise Refused("has a safetensors header that names no arrays; export it again")
-    texts = header.pop("__metadata__", None) or {}
+    texts = header.pop("__metadata__", None)
+    texts = {} if texts is None else texts
     if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
         raise Refused("has safetensors metadata other than texts by name; export it again")
     if len(header) > MAX_ARRAYS:
@@ -276,7 +277,7 @@ def _entry(name: str, entry: object) -> tuple[np.dtype, tuple[int, ...], tuple[i
 def _npz(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
     """The arrays, unpacked one by one."""
     if b"data.pkl" in content:
-        raise Refused(f"is a PyTorch file, and those hold pickles: {_PICKLE}")
+        raise Refused(f"is a PyTorch file with a pickle in it, {_PICKLE}")
     # zipfile makes an object of each entry that the directory lists, so its size is looked at
     # first. Where the end is what is asked for here, zipfile takes the same end.
     end = content[-22:]
