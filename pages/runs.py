@@ -6,11 +6,9 @@ import streamlit as st
 
 from lottery_core.speed import in_words
 from ui.frame import begin
-from ui.runs import experiment_key, requests, state_in_words, title
+from ui.runs import link_of, requests, state_in_words, title
 from ui.runtime import runtime
 from ui.text import plain
-
-PAGES = {"run": "app.py", "measure": "pages/speed.py", "instability": "pages/stability.py"}
 
 begin("Runs")
 st.title("Runs")
@@ -31,9 +29,9 @@ def table() -> None:
             how.markdown(f"{state_in_words(jobs)}, asked {ago} ago")
             for message in dict.fromkeys(job.message for job in jobs if job.message):
                 how.caption(plain(message))
-            params = first.params if first.task == "run" else {"key": experiment_key(first)}
+            page, params = link_of(first)
             if params:
-                link.page_link(PAGES[first.task], label="Open", query_params=params)
+                link.page_link(page, label="Open", query_params=params)
 
 
 table()

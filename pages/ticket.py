@@ -2,10 +2,27 @@
 
 import streamlit as st
 
+from ui.bring import show_bring
 from ui.frame import begin
 from ui.inside import show_inside, show_survival
-from ui.ticket import choose, choose_view, follow_url, show_empty, show_numbers, write_url
+from ui.takeaway import show_takeaway
+from ui.ticket import (
+    asked_ticket,
+    choose,
+    choose_view,
+    follow_url,
+    show_empty,
+    show_numbers,
+    write_url,
+)
 from ui.trial import show_trial
+
+SHOWN = {
+    "inside": show_inside,
+    "survival": show_survival,
+    "try": show_trial,
+    "take": show_takeaway,
+}
 
 begin("Ticket")
 st.title("Ticket")
@@ -14,14 +31,13 @@ st.markdown(
     "away as a file, or bring one back."
 )
 follow_url()
-subject = choose()
-if subject is None:
-    show_empty()
-else:
+view, ticket = choose_view(), asked_ticket()
+subject = None
+if view == "bring":
+    ticket = show_bring(ticket)
+elif (subject := choose()) is not None:
     show_numbers(subject)
-view = choose_view()
-if subject is not None:
-    {"inside": show_inside, "survival": show_survival, "try": show_trial}.get(view, lambda s: None)(
-        subject
-    )
-write_url(subject, view)
+    SHOWN[view](subject)
+else:
+    show_empty()
+write_url(subject, view, ticket)

@@ -80,6 +80,12 @@ def show_sentence(selection: Selection) -> None:
                 type="primary",
                 key="download_found",
             )
+            st.page_link(
+                "pages/ticket.py",
+                label="Look inside and try it",
+                icon=":material/search:",
+                query_params={"key": main.key, "level": str(n), "view": "inside"},
+            )
         lines = ",".join(line_id(arm[0]) for arm in selection.arms.values())
         st.page_link(
             "pages/compare.py",
@@ -172,6 +178,12 @@ def _downloads(selection: Selection, levels: list[Level]) -> None:
         "A mask says which weights are kept. A ticket is a mask with the weights its survivors "
         "restart from, not trained, and beside them those they end with. Each chart's own toolbar "
         "saves it as PNG or SVG."
+    )
+    st.page_link(
+        "pages/ticket.py",
+        label=f"Level {n} in other formats: torch, ONNX, a card, a script that trains it",
+        icon=":material/confirmation_number:",
+        query_params={"key": experiment.key, "level": str(n), "view": "take"},
     )
     with st.container(horizontal=True):
         keys = [

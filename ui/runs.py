@@ -10,6 +10,7 @@ from lottery_core.experiment import Experiment
 from lottery_core.store import Job
 from ui.runtime import runtime
 
+_PAGES = {"measure": "pages/speed.py", "instability": "pages/stability.py"}
 _MEASURES = {"run": "", "measure": "Speed of: ", "instability": "Stability of: "}
 
 
@@ -48,6 +49,11 @@ def state_in_words(jobs: list[Job]) -> str:
     return f"{state}, {done} of {len(keys)} levels"
 
 
-def experiment_key(job: Job) -> str:
-    """The key of the experiment a job is about."""
-    return Experiment.from_dict(job.experiment).key
+def link_of(job: Job) -> tuple[str, dict[str, str]]:
+    """The page that shows what a job is about, and its parameters; none if there is no such."""
+    experiment = Experiment.from_dict(job.experiment)
+    if job.task in _PAGES:
+        return _PAGES[job.task], {"key": experiment.key}
+    if experiment.rounds and (ticket := experiment.rounds[0].ticket):
+        return "pages/ticket.py", {"view": "bring", "ticket": ticket}
+    return "app.py", job.params

@@ -68,20 +68,34 @@ def follow_url() -> None:
     overwrite it (see ui/sidebar.py).
     """
     state, url = st.session_state, dict(st.query_params)
-    if url != state.get("ticket_url"):
+    before = state.setdefault("ticket_url", {})
+    if "ticket_link" not in state or url != before:
         # Back from another page there are no parameters: what was looked at is offered again.
-        state.ticket_link = url or state.get("ticket_url", {})
+        state.ticket_link = url or before
+        state.ticket_url = url or before
         state.ticket_generation = state.get("ticket_generation", 0) + 1
 
 
-def write_url(subject: Subject | None, view: str) -> None:
+def asked_ticket() -> str:
+    """The content hash of the brought ticket that the link names; empty if it names none."""
+    return st.session_state.ticket_link.get("ticket", "")
+
+
+def write_url(subject: Subject | None, view: str, ticket: str) -> None:
     """What is on the screen, as a link."""
-    url = {"view": view}
+    state = st.session_state
+    url = {"view": view} | ({"ticket": ticket} if ticket else {})
     if subject is not None:
         url |= {"key": subject.experiment.key, "level": str(subject.n)}
+    else:
+        # What was looked at before a file was brought is offered again after it.
+        url |= {
+            name: state.ticket_url[name] for name in ("key", "level") if name in state.ticket_url
+        }
+        state.ticket_link |= url
     if url != dict(st.query_params):
         st.query_params.from_dict(url)
-    st.session_state.ticket_url = url
+    state.ticket_url = url
 
 
 def _key(name: str) -> str:
@@ -188,7 +202,7 @@ def show_empty() -> None:
     """For a cache without levels."""
     st.info(
         "There is no trained network in this cache yet. Find a ticket in the Explorer first, or "
-        "bring one along below.",
+        "bring one along.",
         icon=":material/confirmation_number:",
     )
     st.page_link("app.py", label="To the Explorer", icon=":material/explore:")

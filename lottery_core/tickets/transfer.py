@@ -6,8 +6,9 @@ the same recipe, and controls stand beside level 1 as beside any other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from lottery_core.arms import ARMS
 from lottery_core.choice import PRESETS
@@ -23,6 +24,7 @@ from lottery_core.experiment import (
     check_known,
 )
 from lottery_core.replicates import Infos, difference_in_words, paired, verdict_in_words
+from lottery_core.store import Job
 from lottery_core.tables import percent_remaining
 from lottery_core.tickets.incoming import Upload
 
@@ -103,18 +105,54 @@ def arms(
     return found
 
 
-def in_words(found: dict[str, dict[int, Infos]]) -> str:
-    """What came of it, by arm and seed: against the dense network, then against each control."""
+@dataclass(frozen=True)
+class Trial:
+    """One way in which a ticket was trained: its arms by name, "main" first, over their seeds."""
+
+    arms: Mapping[str, tuple[Experiment, ...]]
+
+    @property
+    def main(self) -> Experiment:
+        """The ticket itself with the first of its seeds."""
+        return self.arms["main"][0]
+
+
+def trials(digest: str, jobs: Iterable[Job]) -> list[Trial]:
+    """All trainings that `jobs` (newest first) speak of, of the ticket of that content; newest
+    first."""
+    found: dict[Experiment, dict[str, dict[int, Experiment]]] = {}
+    for job in jobs:
+        if job.task != "run" or f'"{digest}"' not in json.dumps(job.experiment):
+            continue
+        try:
+            one = Experiment.from_dict(job.experiment)
+        except (ValueError, TypeError, KeyError):  # asked of another version
+            continue
+        arms = found.setdefault(with_seed(one.trunk, 0), {"main": {}})
+        arms.setdefault(one.control or "main", {})[one.recipe.seed] = one
+    return [
+        Trial({name: tuple(seeds[s] for s in sorted(seeds)) for name, seeds in arms.items()})
+        for arms in found.values()
+        if arms["main"]
+    ]
+
+
+def in_words(found: Mapping[str, Mapping[int, Infos]]) -> str:
+    """What came of it, by arm and seed: against the dense network, then against each control.
+    Each seed of "main" has both its levels."""
     main = found["main"]
-    words = [verdict_in_words(main, "brought ticket")]
-    ticket = _accuracies(main)
-    for name, runs in found.items():
-        if name != "main" and runs and ticket:
-            gap = paired(ticket, _accuracies(runs))
-            percent = percent_remaining(next(iter(main.values()))[-1])
-            words.append(difference_in_words(gap, "the ticket", ARMS[name].title, percent))
-    return " ".join(words)
+    percent = percent_remaining(next(iter(main.values()))[1])
+    dense = {seed: infos[0]["test_accuracy"] for seed, infos in main.items()}
+    others = {"the dense network": dense} | {
+        ARMS[name].title: _accuracies(runs) for name, runs in found.items() if name != "main"
+    }
+    gaps = [
+        difference_in_words(paired(_accuracies(main), other), "the ticket", title, percent)
+        for title, other in others.items()
+        if other
+    ]
+    return " ".join([gaps[0], verdict_in_words(main, "brought ticket"), *gaps[1:]])
 
 
-def _accuracies(runs: dict[int, Infos]) -> dict[int, float]:
+def _accuracies(runs: Mapping[int, Infos]) -> dict[int, float]:
     return {seed: infos[1]["test_accuracy"] for seed, infos in runs.items() if len(infos) > 1}
