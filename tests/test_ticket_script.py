@@ -185,6 +185,7 @@ def test_learning_rates_are_the_cores(recipe):
     np.testing.assert_allclose(found, expected, rtol=1e-15)
 
 
+@pytest.mark.slow
 def test_images_are_the_cores(home, datasets):
     recipes = [
         Recipe(normalisation=normalisation, validation_size=1_000, seed=3)
