@@ -20,6 +20,7 @@ _TITLES = {"mask": "mask", "restart": "restart weights", "trained": "trained wei
 _LEVEL = "level in the cache"
 _SAME_MASK = "the same mask in the cache"
 _RESULTS = "results in the cache"
+_HASH = "hash of the "
 _IN_CACHE, _OF_THAT_LEVEL = " in the cache", " of that level"
 _UNSAID = "not said"
 
@@ -66,7 +67,8 @@ def _digests(upload: Upload) -> Iterator[Finding]:
     for part in PARTS:
         if part in claimed or part in upload.digests:
             said, found = claimed.get(part, _UNSAID), upload.digests.get(part, "not in the file")
-            yield _finding(f"{_TITLES[part]}: hash", said[:12], found[:15], said == found)
+            what = _HASH + _TITLES[part]
+            yield _finding(what, _short(said), _short(found), said == found)
 
 
 def _counts(upload: Upload) -> Iterator[Finding]:
@@ -98,9 +100,9 @@ def _key(upload: Upload) -> Iterator[Finding]:
     said, found = claims.get("key", _UNSAID), _key_of(claims) or "no such level in its experiment"
     version = claims.get("versions", {}).get("key", VERSION)
     if version != VERSION:  # its keys were made otherwise
-        yield Finding("key of its experiment's level", said[:12], found[:12], "unknown")
+        yield Finding("key of its experiment's level", _short(said), _short(found), "unknown")
     else:
-        yield _finding("key of its experiment's level", said[:12], found[:12], said == found)
+        yield _finding("key of its experiment's level", _short(said), _short(found), said == found)
 
 
 def _key_of(claims: dict) -> str | None:
@@ -145,7 +147,7 @@ def _parts(upload: Upload, level: Level, where: str) -> Iterator[Finding]:
     for part, arrays in has.items():
         if arrays is not None:
             said, found = digest(arrays), digest(kept[part])
-            yield _finding(_TITLES[part] + where, said[:12], found[:12], said == found)
+            yield _finding(_TITLES[part] + where, _short(said), _short(found), said == found)
 
 
 def _search(upload: Upload, store: Store) -> list[Finding]:
@@ -187,6 +189,11 @@ def _named(info: dict, key: str) -> str:
     return f"level {info['level']}, key {key[:12]}" if "level" in info else f"key {key[:12]}"
 
 
+def _short(text: str) -> str:
+    """Of a hash or a key as much as a person compares."""
+    return text[:12] if len(text) in (40, 64) else text
+
+
 def _finding(what: str, claimed: str, found: str, same: bool | None) -> Finding:
     """With `same` None the texts themselves are compared."""
     if claimed == _UNSAID:
@@ -218,7 +225,7 @@ def verify_in_words(findings: list[Finding]) -> str:
         return f"{text} {whose}." if whose else text
     if level is None:
         return _unclaimed(whose, by.get(_TITLES["restart"] + _OF_THAT_LEVEL))
-    hashes = {finding.verdict for finding in findings if finding.what.endswith(": hash")}
+    hashes = {finding.verdict for finding in findings if finding.what.startswith(_HASH)}
     intact = hashes == {"matches"}
     if level.verdict == "unknown":
         text = (
@@ -241,8 +248,8 @@ def _changed(changed: list[Finding]) -> str:
     first, *rest = changed
     more = f" and {len(rest)} more" if rest else ""
     return (
-        f"The file has been changed: of {first.what} it says {first.claimed}, but it is "
-        f"{first.found}{more}."
+        f"The file has been changed; {first.what}: {first.claimed} claimed, "
+        f"{first.found} found{more}."
     )
 
 
