@@ -102,18 +102,18 @@ def in_words(table: pd.DataFrame) -> str:
             f"({sparsest['density']:.1%})."
         )
     unread = int(table["unread_inputs"].iloc[0])
-    pixels = int(table["inputs"].iloc[0])
     if unread:
-        words.append(f"{unread:,} of {pixels:,} pixels are read by no weight any more.")
+        words.append(f"No weight reads {unread:,} of the {int(table['inputs'].iloc[0]):,} pixels.")
     hidden = table.iloc[:-1]
     dead, units = int(hidden["dead_units"].sum()), int(hidden["units"].sum())
     if dead:
-        words.append(f"{dead:,} of {units:,} hidden units are dead: no signal passes them.")
-    else:
+        words.append(f"No signal passes {dead:,} of the {units:,} hidden units: they are dead.")
+    elif units:
         words.append(f"All {units:,} hidden units still carry a signal.")
     silent = int(table["dead_units"].iloc[-1])
     if silent:
-        words.append(f"{silent} of the ten answers no longer depend on the image.")
+        answers = int(table["units"].iloc[-1])
+        words.append(f"The image has no influence on {silent} of the {answers} answers any more.")
     return " ".join(words)
 
 
