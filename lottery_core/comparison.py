@@ -440,13 +440,14 @@ def row_in_words(row, what_a: str, what_b: str) -> str:
     words = difference_in_words(accuracy, what_a, what_b, row.percent)
     if not row.n_early_stop:
         return words
+    words, alone, _ = words.partition(" One seed.")
     steps = round(row.mean_early_stop)
     when = f"{abs(steps):,} iterations {'earlier' if steps < 0 else 'later'}"
     words += f" It stops {when if steps else 'at the same iteration'}"
     if row.n_early_stop > 1:
         low, high = (f"{bound:+z,.0f}" for bound in (row.low_early_stop, row.high_early_stop))
         words += f" (95\u202f% interval {low} to {high})"
-    return f"{words}."
+    return f"{words}.{alone}"
 
 
 def why_none(line: Line, reference: Line, percent: float) -> str:

@@ -152,7 +152,8 @@ def train_level(
         },
         mask=mask,
         start=start,
-        end=trained.weights,
+        # A product with the mask leaves -0.0 of a negative weight: equal to 0, but other bits.
+        end=apply(trained.weights, mask),
         losses=trained.losses,
         history=pd.DataFrame(trained.history),
         snapshots=trained.snapshots,

@@ -113,6 +113,8 @@ def begin_figure(title: str, height: int, alt: str, **layout) -> go.Figure:
                 "y": 0,
                 "yanchor": "bottom",
                 "x": 0,
+                # Where a phone stacks it row by row, the margin below has room for no more.
+                "tracegroupgap": 0,
             },
             # Kept over updates: a reader's zoom survives the next point.
             "uirevision": True,

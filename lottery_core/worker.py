@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -27,6 +28,9 @@ from lottery_core.store import Job, Level, Store, processor
 from lottery_core.training import loops
 from lottery_core.training.base import TrainingDiverged
 from lottery_core.training.torch_loop import devices, test_accuracy, train
+
+
+_READ = 0.2  # seconds; what takes less was not measured but read
 
 
 class Cancelled(Exception):
@@ -130,10 +134,15 @@ def _told(
     store: Store, job: Job, of: int, watch: Callable[[int], None] = lambda done: None
 ) -> Iterator[dict[str, Callable]]:
     """What a measurement of so many parts is handed to tell how far it is; forgotten after it."""
+    stamps: list[float] = []
 
     def report(done: int) -> None:
         watch(done)
-        store.write_progress(job.key, {"done": done, "of": of}, {})
+        stamps.append(time.perf_counter())
+        # Without those that were measured before and only read now.
+        taken = [end - start for start, end in pairwise(stamps) if end - start > _READ]
+        each = sum(taken) / len(taken) if taken else None
+        store.write_progress(job.key, {"done": done, "of": of, "seconds_each": each}, {})
 
     def say(words: str) -> None:
         store.write_progress(job.key, {"waiting": words}, {})

@@ -97,6 +97,15 @@ def test_rewound_survivors_and_biases_equal_the_saved_ones_bit_for_bit(store, it
         assert level.history["iteration"].iloc[0] == iteration
 
 
+@pytest.mark.parametrize("loop", ["torch", "compiled"])
+def test_pruned_weights_are_zero_to_the_last_bit(store, loop):
+    experiment = Experiment(RECIPE, rounds_of([0.5, 0.8]))
+    for level in engine.run(experiment, store, loop=loop):
+        for part in (level.start, level.end):
+            for name, kept in level.mask.items():
+                assert not part[name][~kept].view(np.uint32).any()
+
+
 def test_level_0_starts_from_the_seeded_initialisation_and_keeps_it(store):
     (dense,) = run(Experiment(RECIPE), store)
     assert same_weights(dense.start, initial_weights(RECIPE))

@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 from lottery_core import engine
 from lottery_core.experiment import VERSION, Experiment, Recipe, rounds_of
 from lottery_core.store import Store
-from lottery_core.tickets import files
+from lottery_core.tickets import files, transfer
 from lottery_core.tickets.content import digest
 from lottery_core.tickets.incoming import read_upload
 from lottery_core.tickets.verify import Finding, verify, verify_in_words
@@ -311,3 +311,22 @@ def test_verifying_changes_nothing_in_the_cache(full, ticket, level):
         for content in (ticket, files.mask_npz(level)):
             verify_in_words(verify(read(content), full))
     assert state() == before
+
+
+def test_a_mask_is_named_by_where_it_came_from_before_where_it_was_trained_again(
+    make_store, tmp_path, experiment
+):
+    store = make_store(tmp_path / "store")
+    list(engine.run(experiment, store))
+    original = experiment.keys[1]
+    upload = read(files.mask_npz(store.read(original)))
+    store.write_ticket(upload.content_digest, upload.mask, upload.restart)
+    for seed in range(1, 5):  # keys are in no order of their own
+        recipe = replace(experiment.recipe, seed=seed)
+        list(engine.run(transfer.experiment(upload, recipe), store))
+    found = verdicts_of(verify(upload, store), "the same mask in the cache")
+    assert original[:12] in found
+
+
+def verdicts_of(findings, what):
+    return next(finding.found for finding in findings if finding.what == what)

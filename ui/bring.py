@@ -94,10 +94,11 @@ def _findings(sha256: str, levels: int, _upload: Upload) -> list[Finding]:
 def _show_findings(upload: Upload) -> None:
     findings = _findings(upload.sha256, finished_count(), upload)
     words = plain(verify_in_words(findings))
-    differs = any(finding.verdict == "differs" for finding in findings)
-    (st.warning if differs else st.success)(words, icon=":material/fact_check:")
+    verdicts = {finding.verdict for finding in findings}
+    show = st.info if "unknown" in verdicts else st.success
+    (st.warning if "differs" in verdicts else show)(words, icon=":material/fact_check:")
     for note in upload.notes:
-        st.caption(f"Note: {plain(note)}.")
+        st.caption(f"Note: {plain(note)}")
     left, right = st.columns([3, 2])
     with left:
         rows = pd.DataFrame(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from lottery_core.arms import title_of
-from lottery_core.datasets import PIXELS
+from lottery_core.datasets import CLASSES, DATASETS, PIXELS
 from lottery_core.experiment import Experiment
 from lottery_core.store import Job
 from ui.runtime import runtime
@@ -29,8 +29,8 @@ def title(jobs: list[Job]) -> str:
     """What was asked for, as Markdown."""
     experiments = [Experiment.from_dict(job.experiment) for job in jobs]
     recipe, rounds = experiments[0].recipe, experiments[0].rounds
-    sizes = "-".join(map(str, (PIXELS, *recipe.hidden, 10)))
-    words = f"{_MEASURES[jobs[0].task]}**{sizes}** on {recipe.dataset}, "
+    sizes = "-".join(map(str, (PIXELS, *recipe.hidden, CLASSES)))
+    words = f"{_MEASURES[jobs[0].task]}**{sizes}** on {DATASETS[recipe.dataset].title}, "
     words += f"{recipe.iterations:,} iterations, "
     if rounds:
         words += f"{len(rounds)} rounds to {rounds[-1].sparsity:.1%} sparsity, "

@@ -6,6 +6,7 @@ import streamlit as st
 
 from lottery_core import figures, paths
 from lottery_core.experiment import Experiment
+from lottery_core.speed import in_words, seconds_of_level
 from lottery_core.store import task_key
 from ui.plot import plot
 from ui.runtime import runtime
@@ -15,16 +16,41 @@ TASK = "instability"
 
 
 def plan_in_words(experiment: Experiment) -> str:
-    """What Measure would do."""
+    """What Measure would do, or that it would find the same."""
+    if measured_of(TASK, experiment):
+        return "Measured. The same copies would end at the same weights again."
     missing = sum(not runtime().store.has(key) for key in experiment.keys)
     before = f"Trains the {missing} levels that are not in the cache, then t" if missing else "T"
-    dense = sum(
-        2 * k <= experiment.recipe.iterations for k in experiment.recipe.snapshot_iterations
-    )
-    return (
+    dense = sum(n == 0 for n, _ in starts_of(experiment))
+    words = (
         f"{before}rains two copies of the dense network from each of {dense} iterations, and two "
-        f"of each of {len(experiment.rounds)} pruned levels."
+        f"of each of {len(experiment.rounds)} pruned levels"
     )
+    seconds = None if missing else _seconds(experiment)
+    return f"{words}: about {in_words(seconds)}." if seconds else f"{words}."
+
+
+def starts_of(experiment: Experiment) -> list[tuple[int, int]]:
+    """(level, iteration) of `instability.starts_of`, which pages can't import: it needs torch."""
+    recipe, levels = experiment.recipe, range(1, len(experiment.keys))
+    dense = [(0, k) for k in recipe.snapshot_iterations if 2 * k <= recipe.iterations]
+    return dense + [(n, experiment.round(n).rewind_iteration) for n in levels]
+
+
+def _seconds(experiment: Experiment) -> float | None:
+    """How long Measure takes, less what other measurements left; None while nobody knows."""
+    store, recipe, total = runtime().store, experiment.recipe, 0.0
+    facts = store.read_machine()
+    for n, k in starts_of(experiment):
+        key = task_key("path", f"{experiment.keys[n]}-{k}")
+        if store.read_measurement(key) is not None:
+            continue
+        level = seconds_of_level(facts, experiment, n)
+        if level is None:
+            return None
+        first = experiment.round(n).rewind_iteration if n else 0
+        total += 2 * level * (recipe.iterations - k) / (recipe.iterations - first)
+    return total
 
 
 def show_measured(experiment: Experiment) -> None:

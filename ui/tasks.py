@@ -6,7 +6,9 @@ import streamlit as st
 
 from lottery_core.arms import arm_of, title_of
 from lottery_core.choice import PRESETS, write_choice
+from lottery_core.datasets import CLASSES, DATASETS, PIXELS
 from lottery_core.experiment import Experiment, InvalidValue
+from lottery_core.speed import in_words
 from lottery_core.store import Job, task_key
 from ui.runtime import runtime
 from ui.status import current_level
@@ -39,9 +41,10 @@ def runs() -> Runs:
 
 def _words(experiment: Experiment) -> str:
     recipe, last = experiment.recipe, experiment.rounds[-1]
+    optimiser = {"sgd": "SGD", "adam": "Adam"}[recipe.optimiser]
     return (
-        f"{'-'.join(map(str, (784, *recipe.hidden, 10)))} on {recipe.dataset}, "
-        f"{recipe.optimiser}, batch {recipe.batch_size}, {len(experiment.rounds)} rounds to "
+        f"{'-'.join(map(str, (PIXELS, *recipe.hidden, CLASSES)))} on "
+        f"{DATASETS[recipe.dataset].title}, {optimiser}, batch {recipe.batch_size}, {len(experiment.rounds)} rounds to "
         f"{last.sparsity:.1%}, {title_of(experiment)}, seed {recipe.seed}"
     )
 
@@ -75,10 +78,16 @@ def measured_of(task: str, experiment: Experiment) -> dict | None:
 
 
 def show_controls(
-    task: str, experiment: Experiment, params: dict[str, str], plan: str, part: str
+    task: str,
+    experiment: Experiment,
+    params: dict[str, str],
+    plan: str,
+    part: str,
+    *,
+    again: bool = True,
 ) -> None:
     """Measure, or Stop, and how far it is. `plan` says what Measure does, `part` what it does
-    one after another."""
+    one after another; not `again` where it would find the same."""
     store, key = runtime().store, task_key(task, experiment.key)
     job, measured = store.job(key), store.read_measurement(key)
     if job is not None and job.active:
@@ -96,6 +105,8 @@ def show_controls(
         return
     words, button = st.columns([3, 1], vertical_alignment="center")
     words.markdown(f"**{plan}**")
+    if measured and not again:
+        return
     button.button(
         "Measure again" if measured else "Measure",
         type="secondary" if measured else "primary",
@@ -126,8 +137,9 @@ def _show_progress(experiment: Experiment, job: Job, part: str) -> None:
     elif measuring and "waiting" in measuring[0]:
         st.progress(0.0, f"First: {measuring[0]['waiting']}")
     elif measuring:
-        done, of = measuring[0]["done"], measuring[0]["of"]
-        st.progress(done / of, f"Measuring {part} {min(done + 1, of)} of {of}")
+        done, of, each = (measuring[0][name] for name in ("done", "of", "seconds_each"))
+        left = f", about {in_words(each * (of - done))} left" if each and done < of else ""
+        st.progress(done / of, f"Measuring {part} {min(done + 1, of)} of {of}{left}")
     elif n is not None:
         st.progress(0.0, f"Training level {n} of {last}, which is not in the cache yet")
     else:

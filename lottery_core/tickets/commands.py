@@ -20,6 +20,7 @@ from lottery_core.store import CACHE, Store
 from lottery_core.tables import percent_remaining, smallest_within, weights_kept
 from lottery_core.tickets import card, files
 from lottery_core.tickets.incoming import read_upload
+from lottery_core.tickets.unpacking import MAX_FILE
 from lottery_core.tickets.verify import verify, verify_in_words
 
 _SHORTEST = 6  # characters of a key
@@ -105,7 +106,8 @@ def verify_file(
 ) -> None:
     """Verify a file against itself and against the cache; fails if anything differs."""
     try:
-        upload = read_upload(file.name, file.read_bytes())
+        with file.open("rb") as opened:
+            upload = read_upload(file.name, opened.read(MAX_FILE + 1))
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
     except OSError as error:

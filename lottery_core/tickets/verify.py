@@ -151,18 +151,17 @@ def _parts(upload: Upload, level: Level, where: str) -> Iterator[Finding]:
 
 
 def _search(upload: Upload, store: Store) -> list[Finding]:
-    """A level with this mask, best one whose restart weights are the file's too."""
+    """A level with this mask, best one whose restart weights are the file's too; where it came
+    from before where it was only trained again."""
     counts = {
         name: {"weights": int(kept.size), "kept": int(kept.sum())}
         for name, kept in upload.mask.items()
     }
     best = None
-    keys = store.keys()
-    for key in keys:
-        info = store.info(key)
-        if info is None or info.get("layers") != counts:
-            continue
-        level = store.read(key)
+    infos = [info for info in map(store.info, store.keys()) if info]
+    alike = [info for info in infos if info.get("layers") == counts]
+    for info in sorted(alike, key=_was_brought):
+        level = store.read(info["key"])
         if level is None or not _same(upload.mask, level.mask):
             continue
         best = best or level
@@ -174,6 +173,10 @@ def _search(upload: Upload, store: Store) -> list[Finding]:
     named = _named(best.info, best.info["key"])
     _, *weights = _parts(upload, best, _OF_THAT_LEVEL)
     return [Finding(_SAME_MASK, _UNSAID, named, "matches"), *weights]
+
+
+def _was_brought(info: dict) -> bool:
+    return any(step.get("ticket") for step in info["experiment"]["rounds"])
 
 
 def _same(arrays: Arrays, other: Arrays) -> bool:

@@ -1,0 +1,213 @@
+"""The Ticket page's logic, without a browser: any level, every view, and files brought back."""
+
+import io
+import time
+
+import numpy as np
+import pytest
+
+import ui.runtime
+from lottery_core import engine
+from lottery_core.arms import ARMS
+from lottery_core.experiment import Experiment, Recipe, rounds_of
+from lottery_core.store import Job
+from lottery_core.tables import smallest_within, weights_kept
+from lottery_core.tickets import files
+from tests.pages import open_page, said
+
+PAGE = "pages/ticket.py"
+RECIPE = Recipe(
+    hidden=(12, 11), iterations=120, evaluate_every=40, batch_size=64, normalisation="dataset",
+    learning_rate=0.05,
+)  # fmt: skip
+EXPERIMENT = Experiment(RECIPE, rounds_of([0.5, 0.75]))
+VIEWS = ("inside", "survival", "try", "take", "bring")
+
+
+@pytest.fixture
+def trained(shared):
+    """The page's store with one finished run, its random reinit, and the jobs that asked."""
+    store = ui.runtime.runtime().store
+    for when, experiment in enumerate((EXPERIMENT, ARMS["reinit"].of(EXPERIMENT))):
+        list(engine.run(experiment, store))
+        store.write_job(
+            Job(experiment.key, "done", "", submitted=when, experiment=experiment.as_dict())
+        )
+    return store
+
+
+def metric(page, label: str) -> str:
+    return next(metric.value for metric in page.metric if metric.label == label)
+
+
+def wait_for(store, keys) -> None:
+    end = time.monotonic() + 60
+    while not all(map(store.has, keys)):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+# Which level
+
+
+def test_an_empty_cache_is_explained_and_still_takes_files(shared):
+    page = open_page(PAGE)
+    assert not page.exception
+    assert "There is no trained network in this cache yet" in said(page)
+    page = open_page(PAGE, view="bring")
+    assert not page.exception
+    assert len(page.file_uploader) == 1
+
+
+def test_the_first_look_is_at_the_smallest_ticket_within_half_a_point(trained):
+    page = open_page(PAGE)
+    infos = [trained.info(key) for key in EXPERIMENT.keys]
+    best = smallest_within(infos) or infos[-1]
+    assert metric(page, "Weights kept") == f"{weights_kept(best):,}"
+    assert metric(page, "Test accuracy") == f"{best['test_accuracy']:.2%}"
+    assert page.query_params["key"] == EXPERIMENT.key
+    assert page.query_params["level"] == str(best["level"])
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_a_link_names_an_experiment_and_a_level_or_a_level_alone(trained, n):
+    info = trained.info(EXPERIMENT.keys[n])
+    links = [{"key": EXPERIMENT.key, "level": str(n)}]
+    if n != 2:  # whose key is the experiment's
+        links.append({"key": EXPERIMENT.keys[n]})
+    for link in links:
+        page = open_page(PAGE, **link)
+        assert not page.exception
+        assert metric(page, "Weights kept") == f"{weights_kept(info):,}"
+        assert EXPERIMENT.keys[n] in said(page)
+
+
+def test_a_level_that_no_request_speaks_of_is_found_by_its_key(trained):
+    alone = Experiment(RECIPE, rounds_of([0.9]))
+    list(engine.run(alone, trained))
+    page = open_page(PAGE, key=alone.key, level="1")
+    assert not page.exception
+    assert metric(page, "Weights kept") == f"{weights_kept(trained.info(alone.key)):,}"
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("experiment", [EXPERIMENT, ARMS["reinit"].of(EXPERIMENT)], ids=["t", "c"])
+def test_every_view_shows_every_level(trained, view, experiment):
+    for n in range(3):
+        page = open_page(PAGE, key=experiment.key, level=str(n), view=view)
+        assert not page.exception
+        assert page.query_params["view"] == view
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        {"key": "0" * 40}, {"key": "../../etc/passwd"}, {"key": "<b>x</b>"}, {"level": "-1"},
+        {"level": "9" * 40}, {"level": "x"}, {"view": "nothing"}, {"ticket": "../x"},
+        {"ticket": "f" * 64, "view": "bring"}, {"ticket": '"', "view": "bring"}, {"other": "1"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_whatever_a_link_says_the_page_stands(trained, link):
+    page = open_page(PAGE, **link)
+    assert not page.exception
+    assert page.title
+
+
+# What it says
+
+
+def test_inside_counts_are_those_of_the_mask(trained):
+    page = open_page(PAGE, key=EXPERIMENT.key, level="2", view="inside")
+    table = page.dataframe[0].value
+    layers = trained.info(EXPERIMENT.key)["layers"]
+    assert table["kept"].tolist() == [layer["kept"] for layer in layers.values()]
+    assert "of the survivors moved away from zero" in said(page)
+
+
+def test_both_networks_answer_about_a_test_image(trained):
+    page = open_page(PAGE, key=EXPERIMENT.key, level="2", view="try")
+    assert "Both networks answer as soon as you lift the pen" in said(page)
+    assert "different classes for" in said(page)
+    next(w for w in page.button_group if w.label == "Ask about").set_value("pick").run()
+    assert not page.exception
+    assert "dense says" in said(page)
+    page.button(key="trial_differ").click().run()
+    assert "They disagree: dense says" in said(page)
+
+
+def test_every_format_is_offered_and_the_card_is_shown(trained):
+    page = open_page(PAGE, key=EXPERIMENT.key, level="2", view="take")
+    labels = [button.label for button in page.get("download_button")]
+    assert labels.count("Ticket, .pt") == 1
+    assert set(labels) == {form.title for form in files.FORMATS.values()}
+    assert "One seed" in said(page)
+    assert EXPERIMENT.key in said(page)
+
+
+# Brought back
+
+
+def brought(content: bytes, name: str = "ticket.safetensors"):
+    page = open_page(PAGE, view="bring")
+    page.file_uploader[0].upload(name, content).run()
+    assert not page.exception
+    return page
+
+
+def npz(mask) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **mask)
+    return buffer.getvalue()
+
+
+def test_our_own_file_is_known_bit_for_bit(trained):
+    page = brought(files.export(trained, EXPERIMENT.key, "ticket"))
+    assert "This is level 2 of an experiment in this cache, bit for bit." in said(page)
+
+
+def test_a_changed_file_is_told(trained):
+    content = bytearray(files.export(trained, EXPERIMENT.key, "ticket"))
+    first = 8 + int.from_bytes(content[:8], "little")
+    content[first + 1] ^= 0x11  # in a weight
+    assert "has been changed" in said(brought(bytes(content)))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x89PNG\r\n\x1a\n123", b"PK\x03\x04" + b"x" * 99, b"\x80\x04K\x01."]
+)
+def test_a_bad_file_gets_one_sentence_and_nothing_to_press(trained, content):
+    page = brought(content, "<b>bad</b>.npz")
+    (error,) = page.error
+    assert "\n" not in error.value
+    assert "bring_train" not in {button.key for button in page.button}
+    assert not list((trained.root / "tickets").iterdir())
+
+
+def test_a_brought_ticket_is_trained_beside_dense_and_a_random_mask(trained):
+    page = brought(files.export(trained, EXPERIMENT.key, "ticket"))
+    ticket = page.query_params["ticket"]
+    assert "3 trainings; 1 is already in the cache" in said(page)
+    page.button(key="bring_train").click().run()
+    assert not page.exception
+    keys = {key for job in trained.jobs() for key in Experiment.from_dict(job.experiment).keys}
+    wait_for(trained, keys)
+    page = open_page(PAGE, view="bring", ticket=ticket)  # as a reload or another browser does
+    table = page.dataframe[0].value
+    again = table.iloc[0]
+    assert again["dense"] == f"{trained.info(EXPERIMENT.keys[0])['test_accuracy']:.2%}"
+    assert again["random mask"].endswith("%")
+    assert again["random reinit"] == "not run"
+    assert "the ticket is" in said(page)
+    page = open_page("pages/runs.py")
+    assert "brought ticket" in said(page)
+
+
+def test_the_form_says_what_does_not_go_together(trained):
+    page = brought(npz({name: np.eye(*shape, dtype=bool) for name, shape in RECIPE.shapes.items()}))
+    assert "The file has no weights" in said(page)
+    field = next(w for w in page.number_input if w.label == "Iterations")
+    field.set_value(0).run()
+    assert not page.exception
+    assert "iterations=0 must be a whole number from 1" in said(page)
+    assert page.button(key="bring_train").disabled
