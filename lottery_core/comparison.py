@@ -36,7 +36,7 @@ from lottery_core.replicates import (
     differences,
     paired,
 )
-from lottery_core.store import Job
+from lottery_core.store import Job, Store
 
 MAX_LINES = 8
 CONTROLS = ("reinit", "random-mask", "fine-tune")  # those added at one press
@@ -91,9 +91,8 @@ def lines(jobs: Iterable[Job]) -> dict[str, Line]:
     name and newest first."""
     found: dict[str, Line] = {}
     for job in jobs:
-        try:
-            experiment = Experiment.from_dict(job.experiment)
-        except (ValueError, TypeError, KeyError):  # asked of another version
+        experiment = _known_here(job.experiment)
+        if experiment is None:
             continue
         for one in dict.fromkeys((experiment, experiment.trunk)):
             name = line_id(one)
@@ -102,6 +101,34 @@ def lines(jobs: Iterable[Job]) -> dict[str, Line]:
             experiments = tuple(together[seed] for seed in sorted(together))
             found[name] = replace(line, experiments=experiments, params=line.params or job.params)
     return found
+
+
+def kept(store: Store) -> dict[str, tuple[Experiment, Job | None]]:
+    """All experiments with a finished level, by key: those that were asked for, newest request
+    first, and what a control stands beside; then chains of levels that no request speaks of."""
+    asked: dict[str, tuple[Experiment, Job | None]] = {}
+    for job in store.jobs():
+        if experiment := _known_here(job.experiment):
+            asked.setdefault(experiment.key, (experiment, job))
+    trunks = {one.trunk.key: (one.trunk, None) for one, _ in asked.values()}
+    both = asked | {key: trunk for key, trunk in trunks.items() if key not in asked}
+    found = {key: pair for key, pair in both.items() if store.has(pair[0].keys[0])}
+    spoken_of = {key for one, _ in found.values() for key in one.keys}
+    others = {}
+    for key in store.keys():  # noqa: SIM118 - a store is no dict
+        info = None if key in spoken_of else store.info(key)
+        experiment = _known_here(info["experiment"]) if info else None
+        if experiment and experiment.key == key:
+            others[key] = experiment
+    inner = {key for one in others.values() for key in one.keys[:-1]}
+    return found | {key: (one, None) for key, one in others.items() if key not in inner}
+
+
+def _known_here(fields: dict) -> Experiment | None:
+    try:
+        return Experiment.from_dict(fields)
+    except (ValueError, TypeError, KeyError):  # of another version
+        return None
 
 
 # What is looked at, as a link says it

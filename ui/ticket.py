@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lottery_core.arms import arm_of, title_of
+from lottery_core.comparison import kept
 from lottery_core.datasets import CLASSES, DATASETS, PIXELS
 from lottery_core.experiment import Experiment
 from lottery_core.store import Level
@@ -46,17 +47,8 @@ class Subject:
 
 
 def known() -> dict[str, Experiment]:
-    """Experiments with a finished level, by key: the newest requests first, tickets before
-    controls."""
-    found: dict[str, Experiment] = {}
-    for job in runtime().store.jobs():
-        try:
-            experiment = Experiment.from_dict(job.experiment)
-        except (ValueError, TypeError, KeyError):  # asked of another version
-            continue
-        for one in (experiment, experiment.trunk):
-            if one.key not in found and runtime().store.has(one.keys[0]):
-                found[one.key] = one
+    """As `comparison.kept`, tickets before controls."""
+    found = {key: experiment for key, (experiment, _) in kept(runtime().store).items()}
     tickets = {key: one for key, one in found.items() if arm_of(one) == "ticket"}
     return tickets | found
 

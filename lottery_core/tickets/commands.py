@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lottery_core.arms import title_of
-from lottery_core.comparison import Line, in_common
+from lottery_core.comparison import Line, in_common, kept
 from lottery_core.experiment import Experiment, InvalidValue
 from lottery_core.store import CACHE, Store
 from lottery_core.tables import percent_remaining, smallest_within, weights_kept
@@ -148,22 +148,10 @@ class _Row:
 
 
 def _experiment_rows(store: Store) -> Iterable[_Row]:
-    """One a request, and one for each chain of levels that no request speaks of."""
-    spoken_of: set[str] = set()
-    for job in store.jobs():
-        experiment = _experiment(job.experiment) if job.task == "run" else None
-        if experiment:
-            spoken_of |= {*experiment.keys, *experiment.trunk.keys}
-            yield _Row(job.submitted, _experiment_cells(store, experiment, job.state))
-    others = {}
-    for info in filter(None, map(store.info, store.keys())):
-        key, experiment = info["key"], _experiment(info["experiment"])
-        if key not in spoken_of and experiment and experiment.key == key:
-            others[key] = experiment
-    inner = {key for experiment in others.values() for key in experiment.keys[:-1]}
-    for key, experiment in others.items():
-        if key not in inner:
-            yield _Row(_time(store, key), _experiment_cells(store, experiment, "kept"))
+    """One an experiment; when it was asked for or, where nobody did, computed."""
+    for key, (experiment, job) in kept(store).items():
+        time = job.submitted if job else _time(store, key)
+        yield _Row(time, _experiment_cells(store, experiment, job.state if job else "kept"))
 
 
 def _experiment_cells(store: Store, experiment: Experiment, state: str) -> tuple[str, ...]:
