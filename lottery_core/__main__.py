@@ -17,7 +17,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lottery_core.arms import ARMS, title_of
-from lottery_core.choice import PRESETS, SCHEDULES, UNITS, Choice, read_choice, write_choice
+from lottery_core.choice import (
+    PRESETS,
+    RESTARTS,
+    SCHEDULES,
+    UNITS,
+    Choice,
+    read_choice,
+    write_choice,
+)
 from lottery_core.datasets import DATASETS, NORMALISATIONS
 from lottery_core.experiment import (
     INITS,
@@ -28,7 +36,6 @@ from lottery_core.experiment import (
     check_known,
 )
 from lottery_core.pruning import CRITERIA
-from lottery_core.restart import RULES
 from lottery_core.store import CACHE, Job, Level, Store
 from lottery_core.tables import (
     history_table,
@@ -37,7 +44,7 @@ from lottery_core.tables import (
     weights_kept,
     weights_total,
 )
-from lottery_core.tickets import commands
+from lottery_core.tickets import commands, transfer
 from lottery_core.tickets.files import mask_npz
 from lottery_core.training.base import LOOPS
 
@@ -103,7 +110,7 @@ def run(
     ] = None,
     scope: Annotated[str | None, typer.Option(help=_one_of(SCOPES))] = None,
     criterion: Annotated[str | None, typer.Option(help=_one_of(CRITERIA))] = None,
-    restart: Annotated[str | None, typer.Option(help=_one_of(RULES))] = None,
+    restart: Annotated[str | None, typer.Option(help=_one_of(RESTARTS))] = None,
     rewind_iteration: Annotated[
         str | None, typer.Option(help="Iteration of level 0 to rewind to.")
     ] = None,
@@ -160,6 +167,73 @@ def run(
                 folder /= name
             console.print(f"\n{title_of(experiment)}, seed {experiment.recipe.seed}", style="bold")
             _perform(console, store, experiment, device, loop, dataset_folder, folder, link)
+
+
+@app.command()
+def train(
+    file: Annotated[Path, typer.Argument(help="A .safetensors or .npz file of a mask or ticket.")],
+    dataset: Annotated[str | None, typer.Option(help=_one_of(DATASETS))] = None,
+    optimiser: Annotated[str | None, typer.Option(help=_one_of(OPTIMISERS))] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    iterations: Annotated[int | None, typer.Option()] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    replicates: Annotated[int, typer.Option(help="Number of seeds, from --seed on.")] = 1,
+    controls: Annotated[
+        str, typer.Option(help="Arms to run beside it, or none. Of " + ", ".join(transfer.CONTROLS))
+    ] = "random-mask",
+    own_weights: Annotated[
+        bool,
+        typer.Option(
+            "--own-weights/--initial-weights",
+            help="Start from the file's weights, if it has any, or from those of the seed.",
+        ),
+    ] = True,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    loop: Annotated[str, typer.Option(help=_one_of(LOOPS))] = "auto",
+    dataset_folder: Annotated[
+        Path | None, typer.Option(help="Folder with the data set's original idx files.")
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="Where results are kept and found.")] = CACHE,
+) -> None:
+    """Train a mask or ticket from a file, beside the dense network and controls of its size.
+
+    What is not given is as in the file's own recipe or, where it has none, the quick preset's.
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    try:
+        upload = commands.read_file(file)
+        recipe = transfer.adapted(
+            transfer.recipe_of(upload),
+            dataset=dataset,
+            optimiser=optimiser,
+            learning_rate=learning_rate,
+            iterations=iterations,
+            seed=seed,
+        )
+        arms = transfer.arms(
+            upload,
+            recipe,
+            replicates=replicates,
+            controls=[] if controls == "none" else [part.strip() for part in controls.split(",")],
+            own_weights=own_weights,
+        )
+        check_known("loop", loop, LOOPS)
+    except InvalidValue as error:
+        raise typer.BadParameter(str(error)) from error
+    for note in upload.notes:
+        console.print(note, markup=False)
+    store = Store(cache)
+    store.write_ticket(upload.content_digest, upload.mask, upload.restart)
+    _prepare(store, loop)
+    for arm in arms.values():
+        for experiment in arm:
+            console.print(f"\n{title_of(experiment)}, seed {experiment.recipe.seed}", style="bold")
+            _perform(console, store, experiment, device, loop, dataset_folder, None, {})
+    runs = {
+        name: {one.recipe.seed: [store.info(key) for key in one.keys] for one in arm}
+        for name, arm in arms.items()
+    }
+    console.print(f"\n{transfer.in_words(runs)}", markup=False)
 
 
 app.command("list")(commands.list_experiments)

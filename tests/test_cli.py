@@ -264,3 +264,25 @@ def test_verify_refuses_what_is_no_ticket(here, tmp_path):
     done = here("verify", "nothing", "--cache", tmp_path / "cache")
     assert done.returncode == 2
     assert b"can't be read" in done.stderr
+
+
+def test_train_brings_a_file_back_and_tells_what_it_is_worth(here, winner):
+    level, store = winner
+    here("export", level.info["key"], "--out", "again.safetensors", "--cache", store.root)
+    done = here("train", "again.safetensors", "--cache", store.root)
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.decode()
+    assert "brought ticket, seed 3" in printed
+    assert "random mask, seed 3" in printed
+    assert "the ticket is" in printed.splitlines()[-1]
+
+
+def test_train_refuses_what_it_can_not_train(here, tmp_path):
+    (tmp_path / "not.npz").write_bytes(b"\x80\x04K\x01.")
+    for arguments, words in (
+        (("train", "not.npz"), b"pickle"),
+        (("train", "nowhere.npz"), b"can't be read: No such file"),
+    ):
+        done = here(*arguments)
+        assert done.returncode == 2
+        assert words in done.stderr

@@ -11,6 +11,7 @@ from lottery_core.arms import ARMS, arm_of, at, title_of
 from lottery_core.experiment import Experiment, InvalidValue, Recipe, Round
 from lottery_core.models import initial_weights
 from lottery_core.pruning import apply, dense_mask
+from lottery_core.store import Job
 from lottery_core.tickets import files, transfer
 from lottery_core.tickets.incoming import Upload, read_upload
 
@@ -223,3 +224,45 @@ def test_only_the_first_round_takes_a_ticket():
 def test_limits_are_the_cores(ticket, options, words):
     with pytest.raises(InvalidValue, match=words):
         transfer.arms(ticket, RECIPE, **options)
+
+
+def test_another_optimiser_or_length_takes_what_hangs_on_it_along():
+    base = replace(RECIPE, warmup=30, decay_at=(20, 35))
+    adam = transfer.adapted(base, optimiser="adam")
+    assert (adam.momentum, adam.learning_rate) == (0.0, 0.001)
+    back = transfer.adapted(adam, optimiser="sgd", learning_rate=0.2)
+    assert (back.momentum, back.learning_rate) == (0.9, 0.2)
+    short = transfer.adapted(base, iterations=20)
+    assert (short.evaluate_every, short.warmup, short.decay_at) == (10, 20, ())
+    assert transfer.adapted(base) == base
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dataset": "cifar"},
+        {"optimiser": "lion"},
+        {"learning_rate": float("nan")},
+        {"iterations": 0},
+        {"iterations": 10**9},
+        {"seed": -1},
+    ],
+    ids=str,
+)
+def test_what_can_not_be_changed_so_is_refused(changes):
+    with pytest.raises(InvalidValue, match=f"^{next(iter(changes))}="):
+        transfer.adapted(RECIPE, **changes)
+
+
+def test_trials_are_told_apart_by_recipe_and_gather_arms_and_seeds(store, ticket):
+    two = [transfer.arms(ticket, r, replicates=2) for r in (RECIPE, replace(RECIPE, seed=5))]
+    other = transfer.arms(ticket, transfer.adapted(RECIPE, optimiser="adam"), controls=("reinit",))
+    asked = [one for arms in (*two, other) for arm in arms.values() for one in arm]
+    for when, one in enumerate(asked):
+        store.write_job(Job(one.key, "done", "", submitted=when, experiment=one.as_dict()))
+    newest, oldest = transfer.trials(ticket.content_digest, store.jobs())
+    assert {name: len(arm) for name, arm in newest.arms.items()} == {"main": 1, "reinit": 1}
+    assert [one.recipe.seed for one in oldest.arms["main"]] == [0, 1, 5, 6]
+    assert [one.recipe.seed for one in oldest.arms["random-mask"]] == [0, 1, 5, 6]
+    assert transfer.trials("0" * 64, store.jobs()) == []
+    assert transfer.trials('"', store.jobs()) == []

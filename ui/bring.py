@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
@@ -13,7 +13,7 @@ from lottery_core.arms import ARMS
 from lottery_core.comparison import line_id
 from lottery_core.data import is_prepared
 from lottery_core.datasets import DATASETS
-from lottery_core.experiment import OPTIMISERS, Experiment, InvalidValue, Recipe
+from lottery_core.experiment import OPTIMISERS, Experiment, InvalidValue
 from lottery_core.replicates import band
 from lottery_core.speed import plan
 from lottery_core.tickets import transfer, unpacking
@@ -188,11 +188,7 @@ def _show_form(upload: Upload) -> None:
             key=f"{key}_optimiser",
             format_func=OPTIMISERS.get,
         )
-        usual = (
-            base.learning_rate
-            if optimiser == base.optimiser
-            else {"sgd": 0.05, "adam": 1e-3}[optimiser]
-        )
+        usual = transfer.rate_of(base, optimiser)
         rate = st.number_input(
             "Learning rate", value=usual, format="%.6g", step=0.001, key=f"{key}_rate_{optimiser}"
         )
@@ -212,7 +208,14 @@ def _show_form(upload: Upload) -> None:
             format_func=lambda name: ARMS[name].title.capitalize(),
         )
     try:
-        recipe = _recipe(base, dataset, optimiser, rate, iterations, seed)
+        recipe = transfer.adapted(
+            base,
+            dataset=dataset,
+            optimiser=optimiser,
+            learning_rate=rate,
+            iterations=iterations,
+            seed=seed,
+        )
         arms = transfer.arms(
             upload,
             recipe,
@@ -237,28 +240,6 @@ def _show_form(upload: Upload) -> None:
     )
     if refused := st.session_state.pop("bring_refused", None):
         st.error(plain(refused))
-
-
-def _recipe(
-    base: Recipe, dataset: str, optimiser: str, rate: float, iterations: int, seed: int
-) -> Recipe:
-    same = optimiser == base.optimiser
-    momentum = base.momentum if same else (0.9 if optimiser == "sgd" else 0.0)
-    every = base.evaluate_every
-    if iterations != base.iterations:  # as many looks as before
-        every = max(1, round(base.evaluate_every * iterations / base.iterations))
-    return replace(
-        base,
-        dataset=dataset,
-        optimiser=optimiser,
-        learning_rate=rate,
-        momentum=momentum,
-        iterations=iterations,
-        evaluate_every=every,
-        warmup=min(base.warmup, iterations) if iterations > 0 else 0,
-        decay_at=tuple(step for step in base.decay_at if step < iterations),
-        seed=seed,
-    )
 
 
 def _start(upload: Upload, experiments: list[Experiment]) -> None:

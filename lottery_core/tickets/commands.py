@@ -19,7 +19,7 @@ from lottery_core.experiment import Experiment, InvalidValue
 from lottery_core.store import CACHE, Store
 from lottery_core.tables import percent_remaining, smallest_within, weights_kept
 from lottery_core.tickets import card, files
-from lottery_core.tickets.incoming import read_upload
+from lottery_core.tickets.incoming import Upload, read_upload
 from lottery_core.tickets.unpacking import MAX_FILE
 from lottery_core.tickets.verify import verify, verify_in_words
 
@@ -106,12 +106,9 @@ def verify_file(
 ) -> None:
     """Verify a file against itself and against the cache; fails if anything differs."""
     try:
-        with file.open("rb") as opened:
-            upload = read_upload(file.name, opened.read(MAX_FILE + 1))
+        upload = read_file(file)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
-    except OSError as error:
-        raise typer.BadParameter(f"file={str(file)!r} can't be read: {error.strerror}") from error
     findings = verify(upload, Store(cache))
     table = _table("verdict", "what", "claimed", "found")
     for finding in findings:
@@ -123,6 +120,16 @@ def verify_file(
     console.print(verify_in_words(findings), soft_wrap=True)
     if any(finding.verdict == "differs" for finding in findings):
         raise typer.Exit(1)
+
+
+def read_file(file: Path) -> Upload:
+    """A file that is brought along. Raises `InvalidValue`."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_FILE + 1)
+    except OSError as error:
+        raise InvalidValue("file", str(file), f"can't be read: {error.strerror}") from error
+    return read_upload(file.name, content)
 
 
 def find(store: Store, prefix: str) -> str:

@@ -14,8 +14,10 @@ from lottery_core.arms import ARMS
 from lottery_core.choice import PRESETS
 from lottery_core.comparison import check_work, with_seed
 from lottery_core.experiment import (
+    MAX_ITERATIONS,
     MAX_REPLICATES,
     MAX_SEED,
+    OPTIMISERS,
     Experiment,
     InvalidValue,
     Recipe,
@@ -28,6 +30,7 @@ from lottery_core.store import Job
 from lottery_core.tables import percent_remaining
 from lottery_core.tickets.incoming import Upload
 
+_USUAL_RATES = {"sgd": 0.05, "adam": 0.001}
 # Arms that a ticket without a history can have; a random mask shows what the mask is worth.
 CONTROLS = ("random-mask", "reinit")
 
@@ -41,6 +44,45 @@ def recipe_of(upload: Upload) -> Recipe:
         if recipe.hidden == upload.hidden:
             return recipe
     return replace(PRESETS["quick"].choice.recipe(), hidden=upload.hidden)
+
+
+def rate_of(recipe: Recipe, optimiser: str) -> float:
+    """The learning rate to begin with: the recipe's own, or one usual for another optimiser."""
+    return recipe.learning_rate if optimiser == recipe.optimiser else _USUAL_RATES[optimiser]
+
+
+def adapted(
+    recipe: Recipe,
+    *,
+    dataset: str | None = None,
+    optimiser: str | None = None,
+    learning_rate: float | None = None,
+    iterations: int | None = None,
+    seed: int | None = None,
+) -> Recipe:
+    """A recipe with those of its fields changed that are given, and with them what hangs on them:
+    the rate and momentum on the optimiser, how often is evaluated and when the rate changes on
+    the length. Raises `InvalidValue`."""
+    check_known("optimiser", optimiser or recipe.optimiser, OPTIMISERS)
+    changes: dict = {"learning_rate": rate_of(recipe, optimiser or recipe.optimiser)}
+    if optimiser not in (None, recipe.optimiser):
+        changes["momentum"] = 0.9 if optimiser == "sgd" else 0.0
+    if iterations not in (None, recipe.iterations):
+        check_integer("iterations", iterations, 1, MAX_ITERATIONS)
+        part = iterations / recipe.iterations
+        changes["evaluate_every"] = max(1, round(recipe.evaluate_every * part))
+        changes["warmup"] = min(recipe.warmup, iterations)
+        changes["decay_at"] = tuple(step for step in recipe.decay_at if step < iterations)
+    given = {
+        "dataset": dataset,
+        "optimiser": optimiser,
+        "learning_rate": learning_rate,
+        "iterations": iterations,
+        "seed": seed,
+    }
+    return replace(
+        recipe, **changes | {k: value for k, value in given.items() if value is not None}
+    )
 
 
 def rewind_of(upload: Upload, recipe: Recipe) -> int:
