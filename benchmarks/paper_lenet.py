@@ -143,7 +143,7 @@ class Claim:
     """A sentence of the paper, and how to put a number beside it.
 
     `holds` is told by the mean difference and its 95 % interval: "yes" or "no" where the whole
-    interval lies on one side, else "on average" or "not on average".
+    interval lies on one side, else "on average" or "not on average", within chance.
     """
 
     text: str
@@ -167,7 +167,7 @@ def _side(difference: Difference, above: bool) -> str:
         return "yes"
     if difference.n > 1 and high < 0:
         return "no"
-    return "on average, within chance" if mean > 0 else "no, within chance"
+    return "on average, within chance" if mean > 0 else "not on average, within chance"
 
 
 def _against_dense(arm: str, percent: float, what: str, above: bool, of: float = 0.0):

@@ -19,7 +19,13 @@ from lottery_core.experiment import Experiment, InvalidValue, Round
 from lottery_core.pruning import Arrays, Evidence, apply, dense_mask, prune
 from lottery_core.replicates import verdict_in_words
 from lottery_core.store import Level
-from lottery_core.tables import LEARNED, percent_remaining, weights_kept, weights_total
+from lottery_core.tables import (
+    LEARNED,
+    empty_in_words,
+    percent_remaining,
+    weights_kept,
+    weights_total,
+)
 
 # The quick preset with the sparsities that the notebook retrains at, the last being 1 - 0.6**6.
 PARAMS = {
@@ -211,7 +217,7 @@ def again(infos: Sequence[dict], rounds: int) -> str:
     if done < rounds:
         return words
     seed = Experiment.from_dict(dense["experiment"]).recipe.seed
-    return f"{words} {verdict_in_words({seed: infos})}"
+    return f"{words} {verdict_in_words({seed: infos})}{empty_in_words(infos)}"
 
 
 def new_weights(ticket: Level, reinit: Level) -> str:

@@ -25,7 +25,8 @@ def controls() -> None:
     """The button or the bar; and the whole page again when a measurement begins or ends."""
     if is_active(TASK, experiment) != active:
         st.rerun()
-    show_controls(TASK, experiment, params, plan_in_words(experiment), "start")
+    plan = plan_in_words(experiment)
+    show_controls(TASK, experiment, params, plan, "start", again=False)
 
 
 with st.container():

@@ -4,6 +4,7 @@ import itertools
 import shutil
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -192,6 +193,49 @@ def test_differences_are_those_of_each_pair_of_seeds(filled):
     way = "above" if gaps.mean() > 0 else "below"
     assert f"random reinit** is {abs(gaps.mean()):.2f} points {way} **winning" in said(page)
     assert "nothing is pruned there" in said(page)
+
+
+ROW = {
+    "percent": 21.1, "mean": -0.004, "low": -0.006, "high": -0.002, "n": 3,
+    "mean_early_stop": 120.0, "low_early_stop": -10.0, "high_early_stop": 250.0, "n_early_stop": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {},
+            "At 21.1\u202f% of the weights a is 0.40 points below b on the test images "
+            "(95\u202f% interval -0.60 to -0.20, 3 seeds). It stops 120 iterations later "
+            "(95\u202f% interval -10 to +250).",
+        ),
+        (
+            {"low": -0.011, "high": 0.003, "n_early_stop": 0},
+            "At 21.1\u202f% of the weights a is 0.40 points below b on the test images "
+            "(95\u202f% interval -1.10 to +0.30, 3 seeds); chance alone may explain it.",
+        ),
+        (
+            {"n": 1, "n_early_stop": 1, "mean_early_stop": -43.0},
+            "At 21.1\u202f% of the weights a is 0.40 points below b on the test images. It stops "
+            "43 iterations earlier. One seed.",
+        ),
+    ],
+)
+def test_a_comparison_is_said_in_words_with_its_interval_or_that_it_is_one_seed(changes, words):
+    assert comparison.row_in_words(SimpleNamespace(**ROW | changes), "a", "b") == words
+
+
+def test_a_layer_with_nothing_left_is_told_of_whichever_line_lost_it(filled):
+    # One weight of two layers is left.
+    lost = replace(LONE, schedule="list", sparsities=(0.9999,), scope="global", output_factor=1)
+    for experiment in lost.experiments():
+        worker.perform(filled.store, job(experiment, lost, 3.0))
+    page = compare(lines=f"{ids(LONE)['main']},{ids(lost)['main']}")
+    assert not page.exception
+    (told,) = [one.value for one in page.caption if "no weights left" in one.value]
+    assert "1 round" in told  # which of the two it is
+    assert "no weights left" not in said(compare(lines=ids(LONE)["main"]))
 
 
 def test_controls_are_one_press_away_and_lead_back_to_the_open_page(filled):

@@ -227,7 +227,10 @@ def test_a_job_trains_what_is_missing_and_measures_every_start(store, experiment
     assert all(map(store.has, experiment.keys))
     starts = starts_of(experiment)
     counted = [numbers for numbers in seen if "done" in numbers]
-    assert counted == [{"done": n, "of": len(starts)} for n in range(len(starts))]
+    assert [(numbers["done"], numbers["of"]) for numbers in counted] == [
+        (n, len(starts)) for n in range(len(starts))
+    ]
+    assert counted[0]["seconds_each"] is None
     assert store.read_progress(job.key) is None
 
     found = store.read_measurement(job.key)

@@ -11,11 +11,13 @@ from streamlit.testing.v1 import AppTest
 
 import ui.frame
 import ui.runtime
-from lottery_core import catch, measurement, paths
+from lottery_core import catch, instability, measurement, paths
 from lottery_core.choice import PRESETS, read_choice, write_choice
 from lottery_core.experiment import Experiment
+from lottery_core.speed import in_words
 from lottery_core.store import measurement_key, task_key
 from tests.pages import ROOT, open_page, said
+from ui import stability
 
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 SMALL = {
@@ -279,10 +281,20 @@ def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
     wait_until_done(shared, experiment.key)
     page = open_page("pages/stability.py", key=experiment.key)
     assert "Nothing is measured yet. Press Measure." in said(page)
+    starts = [(one.level, one.iteration) for one in instability.starts_of(experiment)]
+    assert stability.starts_of(experiment) == starts
+    shared.store.write_machine({})
+    assert "about" not in stability.plan_in_words(experiment)
+    shared.store.write_machine({"step": [[1_000_000, 0.1], [11_000_000, 0.1]], "evaluation": 1e-12})
+    # Two copies from each start, the dense network's from iteration k without its first k.
+    steps = sum(2 * (60 - k) for _, k in starts)
+    assert f": about {in_words(0.1 * steps)}." in said(page.run())
     page.button(key="measure").click().run()
     wait_until_done(shared, task_key("instability", experiment.key))
     page.run()
     assert not page.exception
+    assert "Measured. The same copies would end at the same weights again." in said(page)
+    assert not any(button.key == "measure" for button in page.button)
     found = shared.store.read_measurement(task_key("instability", experiment.key))
     assert paths.in_words(found) in said(page)
     assert page.selectbox[1].options == [paths.name(one, found["total"]) for one in found["paths"]]

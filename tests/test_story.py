@@ -112,6 +112,8 @@ def test_each_sentence_names_what_the_levels_hold(tiny, points):
     assert f"After 2 rounds **{weights_kept(infos[2]):,} of 12,704**" in words
     assert words.endswith("One seed.")
     assert "After one round of 2" in story.again(infos[:2], 2)
+    lost = infos[2] | {"layers": infos[2]["layers"] | {"fc2.weight": {"weights": 160, "kept": 0}}}
+    assert "fc2 has no weights left" in story.again([*infos[:2], lost], 2)
     words = story.new_weights(levels[2], reinit[2])
     assert shown[2] in words
     assert f"{reinit[2].info['test_accuracy']:.1%}".replace("%", "\u202f%") in words

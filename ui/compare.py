@@ -15,7 +15,7 @@ from lottery_core.choice import PRESETS, write_choice
 from lottery_core.comparison import Line, Runs, View
 from lottery_core.experiment import MAX_REPLICATES, Experiment, InvalidValue
 from lottery_core.speed import plan
-from lottery_core.tables import percent_remaining
+from lottery_core.tables import empty_in_words, percent_remaining
 from ui.charts import BANDS, HISTORY, training_now
 from ui.frame import one_of
 from ui.plot import legend, plot
@@ -386,8 +386,11 @@ def show_progress(compared: Compared) -> None:
 
 
 def _name(compared: Compared, line: Line, experiment: Experiment) -> str:
-    words = plain(compared.words[line.id])
-    return f"{words[0].upper()}{words[1:]}, seed {experiment.recipe.seed}: "
+    return f"{_capital_words(compared.words[line.id])}, seed {experiment.recipe.seed}: "
+
+
+def _capital_words(words: str) -> str:
+    return plain(f"{words[0].upper()}{words[1:]}")
 
 
 # Charts
@@ -577,14 +580,22 @@ def _histories(compared: Compared, line: Line, percent: float) -> dict[int, pd.D
 
 
 def show_verdict(compared: Compared) -> None:
-    """What came of the line that the others are compared with."""
+    """What came of the line that the others are compared with, and which lines lost a layer."""
     reference = compared.reference
+    _show_empty(compared)
     if reference.arm in ("dense", "dense-longer") or not compared.runs[reference.id]:
         return
     name = "ticket" if reference.arm == "ticket" else "network"
     words = replicates.verdict_in_words(compared.runs[reference.id], name)
-    who = compared.words[reference.id]
-    st.success(f"**{plain(who[0].upper() + who[1:])}.** {words}", icon=":material/balance:")
+    who = _capital_words(compared.words[reference.id])
+    st.success(f"**{who}.** {words}", icon=":material/balance:")
+
+
+def _show_empty(compared: Compared) -> None:
+    for line in compared.lines:
+        seeds = compared.runs[line.id].values()
+        if found := next(filter(None, map(empty_in_words, seeds)), ""):
+            st.caption(f"{_capital_words(compared.words[line.id])}:{plain(found)}")
 
 
 def _differences(compared: Compared) -> pd.DataFrame:

@@ -6,6 +6,14 @@ from pathlib import Path
 
 import streamlit as st
 
+# Streamlit writes these in `primaryColor`, which has to be dark enough for white upon it.
+_READABLE = """<style>
+@media (prefers-color-scheme: dark) {
+  [data-variant="segmented_control"][data-selected="true"], [data-testid="stSliderThumbValue"] {
+    color: #7db4ec;
+  }
+}
+</style>"""
 _ICON = Path(__file__).resolve().parent.parent / "static" / "ticket.svg"
 PAGES = (
     ("app.py", "Explorer", ":material/explore:"),
@@ -26,6 +34,7 @@ def begin(title: str) -> None:
         page_icon=str(_ICON),
         layout="wide",
     )
+    st.html(_READABLE)
     with st.sidebar:
         for path, label, icon in PAGES:
             st.page_link(path, label=label, icon=icon)

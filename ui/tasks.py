@@ -44,8 +44,9 @@ def _words(experiment: Experiment) -> str:
     optimiser = {"sgd": "SGD", "adam": "Adam"}[recipe.optimiser]
     return (
         f"{'-'.join(map(str, (PIXELS, *recipe.hidden, CLASSES)))} on "
-        f"{DATASETS[recipe.dataset].title}, {optimiser}, batch {recipe.batch_size}, {len(experiment.rounds)} rounds to "
-        f"{last.sparsity:.1%}, {title_of(experiment)}, seed {recipe.seed}"
+        f"{DATASETS[recipe.dataset].title}, {optimiser}, batch {recipe.batch_size}, "
+        f"{len(experiment.rounds)} rounds to {last.sparsity:.1%}, {title_of(experiment)}, "
+        f"seed {recipe.seed}"
     )
 
 

@@ -89,4 +89,4 @@ def test_the_runs_page_names_a_measurement_and_leads_to_it(visit, server):
     card.get_by_role("link", name="Open").click()
     expect(page.get_by_role("heading", name="Speed", exact=True)).to_be_visible()
     chosen = page.get_by_role("combobox", name="Network and masks")
-    expect(chosen).to_have_value(re.compile("^784-32-10 on mnist"))
+    expect(chosen).to_have_value(re.compile("^784-32-10 on MNIST"))
