@@ -287,7 +287,8 @@ def confusion_figure(counts: np.ndarray, name: str, height: int = 380) -> go.Fig
         z=np.log10(1 + counts),
         text=counts,
         texttemplate="%{text}",
-        colorscale=[[0, "rgba(44,134,209,0.03)"], [0.5, "#86b8e2"], [1, "#1d5f99"]],
+        # Opaque, so that the counts stand out on light and dark pages alike.
+        colorscale=[[0, "#f4f7fa"], [0.5, "#86b8e2"], [1, "#1d5f99"]],
         showscale=False,
         hovertemplate="%{y} named %{x}: %{text} times<extra></extra>",
     )

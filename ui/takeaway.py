@@ -19,6 +19,12 @@ _GROUPS = {
     "For people": ("card", "script", "bundle"),
 }
 
+# Its tables scroll by themselves where the window is narrow, and its hashes break.
+_FITTING = """<style>
+.st-key-ticket_card table { display: block; overflow-x: auto; }
+.st-key-ticket_card :is(p, li, code) { overflow-wrap: anywhere; }
+</style>"""
+
 
 def show_takeaway(subject: Subject) -> None:
     """A button a format, with what it holds; then the card itself."""
@@ -50,6 +56,7 @@ def show_takeaway(subject: Subject) -> None:
         wrap_lines=True,
     )
     st.subheader("The ticket card")
+    st.html(_FITTING)
     try:
         with st.container(border=True, key="ticket_card"):
             st.markdown(_card(subject.key, finished_count()))

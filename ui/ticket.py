@@ -154,7 +154,10 @@ def in_words(experiment: Experiment) -> str:
     sizes = "-".join(map(str, (PIXELS, *recipe.hidden, CLASSES)))
     words = [f"{sizes} on {DATASETS[recipe.dataset].title}", f"{recipe.iterations:,} iterations"]
     if experiment.rounds:
-        words += [f"{len(experiment.rounds)} rounds to {experiment.rounds[-1].sparsity:.1%}"]
+        rounds = len(experiment.rounds)
+        words += [
+            f"{rounds} round{'s' if rounds > 1 else ''} to {experiment.rounds[-1].sparsity:.1%}"
+        ]
         words += [title_of(experiment)]
     return ", ".join([*words, f"seed {recipe.seed}"])
 

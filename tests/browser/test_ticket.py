@@ -1,0 +1,167 @@
+"""The Ticket page as people use it: drawn digits, files taken away and brought back."""
+
+import math
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from lottery_core.choice import read_choice
+from lottery_core.store import Store
+from lottery_core.tickets.incoming import read_upload
+from tests.browser.server import overflow
+
+pytestmark = pytest.mark.browser
+
+SMALL = {
+    "preset": "quick",
+    "hidden": "64",
+    "length": "400",
+    "unit": "iterations",
+    "rounds": "2",
+    "controls": "none",
+}
+EXPERIMENT = read_choice(SMALL)[1].experiment()
+
+
+@pytest.fixture
+def trained(visit, server) -> Store:
+    """The server's store with a finished small experiment."""
+    if not server.store.has(EXPERIMENT.key):
+        page = visit(server.url(SMALL))
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(page.get_by_text("One seed.", exact=False).first).to_be_visible(timeout=120_000)
+    return server.store
+
+
+def open_view(visit, server, view: str, **options) -> Page:
+    return visit(
+        server.url({"key": EXPERIMENT.key, "level": "2", "view": view}, "ticket"), **options
+    )
+
+
+def ring(box: dict) -> list[tuple[float, float]]:
+    """Points of an upright oval in the middle of a canvas: a zero."""
+    centre = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    radii = box["width"] / 5.5, box["height"] / 3.2
+    turns = [2 * math.pi * step / 40 for step in range(41)]
+    return [(centre[0] + radii[0] * math.sin(t), centre[1] - radii[1] * math.cos(t)) for t in turns]
+
+
+def answers(page: Page):
+    return page.get_by_text(re.compile(r"They (dis)?agree: dense says"))
+
+
+def drawn(page: Page) -> dict:
+    canvas = page.locator(".lottery-sketch canvas")
+    canvas.scroll_into_view_if_needed()
+    return canvas.bounding_box()
+
+
+def test_a_zero_drawn_with_the_mouse_is_read_by_both_networks(visit, server, trained):
+    page = open_view(visit, server, "try")
+    expect(page.get_by_text("Both networks answer as soon as")).to_be_visible(timeout=30_000)
+    first, *others = ring(drawn(page))
+    page.mouse.move(*first)
+    page.mouse.down()
+    for point in others:
+        page.mouse.move(*point)
+    page.mouse.up()
+    expect(answers(page)).to_be_visible(timeout=30_000)
+    expect(answers(page)).to_contain_text("dense says 0")
+    expect(page.get_by_text("what they see")).to_be_visible()
+    page.get_by_role("button", name="Clear").click()
+    expect(page.get_by_text("Both networks answer as soon as")).to_be_visible(timeout=30_000)
+
+
+def test_a_zero_drawn_with_a_finger_is_read_too(visit, server, trained):
+    page = open_view(visit, server, "try", width=390)
+    expect(page.get_by_text("Both networks answer as soon as")).to_be_visible(timeout=30_000)
+    points = ring(drawn(page))
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind: str, *where: tuple[float, float]) -> None:
+        touch.send(
+            "Input.dispatchTouchEvent",
+            {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in where]},
+        )
+
+    send("touchStart", points[0])
+    for point in points[1:]:
+        send("touchMove", point)
+    send("touchEnd")
+    expect(answers(page)).to_be_visible(timeout=30_000)
+    expect(answers(page)).to_contain_text("dense says 0")
+
+
+def test_a_unit_is_pressed_and_shows_what_it_reads(visit, server, trained):
+    page = open_view(visit, server, "inside")
+    units = page.locator(".lottery-gallery button")
+    expect(units).to_have_count(64, timeout=30_000)
+    kept = trained.read(EXPERIMENT.key).mask["fc1.weight"].sum(axis=1)
+    expect(units.first).to_contain_text(f"reads {kept.max()}")
+    units.nth(5).click()
+    number = units.nth(5).get_attribute("data-unit")
+    title = page.locator(".st-key-plot_unit_reads .gtitle")
+    expect(title).to_have_text(f"Unit {number} of fc1 reads {kept[int(number)]} of 784")
+    units.nth(5).press("ArrowRight")
+    expect(title).to_contain_text(f"Unit {units.nth(6).get_attribute('data-unit')} of fc1")
+
+
+def test_rounds_are_scrubbed_through(visit, server, trained):
+    page = open_view(visit, server, "survival")
+    title = page.locator(".st-key-plot_survival_fc1 .gtitle")
+    expect(title).to_contain_text("fc1 after round 2: 25.0% alive", timeout=30_000)
+    page.get_by_role("slider", name="Round").press("ArrowLeft")
+    expect(title).to_contain_text("fc1 after round 1: 50.0% alive", timeout=30_000)
+
+
+@pytest.mark.parametrize(
+    ("label", "suffix"),
+    [("Ticket, .safetensors", ".safetensors"), ("Ticket, .pt", ".pt"), ("All of it, .zip", ".zip")],
+)
+def test_files_are_made_when_they_are_asked_for(visit, server, trained, label, suffix):
+    page = open_view(visit, server, "take")
+    with page.expect_download(timeout=60_000) as waiting:
+        page.get_by_role("button", name=label).click()
+    assert waiting.value.suggested_filename == f"ticket-{EXPERIMENT.key[:8]}-level2{suffix}"
+    assert waiting.value.path().stat().st_size > 10_000
+
+
+def test_a_ticket_goes_out_and_comes_back_and_is_trained_again(visit, server, trained, tmp_path):
+    page = open_view(visit, server, "take")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Ticket, .safetensors").click()
+    path = tmp_path / "away.safetensors"
+    waiting.value.save_as(path)
+    digest = read_upload("", path.read_bytes()).content_digest
+
+    page.get_by_text("Bring it back", exact=True).click()
+    page.locator("input[type=file]").set_input_files(path)
+    expect(page.get_by_text("This is level 2 of an experiment in this cache")).to_be_visible(
+        timeout=30_000
+    )
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.get_by_text("Compare in detail")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("the ticket is", exact=False).first).to_be_visible()
+    assert f"ticket={digest}" in page.url
+
+    page.reload()  # the file is gone, what came of it is not
+    expect(page.get_by_text("Compare in detail")).to_be_visible(timeout=30_000)
+
+
+def test_a_bad_file_is_refused_in_a_sentence(visit, server, trained, tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"\x80\x02}q\x00.")
+    page = open_view(visit, server, "bring")
+    page.locator("input[type=file]").set_input_files(path)
+    expect(page.get_by_text("pickle", exact=False).last).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Train", exact=True)).to_have_count(0)
+
+
+@pytest.mark.parametrize("view", ["inside", "survival", "try", "take", "bring"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1024, "light")])
+def test_nothing_is_wider_than_the_window(visit, server, trained, view, width, scheme):
+    page = open_view(visit, server, view, width=width, scheme=scheme)
+    expect(page.get_by_role("heading", level=3).first).to_be_visible(timeout=30_000)
+    assert overflow(page) == 0
