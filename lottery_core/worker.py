@@ -29,7 +29,6 @@ from lottery_core.training import loops
 from lottery_core.training.base import TrainingDiverged
 from lottery_core.training.torch_loop import devices, test_accuracy, train
 
-
 _READ = 0.2  # seconds; what takes less was not measured but read
 
 

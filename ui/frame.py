@@ -9,7 +9,8 @@ import streamlit as st
 # Streamlit writes these in `primaryColor`, which has to be dark enough for white upon it.
 _READABLE = """<style>
 @media (prefers-color-scheme: dark) {
-  [data-variant="segmented_control"][data-selected="true"], [data-testid="stSliderThumbValue"] {
+  .stApp [data-variant="segmented_control"][data-selected="true"],
+  .stApp [data-testid="stSliderThumbValue"] {
     color: #7db4ec;
   }
 }

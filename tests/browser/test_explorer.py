@@ -4,12 +4,13 @@ import io
 import os
 import re
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from safetensors.numpy import load
 
 from lottery_core.choice import read_choice
@@ -249,6 +250,46 @@ def test_it_is_usable_at_any_width_and_in_both_themes(server, visit, width, sche
     title = page.locator(".st-key-plot_accuracy .gtitle").evaluate("n => getComputedStyle(n).fill")
     brightness = sum(int(part) for part in re.findall(r"\d+", title)[:3])
     assert (brightness > 380) == (scheme == "dark")
+    pressed = page.get_by_role("radio", name="Everything", exact=True)
+    assert contrast(pressed) >= 4.5
+
+
+def contrast(element: Locator) -> float:
+    """Of a text to what is behind it, as the WCAG define it."""
+    inks = element.evaluate("""node => {
+      const inks = [getComputedStyle(node).color];
+      for (let behind = node; behind; behind = behind.parentElement) {
+        inks.push(getComputedStyle(behind).backgroundColor);
+      }
+      return inks;
+    }""")
+    text, *behind = [[float(n) for n in re.findall(r"[\d.]+", ink)] for ink in inks]
+    paper = np.zeros(3)
+    for red, green, blue, *alpha in reversed(behind):
+        paper += (alpha or [1])[0] * (np.array([red, green, blue]) - paper)
+
+    def luminance(colour) -> float:
+        c = np.asarray(colour) / 255
+        linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+        return float(linear @ (0.2126, 0.7152, 0.0722)) + 0.05
+
+    less, more = sorted((luminance(text[:3]), luminance(paper)))
+    return more / less
+
+
+def test_a_phone_shows_ticks_title_and_a_long_legend_below_each_other(server, visit):
+    params = with_seed(SHORT, 2) | {"controls": "reinit,random-mask,fine-tune", "replicates": "2"}
+    page = visit(server.url(params), 390)
+    press(page, "Start")
+    expect(page.get_by_text("Over 2 seeds")).to_be_visible(timeout=120_000)
+    chart = page.locator(".st-key-plot_accuracy")
+    expect(chart.locator(".legendtext")).to_have_count(6, timeout=30_000)
+    page.wait_for_timeout(500)
+    boxes = [
+        chart.locator(part).last.bounding_box() for part in (".xtick text", ".xtitle", ".legend")
+    ]
+    for upper, lower in pairwise(boxes):
+        assert upper["y"] + upper["height"] <= lower["y"] + 1
 
 
 def test_a_cold_link_to_another_page_works_and_leads_back(server, visit):
