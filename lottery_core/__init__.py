@@ -27,9 +27,11 @@ showing      tables.py      levels -> data frames
              comparison.py  experiments side by side: names, differences, what can be added
              catch.py       a measurement -> curves, tables, sentences
              answers.py     what networks answer, for pages
+             drawing.py     a drawn digit as an image like MNIST's
+             anatomy.py     what a ticket is made of, and which weights died when
              story.py       the notebook's walk: its experiment, sentences, and slider
              paths.py       an instability measurement -> curves, sentences
-             figures.py     data frames -> charts
+             figures.py     data frames -> charts; ticket_figures.py: those of one ticket
              tickets/       masks and tickets as files: to take away, and brought back
 
 Only computing and worker import torch and Numba, so that a web process need not.
