@@ -131,13 +131,11 @@ def _units(subject: Subject, level: Level) -> None:
     table = anatomy.units(level, name)
     inputs = level.mask[name].shape[1]
     pixels = name == next(iter(names)) and inputs == PIXELS
-    order = table["unit"].to_numpy()
-    trained = np.where(level.mask[name], level.end[name], np.float32(np.nan))
     chooser, reads, read_by = st.columns([5, 4, 4])
     with chooser:
         st.caption("Those with most kept weights first; dashed ones are dead. Press one.")
         key = f"units_{subject.key}_{names[name]}"
-        number = gallery(table, sprite_of(trained[order]) if pixels else "", inputs, key, None)
+        number = gallery(table, _sprite(subject.key, name) if pixels else "", inputs, key, None)
     found = anatomy.unit(level, name, number)
     row = table[table["unit"] == number].iloc[0]
     title = f"Unit {number} of {names[name]} reads {row['reads']:,} of {inputs:,}"
@@ -160,6 +158,13 @@ def _units(subject: Subject, level: Level) -> None:
         plot(ticket_figures.links_figure(links, title, "Nothing reads it."), "plot_unit_read_by")
         if max(row["read_by"], 0 if pixels else row["reads"]) > _STRONGEST:
             st.caption(f"The {_STRONGEST} strongest are drawn.")
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _sprite(key: str, name: str) -> str:
+    level = whole(key)
+    trained = np.where(level.mask[name], level.end[name], np.float32(np.nan))
+    return sprite_of(trained[anatomy.units(level, name)["unit"].to_numpy()])
 
 
 # What died when
