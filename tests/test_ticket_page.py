@@ -200,7 +200,7 @@ def test_a_brought_ticket_is_trained_beside_dense_and_a_random_mask(trained):
     assert again["random reinit"] == "not run"
     assert "the ticket is" in said(page)
     page = open_page("pages/runs.py")
-    assert "brought ticket" in said(page)
+    assert "1 round to 75.0% sparsity, brought ticket, random mask, seed 0" in said(page)
 
 
 def test_the_form_says_what_does_not_go_together(trained):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from lottery_core.arms import title_of
+from lottery_core.comparison import with_seed
 from lottery_core.datasets import CLASSES, DATASETS, PIXELS
 from lottery_core.experiment import Experiment
 from lottery_core.store import Job
@@ -19,10 +20,18 @@ def requests() -> list[list[Job]]:
     controls) together, in the order in which they were asked for."""
     found: dict[object, list[Job]] = {}
     for job in runtime().store.jobs():
-        together = job.task == "run" and job.params
-        group = tuple(sorted(job.params.items())) if together else job.key
-        found.setdefault(group, []).insert(0, job)
+        found.setdefault(_asked_with(job), []).insert(0, job)
     return list(found.values())
+
+
+def _asked_with(job: Job) -> object:
+    # What is the same for all jobs of one choice, or of one trial of a brought ticket.
+    if job.task != "run":
+        return job.key
+    trunk = Experiment.from_dict(job.experiment).trunk
+    if trunk.rounds and trunk.rounds[0].ticket:
+        return with_seed(trunk, 0)
+    return tuple(sorted(job.params.items())) or job.key
 
 
 def title(jobs: list[Job]) -> str:
@@ -33,7 +42,8 @@ def title(jobs: list[Job]) -> str:
     words = f"{_MEASURES[jobs[0].task]}**{sizes}** on {DATASETS[recipe.dataset].title}, "
     words += f"{recipe.iterations:,} iterations, "
     if rounds:
-        words += f"{len(rounds)} rounds to {rounds[-1].sparsity:.1%} sparsity, "
+        many = f"{len(rounds)} rounds" if len(rounds) > 1 else "1 round"
+        words += f"{many} to {rounds[-1].sparsity:.1%} sparsity, "
     words += ", ".join(dict.fromkeys(map(title_of, experiments)))
     seeds = sorted({experiment.recipe.seed for experiment in experiments})
     return f"{words}, " + (f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds")
