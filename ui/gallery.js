@@ -1,6 +1,12 @@
 // A button a unit; what is drawn is rebuilt only when the units change.
 const SIDE = 56;
 
+// A short address for the pictures: each button would carry its own copy of the long one.
+const addressOf = (base64) => {
+  const bytes = Uint8Array.from(atob(base64), (sign) => sign.charCodeAt(0));
+  return URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
+};
+
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".lottery-gallery");
   if (!root || !data) return;
@@ -22,6 +28,8 @@ export default function ({ data, parentElement, setStateValue }) {
 
   if (root.lotteryDrawn !== drawn) {
     root.lotteryDrawn = drawn;
+    if (root.lotteryAddress) URL.revokeObjectURL(root.lotteryAddress);
+    root.lotteryAddress = sprite ? addressOf(sprite) : "";
     root.replaceChildren(...units.map(([unit, reads, readBy, alive], n) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -34,7 +42,7 @@ export default function ({ data, parentElement, setStateValue }) {
       const picture = document.createElement("span");
       if (sprite) {
         picture.className = "picture";
-        picture.style.background = `url(${sprite})`;
+        picture.style.background = `url(${root.lotteryAddress})`;
         picture.style.backgroundSize = `${across * SIDE}px auto`;
         picture.style.backgroundPosition =
           `-${(n % across) * SIDE}px -${Math.floor(n / across) * SIDE}px`;

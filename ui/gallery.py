@@ -66,7 +66,7 @@ def gallery(units: pd.DataFrame, sprite: str, inputs: int, key: str, wanted: int
 
 
 def sprite_of(weights: np.ndarray) -> str:
-    """A PNG as a data address: one picture of 28x28 a unit, from (units, 784), NaN where pruned;
+    """A PNG in base64: one picture of 28x28 a unit, from (units, 784), NaN where pruned;
     each unit has a colour scale of its own."""
     count = len(weights)
     kept = np.isfinite(weights)
@@ -82,4 +82,4 @@ def sprite_of(weights: np.ndarray) -> str:
     sheet = sheet.reshape(rows, _ACROSS, 28, 28, 3).swapaxes(1, 2)
     buffer = io.BytesIO()
     Image.fromarray(sheet.reshape(rows * 28, _ACROSS * 28, 3)).save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return base64.b64encode(buffer.getvalue()).decode()
