@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 # Streamlit writes these in `primaryColor`, which has to be dark enough for white upon it.
 _READABLE = """<style>
@@ -55,3 +56,10 @@ def one_of(label: str, key: str, words: dict[str, str], default: str = "", **opt
         format_func=lambda name: words[name],
         **options,
     )
+
+
+def wrapping(key: str, least: int = 18) -> DeltaGenerator:
+    """A container whose columns stand below each other where they would be narrower than so many
+    rem."""
+    st.html(f"<style>.st-key-{key} .stColumn {{ min-width: min({least}rem, 100%); }}</style>")
+    return st.container(key=key)

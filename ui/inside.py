@@ -9,7 +9,7 @@ import streamlit as st
 from lottery_core import anatomy, figures, ticket_figures
 from lottery_core.datasets import PIXELS
 from lottery_core.store import Level
-from ui.frame import one_of
+from ui.frame import one_of, wrapping
 from ui.gallery import gallery, sprite_of
 from ui.plot import plot
 from ui.reading import whole
@@ -36,7 +36,7 @@ def _layers(level: Level) -> None:
     table = anatomy.layers(level)
     st.markdown(anatomy.in_words(table))
     per_pixel = anatomy.kept_per_pixel(level.mask)
-    left, right = st.columns([3, 2])
+    left, right = wrapping("ticket_layers").columns([3, 2])
     with left:
         plot(ticket_figures.layers_figure(table, 320), "plot_ticket_layers")
     with right:
@@ -100,7 +100,7 @@ def _values(subject: Subject, level: Level, dense: Level) -> None:
     words = {"all": "All layers"} | _names(level)
     chosen = one_of("Of", "values_of", words)
     names = list(level.mask) if chosen == "all" else [chosen]
-    left, middle, right = st.columns(3)
+    left, middle, right = wrapping("ticket_values").columns(3)
     initial = anatomy.initial_values(dense, level, names)
     training = anatomy.restart_values(level, names)
     moved = anatomy.distances(dense, level, names)
@@ -131,7 +131,7 @@ def _units(subject: Subject, level: Level) -> None:
     table = anatomy.units(level, name)
     inputs = level.mask[name].shape[1]
     pixels = name == next(iter(names)) and inputs == PIXELS
-    chooser, reads, read_by = st.columns([5, 4, 4])
+    chooser, reads, read_by = wrapping("ticket_units").columns([5, 4, 4])
     with chooser:
         st.caption("Those with most kept weights first; dashed ones are dead. Press one.")
         key = f"units_{subject.key}_{names[name]}"
@@ -201,7 +201,7 @@ def show_survival(subject: Subject) -> None:
 
     mask = {name: anatomy.deaths_until(rounds, n) == 0 for name, rounds in died.items()}
     per_pixel = anatomy.kept_per_pixel(mask)
-    wide, narrow = st.columns([2, 1])
+    wide, narrow = wrapping("ticket_survival").columns([2, 1])
     with wide:
         draw(first, 400)
     with narrow:

@@ -13,7 +13,7 @@ from lottery_core.drawing import as_digit
 from lottery_core.experiment import Recipe
 from lottery_core.pruning import Arrays
 from ui.digits import show_digits
-from ui.frame import one_of
+from ui.frame import one_of, wrapping
 from ui.plot import plot
 from ui.reading import whole
 from ui.runtime import runtime
@@ -68,7 +68,7 @@ def _one(
     if recipe.dataset in ("mnist", "emnist-digits"):
         ways = {"draw": "Draw a digit"} | ways
     way = one_of("Ask about", "trial_way", ways)
-    left, middle, right = st.columns([3, 2, 4])
+    left, middle, right = wrapping("trial_row", 10).columns([3, 2, 4])
     if way == "draw":
         with left:
             st.caption("Draw a large digit with the mouse or a finger.")
@@ -178,7 +178,10 @@ def _confusions(subject: Subject, judged: Judged) -> None:
     dataset = DATASETS[subject.experiment.recipe.dataset].title
     st.caption(f"All {len(judged.labels):,} test images of {dataset}; colours are logarithmic.")
     for column, which, name in zip(
-        st.columns(2), ("dense", "ticket"), ("Dense", f"Level {subject.n}"), strict=True
+        wrapping("trial_confusion").columns(2),
+        ("dense", "ticket"),
+        ("Dense", f"Level {subject.n}"),
+        strict=True,
     ):
         with column:
             counts = answers.confusion(judged.labels, getattr(judged, which).argmax(axis=1))
