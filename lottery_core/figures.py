@@ -161,15 +161,24 @@ def accuracy_figure(
             },
         )
     for curve in curves:
-        add_curve(figure, curve, "%{y:.2f} % at %{x:.2f} % of weights", by=100)
+        add_curve(figure, curve, "%{y:.2f} % at %{x:.2f} % of weights", by=100, within=(0, 100))
     return figure
 
 
-def add_curve(figure: go.Figure, curve: Curve, hover: str, by: float = 1) -> None:
-    """Draw a curve, and under it its band where it has one."""
+def add_curve(
+    figure: go.Figure,
+    curve: Curve,
+    hover: str,
+    by: float = 1,
+    within: tuple[float, float] = (-np.inf, np.inf),
+) -> None:
+    """Draw a curve, and under it its band where it has one, cut off at `within`: an interval
+    over two or three seeds may reach far beyond what can be."""
     style, x = curve.style, np.asarray(curve.x, float)
     if curve.n > 1:
-        low, high = (by * np.asarray(edge, float) for edge in (curve.low, curve.high))
+        low, high = (
+            np.clip(by * np.asarray(edge, float), *within) for edge in (curve.low, curve.high)
+        )
         there = np.isfinite(low) & np.isfinite(high)
         figure.add_scatter(
             x=np.concatenate([x[there], x[there][::-1]]),
@@ -409,8 +418,10 @@ def early_stop_figure(curves: Sequence[Curve], height: int = 400) -> go.Figure:
         xaxis=remaining_axis([p for curve in curves for p in curve.x]),
         yaxis={"title": "early-stop iteration", "rangemode": "tozero"},
     )
+    latest = np.nanmax([y for curve in curves for y in curve.y], initial=0)
     for curve in curves:
-        add_curve(figure, curve, "iteration %{y:,.0f} at %{x:.2f} % of weights")
+        hover = "iteration %{y:,.0f} at %{x:.2f} % of weights"
+        add_curve(figure, curve, hover, within=(0, 1.25 * latest))
     return _without_legend(figure)
 
 
@@ -443,9 +454,12 @@ def training_figure(
         },
         uirevision=f"{what} {percent}",
     )
+    least = np.nanmin([y for curve in curves for y in curve.y], initial=np.inf)
     for curve in curves:
-        hover = "%{y:.2f} % at iteration %{x:,}" if accuracy else "%{y:.4f} at iteration %{x:,}"
-        add_curve(figure, curve, hover, by=100 if accuracy else 1)
+        if accuracy:
+            add_curve(figure, curve, "%{y:.2f} % at iteration %{x:,}", by=100, within=(0, 100))
+        else:
+            add_curve(figure, curve, "%{y:.4f} at iteration %{x:,}", within=(least / 2, np.inf))
     figure.update_traces(marker={"size": 6, "maxdisplayed": 16}, selector={"mode": "lines+markers"})
     # The first evaluations, near chance, would squeeze what matters into a corner.
     later = [y for c in curves for x, y in zip(c.x, c.y, strict=True) if x and np.isfinite(y)]

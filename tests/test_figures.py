@@ -45,6 +45,27 @@ def test_near_the_dense_network_only_a_few_points_are_shown():
     assert high < 100.5
 
 
+WIDE = figures.Curve(
+    "ticket", [100, 50], [0.9, 0.8], figures.STYLES["main"], [-0.4, 0.7], [2.2, 0.9], n=2
+)
+
+
+@pytest.mark.parametrize(
+    ("figure", "band"),
+    [
+        (figures.accuracy_figure([WIDE], 0.9), [100, 90, 70, 0]),
+        (figures.training_figure([WIDE], "accuracy", 50, total=100), [100, 90, 70, 0]),
+        (figures.early_stop_figure([WIDE]), [1.125, 0.9, 0.7, 0]),
+        # On a log axis there is no 0.
+        (figures.training_figure([WIDE], "loss", 50, total=100), [2.2, 0.9, 0.7, 0.4]),
+    ],
+)
+def test_an_interval_over_few_seeds_is_not_drawn_where_nothing_can_be(figure, band):
+    drawn, curve = figure.data
+    assert list(drawn.y) == pytest.approx(band)
+    assert curve.name == "ticket"
+
+
 def test_curves_differ_by_dash_and_marker_and_not_by_colour_alone():
     curves = [
         figures.Curve("a", [100], [0.9], figures.STYLES["main"]),

@@ -207,7 +207,7 @@ def _show_progress(tale: Tale) -> None:
     if wanted == ["measure"]:
         st.progress(*_measuring(tale))
     elif _is_running(tale, "main") or _is_running(tale, "reinit"):
-        st.progress(done / (len(keys) + 1), _training(tale))
+        st.progress((done + _part(tale)) / (len(keys) + 1), _training(tale))
     else:
         st.progress(1.0, "Getting ready")
 
@@ -221,6 +221,16 @@ def _measuring(tale: Tale) -> tuple[float, str]:
     done = progress[0]["done"]
     left = in_words(max(1.0, _MEASURING * (of - done)))
     return done / of, f"Step 6: measuring network {done + 1} of {of}, about {left} left"
+
+
+def _part(tale: Tale) -> float:
+    """How much of the level that trains is done."""
+    for experiment in (tale.main, tale.reinit):
+        n = current_level(experiment)
+        progress = None if n is None else runtime().store.read_progress(experiment.keys[n])
+        if progress and "iteration" in progress[0]:
+            return progress[0]["iteration"] / progress[0]["iterations"]
+    return 0.0
 
 
 def _training(tale: Tale) -> str:
