@@ -1,10 +1,13 @@
 """What several test files share: a store of one's own over the one prepared MNIST."""
 
 import functools
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 import ui.runtime
@@ -12,6 +15,7 @@ from lottery_core.data import load_data, prepare
 from lottery_core.experiment import Experiment, Recipe, rounds_of
 from lottery_core.queue import Queue
 from lottery_core.store import Store
+from lottery_core.training import kept
 
 # The same examples in every run; a busy machine is not a failure.
 settings.register_profile(
@@ -20,6 +24,16 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled() -> None:
+    """The compiled loop is on disk: made once for all processes that test, half a minute."""
+    kept.FOLDER.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(kept.FOLDER.with_suffix(".lock")):
+        if not kept.is_ready():
+            command = [sys.executable, "-m", "lottery_core.training.loops"]
+            subprocess.run(command, cwd=ROOT, check=True)
 
 
 @pytest.fixture(scope="session")

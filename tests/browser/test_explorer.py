@@ -284,12 +284,15 @@ def test_a_phone_shows_ticks_title_and_a_long_legend_below_each_other(server, vi
     expect(page.get_by_text("Over 2 seeds")).to_be_visible(timeout=120_000)
     chart = page.locator(".st-key-plot_accuracy")
     expect(chart.locator(".legendtext")).to_have_count(6, timeout=30_000)
-    page.wait_for_timeout(500)
-    boxes = [
-        chart.locator(part).last.bounding_box() for part in (".xtick text", ".xtitle", ".legend")
-    ]
-    for upper, lower in pairwise(boxes):
-        assert upper["y"] + upper["height"] <= lower["y"] + 1
+
+    def apart() -> bool:
+        parts = (".xtick text", ".xtitle", ".legend")
+        boxes = [chart.locator(part).last.bounding_box() for part in parts]
+        return all(boxes) and all(
+            upper["y"] + upper["height"] <= lower["y"] + 1 for upper, lower in pairwise(boxes)
+        )
+
+    wait_until(apart, 10)  # the chart is drawn in steps
 
 
 def test_a_cold_link_to_another_page_works_and_leads_back(server, visit):
