@@ -207,7 +207,10 @@ export default function ({ data, parentElement, key }) {
     node.lotteryObserver?.disconnect();
     node.lotteryObserver = undefined;
     node.lotteryDrawn = undefined;
-    window.Plotly?.purge(node);
+    // Not in the middle of a drawing, which would go on with what is no longer there.
+    Promise.resolve(node.lotteryBusy).then(() => {
+      if (node.lotteryDrawn === undefined) window.Plotly?.purge(node);
+    });
   };
   const c = colours(parentElement);
   const drawn = JSON.stringify(c) + data.figure;
@@ -220,18 +223,21 @@ export default function ({ data, parentElement, key }) {
     node.dataset.name = name;
     // The first would upload the chart to somebody else's server.
     const removed = ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"];
-    node.lotteryDraw = () => Plotly.react(node, visible(figure.data, group), themed(figure.layout, c), {
+    const busy = (drawing) => {
+      node.lotteryBusy = Promise.allSettled([node.lotteryBusy, drawing]);
+    };
+    node.lotteryDraw = () => busy(Plotly.react(node, visible(figure.data, group), themed(figure.layout, c), {
       responsive: true,
       displaylogo: false,
       modeBarButtonsToRemove: group ? [...removed, "toImage"] : removed,
       modeBarButtonsToAdd: group ? [pngButton, svgButton] : [svgButton],
       toImageButtonOptions: { format: "png", scale: 2, filename: name },
-    });
+    }));
     node.lotteryDraw();
     if (!node.lotteryObserver) {
       if (group) listen(node);
       node.lotteryObserver = new ResizeObserver(() => {
-        if (node.isConnected && node.clientWidth) Plotly.Plots.resize(node);
+        if (node.isConnected && node.clientWidth) busy(Plotly.Plots.resize(node));
       });
       node.lotteryObserver.observe(node);
     }
