@@ -91,7 +91,7 @@ def lines(jobs: Iterable[Job]) -> dict[str, Line]:
     name and newest first."""
     found: dict[str, Line] = {}
     for job in jobs:
-        experiment = _known_here(job.experiment)
+        experiment = Experiment.known(job.experiment)
         if experiment is None:
             continue
         for one in dict.fromkeys((experiment, experiment.trunk)):
@@ -108,7 +108,7 @@ def kept(store: Store) -> dict[str, tuple[Experiment, Job | None]]:
     first, and what a control stands beside; then chains of levels that no request speaks of."""
     asked: dict[str, tuple[Experiment, Job | None]] = {}
     for job in store.jobs():
-        if experiment := _known_here(job.experiment):
+        if experiment := Experiment.known(job.experiment):
             asked.setdefault(experiment.key, (experiment, job))
     trunks = {one.trunk.key: (one.trunk, None) for one, _ in asked.values()}
     both = asked | {key: trunk for key, trunk in trunks.items() if key not in asked}
@@ -117,18 +117,11 @@ def kept(store: Store) -> dict[str, tuple[Experiment, Job | None]]:
     others = {}
     for key in store.keys():  # noqa: SIM118 - a store is no dict
         info = None if key in spoken_of else store.info(key)
-        experiment = _known_here(info["experiment"]) if info else None
+        experiment = Experiment.known(info["experiment"]) if info else None
         if experiment and experiment.key == key:
             others[key] = experiment
     inner = {key for one in others.values() for key in one.keys[:-1]}
     return found | {key: (one, None) for key, one in others.items() if key not in inner}
-
-
-def _known_here(fields: dict) -> Experiment | None:
-    try:
-        return Experiment.from_dict(fields)
-    except (ValueError, TypeError, KeyError):  # of another version
-        return None
 
 
 # What is looked at, as a link says it

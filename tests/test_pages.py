@@ -13,9 +13,9 @@ import ui.frame
 import ui.runtime
 from lottery_core import catch, instability, measurement, paths
 from lottery_core.choice import PRESETS, read_choice, write_choice
-from lottery_core.experiment import Experiment
+from lottery_core.experiment import Experiment, Recipe, rounds_of
 from lottery_core.speed import in_words
-from lottery_core.store import measurement_key, task_key
+from lottery_core.store import Job, measurement_key, task_key
 from tests.pages import ROOT, open_page, said
 from ui import stability
 
@@ -329,3 +329,21 @@ def test_pages_and_app_only_compose():
         tree = ast.parse(path.read_text())
         assert len(path.read_text().splitlines()) < 90, path
         assert not any(isinstance(node, ast.ClassDef) for node in ast.walk(tree)), path
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_what_another_version_left_in_the_cache_breaks_no_page(shared, path):
+    store = ui.runtime.runtime().store
+    fields = Experiment(Recipe(hidden=(4,)), rounds_of([0.5])).as_dict()
+    for n, odd in enumerate(
+        (
+            {},
+            {"recipe": 1, "rounds": 2},
+            {**fields, "rounds": [{"new": 1}]},
+            {**fields, "recipe": {"x": 1}},
+        )
+    ):
+        for task in ("run", "measure", "instability"):
+            store.write_job(Job(f"{task}-{n}", "done", "", 1.0, odd, task=task, params={"a": "b"}))
+    page = open_page(str(path.relative_to(ROOT)))
+    assert not page.exception

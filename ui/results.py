@@ -80,12 +80,14 @@ def show_sentence(selection: Selection) -> None:
                 type="primary",
                 key="download_found",
             )
-            st.page_link(
-                "pages/ticket.py",
-                label="Look inside and try it",
-                icon=":material/search:",
-                query_params={"key": main.key, "level": str(n), "view": "inside"},
-            )
+        # Where none is winning there still is a smallest good one, or a last one, to look at.
+        n = (found or smallest_within(first) or first[-1])["level"]
+        st.page_link(
+            "pages/ticket.py",
+            label=f"Look inside level {n} and try it",
+            icon=":material/search:",
+            query_params={"key": main.key, "level": str(n), "view": "inside"},
+        )
         lines = ",".join(line_id(arm[0]) for arm in selection.arms.values())
         st.page_link(
             "pages/compare.py",

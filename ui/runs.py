@@ -20,6 +20,8 @@ def requests() -> list[list[Job]]:
     controls) together, in the order in which they were asked for."""
     found: dict[object, list[Job]] = {}
     for job in runtime().store.jobs():
+        if Experiment.known(job.experiment) is None:
+            continue
         found.setdefault(_asked_with(job), []).insert(0, job)
     return list(found.values())
 

@@ -22,7 +22,8 @@ def runs() -> Runs:
     runs, newest first, those with tickets before those without; then the presets, whose missing
     levels are trained before."""
     store, found = runtime().store, {}
-    known = [(Experiment.from_dict(job.experiment), job) for job in store.jobs()]
+    asked = [(Experiment.known(job.experiment), job) for job in store.jobs()]
+    known = [(experiment, job) for experiment, job in asked if experiment]
     for experiment, job in sorted(known, key=lambda one: arm_of(one[0]) != "ticket"):
         if (
             job.params

@@ -112,8 +112,9 @@ def _asked(found: dict[str, Experiment]) -> tuple[str, int | None]:
             if key in one.keys:
                 return one.key, one.keys.index(key)
         info = runtime().store.info(key) if key.isalnum() else None
-        if info is not None:
-            found[key] = Experiment.from_dict(info["experiment"])
+        experiment = Experiment.known(info["experiment"]) if info else None
+        if experiment is not None:
+            found[key] = experiment
             return key, info["level"]
         st.warning("What the link names is not in this cache; something else is shown.")
     return key, n

@@ -42,11 +42,8 @@ def gather(store: Store, level: Level) -> Known:
     parts = {"mask": level.mask, "restart": level.start, "trained": level.end}
     digests = {name: digest(arrays) for name, arrays in parts.items()}
     alone = {info["experiment"]["recipe"]["seed"]: [info]}
-    try:
-        experiment = Experiment.from_dict(info["experiment"])
-    except (ValueError, TypeError, KeyError):  # of another version
-        return Known(info, digests, alone)
-    if experiment.keys[n] != info["key"]:  # of another version, or brought here from elsewhere
+    experiment = Experiment.known(info["experiment"])
+    if experiment is None or experiment.keys[n] != info["key"]:  # of another version
         return Known(info, digests, alone)
     seeds = _seeds(store)
     runs = _runs(store, experiment, seeds, n)
@@ -115,10 +112,8 @@ def _head(known: Known) -> str:
 
 
 def _arm(info: dict) -> str:
-    try:
-        return arm_of(Experiment.from_dict(info["experiment"]))
-    except (ValueError, TypeError, KeyError):  # of another version
-        return ""
+    experiment = Experiment.known(info["experiment"])
+    return arm_of(experiment) if experiment else ""
 
 
 def _title(info: dict) -> str:

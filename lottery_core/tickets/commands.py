@@ -180,7 +180,7 @@ def _experiment_cells(store: Store, experiment: Experiment, state: str) -> tuple
 
 def _level_rows(store: Store) -> Iterable[_Row]:
     for info in filter(None, map(store.info, store.keys())):
-        experiment = _experiment(info["experiment"])
+        experiment = Experiment.known(info["experiment"])
         what = _what(experiment) if experiment else "of another version"
         cells = info["key"][:8], str(info["level"]), *_facts(info), what
         yield _Row(_time(store, info["key"]), cells)
@@ -197,16 +197,9 @@ def _what(experiment: Experiment) -> str:
 
 
 def _chain(store: Store, info: dict) -> list[dict | None]:
-    experiment = _experiment(info["experiment"])
+    experiment = Experiment.known(info["experiment"])
     keys = experiment.keys if experiment and info["key"] in experiment.keys else [info["key"]]
     return [store.info(key) for key in keys]
-
-
-def _experiment(fields: dict) -> Experiment | None:
-    try:
-        return Experiment.from_dict(fields)
-    except (ValueError, TypeError, KeyError):  # of another version
-        return None
 
 
 def _time(store: Store, key: str) -> float:
