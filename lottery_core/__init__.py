@@ -15,7 +15,7 @@ computing    engine.py      the procedure: train, prune, restart, train again
              measurement.py how fast this machine is with an experiment's levels
              instability.py what another order of the data does to where they end
              seeds.py       one seed, one stream per purpose
-keeping      store.py       levels on disk, locks, jobs
+keeping      store/         levels on disk, locks, jobs
              progress.py    what can be seen of a level while it trains
              pictures.py    compact pictures of weights
 running      queue.py       submit, watch, cancel

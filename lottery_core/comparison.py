@@ -112,12 +112,12 @@ def kept(store: Store) -> dict[str, tuple[Experiment, Job | None]]:
             asked.setdefault(experiment.key, (experiment, job))
     trunks = {one.trunk.key: (one.trunk, None) for one, _ in asked.values()}
     both = asked | {key: trunk for key, trunk in trunks.items() if key not in asked}
-    found = {key: pair for key, pair in both.items() if store.has(pair[0].keys[0])}
+    there = set(store.keys())
+    found = {key: pair for key, pair in both.items() if pair[0].keys[0] in there}
     spoken_of = {key for one, _ in found.values() for key in one.keys}
     others = {}
-    for key in store.keys():  # noqa: SIM118 - a store is no dict
-        info = None if key in spoken_of else store.info(key)
-        experiment = Experiment.known(info["experiment"]) if info else None
+    for key, info in store.infos(sorted(there - spoken_of)).items():
+        experiment = Experiment.known(info["experiment"])
         if experiment and experiment.key == key:
             others[key] = experiment
     inner = {key for one in others.values() for key in one.keys[:-1]}

@@ -65,8 +65,7 @@ class Queue:
     ):
         self._store, self._start = store, start
         self._owner = f"queue-{uuid.uuid4().hex}"
-        self._alive = store.lock(self._owner)
-        self._alive.acquire()
+        self._alive = store.take(self._owner)
         self._guard = threading.RLock()
         self._waiting: deque[tuple[Job, Path | None]] = deque()
         self._idle: list[Executor] = [start(store.root) for _ in range(workers)]

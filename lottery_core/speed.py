@@ -41,12 +41,14 @@ def learn(store: Store, info: dict) -> None:
     kind = _kind(Experiment.from_dict(info["experiment"]).recipe, info["device"])
     density = f"{percent_remaining(info) / 100:.3g}"
     per_iteration = info["seconds"] / info["iterations_trained"]
-    with store.held("machine"):
-        facts = store.read_machine()
+
+    def take_in(facts: dict) -> dict:
         learned = facts.setdefault("seconds_by_density", {}).setdefault(kind, {})
         before = learned.get(density, per_iteration)
         learned[density] = before + _RECENT * (per_iteration - before)
-        store.write_machine(facts)
+        return facts
+
+    store.revise_machine(take_in)
 
 
 def seconds_per_iteration(

@@ -24,7 +24,7 @@ from lottery_core.experiment import Experiment, InvalidValue, Recipe
 from lottery_core.models import initial_weights
 from lottery_core.process import follow_parent
 from lottery_core.pruning import dense_mask
-from lottery_core.store import Job, Level, Store, processor
+from lottery_core.store import Job, Level, Store, StoreUnavailable, processor
 from lottery_core.training import loops
 from lottery_core.training.base import TrainingDiverged
 from lottery_core.training.torch_loop import devices, test_accuracy, train
@@ -89,7 +89,7 @@ def _run(
             _measure_instability(store, job, experiment, folder, check)
     except (Cancelled, KeyboardInterrupt):
         return "cancelled", ""
-    except (InvalidValue, DataUnavailable, TrainingDiverged) as error:
+    except (InvalidValue, DataUnavailable, StoreUnavailable, TrainingDiverged) as error:
         return "failed", str(error)
     except Exception as error:  # noqa: BLE001 - a fault of ours must reach the page too
         traceback.print_exc()
@@ -164,10 +164,9 @@ def warm(root: Path) -> None:
     measured = _measure(store, usual)  # a rehearsal too: the first steps of a process are slow
     prepare_in_background(store)
     here = {"processor": processor(), "torch": torch.__version__, "devices": devices()}
-    with store.held("machine"):
-        facts = store.read_machine()
-        if any(facts.get(name) != value for name, value in here.items()):
-            store.write_machine(here | measured)
+    facts = store.read_machine()
+    if any(facts.get(name) != value for name, value in here.items()):
+        store.revise_machine(lambda facts: here | measured)
 
 
 def prepare_in_background(store: Store) -> None:

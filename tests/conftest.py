@@ -50,6 +50,7 @@ def make_store(datasets):
 
     def make(root: Path) -> Store:
         store = Store(root)
+        root.mkdir(parents=True, exist_ok=True)
         store.datasets.symlink_to(datasets)
         return store
 

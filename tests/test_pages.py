@@ -283,9 +283,10 @@ def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
     assert "Nothing is measured yet. Press Measure." in said(page)
     starts = [(one.level, one.iteration) for one in instability.starts_of(experiment)]
     assert stability.starts_of(experiment) == starts
-    shared.store.write_machine({})
+    shared.store.revise_machine(lambda facts: {})
     assert "about" not in stability.plan_in_words(experiment)
-    shared.store.write_machine({"step": [[1_000_000, 0.1], [11_000_000, 0.1]], "evaluation": 1e-12})
+    facts = {"step": [[1_000_000, 0.1], [11_000_000, 0.1]], "evaluation": 1e-12}
+    shared.store.revise_machine(lambda _: facts)
     # Two copies from each start, the dense network's from iteration k without its first k.
     steps = sum(2 * (60 - k) for _, k in starts)
     assert f": about {in_words(0.1 * steps)}." in said(page.run())

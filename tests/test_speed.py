@@ -81,7 +81,7 @@ def test_very_short_runs_teach_nothing(store):
 
 
 def test_learning_keeps_what_else_is_known_of_the_machine(store):
-    store.write_machine(MEASURED)
+    store.revise_machine(lambda facts: MEASURED)
     learn(store, done(5.0))
     assert store.read_machine()["step"] == MEASURED["step"]
 

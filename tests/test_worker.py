@@ -129,6 +129,6 @@ def test_warming_up_measures_this_machine_once(store, monkeypatch):
     monkeypatch.setattr(worker, "_measure", lambda *_: {"step": "anew"})
     warm(store.root)
     assert store.read_machine() == facts
-    store.write_machine({**facts, "torch": "another"})
+    store.revise_machine(lambda facts: {**facts, "torch": "another"})
     warm(store.root)
     assert store.read_machine()["step"] == "anew"

@@ -56,8 +56,8 @@ def gather(store: Store, level: Level) -> Known:
 
 
 def _seeds(store: Store) -> list[int]:
-    infos = map(store.info, store.keys())
-    return sorted({info["experiment"]["recipe"]["seed"] for info in infos if info})
+    infos = store.infos(store.keys()).values()
+    return sorted({info["experiment"]["recipe"]["seed"] for info in infos})
 
 
 def _runs(store: Store, experiment: Experiment, seeds: Iterable[int], n: int) -> Runs:
@@ -67,9 +67,9 @@ def _runs(store: Store, experiment: Experiment, seeds: Iterable[int], n: int) ->
             keys = with_seed(experiment, seed).keys
         except InvalidValue:
             continue
-        infos = [store.info(key) for key in dict.fromkeys((keys[0], keys[n]))]
-        if infos[-1] is not None:
-            found[seed] = [info for info in infos if info is not None]
+        infos = store.infos(dict.fromkeys((keys[0], keys[n])))
+        if keys[n] in infos:
+            found[seed] = [*infos.values()]
     return found
 
 

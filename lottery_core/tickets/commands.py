@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -92,9 +93,8 @@ def show(key: Key, cache: Cache = CACHE) -> None:
         raise typer.BadParameter(str(error)) from error
     console = _console()
     console.print(card.card(card.gather(store, level)), soft_wrap=True)
-    chain = [info for info in _chain(store, level.info) if info]
     table = _table("level", "key", "weights left", "test accuracy")
-    for info in chain:
+    for info in _chain(store, level.info):
         table.add_row(str(info["level"]), info["key"][:8], *_facts(info))
     console.print("Levels of this experiment that are kept:\n")
     console.print(table)
@@ -162,12 +162,8 @@ def _experiment_rows(store: Store) -> Iterable[_Row]:
 
 
 def _experiment_cells(store: Store, experiment: Experiment, state: str) -> tuple[str, ...]:
-    infos = []
-    for key in experiment.keys:
-        info = store.info(key)
-        if info is None:
-            break
-        infos.append(info)
+    known = store.infos(experiment.keys)
+    infos = [known[key] for key in takewhile(known.__contains__, experiment.keys)]
     best = smallest_within(infos) if infos else None
     return (
         infos[-1]["key"][:8] if infos else "",
@@ -179,7 +175,7 @@ def _experiment_cells(store: Store, experiment: Experiment, state: str) -> tuple
 
 
 def _level_rows(store: Store) -> Iterable[_Row]:
-    for info in filter(None, map(store.info, store.keys())):
+    for info in store.infos(store.keys()).values():
         experiment = Experiment.known(info["experiment"])
         what = _what(experiment) if experiment else "of another version"
         cells = info["key"][:8], str(info["level"]), *_facts(info), what
@@ -196,10 +192,10 @@ def _what(experiment: Experiment) -> str:
     return f"{title_of(experiment)}, seed {experiment.recipe.seed}, {in_common([line])}"
 
 
-def _chain(store: Store, info: dict) -> list[dict | None]:
+def _chain(store: Store, info: dict) -> list[dict]:
     experiment = Experiment.known(info["experiment"])
     keys = experiment.keys if experiment and info["key"] in experiment.keys else [info["key"]]
-    return [store.info(key) for key in keys]
+    return [*store.infos(keys).values()]
 
 
 def _time(store: Store, key: str) -> float:

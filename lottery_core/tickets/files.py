@@ -106,7 +106,7 @@ def read(store: Store, key: str) -> Level:
     level = store.read(key)
     if level is None:
         rule = "is not in this cache; `python -m lottery_core list` shows what is"
-        if store.has(key):
+        if store.damaged(key):
             rule = "is damaged; run its experiment again"
         raise InvalidValue("key", key, rule)
     return level

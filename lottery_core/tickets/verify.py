@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lottery_core.datasets import CLASSES, PIXELS
 from lottery_core.experiment import VERSION, Experiment
 from lottery_core.pruning import Arrays, apply
-from lottery_core.store import Level, Store
+from lottery_core.store import Level, Store, StoreUnavailable
 from lottery_core.tickets.content import PARTS, digest
 from lottery_core.tickets.incoming import Upload
 
@@ -46,15 +46,23 @@ def verify(upload: Upload, store: Store) -> list[Finding]:
         *_revived(upload),
     ]
     key = upload.claims.get("key") or _key_of(upload.claims)
-    level = store.read(key) if key and store.has(key) else None
+    level, found = _look_up(store, key)
     if level:
         findings += _against(upload, level)
     elif key:
-        found = "damaged" if store.has(key) else "not in this cache"
         findings.append(Finding(_LEVEL, _named(upload.claims, key), found, "unknown"))
     if level is None or not _same(upload.mask, level.mask):
         findings += _search(upload, store)
     return findings
+
+
+def _look_up(store: Store, key: str | None) -> tuple[Level | None, str]:
+    """The level of that key or, in words, why there is none."""
+    try:
+        level = store.read(key) if key and store.has(key) else None
+    except StoreUnavailable:
+        return None, "not yours to read"
+    return level, "damaged" if key and store.damaged(key) else "not in this cache"
 
 
 # The file against itself
@@ -158,7 +166,7 @@ def _search(upload: Upload, store: Store) -> list[Finding]:
         for name, kept in upload.mask.items()
     }
     best = None
-    infos = [info for info in map(store.info, store.keys()) if info]
+    infos = store.infos(store.keys()).values()
     alike = [info for info in infos if info.get("layers") == counts]
     for info in sorted(alike, key=_was_brought):
         level = store.read(info["key"])

@@ -81,10 +81,10 @@ def costs_of(
             known = store.read_machine().get("costs", {})
             if kind not in known:
                 known = {kind: asdict(_measure(recipe, data, check))}
-                with store.held("machine"):
-                    facts = store.read_machine()
-                    facts["costs"] = facts.get("costs", {}) | known
-                    store.write_machine(facts)
+                measured = known
+                store.revise_machine(
+                    lambda facts: facts | {"costs": facts.get("costs", {}) | measured}
+                )
     return Costs(**known[kind])
 
 
