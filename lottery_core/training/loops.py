@@ -12,7 +12,7 @@ import numpy as np
 
 from lottery_core.data import Data
 from lottery_core.experiment import InvalidValue, Recipe, check_known
-from lottery_core.process import follow_parent
+from lottery_core.process import follow
 from lottery_core.pruning import Arrays
 from lottery_core.store import Store
 from lottery_core.training import kept, torch_loop
@@ -84,7 +84,7 @@ def prepare(
         say("compiling the training loop, once on this machine, about half a minute")
     with store.held(f"compile-{kept.FOLDER.name}", check):
         if not kept.is_ready():
-            command = [sys.executable, "-m", "lottery_core.training.loops"]
+            command = [sys.executable, "-m", "lottery_core.training.loops", str(os.getpid())]
             # Not our output: who reads that to its end would wait for the compiler.
             quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
             with subprocess.Popen(command, **quiet, stderr=subprocess.PIPE) as compiler:
@@ -125,7 +125,7 @@ def _load() -> None:
 
 
 if __name__ == "__main__":
-    follow_parent()
+    follow(int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid())
     if hasattr(os, "nice"):
         os.nice(10)  # torch trains meanwhile, and somebody watches that
     _load()
