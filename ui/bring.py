@@ -26,6 +26,7 @@ from ui.runtime import runtime
 from ui.status import finished_keys, rest_in_words, show_jobs
 from ui.takeaway import finished_count
 from ui.text import plain
+from ui.trouble import asking, live, show_refused
 
 _TICK, _IDLE = 0.7, 3.0  # seconds between two looks at the trainings
 _SIGNS = {"matches": "✓ matches", "differs": "✗ differs", "unknown": "? unknown"}
@@ -238,16 +239,13 @@ def _show_form(upload: Upload) -> None:
         args=(upload, experiments),
         key="bring_train",
     )
-    if refused := st.session_state.pop("bring_refused", None):
-        st.error(plain(refused))
+    show_refused()
 
 
+@asking
 def _start(upload: Upload, experiments: list[Experiment]) -> None:
-    try:
-        runtime().store.write_ticket(upload.content_digest, upload.mask, upload.restart)
-        runtime().queue.submit_all(experiments)
-    except (InvalidValue, OSError) as error:
-        st.session_state.bring_refused = str(error)
+    runtime().store.write_ticket(upload.content_digest, upload.mask, upload.restart)
+    runtime().queue.submit_all(experiments)
 
 
 # What came of it
@@ -267,8 +265,8 @@ def _show_trials(ticket: str) -> None:
         )  # fmt: skip
     shown = _signature(found)
 
-    @st.fragment(run_every=_TICK if active else _IDLE)
-    def live() -> None:
+    @live(_TICK if active else _IDLE)
+    def progress() -> None:
         now = transfer.trials(ticket, runtime().store.jobs())
         if _signature(now) != shown:
             st.rerun()
@@ -276,7 +274,7 @@ def _show_trials(ticket: str) -> None:
             show_jobs(_rows(trial))
 
     with st.container():
-        live()
+        progress()
     table = _table(found)
     if len(table):
         st.dataframe(
@@ -311,6 +309,7 @@ def _show_trials(ticket: str) -> None:
                 )
 
 
+@asking
 def _stop(found: list[Trial]) -> None:
     for trial in found:
         for one in _experiments(trial):
