@@ -24,10 +24,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from lottery_core import engine
-from lottery_core.choice import read_choice
 from lottery_core.data import prepare
-from lottery_core.queue import Queue
+from lottery_core.run import engine
+from lottery_core.run.queue import Queue
+from lottery_core.spec.choice import read_choice
 from lottery_core.store import Store, digest
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -19,15 +19,15 @@ import pandas as pd
 import plotly.graph_objects as go
 from playwright.sync_api import sync_playwright
 
-from lottery_core import figures
-from lottery_core.arms import at
-from lottery_core.choice import PRESETS, Choice
-from lottery_core.experiment import Experiment, Round
-from lottery_core.queue import Queue
-from lottery_core.replicates import Difference, band, curve, paired
-from lottery_core.speed import in_words
+from lottery_core.findings.replicates import Difference, band, curve, paired
+from lottery_core.findings.tables import percent_remaining
+from lottery_core.report import figures
+from lottery_core.run.queue import Queue
+from lottery_core.run.time_left import in_words
+from lottery_core.spec.arms import at
+from lottery_core.spec.choice import PRESETS, Choice
+from lottery_core.spec.experiment import Experiment, Round
 from lottery_core.store import CACHE, Store, processor
-from lottery_core.tables import percent_remaining
 from tests.browser.browser import executable
 from tests.browser.server import ARGUMENTS
 

@@ -41,15 +41,15 @@ import torch
 from torch import nn
 
 from benchmarks.training_overhead import processor, without_evaluation
-from lottery_core import engine, yardsticks
-from lottery_core.choice import PRESETS
 from lottery_core.data import Data, import_torchvision, load_data
-from lottery_core.experiment import Experiment, Recipe
-from lottery_core.models import build, initial_weights
-from lottery_core.pruning import Arrays, Evidence, apply, dense_mask, prune
-from lottery_core.queue import local_worker
+from lottery_core.method.pruning import Arrays, Evidence, apply, dense_mask, prune
+from lottery_core.run import engine
+from lottery_core.run.queue import local_worker
+from lottery_core.spec.choice import PRESETS
+from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Level, Store
-from lottery_core.training import calibration, loops
+from lottery_core.training import calibration, loops, yardsticks
+from lottery_core.training.models import build, initial_weights
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
 from lottery_core.training.torch_loop import TorchNetwork
 
@@ -627,8 +627,8 @@ def forward_rows(setting: Setting) -> Iterator[Row]:
 
 def _perform(root: Path, fields: dict) -> None:
     """In a worker process: run an experiment, everything loaded and compiled before."""
-    from lottery_core import engine
-    from lottery_core.experiment import Experiment
+    from lottery_core.run import engine
+    from lottery_core.spec.experiment import Experiment
     from lottery_core.store import Store
     from lottery_core.training import loops
 

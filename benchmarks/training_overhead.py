@@ -28,13 +28,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
-from lottery_core.choice import PRESETS, Choice
 from lottery_core.data import Data, load_data
-from lottery_core.experiment import Recipe, Round
-from lottery_core.models import build, initial_weights
-from lottery_core.pruning import Arrays, Evidence, apply, dense_mask, prune
+from lottery_core.method.pruning import Arrays, Evidence, apply, dense_mask, prune
+from lottery_core.spec.choice import PRESETS, Choice
+from lottery_core.spec.experiment import Recipe, Round
 from lottery_core.store import processor
 from lottery_core.training.base import batch_order
+from lottery_core.training.models import build, initial_weights
 from lottery_core.training.torch_loop import train
 
 SPARSITY = 0.9533  # what six rounds at 40 % leave pruned

@@ -16,8 +16,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lottery_core.arms import ARMS, title_of
-from lottery_core.choice import (
+from lottery_core.findings.tables import (
+    history_table,
+    layers_table,
+    levels_table,
+    weights_kept,
+    weights_total,
+)
+from lottery_core.method.pruning import CRITERIA
+from lottery_core.spec.arms import ARMS, title_of
+from lottery_core.spec.choice import (
     PRESETS,
     RESTARTS,
     SCHEDULES,
@@ -26,8 +34,8 @@ from lottery_core.choice import (
     read_choice,
     write_choice,
 )
-from lottery_core.datasets import DATASETS, NORMALISATIONS
-from lottery_core.experiment import (
+from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
+from lottery_core.spec.experiment import (
     INITS,
     OPTIMISERS,
     SCOPES,
@@ -35,15 +43,7 @@ from lottery_core.experiment import (
     InvalidValue,
     check_known,
 )
-from lottery_core.pruning import CRITERIA
 from lottery_core.store import CACHE, Job, Level, Store
-from lottery_core.tables import (
-    history_table,
-    layers_table,
-    levels_table,
-    weights_kept,
-    weights_total,
-)
 from lottery_core.tickets import commands, transfer
 from lottery_core.tickets.files import mask_npz
 from lottery_core.training.base import LOOPS
@@ -245,7 +245,7 @@ app.command("verify")(commands.verify_file)
 def _prepare(store: Store, loop: str) -> None:
     """Have the compiled loop loaded beside the first level, which does not wait for it."""
     if loop == "auto":
-        from lottery_core import worker
+        from lottery_core.run import worker
 
         worker.prepare_in_background(store)
 

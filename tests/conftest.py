@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 
 import ui.runtime
 from lottery_core.data import load_data, prepare
-from lottery_core.experiment import Experiment, Recipe, rounds_of
-from lottery_core.queue import Queue
+from lottery_core.run.queue import Queue
+from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Store
 from lottery_core.training import kept
 

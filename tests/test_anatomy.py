@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 
-from lottery_core import anatomy, engine, ticket_figures
-from lottery_core.arms import ARMS
-from lottery_core.experiment import Experiment, Recipe, rounds_of
+from lottery_core.findings import anatomy
+from lottery_core.report import ticket_figures
+from lottery_core.run import engine
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Level
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from lottery_core import answers, engine
 from lottery_core.data import DataUnavailable, load_data
-from lottery_core.datasets import NORMALISATIONS
-from lottery_core.experiment import Recipe
-from lottery_core.models import build
+from lottery_core.findings import answers
+from lottery_core.run import engine
+from lottery_core.spec.datasets import NORMALISATIONS
+from lottery_core.spec.experiment import Recipe
+from lottery_core.training.models import build
 
 
 @pytest.mark.parametrize("place", ["prepared", "originals"])

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from lottery_core import engine
-from lottery_core.arms import ARMS
-from lottery_core.choice import PRESETS, Choice, read_choice
-from lottery_core.comparison import with_seed
-from lottery_core.experiment import Experiment, Recipe, Round, rounds_of
-from lottery_core.replicates import band, paired
+from lottery_core.findings.comparison import with_seed
+from lottery_core.findings.replicates import band, paired
+from lottery_core.run import engine
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.choice import PRESETS, Choice, read_choice
+from lottery_core.spec.experiment import Experiment, Recipe, Round, rounds_of
 from lottery_core.tickets import files, transfer
 from lottery_core.tickets.card import card, gather
 from lottery_core.tickets.content import digest
@@ -216,7 +216,7 @@ def test_what_no_command_expresses_gets_a_few_lines_of_python(store):
     lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
     assigned = next(line for line in lines if line.startswith("experiment = "))
     found: dict = {}
-    exec("import json\nfrom lottery_core.experiment import Experiment\n" + assigned, found)  # noqa: S102
+    exec("import json\nfrom lottery_core.spec.experiment import Experiment\n" + assigned, found)  # noqa: S102
     assert found["experiment"] == odd
 
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from lottery_core import catch
+from lottery_core.findings import speed as catch
 
 
 def measured(ours, masked=1e-3):

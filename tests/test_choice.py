@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lottery_core.arms import ARMS, arm_of
-from lottery_core.choice import (
+from lottery_core.spec.arms import ARMS, arm_of
+from lottery_core.spec.choice import (
     DEFAULT_PRESET,
     PRESETS,
     RESTARTS,
@@ -20,7 +20,7 @@ from lottery_core.choice import (
     write_choice,
     write_value,
 )
-from lottery_core.experiment import (
+from lottery_core.spec.experiment import (
     CRITERIA,
     DATASETS,
     INITS,

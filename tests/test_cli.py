@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lottery_core import engine
-from lottery_core.choice import read_choice
+from lottery_core.run import engine
+from lottery_core.spec.choice import read_choice
 from lottery_core.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lottery_core import comparison, figures, worker
-from lottery_core.arms import ARMS
-from lottery_core.choice import PRESETS, Choice, read_choice, write_choice
-from lottery_core.comparison import View
-from lottery_core.experiment import InvalidValue
+from lottery_core.findings import comparison
+from lottery_core.findings.comparison import View
+from lottery_core.findings.tables import percent_remaining
+from lottery_core.report import figures
+from lottery_core.run import worker
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.choice import PRESETS, Choice, read_choice, write_choice
+from lottery_core.spec.experiment import InvalidValue
 from lottery_core.store import Job
-from lottery_core.tables import percent_remaining
 from tests.pages import open_page, said
 
 TINY = replace(

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data
-from lottery_core.engine import run
-from lottery_core.experiment import SCOPES, Experiment, Recipe, Round, rounds_of
-from lottery_core.gradients import Slopes
-from lottery_core.models import initial_weights
-from lottery_core.pruning import CRITERIA, Criterion, Evidence, apply, dense_mask, prune
-from lottery_core.seeds import seed_of
+from lottery_core.method.pruning import CRITERIA, Criterion, Evidence, apply, dense_mask, prune
+from lottery_core.method.seeds import seed_of
+from lottery_core.run.engine import run
+from lottery_core.spec.experiment import SCOPES, Experiment, Recipe, Round, rounds_of
+from lottery_core.training.gradients import Slopes
+from lottery_core.training.models import initial_weights
 
 RECIPE = Recipe(hidden=(6, 5))
 NAMES = list(RECIPE.shapes)

@@ -5,9 +5,10 @@ import base64
 import numpy as np
 import pytest
 
-from lottery_core import answers, engine
-from lottery_core.drawing import SIDE, as_digit, read_drawing
-from lottery_core.experiment import Experiment, InvalidValue, Recipe
+from lottery_core.data.drawing import SIDE, as_digit, read_drawing
+from lottery_core.findings import answers
+from lottery_core.run import engine
+from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe
 
 
 def drawn(image: np.ndarray, times: int = 3, top: int = 0, left: int = 0) -> np.ndarray:

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lottery_core import engine
-from lottery_core.choice import PRESETS
 from lottery_core.data import load_data
-from lottery_core.engine import early_stop
-from lottery_core.experiment import Experiment, Recipe, iterative, rounds_of
-from lottery_core.models import initial_weights
-from lottery_core.pruning import Evidence, apply, prune
-from lottery_core.tables import smallest_within
+from lottery_core.findings.tables import smallest_within
+from lottery_core.method.pruning import Evidence, apply, prune
+from lottery_core.run import engine
+from lottery_core.run.engine import early_stop
+from lottery_core.spec.choice import PRESETS
+from lottery_core.spec.experiment import Experiment, Recipe, iterative, rounds_of
 from lottery_core.training.base import Evaluation, TrainingDiverged
+from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
 
 # The loops agree to rounding; tests that ask for the same bits stay with one.
@@ -321,8 +321,8 @@ def test_a_diverged_level_is_not_kept(store):
 ONE_OF_MANY = """
 import json, os, sys, time
 from pathlib import Path
-from lottery_core import engine
-from lottery_core.experiment import Experiment
+from lottery_core.run import engine
+from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Store
 
 root, experiment = Path(sys.argv[1]), Experiment.from_dict(json.loads(sys.argv[2]))

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lottery_core import experiment as limits
-from lottery_core.experiment import (
+from lottery_core.spec import experiment as limits
+from lottery_core.spec.experiment import (
     CRITERIA,
     DATASETS,
     INITS,
@@ -354,7 +354,7 @@ def test_a_typed_sparsity_and_a_computed_one_have_one_key():
 
 def test_keys_are_the_same_in_another_process():
     code = (
-        "from lottery_core.experiment import *;"
+        "from lottery_core.spec.experiment import *;"
         "print(Experiment(Recipe(seed=3), rounds_of([.4, .9])).key)"
     )
     printed = subprocess.run(

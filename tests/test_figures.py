@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lottery_core import figures
+from lottery_core.report import figures
 
 
 def history(*accuracies: float, validation: bool = True) -> pd.DataFrame:

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from lottery_core import engine, figures, instability, worker
 from lottery_core.data import load_data
-from lottery_core.experiment import Experiment, InvalidValue, Recipe, rounds_of
-from lottery_core.instability import ALPHAS, ORDERS, Start, between, measure, path_of, starts_of
-from lottery_core.models import initial_weights
-from lottery_core.pruning import dense_mask
-from lottery_core.queue import Queue
-from lottery_core.seeds import seed_of
+from lottery_core.method.pruning import dense_mask
+from lottery_core.method.seeds import seed_of
+from lottery_core.report import figures
+from lottery_core.run import engine, instability, worker
+from lottery_core.run.instability import ALPHAS, ORDERS, Start, between, measure, path_of, starts_of
+from lottery_core.run.queue import Queue
+from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe, rounds_of
 from lottery_core.store import Job, measurement_key, task_key
 from lottery_core.training import sparse_loop, torch_loop
 from lottery_core.training.base import batch_order
+from lottery_core.training.models import initial_weights
 
 RECIPE = Recipe(hidden=(16,), iterations=200, evaluate_every=100, momentum=0.0, learning_rate=0.03)
 LOOPS = {"torch": torch_loop.train, "compiled": sparse_loop.train}

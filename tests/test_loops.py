@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lottery_core.engine import run
-from lottery_core.experiment import Experiment, InvalidValue, Recipe, rounds_of
-from lottery_core.models import initial_weights
-from lottery_core.pruning import apply, dense_mask
+from lottery_core.method.pruning import apply, dense_mask
+from lottery_core.run.engine import run
+from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe, rounds_of
 from lottery_core.store import Store
 from lottery_core.training import calibration, loops
 from lottery_core.training.calibration import DENSITIES, Costs, costs_of
+from lottery_core.training.models import initial_weights
 
 RECIPE = Recipe(hidden=(8,), iterations=12, evaluate_every=6, batch_size=16)
 LAYERS = ("fc1.weight", "fc2.weight")

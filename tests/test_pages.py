@@ -11,10 +11,12 @@ from streamlit.testing.v1 import AppTest
 
 import ui.frame
 import ui.runtime
-from lottery_core import catch, instability, measurement, paths
-from lottery_core.choice import PRESETS, read_choice, write_choice
-from lottery_core.experiment import Experiment, Recipe, rounds_of
-from lottery_core.speed import in_words
+from lottery_core.findings import speed as catch
+from lottery_core.findings import stability as paths
+from lottery_core.run import instability, measurement
+from lottery_core.run.time_left import in_words
+from lottery_core.spec.choice import PRESETS, read_choice, write_choice
+from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Job, measurement_key, task_key
 from tests.pages import ROOT, open_page, said
 from ui import stability

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lottery_core import paths
+from lottery_core.findings import stability as paths
 
 
 def path(level: int, iteration: int, test: float, kept: int = 1000) -> dict:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lottery_core.pictures import _CELLS, PRUNED, pack, shrink, unpack
+from lottery_core.store.pictures import _CELLS, PRUNED, pack, shrink, unpack
 
 VALUES = st.floats(-1e6, 1e6, width=32)
 

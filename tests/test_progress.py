@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from lottery_core import progress
-from lottery_core.experiment import Experiment, Recipe
-from lottery_core.pictures import unpack
-from lottery_core.progress import Watch, thin
+from lottery_core.run import progress
+from lottery_core.run.progress import Watch, thin
+from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Store
+from lottery_core.store.pictures import unpack
 from lottery_core.training.base import Evaluation, Moment
 
 MASK = {"fc1.weight": np.array([[True, False], [True, True]])}

@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lottery_core.experiment import InvalidValue, Recipe, Round, iterative, rounds_of
-from lottery_core.models import initial_weights
-from lottery_core.pruning import Evidence, apply, dense_mask, prune, removed_of
+from lottery_core.method.pruning import Evidence, apply, dense_mask, prune, removed_of
+from lottery_core.spec.experiment import InvalidValue, Recipe, Round, iterative, rounds_of
+from lottery_core.training.models import initial_weights
 
 # guide/science.md, from the notebook's own output; rounds 78.4 and 95.33 are 1-0.6^3 and 1-0.6^6.
 NOTEBOOK = {

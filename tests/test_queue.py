@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from lottery_core import queue as queues
-from lottery_core.arms import ARMS
-from lottery_core.choice import Choice
-from lottery_core.comparison import with_seed
-from lottery_core.experiment import MAX_REPLICATES, Experiment, InvalidValue, Recipe, rounds_of
-from lottery_core.queue import MAX_QUEUED, Queue, workers_here
+from lottery_core.findings.comparison import with_seed
+from lottery_core.run import queue as queues
+from lottery_core.run.queue import MAX_QUEUED, Queue, workers_here
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.choice import Choice
+from lottery_core.spec.experiment import MAX_REPLICATES, Experiment, InvalidValue, Recipe, rounds_of
 from lottery_core.store import Job, Store, StoreUnavailable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,12 +170,12 @@ def test_closing_stops_what_runs_at_once_and_leaves_no_process(make_store, tmp_p
 
 SERVER = """
 import json, sys, time
-from lottery_core.choice import PRESETS
+from lottery_core.spec.choice import PRESETS
 from lottery_core.data import is_prepared
-from lottery_core.experiment import Experiment
-from lottery_core.pictures import unpack
-from lottery_core.queue import Queue
-from lottery_core.speed import seconds_of_level
+from lottery_core.spec.experiment import Experiment
+from lottery_core.store.pictures import unpack
+from lottery_core.run.queue import Queue
+from lottery_core.run.time_left import seconds_of_level
 from lottery_core.store import Store
 
 store = Store(sys.argv[1])
@@ -218,7 +218,7 @@ def test_a_server_needs_no_torch_and_when_it_is_killed_its_workers_end_too(make_
 
 STARTING = """
 import sys, time
-from lottery_core.queue import Queue
+from lottery_core.run.queue import Queue
 from lottery_core.store import Store
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lottery_core import engine
-from lottery_core.replicates import (
+from lottery_core.findings.replicates import (
     band,
     curve,
     difference_in_words,
@@ -22,6 +21,7 @@ from lottery_core.replicates import (
     verdict_in_words,
     winning,
 )
+from lottery_core.run import engine
 
 KEPT = (1000, 500, 250, 125)
 values = st.floats(0, 1)

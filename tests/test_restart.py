@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lottery_core.experiment import InvalidValue, Round
-from lottery_core.restart import RULES, Origins
+from lottery_core.method.restart import RULES, Origins
+from lottery_core.spec.experiment import InvalidValue, Round
 
 
 def weights(value):

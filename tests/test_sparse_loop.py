@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data, load_data
-from lottery_core.experiment import Recipe, rounds_of
-from lottery_core.models import initial_weights
-from lottery_core.pruning import Evidence, apply, dense_mask, prune
+from lottery_core.method.pruning import Evidence, apply, dense_mask, prune
+from lottery_core.spec.experiment import Recipe, rounds_of
 from lottery_core.training import sparse_loop, torch_loop
 from lottery_core.training.base import TrainingDiverged, batch_order
+from lottery_core.training.models import initial_weights
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
 from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread
 

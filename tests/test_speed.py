@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lottery_core.experiment import Experiment, Recipe, rounds_of
-from lottery_core.speed import (
+from lottery_core.run.time_left import (
     Plan,
     in_words,
     learn,
@@ -13,6 +12,7 @@ from lottery_core.speed import (
     seconds_of_level,
     seconds_per_iteration,
 )
+from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Store
 from lottery_core.training.base import LOOPS
 

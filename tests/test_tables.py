@@ -2,9 +2,7 @@
 
 import pandas as pd
 
-from lottery_core import engine
-from lottery_core.experiment import Experiment, Recipe, rounds_of
-from lottery_core.tables import (
+from lottery_core.findings.tables import (
     history_table,
     layers_table,
     levels_table,
@@ -12,6 +10,8 @@ from lottery_core.tables import (
     result_in_words,
     smallest_within,
 )
+from lottery_core.run import engine
+from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 
 RECIPE = Recipe(hidden=(8,), iterations=12, evaluate_every=6)
 KEPT = {0: 1000, 1: 500, 2: 250, 3: 125}

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import ui.runtime
-from lottery_core import engine
-from lottery_core.arms import ARMS
-from lottery_core.experiment import Experiment, Recipe, rounds_of
+from lottery_core.findings.tables import smallest_within, weights_kept
+from lottery_core.run import engine
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Job
-from lottery_core.tables import smallest_within, weights_kept
 from lottery_core.tickets import files
 from tests.pages import open_page, said
 

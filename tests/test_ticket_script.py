@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lottery_core import engine
-from lottery_core.arms import ARMS
 from lottery_core.data import load_data, originals
-from lottery_core.datasets import DATASETS, NORMALISATIONS
-from lottery_core.experiment import Experiment, Recipe, rounds_of
-from lottery_core.seeds import seed_of
+from lottery_core.method.seeds import seed_of
+from lottery_core.run import engine
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
+from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.tickets import files, train_ticket
 from lottery_core.training.base import batch_order
 from lottery_core.training.torch_loop import one_torch_thread

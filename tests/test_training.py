@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from lottery_core.data import load_data
-from lottery_core.experiment import InvalidValue, Recipe, rounds_of
-from lottery_core.models import initial_weights
-from lottery_core.pruning import Evidence, apply, dense_mask, prune
-from lottery_core.seeds import seed_of
+from lottery_core.method.pruning import Evidence, apply, dense_mask, prune
+from lottery_core.method.seeds import seed_of
+from lottery_core.spec.experiment import InvalidValue, Recipe, rounds_of
 from lottery_core.training import base, sparse_loop, torch_loop
 from lottery_core.training.base import TrainingDiverged, batch_order
+from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
 
 SMALL = Recipe(hidden=(24, 12), iterations=60, evaluate_every=30)

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lottery_core import engine
-from lottery_core.arms import ARMS, arm_of, at, title_of
-from lottery_core.experiment import Experiment, InvalidValue, Recipe, Round
-from lottery_core.models import initial_weights
-from lottery_core.pruning import apply, dense_mask
+from lottery_core.method.pruning import apply, dense_mask
+from lottery_core.run import engine
+from lottery_core.spec.arms import ARMS, arm_of, at, title_of
+from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe, Round
 from lottery_core.store import Job
 from lottery_core.tickets import files, transfer
 from lottery_core.tickets.incoming import Upload, read_upload
+from lottery_core.training.models import initial_weights
 
 RECIPE = Recipe(hidden=(8,), iterations=40, evaluate_every=20, batch_size=16)
 HASH = "ab" * 32

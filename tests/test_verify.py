@@ -9,8 +9,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load, save
 
-from lottery_core import engine
-from lottery_core.experiment import VERSION, Experiment, Recipe, rounds_of
+from lottery_core.run import engine
+from lottery_core.spec.experiment import VERSION, Experiment, Recipe, rounds_of
 from lottery_core.store import Store
 from lottery_core.tickets import files, transfer
 from lottery_core.tickets.content import digest

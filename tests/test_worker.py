@@ -5,13 +5,15 @@ import threading
 import time
 from dataclasses import replace
 
-from lottery_core import data, engine, story, worker
-from lottery_core.choice import PRESETS
-from lottery_core.experiment import Experiment, Recipe, rounds_of
-from lottery_core.speed import seconds_of_level
+from lottery_core import data
+from lottery_core.findings import walk as story
+from lottery_core.run import engine, worker
+from lottery_core.run.time_left import seconds_of_level
+from lottery_core.run.worker import perform, warm
+from lottery_core.spec.choice import PRESETS
+from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Job
 from lottery_core.training import loops
-from lottery_core.worker import perform, warm
 
 
 def job_of(experiment, **changes):

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from lottery_core import figures
-from lottery_core.anatomy import kept_per_pixel, short
-from lottery_core.arms import ARMS
-from lottery_core.comparison import line_id
 from lottery_core.data import is_prepared
-from lottery_core.datasets import DATASETS
-from lottery_core.experiment import OPTIMISERS, Experiment, InvalidValue
-from lottery_core.replicates import band
-from lottery_core.speed import plan
+from lottery_core.findings.anatomy import kept_per_pixel, short
+from lottery_core.findings.comparison import line_id
+from lottery_core.findings.replicates import band
+from lottery_core.report import figures
+from lottery_core.run.time_left import plan
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.datasets import DATASETS
+from lottery_core.spec.experiment import OPTIMISERS, Experiment, InvalidValue
 from lottery_core.tickets import transfer, unpacking
 from lottery_core.tickets.incoming import Upload, read_upload
 from lottery_core.tickets.transfer import Trial

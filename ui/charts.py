@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from lottery_core import figures, replicates
-from lottery_core.arms import ARMS, title_of
-from lottery_core.experiment import Experiment
+from lottery_core.findings import replicates
+from lottery_core.findings.tables import weights_kept, weights_total
+from lottery_core.report import figures
+from lottery_core.spec.arms import ARMS, title_of
+from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level
-from lottery_core.tables import weights_kept, weights_total
 from ui.frame import one_of
 from ui.plot import plot
 from ui.reading import finished, infos

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from lottery_core import comparison, figures, replicates
-from lottery_core.arms import ARMS
-from lottery_core.choice import PRESETS, write_choice
-from lottery_core.comparison import Line, Runs, View
-from lottery_core.experiment import MAX_REPLICATES, Experiment, InvalidValue
-from lottery_core.speed import plan
-from lottery_core.tables import empty_in_words, percent_remaining
+from lottery_core.findings import comparison, replicates
+from lottery_core.findings.comparison import Line, Runs, View
+from lottery_core.findings.tables import empty_in_words, percent_remaining
+from lottery_core.report import figures
+from lottery_core.run.time_left import plan
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.choice import PRESETS, write_choice
+from lottery_core.spec.experiment import MAX_REPLICATES, Experiment, InvalidValue
 from ui.charts import BANDS, HISTORY, training_now
 from ui.frame import one_of
 from ui.plot import legend, plot

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image, ImageColor
 
-from lottery_core.figures import DIVERGING, PRUNED
+from lottery_core.report.figures import DIVERGING, PRUNED
 
 _HTML = '<div class="lottery-gallery" role="radiogroup"></div>'
 _CSS = """

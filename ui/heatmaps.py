@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from lottery_core import figures
-from lottery_core.experiment import Experiment
+from lottery_core.report import figures
+from lottery_core.spec.experiment import Experiment
 from ui.frame import one_of
 from ui.plot import plot
 from ui.reading import Look, live_look, look

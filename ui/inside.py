@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from lottery_core import anatomy, figures, ticket_figures
-from lottery_core.datasets import PIXELS
+from lottery_core.findings import anatomy
+from lottery_core.report import figures, ticket_figures
+from lottery_core.spec.datasets import PIXELS
 from lottery_core.store import Level
 from ui.frame import one_of, wrapping
 from ui.gallery import gallery, sprite_of

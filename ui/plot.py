@@ -16,7 +16,7 @@ import plotly
 import plotly.graph_objects as go
 import streamlit as st
 
-from lottery_core.figures import Curve
+from lottery_core.report.figures import Curve
 
 _SCRIPT = Path(__file__).resolve().parent.parent / "static" / "plotly.min.js"
 

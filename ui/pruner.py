@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from lottery_core.story import Point
+from lottery_core.findings.walk import Point
 
 _HTML = """
 <div class="lottery-pruner">

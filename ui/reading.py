@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import streamlit as st
 
-from lottery_core.datasets import PIXELS
-from lottery_core.experiment import Experiment
-from lottery_core.pictures import shrink, unpack
-from lottery_core.progress import thin
+from lottery_core.run.progress import thin
+from lottery_core.spec.datasets import PIXELS
+from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level
+from lottery_core.store.pictures import shrink, unpack
 from ui.runtime import runtime
 
 

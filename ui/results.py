@@ -7,18 +7,15 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from lottery_core.arms import ARMS
-from lottery_core.choice import command
-from lottery_core.comparison import line_id
-from lottery_core.replicates import (
+from lottery_core.findings.comparison import line_id
+from lottery_core.findings.replicates import (
     Difference,
     difference_in_words,
     differences,
     smallest_winning,
     verdict_in_words,
 )
-from lottery_core.store import Level
-from lottery_core.tables import (
+from lottery_core.findings.tables import (
     empty_in_words,
     history_table,
     layers_table,
@@ -27,6 +24,9 @@ from lottery_core.tables import (
     result_in_words,
     smallest_within,
 )
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.choice import command
+from lottery_core.store import Level
 from lottery_core.tickets import files
 from ui.reading import finished, infos
 from ui.runtime import runtime

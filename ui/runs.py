@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from lottery_core.arms import title_of
-from lottery_core.comparison import with_seed
-from lottery_core.datasets import CLASSES, DATASETS, PIXELS
-from lottery_core.experiment import Experiment
+from lottery_core.findings.comparison import with_seed
+from lottery_core.spec.arms import title_of
+from lottery_core.spec.datasets import CLASSES, DATASETS, PIXELS
+from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job
 from ui.runtime import runtime
 

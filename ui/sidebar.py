@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from lottery_core.arms import ARMS
-from lottery_core.choice import (
+from lottery_core.data import is_prepared
+from lottery_core.method.pruning import CRITERIA
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.choice import (
     PRESETS,
     SCHEDULES,
     UNITS,
@@ -17,16 +19,14 @@ from lottery_core.choice import (
     write_choice,
     write_value,
 )
-from lottery_core.data import is_prepared
-from lottery_core.datasets import DATASETS, NORMALISATIONS
-from lottery_core.experiment import (
+from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
+from lottery_core.spec.experiment import (
     INITS,
     OPTIMISERS,
     SCOPES,
     Experiment,
     InvalidValue,
 )
-from lottery_core.pruning import CRITERIA
 from lottery_core.training.base import LOOPS
 from ui.runtime import runtime
 from ui.text import plain

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from lottery_core.drawing import SIDE, read_drawing
-from lottery_core.experiment import InvalidValue
+from lottery_core.data.drawing import SIDE, read_drawing
+from lottery_core.spec.experiment import InvalidValue
 
 _HTML = """
 <div class="lottery-sketch">

@@ -6,10 +6,11 @@ import time
 
 import streamlit as st
 
-from lottery_core import catch, figures
-from lottery_core.experiment import Experiment
-from lottery_core.speed import in_words
-from lottery_core.tables import smallest_within
+from lottery_core.findings import speed as catch
+from lottery_core.findings.tables import smallest_within
+from lottery_core.report import figures
+from lottery_core.run.time_left import in_words
+from lottery_core.spec.experiment import Experiment
 from ui.plot import plot
 from ui.reading import finished
 from ui.runtime import runtime

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lottery_core import figures, paths
-from lottery_core.experiment import Experiment
-from lottery_core.speed import in_words, seconds_of_level
+from lottery_core.findings import stability as paths
+from lottery_core.report import figures
+from lottery_core.run.time_left import in_words, seconds_of_level
+from lottery_core.spec.experiment import Experiment
 from lottery_core.store import task_key
 from ui.plot import plot
 from ui.runtime import runtime

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from lottery_core.arms import ARMS, arm_of
-from lottery_core.choice import write_choice
-from lottery_core.experiment import Experiment, InvalidValue
-from lottery_core.speed import Plan, in_words, plan, seconds_of_level
+from lottery_core.run.time_left import Plan, in_words, plan, seconds_of_level
+from lottery_core.spec.arms import ARMS, arm_of
+from lottery_core.spec.choice import write_choice
+from lottery_core.spec.experiment import Experiment, InvalidValue
 from lottery_core.store import Job
 from ui.runtime import runtime
 from ui.sidebar import Selection

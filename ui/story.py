@@ -10,11 +10,13 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lottery_core import catch, figures, story
-from lottery_core.answers import unseen_images
-from lottery_core.experiment import MAX_SEED, Experiment
-from lottery_core.speed import in_words
-from lottery_core.tables import smallest_within
+from lottery_core.findings import speed as catch
+from lottery_core.findings import walk as story
+from lottery_core.findings.answers import unseen_images
+from lottery_core.findings.tables import smallest_within
+from lottery_core.report import figures
+from lottery_core.run.time_left import in_words
+from lottery_core.spec.experiment import MAX_SEED, Experiment
 from ui.digits import show_digits
 from ui.frame import PAGES, one_of
 from ui.plot import plot

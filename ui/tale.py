@@ -10,11 +10,11 @@ import numpy as np
 import streamlit as st
 from threadpoolctl import threadpool_limits
 
-from lottery_core import story
-from lottery_core.answers import answers, reader, unseen_images
-from lottery_core.choice import write_choice
-from lottery_core.experiment import Experiment
-from lottery_core.speed import in_words, plan, seconds_of_level
+from lottery_core.findings import walk as story
+from lottery_core.findings.answers import answers, reader, unseen_images
+from lottery_core.run.time_left import in_words, plan, seconds_of_level
+from lottery_core.spec.choice import write_choice
+from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, Store, measurement_key
 from ui.runtime import runtime
 from ui.status import current_level, show_damaged

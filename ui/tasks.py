@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lottery_core.arms import arm_of, title_of
-from lottery_core.choice import PRESETS, write_choice
-from lottery_core.datasets import CLASSES, DATASETS, PIXELS
-from lottery_core.experiment import Experiment
-from lottery_core.speed import in_words
+from lottery_core.run.time_left import in_words
+from lottery_core.spec.arms import arm_of, title_of
+from lottery_core.spec.choice import PRESETS, write_choice
+from lottery_core.spec.datasets import CLASSES, DATASETS, PIXELS
+from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, task_key
 from ui.runtime import runtime
 from ui.status import current_level

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from lottery_core.arms import arm_of, title_of
-from lottery_core.comparison import kept
-from lottery_core.datasets import CLASSES, DATASETS, PIXELS
-from lottery_core.experiment import Experiment
+from lottery_core.findings.comparison import kept
+from lottery_core.findings.tables import (
+    percent_remaining,
+    smallest_within,
+    weights_kept,
+    weights_total,
+)
+from lottery_core.spec.arms import arm_of, title_of
+from lottery_core.spec.datasets import CLASSES, DATASETS, PIXELS
+from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level
-from lottery_core.tables import percent_remaining, smallest_within, weights_kept, weights_total
 from ui.frame import one_of
 from ui.reading import finished
 from ui.runtime import runtime

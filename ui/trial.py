@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from lottery_core import answers, ticket_figures
-from lottery_core.answers import Judged
 from lottery_core.data import DataUnavailable
-from lottery_core.datasets import DATASETS
-from lottery_core.drawing import as_digit
-from lottery_core.experiment import Recipe
-from lottery_core.pruning import Arrays
+from lottery_core.data.drawing import as_digit
+from lottery_core.findings import answers
+from lottery_core.findings.answers import Judged
+from lottery_core.method.pruning import Arrays
+from lottery_core.report import ticket_figures
+from lottery_core.spec.datasets import DATASETS
+from lottery_core.spec.experiment import Recipe
 from ui.digits import show_digits
 from ui.frame import one_of, wrapping
 from ui.plot import plot

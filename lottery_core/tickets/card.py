@@ -9,13 +9,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from lottery_core.arms import ARMS, arm_of
-from lottery_core.comparison import with_seed
-from lottery_core.datasets import CLASSES, DATASETS, NORMALISATIONS, PIXELS
-from lottery_core.experiment import INITS, OPTIMISERS, Experiment, InvalidValue
-from lottery_core.replicates import Band, band, paired, winning
+from lottery_core.findings.comparison import with_seed
+from lottery_core.findings.replicates import Band, band, paired, winning
+from lottery_core.findings.tables import percent_remaining, weights_kept, weights_total
+from lottery_core.spec.arms import ARMS, arm_of
+from lottery_core.spec.datasets import CLASSES, DATASETS, NORMALISATIONS, PIXELS
+from lottery_core.spec.experiment import INITS, OPTIMISERS, Experiment, InvalidValue
 from lottery_core.store import Level, Store
-from lottery_core.tables import percent_remaining, weights_kept, weights_total
 from lottery_core.tickets.content import digest
 from lottery_core.tickets.repeat import command_of
 
@@ -338,7 +338,7 @@ def _repeat(known: Known) -> str:
             f"Explorer, this does it{brought}:\n\n"
             "    import json\n"
             "    from lottery_core import engine\n"
-            "    from lottery_core.experiment import Experiment\n"
+            "    from lottery_core.spec.experiment import Experiment\n"
             "    from lottery_core.store import CACHE, Store\n\n"
             f"    experiment = Experiment.from_dict(json.loads({experiment!r}))\n"
             "    for level in engine.run(experiment, Store(CACHE)):\n"

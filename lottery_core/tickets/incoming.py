@@ -16,15 +16,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from lottery_core.datasets import CLASSES, PIXELS
-from lottery_core.experiment import (
+from lottery_core.method.pruning import Arrays, apply
+from lottery_core.spec.datasets import CLASSES, PIXELS
+from lottery_core.spec.experiment import (
     MAX_HIDDEN_LAYERS,
     MAX_ROUNDS,
     MAX_WEIGHTS,
     Experiment,
     InvalidValue,
 )
-from lottery_core.pruning import Arrays, apply
 from lottery_core.tickets.content import FORMAT, PARTS, digest
 from lottery_core.tickets.unpacking import Refused, shown, strict_json, unpack
 

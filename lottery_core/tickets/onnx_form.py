@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 
 from lottery_core.data import prepared
-from lottery_core.datasets import CLASSES, NORMALISATIONS, PIXELS
+from lottery_core.spec.datasets import CLASSES, NORMALISATIONS, PIXELS
 from lottery_core.store import Level
 
 # Old enough for any runtime of the last years, new enough for all that is used here.

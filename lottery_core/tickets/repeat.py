@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 
-from lottery_core.arms import ARMS
-from lottery_core.choice import PRESETS, Choice, command
-from lottery_core.experiment import Experiment, InvalidValue, Recipe
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.choice import PRESETS, Choice, command
+from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe
 
 
 def command_of(experiment: Experiment) -> str | None:

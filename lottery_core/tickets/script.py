@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lottery_core.datasets import DATASETS
-from lottery_core.tables import percent_remaining
+from lottery_core.findings.tables import percent_remaining
+from lottery_core.spec.datasets import DATASETS
 
 _TEMPLATE = Path(__file__).with_name("train_ticket.py")
 

@@ -10,10 +10,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lottery_core.arms import ARMS
-from lottery_core.choice import PRESETS
-from lottery_core.comparison import check_work, with_seed
-from lottery_core.experiment import (
+from lottery_core.findings.comparison import check_work, with_seed
+from lottery_core.findings.replicates import Infos, difference_in_words, paired, verdict_in_words
+from lottery_core.findings.tables import percent_remaining
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.choice import PRESETS
+from lottery_core.spec.experiment import (
     MAX_ITERATIONS,
     MAX_REPLICATES,
     MAX_SEED,
@@ -25,9 +27,7 @@ from lottery_core.experiment import (
     check_integer,
     check_known,
 )
-from lottery_core.replicates import Infos, difference_in_words, paired, verdict_in_words
 from lottery_core.store import Job
-from lottery_core.tables import percent_remaining
 from lottery_core.tickets.incoming import Upload
 
 _USUAL_RATES = {"sgd": 0.05, "adam": 0.001}

@@ -20,9 +20,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lottery_core.datasets import CLASSES, PIXELS
-from lottery_core.experiment import MAX_HIDDEN_LAYERS, MAX_HIDDEN_SIZE, MAX_WEIGHTS
-from lottery_core.pruning import Arrays
+from lottery_core.method.pruning import Arrays
+from lottery_core.spec.datasets import CLASSES, PIXELS
+from lottery_core.spec.experiment import MAX_HIDDEN_LAYERS, MAX_HIDDEN_SIZE, MAX_WEIGHTS
 
 MAX_FILE = 32 * 2**20  # a ticket of the largest network with its trained weights takes 18
 MAX_HEADER = 256 * 2**10  # of a safetensors file; forty rounds of pruning take 12 KB

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lottery_core.datasets import CLASSES, PIXELS
-from lottery_core.experiment import VERSION, Experiment
-from lottery_core.pruning import Arrays, apply
+from lottery_core.method.pruning import Arrays, apply
+from lottery_core.spec.datasets import CLASSES, PIXELS
+from lottery_core.spec.experiment import VERSION, Experiment
 from lottery_core.store import Level, Store, StoreUnavailable
 from lottery_core.tickets.content import PARTS, digest
 from lottery_core.tickets.incoming import Upload

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from lottery_core.experiment import Recipe
-from lottery_core.pruning import Arrays
-from lottery_core.seeds import seed_of
+from lottery_core.method.pruning import Arrays
+from lottery_core.method.seeds import seed_of
+from lottery_core.spec.experiment import Recipe
 
 LOOPS = {
     "auto": "the faster one for each level",

@@ -18,7 +18,7 @@ import numba
 import numpy as np
 from numba import njit
 
-from lottery_core.datasets import PIXELS
+from lottery_core.spec.datasets import PIXELS
 from lottery_core.training import kept
 from lottery_core.training.vectors import (
     eight_totals,

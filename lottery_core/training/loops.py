@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from lottery_core.data import Data
-from lottery_core.experiment import InvalidValue, Recipe, check_known
-from lottery_core.process import follow
-from lottery_core.pruning import Arrays
+from lottery_core.method.pruning import Arrays
+from lottery_core.run.process import follow
+from lottery_core.spec.experiment import InvalidValue, Recipe, check_known
 from lottery_core.store import Store
 from lottery_core.training import kept, torch_loop
 from lottery_core.training.base import LOOPS, Report, Trained
@@ -109,8 +109,8 @@ def prepare(
 
 def _load() -> None:
     """Call all compiled code once, on a network of two units."""
-    from lottery_core.models import initial_weights
     from lottery_core.training import compiled, sparse_loop
+    from lottery_core.training.models import initial_weights
     from lottery_core.training.vectors import SGEMM
 
     recipe = Recipe(hidden=(2,), validation_size=0, batch_size=8, iterations=1)

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from playwright.sync_api import Page, expect
 
-from lottery_core import story
+from lottery_core.findings import walk as story
 from lottery_core.store import measurement_key
 from tests.browser.server import overflow
 

@@ -1,0 +1,175 @@
+"""What a speed measurement says of the catch, as curves, tables and two sentences.
+
+A measurement is what `measurement.measure` returns: plain values, timed on the reader's own
+machine. Times are [median, least, most] in seconds.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lottery_core.report.figures import BLUE, GREEN, GREY, ORANGE, Style, Times
+
+WAYS = {
+    "masked": ("masked dense tensors, plain torch", Style(ORANGE, "dash", "square")),
+    "csr": ("torch.sparse CSR", Style(GREEN, "dashdot", "diamond")),
+    "ours": ("compiled loop, here", Style(BLUE, "solid", "circle")),
+    "products": ("dense matrix products alone", Style(GREY, "dot", "x")),
+}
+
+
+def percents(measured: dict) -> list[float]:
+    """Percent of weights remaining, level by level."""
+    return [100 * row["kept"] / measured["total"] for row in measured["levels"]]
+
+
+def epochs(measured: dict) -> list[Times]:
+    """Seconds of an epoch each way."""
+    per_epoch = measured["iterations_per_epoch"]
+    return [
+        Times(
+            name,
+            percents(measured),
+            [tuple(per_epoch * s for s in row["step"][way]) for row in measured["levels"]],
+            style,
+        )
+        for way, (name, style) in WAYS.items()
+    ]
+
+
+def cumulative(measured: dict) -> list[Times]:
+    """Seconds of training up to each level: masked and compiled by the measured steps, and
+    what was recorded when the levels were trained, evaluation and files included."""
+    rows = measured["levels"]
+    curves = []
+    for way in ("masked", "ours"):
+        name, style = WAYS[way]
+        seconds = [row["iterations"] * row["step"][way][0] for row in rows]
+        curves.append(Times(name, percents(measured), _summed(seconds), style))
+    curves.append(
+        Times(
+            f"as it was trained ({_loops(rows)}), with evaluation",
+            percents(measured),
+            _summed([row["seconds"] for row in rows]),
+            Style(GREY, "dot", "triangle-up"),
+        )
+    )
+    return curves
+
+
+def _summed(seconds: list[float]) -> list[tuple[float, float, float]]:
+    return [(total, total, total) for total in pd.Series(seconds).cumsum()]
+
+
+def _loops(rows: list[dict]) -> str:
+    return " and ".join(sorted({row["loop"] for row in rows}))
+
+
+def answers_table(measured: dict, row: dict) -> pd.DataFrame:
+    """One row per number of images answered at once: median times of both forms, images a
+    second, and the ratio."""
+    return pd.DataFrame(
+        [
+            {
+                "images": int(batch),
+                "dense": _short(times["dense"][0]),
+                "ticket": _short(times["ticket"][0]),
+                "faster": f"{times['dense'][0] / times['ticket'][0]:.1f}x",
+                "dense, images/s": _count(int(batch) / times["dense"][0]),
+                "ticket, images/s": _count(int(batch) / times["ticket"][0]),
+            }
+            for batch, times in row["forward"].items()
+        ]
+    )
+
+
+def size_table(measured: dict, row: dict) -> pd.DataFrame:
+    """Bytes on disk and multiply-adds, dense and ticket."""
+    size, kept, total = row["bytes"], row["kept"], measured["total"]
+    steps = measured["multiply_adds_step"], row["multiply_adds_step"]
+    pairs = {
+        "On disk, float32; the ticket as its kept weights and one bit a weight": (
+            _bytes(size["dense"]),
+            _bytes(size["ticket"]),
+            size["dense"] / size["ticket"],
+        ),
+        "On disk, the same compressed (zeros take little)": (
+            _bytes(size["dense_compressed"]),
+            _bytes(size["ticket_compressed"]),
+            size["dense_compressed"] / size["ticket_compressed"],
+        ),
+        "Multiply-adds of an answer": (f"{total:,}", f"{kept:,}", total / kept if kept else None),
+        f"Multiply-adds of a training step of {measured['batch_size']} images": (
+            f"{steps[0]:,}",
+            f"{steps[1]:,}",
+            steps[0] / steps[1] if steps[1] else None,
+        ),
+    }
+    return pd.DataFrame(
+        [
+            {
+                "": name,
+                "dense tensors, zeros included": dense,
+                "ticket": ticket,
+                "times less": "-" if ratio is None else f"{ratio:.1f}",
+            }
+            for name, (dense, ticket, ratio) in pairs.items()
+        ]
+    )
+
+
+def in_words(measured: dict, ticket: dict) -> tuple[str, str]:
+    """Where sparse starts to pay, and by how much at the ticket's density (a row of
+    `measured["levels"]`): two sentences."""
+    rows, shares = measured["levels"], percents(measured)
+    dense = rows[0]["step"]["ours"]
+    # It pays where even the slowest repetition beats the fastest dense one, from there on down.
+    pays = len(rows)
+    while pays > 1 and rows[pays - 1]["step"]["ours"][2] < dense[1]:
+        pays -= 1
+    per_epoch = measured["iterations_per_epoch"]
+    if pays == len(rows):
+        first = (
+            "On this machine sparse training does not pay at any density measured here: an "
+            f"epoch of the compiled loop takes {_short(per_epoch * dense[0])} dense and "
+            f"{_short(per_epoch * rows[-1]['step']['ours'][0])} with {shares[-1]:.1f}\u202f% of "
+            "the weights."
+        )
+    else:
+        first = (
+            f"On this machine sparse starts to pay at {shares[pays]:.1f}\u202f% of the weights: an "
+            f"epoch of the compiled loop takes {_short(per_epoch * rows[pays]['step']['ours'][0])} "
+            f"there and {_short(per_epoch * dense[0])} dense."
+        )
+    step = {way: times[0] for way, times in ticket["step"].items()}
+    second = (
+        f"At the ticket's {100 * ticket['kept'] / measured['total']:.1f}\u202f% an epoch takes "
+        f"{_short(per_epoch * step['ours'])}, where masked dense tensors take "
+        f"{_short(per_epoch * step['masked'])}: {_times(step['masked'] / step['ours'])}, and "
+        f"{_times(dense[0] / step['ours'])} compared with the compiled loop on the dense network."
+    )
+    return first, second
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"
+
+
+def _short(seconds: float) -> str:
+    """A duration to three digits: 13.2 µs, 450 ms, 1.85 s."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size or unit == "µs":
+            return f"{seconds / size:.3g} {unit}"
+    raise AssertionError
+
+
+def _count(number: float) -> str:
+    """A large number to three digits: 512, 41.2 k, 5.33 M."""
+    for unit, size in ((" M", 1e6), (" k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.3g}"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1024:,.1f} KB"

@@ -1,0 +1,158 @@
+"""Levels -> tidy data frames, and the result in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from lottery_core.spec.arms import title_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.store import Level
+
+LEARNED = 0.2  # test accuracy below which a network of ten classes has learned nothing
+WITHIN = 0.005  # of the dense network's accuracy: half a point
+
+
+def weights_kept(info: dict) -> int:
+    """Prunable weights that a level keeps."""
+    return sum(layer["kept"] for layer in info["layers"].values())
+
+
+def weights_total(info: dict) -> int:
+    """Prunable weights of the network."""
+    return sum(layer["weights"] for layer in info["layers"].values())
+
+
+def percent_remaining(info: dict) -> float:
+    """P_m, the paper's x axis."""
+    return 100 * weights_kept(info) / weights_total(info)
+
+
+def levels_table(levels: Sequence[Level]) -> pd.DataFrame:
+    """One row per level. Accuracies are fractions of the test images, `seconds` wall time,
+    `loop` what trained it."""
+    return pd.DataFrame(
+        [
+            {
+                "level": info["level"],
+                "arm": title_of(Experiment.from_dict(info["experiment"])),
+                "seed": info["experiment"]["recipe"]["seed"],
+                "weights_total": weights_total(info),
+                "weights_remaining": weights_kept(info),
+                "test_accuracy": info["test_accuracy"],
+                "test_accuracy_before_retraining": info["test_accuracy_before_retraining"],
+                "early_stop_iteration": info["early_stop_iteration"],
+                "seconds": info["seconds"],
+                "loop": info.get("loop", "torch"),
+            }
+            for info in (level.info for level in levels)
+        ]
+    ).astype({"early_stop_iteration": "Int64", "test_accuracy_before_retraining": float})
+
+
+def layers_table(levels: Sequence[Level]) -> pd.DataFrame:
+    """One row per level and layer: weights, kept, pruned."""
+    return pd.DataFrame(
+        [
+            {
+                "level": level.info["level"],
+                "layer": name.removesuffix(".weight"),
+                "weights": layer["weights"],
+                "kept": layer["kept"],
+                "pruned": layer["weights"] - layer["kept"],
+            }
+            for level in levels
+            for name, layer in level.info["layers"].items()
+        ]
+    )
+
+
+def history_table(levels: Sequence[Level]) -> pd.DataFrame:
+    """One row per level and evaluation; losses are mean cross-entropies in nats."""
+    columns = ["iteration", "train_loss", "validation_loss", "validation_accuracy", "test_accuracy"]
+    return pd.concat(
+        [
+            level.history[columns].assign(level=level.info["level"])[["level", *columns]]
+            for level in levels
+        ],
+        ignore_index=True,
+    )
+
+
+def judged_by(info: dict) -> str:
+    """The accuracy that may select a level: validation, or test where nothing was held out."""
+    return "test_accuracy" if info["validation_accuracy"] is None else "validation_accuracy"
+
+
+def smallest_within(infos: Sequence[dict]) -> dict | None:
+    """The smallest pruned level whose accuracy is within half a point of level 0's."""
+    by = judged_by(infos[0])
+    good = [info for info in infos[1:] if info[by] >= infos[0][by] - WITHIN]
+    return min(good, key=weights_kept) if good else None
+
+
+def result_in_words(
+    infos: Sequence[dict], controls: Mapping[str, Sequence[dict]] | None = None
+) -> str:
+    """What came of an experiment, in a few sentences; `controls` are its arms by name.
+
+    All start with level 0. The choice of the level rests on validation accuracy where there
+    is any; what is reported is test accuracy.
+    """
+    dense, found = infos[0], smallest_within(infos)
+    if dense["test_accuracy"] < LEARNED:
+        return (
+            f"The dense network itself learned next to nothing ({dense['test_accuracy']:.1%} on "
+            "the test images; guessing gives 10 %), so there is no ticket to find here. Try a "
+            "smaller learning rate or a longer training. One seed."
+        )
+    steps = Experiment.from_dict(infos[-1]["experiment"]).rounds
+    name = "ticket" if steps[-1].restart == "rewind" else "network"
+    if found is None:
+        words = (
+            f"No pruned network of this run came within half a point of the dense network's "
+            f"{dense['test_accuracy']:.1%} on the test images."
+        )
+    else:
+        words = (
+            f"The smallest {name} within half a point of the dense network keeps "
+            f"{weights_kept(found):,} of {weights_total(found):,} weights "
+            f"({percent_remaining(found):.1f}\u202f%) and reaches {found['test_accuracy']:.1%} on "
+            f"the test images; the dense network reaches {dense['test_accuracy']:.1%}."
+        )
+        if judged_by(dense) == "test_accuracy":
+            words += " It was picked on the test images, as this recipe holds out no others."
+    compared = found or infos[-1]
+    for arm, levels in (controls or {}).items():
+        if len(levels) > compared["level"]:
+            words += f" {_beside(arm, levels[compared['level']], compared)}"
+    return f"{words}{empty_in_words(infos)} One seed."
+
+
+def empty_in_words(infos: Sequence[dict]) -> str:
+    """Which layers the last level has lost altogether; empty where none is."""
+    empty = [
+        layer.removesuffix(".weight")
+        for layer, counts in infos[-1]["layers"].items()
+        if counts["kept"] == 0
+    ]
+    return f" At the last level {', '.join(empty)} has no weights left." if empty else ""
+
+
+def _beside(arm: str, info: dict, compared: dict) -> str:
+    """What an arm reaches where the experiment reaches `compared`."""
+    trainings = f"{compared['level'] + 1} trainings in a row instead of one"
+    what = {
+        "fine-tune": f"The same without rewinding, {trainings},",
+        "rate-rewind": f"With the learning rate alone rewound, {trainings}, it",
+        "reinit": "The same mask with new random weights",
+        "random-mask": "A random mask of that size",
+        "reshuffled-reinit": "A random mask of that size with new random weights",
+        "dense-longer": f"The dense network, trained on for {trainings},",
+    }[arm]
+    gap = round(100 * (info["test_accuracy"] - compared["test_accuracy"]), 1)
+    return (
+        f"{what} reaches {info['test_accuracy']:.1%} "
+        f"({f'{gap:+.1f} points' if gap else 'no difference'})."
+    )

@@ -1,0 +1,209 @@
+"""The lottery ticket procedure.
+
+Train the dense network; then, round after round, prune what it learned, let the survivors
+restart, and train again (Frankle & Carbin 2018, arXiv 1803.03635). Every level is taken
+from the store if it is there and put there if it is not.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lottery_core.data import Data, load_data
+from lottery_core.method.pruning import Arrays, Evidence, apply, dense_mask, prune, reshuffle
+from lottery_core.method.restart import RULES, Origins
+from lottery_core.method.seeds import seed_of
+from lottery_core.run.progress import Watch
+from lottery_core.run.time_left import learn
+from lottery_core.spec.experiment import VERSION, Experiment, InvalidValue, Recipe, Round
+from lottery_core.store import Level, Store
+from lottery_core.training.base import Evaluation, Trained
+from lottery_core.training.gradients import Slopes
+from lottery_core.training.loops import train
+from lottery_core.training.models import initial_weights
+from lottery_core.training.torch_loop import test_accuracy
+
+
+def run(
+    experiment: Experiment,
+    store: Store,
+    *,
+    device: str = "cpu",
+    loop: str = "auto",
+    folder: Path | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Level]:
+    """Yield level 0, 1, ... of an experiment: reused if the store has it, else computed.
+
+    `check` is called many times a second and may raise to stop; finished levels stay. Any
+    number of processes may run experiments that share levels: one trains, the others wait.
+    `device` and `loop` (one of `training.base.LOOPS`) say where and how, and change nothing
+    but rounding. Raises `InvalidValue`, `DataUnavailable` and `TrainingDiverged`.
+    """
+    dense = previous = None
+    options = {"device": device, "loop": loop, "folder": folder, "check": check}
+    trunk = run(experiment.trunk, store, **options) if experiment.control else None
+    for n, key in enumerate(experiment.keys):
+        if trunk and n:
+            previous = next(trunk)
+        with store.held(f"level-{key}", check):
+            level = store.read(key)
+            if level is None:
+                data = load_data(experiment.recipe, store.datasets, folder=folder, check=check)
+                with Watch(store, key, n, experiment, check) as watch:
+                    level = train_level(
+                        experiment, n, dense, previous, data, watch, store, device, loop
+                    )
+                store.write(key, level)
+                learn(store, level.info)
+        dense = dense or level
+        if not trunk:
+            previous = level
+        yield level
+
+
+def train_level(
+    experiment: Experiment,
+    n: int,
+    dense: Level | None,
+    previous: Level | None,
+    data: Data,
+    watch: Watch,
+    store: Store,
+    device: str = "cpu",
+    loop: str = "auto",
+) -> Level:
+    """Level `n`, from level 0 (`dense`) and the trunk's level n-1 (`previous`): the procedure's
+    one step."""
+    recipe, began = experiment.recipe, time.perf_counter()
+    schedule, first_iteration, accuracies = recipe, 0, {}
+    if dense is None or previous is None:
+        mask = dense_mask(recipe.shapes)
+        start = initial_weights(recipe)
+    else:
+        step = experiment.round(n)
+        evidence = Evidence(
+            initial=dense.start,
+            trained=previous.end,
+            mask=previous.mask,
+            seed=seed_of(recipe.seed, "prune", n),
+            slopes=Slopes(recipe, data, seed_of(recipe.seed, "criterion", n)),
+        )
+        given, weights = _ticket(store, step, recipe) if step.ticket else (None, None)
+        mask = given or prune(evidence, step, recipe.output_layer)
+        if step.reshuffled:
+            mask = reshuffle(mask, seed_of(recipe.seed, "reshuffle", n))
+        origins = Origins(
+            snapshots=dense.snapshots,
+            trained=previous.end,
+            draw=lambda: initial_weights(recipe, "reinit", n),
+            ticket=weights,
+        )
+        start = apply(RULES[step.restart](step, origins), mask)
+        first_iteration = step.rewind_iteration
+        if step.restart == "keep":
+            schedule = recipe.at_last_rate()
+
+        unpruned = replace(evidence, trained=dense.end, mask=dense.mask)
+        in_one_go = given or prune(unpruned, step, recipe.output_layer)
+        accuracies = {
+            "test_accuracy_before_retraining": test_accuracy(
+                recipe, apply(previous.end, mask), data
+            ),
+            "test_accuracy_dense_pruned": test_accuracy(recipe, apply(dense.end, in_one_go), data),
+        }
+
+    watch.begin(mask, first_iteration, accuracies)
+    trained, used = train(
+        schedule,
+        start,
+        mask,
+        data,
+        watch,
+        store=store,
+        loop=loop,
+        device=device,
+        first_iteration=first_iteration,
+        snapshots=recipe.snapshot_iterations if n == 0 else (),
+        check=watch.check,
+        say=watch.say,
+    )
+    return Level(
+        info=_info(experiment, n, mask, trained, accuracies)
+        | {
+            "device": device,
+            "loop": used,
+            "seconds": time.perf_counter() - began - watch.waited,
+            "data": data.digest,
+            "versions": {
+                "key": VERSION,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+            },
+        },
+        mask=mask,
+        start=start,
+        # A product with the mask leaves -0.0 of a negative weight: equal to 0, but other bits.
+        end=apply(trained.weights, mask),
+        losses=trained.losses,
+        history=pd.DataFrame(trained.history),
+        snapshots=trained.snapshots,
+    )
+
+
+def _ticket(store: Store, step: Round, recipe: Recipe) -> tuple[Arrays, Arrays | None]:
+    """Mask and weights, if it has any, of the ticket that a round takes."""
+    found = store.read_ticket(step.ticket)
+    if found is None:
+        raise InvalidValue("ticket", step.ticket, "is not in this cache; bring its file again")
+    mask, weights = found
+    shapes = {name: kept.shape for name, kept in mask.items()}
+    if shapes != recipe.shapes:
+        hidden = ",".join(str(rows) for rows, _ in list(shapes.values())[:-1])
+        raise InvalidValue("hidden", recipe.hidden, f"is not the ticket's; choose {hidden}")
+    if weights is None and step.restart == "ticket":
+        raise InvalidValue("restart", step.restart, "but the ticket is a mask alone; use rewind")
+    return mask, weights
+
+
+def _info(
+    experiment: Experiment, n: int, mask: dict, trained: Trained, accuracies: dict[str, float]
+) -> dict:
+    """What came out of level `n`, in plain values."""
+    last = trained.history[-1]
+    stop = early_stop(trained.history)
+    return {
+        "level": n,
+        "experiment": replace(experiment, rounds=experiment.rounds[:n]).as_dict(),
+        "weights": list(mask),
+        "layers": {
+            name: {"weights": int(kept.size), "kept": int(kept.sum())}
+            for name, kept in mask.items()
+        },
+        "iterations_trained": len(trained.losses),
+        "test_accuracy": last.test_accuracy,
+        "validation_accuracy": None if stop is None else last.validation_accuracy,
+        "test_accuracy_before_retraining": None,
+        "test_accuracy_dense_pruned": None,
+        "early_stop_iteration": None if stop is None else stop.iteration,
+        "test_accuracy_at_early_stop": None if stop is None else stop.test_accuracy,
+        **accuracies,
+    }
+
+
+def early_stop(history: list[Evaluation]) -> Evaluation | None:
+    """The evaluation with the smallest validation loss, found afterwards as in the paper.
+
+    None without a validation split: the test set selects nothing.
+    """
+    judged = [row for row in history if np.isfinite(row.validation_loss)]
+    return min(judged, key=lambda row: row.validation_loss) if judged else None

@@ -1,0 +1,185 @@
+"""Instability: how far apart training ends when nothing but the order of the data changes.
+
+Two copies of a network are trained from the same weights, each with a data order of its own.
+Where error does not rise on the straight line between their final weights, both ended in one
+linearly connected minimum, and the network is stable to the noise of SGD. Measured on every
+level from where it starts, and on the dense network from iteration k on.
+
+Frankle, Dziugaite, Roy & Carbin 2020, arXiv 1912.05671, section 2.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from lottery_core.data import Data, load_data
+from lottery_core.method.pruning import Arrays
+from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe
+from lottery_core.store import Level, Store, task_key
+from lottery_core.training.loops import train
+from lottery_core.training.torch_loop import accuracy
+
+ALPHAS = tuple(n / 20 for n in range(21))
+# Not 0: in that order the iterations before k were trained, so it is no order like any other.
+ORDERS = (1, 2)
+TRAIN_IMAGES = 10_000  # judged on; all of them would cost as much as the training
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where two copies part: a level's weights as it starts, at its first iteration; of level 0
+    those of any iteration in its snapshots."""
+
+    level: int
+    iteration: int
+
+
+def starts_of(experiment: Experiment) -> list[Start]:
+    """The dense network at each iteration of its grid up to half of the training, then every
+    level n >= 1 where it starts."""
+    recipe = experiment.recipe
+    dense = [Start(0, k) for k in recipe.snapshot_iterations if 2 * k <= recipe.iterations]
+    levels = range(1, len(experiment.keys))
+    return dense + [Start(n, experiment.round(n).rewind_iteration) for n in levels]
+
+
+def measure(
+    experiment: Experiment,
+    store: Store,
+    starts: Sequence[Start],
+    *,
+    loop: str = "auto",
+    device: str = "cpu",
+    folder: Path | None = None,
+    check: Callable[[], None] = lambda: None,
+    report: Callable[[int], None] = lambda done: None,
+    say: Callable[[str], None] = lambda words: None,
+) -> dict:
+    """Plain values: `total` weights, the `seed`, and in `paths` for each start what `path_of`
+    gives, with `level`, weights `kept`, `first_iteration`, `orders` and `seconds`.
+
+    Each path is kept in the store once it is whole, under the key of its level: experiments that
+    share the level share it. The levels have to be in the store. `report` is told the number of
+    paths done, `say` what is waited for; `check` is called many times a second and may raise to
+    stop. Raises `InvalidValue`, `DataUnavailable` and `TrainingDiverged`.
+    """
+    recipe = experiment.recipe
+    data = load_data(recipe, store.datasets, folder=folder, check=check)
+
+    def copy(start: Start, level: Level, order: int) -> Arrays:
+        trained, _ = train(
+            _schedule(experiment, start.level),
+            _weights_at(experiment, start, level),
+            level.mask,
+            data,
+            lambda moment: check(),
+            store=store,
+            loop=loop,
+            device=device,
+            first_iteration=start.iteration,
+            order=order,
+            check=check,
+            say=say,
+        )
+        return trained.weights
+
+    paths = []
+    for start in starts:
+        report(len(paths))
+        key = task_key("path", f"{experiment.keys[start.level]}-{start.iteration}")
+        with store.held(key, check):
+            path = store.read_measurement(key)
+            if path is None:
+                began = time.perf_counter()
+                level = store.read(experiment.keys[start.level])
+                if level is None:
+                    raise RuntimeError(
+                        f"level {start.level} is not in the store; run the experiment again"
+                    )
+                one, other = (copy(start, level, order) for order in ORDERS)
+                path = {
+                    "level": start.level,
+                    "kept": sum(int(mask.sum()) for mask in level.mask.values()),
+                    "first_iteration": start.iteration,
+                    "orders": list(ORDERS),
+                    **path_of(recipe, one, other, data, check),
+                    "seconds": time.perf_counter() - began,
+                }
+                store.write_measurement(key, path)
+        # Another experiment may have reached the same level by another number.
+        paths.append(path | {"level": start.level})
+    return {"total": recipe.weights_total, "seed": recipe.seed, "paths": paths}
+
+
+def path_of(
+    recipe: Recipe,
+    one: Arrays,
+    other: Arrays,
+    data: Data,
+    check: Callable[[], None] = lambda: None,
+) -> dict:
+    """Errors (fractions) along the straight line from the weights `one` to `other`, at each of
+    `alphas`, and the instabilities they make.
+
+    `test_error` is that on all test images, `train_error` that on the first 10,000 images of
+    the training split. `check` is called every thousand images.
+    """
+    seen = data.train_index[:TRAIN_IMAGES]
+    sets = {
+        "train": (data.images[seen], data.labels[seen]),
+        "test": (data.test_images, data.test_labels),
+    }
+    errors: dict[str, list[float]] = {"train": [], "test": []}
+    for alpha in ALPHAS:
+        weights = between(one, other, alpha)
+        for name, (images, labels) in sets.items():
+            errors[name].append(1 - accuracy(recipe, weights, images, labels, check))
+    return {
+        "alphas": list(ALPHAS),
+        "train_error": errors["train"],
+        "test_error": errors["test"],
+        "instability_train": instability(errors["train"]),
+        "instability_test": instability(errors["test"]),
+    }
+
+
+def between(one: Arrays, other: Arrays, alpha: float) -> Arrays:
+    """(1 - alpha) one + alpha other; exactly the ends at 0 and 1, and what both share between."""
+    # In float64: rounded to float32 only once, the sum of two parts of a weight is that weight.
+    return {
+        name: ((1 - alpha) * values.astype(float) + alpha * other[name].astype(float)).astype(
+            np.float32
+        )
+        for name, values in one.items()
+    }
+
+
+def instability(errors: Sequence[float]) -> float:
+    """The rise of error at the worst point of a line above the mean of its two ends."""
+    return max(errors) - (errors[0] + errors[-1]) / 2
+
+
+def _weights_at(experiment: Experiment, start: Start, level: Level) -> Arrays:
+    known = level.snapshots
+    if start.level:
+        known = {experiment.round(start.level).rewind_iteration: level.start}
+    if start.iteration not in known:
+        raise InvalidValue(
+            "iteration",
+            start.iteration,
+            f"is not where level {start.level} can start; choose one of "
+            f"{', '.join(map(str, sorted(known)))}",
+        )
+    return known[start.iteration]
+
+
+def _schedule(experiment: Experiment, n: int) -> Recipe:
+    """The recipe that level `n` was trained with, evaluated no more often than a loop must."""
+    fine_tuned = n > 0 and experiment.round(n).restart == "keep"
+    recipe = experiment.recipe.at_last_rate() if fine_tuned else experiment.recipe
+    return replace(recipe, evaluate_every=recipe.iterations)

@@ -1,0 +1,168 @@
+"""What training and running a ticket costs on this machine, measured level by level.
+
+Four ways to train under a level's mask are timed side by side on one thread: masked dense
+tensors in plain torch (the notebook's catch), torch's sparse CSR tensors, the compiled loop,
+and the matrix products of a dense step alone, a floor for anything dense. Then the trained
+network's answers, dense against sparse, and the size of both on disk. Nothing here is read
+from a table: a value that is shown was timed here.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+import zlib
+from collections.abc import Callable
+
+import numba
+import numpy as np
+import torch
+
+from lottery_core.data import Data, load_data
+from lottery_core.method.pruning import Arrays, dense_mask
+from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.store import Level, Store, processor
+from lottery_core.training import calibration, loops
+from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
+from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread
+from lottery_core.training.yardsticks import (
+    forward_dense,
+    forward_ticket,
+    products_alone,
+    torch_csr,
+)
+
+BATCHES = (1, 32, 1024)
+_ROUNDS = 5  # each way is timed so often, in turns with the others
+_SECONDS = 0.05  # a turn
+
+Steps = Callable[[int], None]
+
+
+def measure(
+    experiment: Experiment,
+    store: Store,
+    *,
+    check: Callable[[], None] = lambda: None,
+    report: Callable[[int], None] = lambda done: None,
+    say: Callable[[str], None] = lambda words: None,
+) -> dict:
+    """Plain values: the machine, and for each level seconds as [median, least, most].
+
+    All levels have to be in the store. `report` is told the number of levels done, `say` what
+    is waited for; `check` is called between turns and may raise to stop.
+    """
+    recipe = experiment.recipe
+    loops.prepare(store, check, say)
+    data = load_data(recipe, store.datasets, check=check)
+    costs = calibration.costs_of(recipe, data, store, check, say)
+    rows = []
+    with one_torch_thread(), one_blas_thread():
+        for key in experiment.keys:
+            report(len(rows))
+            level = store.read(key)
+            if level is None:
+                raise RuntimeError(f"level {key} is not in the store; run the experiment again")
+            rows.append(
+                {
+                    "level": level.info["level"],
+                    "kept": sum(int(mask.sum()) for mask in level.mask.values()),
+                    "iterations": level.info["iterations_trained"],
+                    "seconds": level.info["seconds"],
+                    "loop": level.info.get("loop", "torch"),
+                    "step": _in_turns(_ways(recipe, level, data, costs), check),
+                    "forward": {
+                        str(batch): _in_turns(_answers(recipe, level, data, batch), check)
+                        for batch in BATCHES
+                    },
+                    "bytes": sizes(level.end, level.mask),
+                    "multiply_adds_step": multiply_adds(level.mask, recipe.batch_size),
+                }
+            )
+    return {
+        "machine": {
+            "processor": processor(),
+            "threads": 1,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numba": numba.__version__,
+            "numpy": np.__version__,
+        },
+        "measured": time.time(),
+        "total": recipe.weights_total,
+        "multiply_adds_step": multiply_adds(dense_mask(recipe.shapes), recipe.batch_size),
+        "iterations_per_epoch": recipe.iterations_per_epoch,
+        "batch_size": recipe.batch_size,
+        "levels": rows,
+    }
+
+
+def _ways(recipe: Recipe, level: Level, data: Data, costs: calibration.Costs) -> dict[str, Steps]:
+    """Training steps under the level's mask, each way; every turn repeats an epoch's first."""
+    masked = TorchNetwork(recipe, level.start, level.mask, data, "cpu")
+    ours = SparseNetwork(recipe, level.start, level.mask, costs.forms(level.mask))
+    ours.attach(data, judge=False)
+
+    def on(network: TorchNetwork | SparseNetwork) -> Steps:
+        most = recipe.iterations_per_epoch
+
+        def steps(times: int) -> None:
+            for first in range(0, times, most):
+                network.steps(0, 0, np.zeros(min(most, times - first), np.float32))
+
+        return steps
+
+    return {
+        "masked": on(masked),
+        "csr": torch_csr(recipe, level.start, level.mask, data),
+        "ours": on(ours),
+        "products": products_alone(recipe),
+    }
+
+
+def _answers(recipe: Recipe, level: Level, data: Data, batch: int) -> dict[str, Steps]:
+    """The trained network's answers to `batch` test images, as dense tensors and sparse."""
+    images = data.test_images[:batch]
+
+    def on(answer: Callable[[np.ndarray], np.ndarray]) -> Steps:
+        def steps(times: int) -> None:
+            for _ in range(times):
+                answer(images)
+
+        return steps
+
+    return {
+        "dense": on(forward_dense(recipe, level.end)),
+        "ticket": on(forward_ticket(recipe, level.end, level.mask, batch)),
+    }
+
+
+def _in_turns(ways: dict[str, Steps], check: Callable[[], None]) -> dict[str, list[float]]:
+    """Seconds of one step, [median, least, most], for each way."""
+    turns = calibration.in_turns(ways, repeats=_ROUNDS, seconds=_SECONDS, check=check)
+    return {
+        name: [statistics.median(taken), min(taken), max(taken)] for name, taken in turns.items()
+    }
+
+
+def multiply_adds(mask: Arrays, batch_size: int) -> int:
+    """Of a training step: forward and for the gradient each kept weight once an image, and
+    once more to pass the gradient back, which the first layer need not."""
+    kept = [int(layer.sum()) for layer in mask.values()]
+    return batch_size * (3 * sum(kept) - kept[0])
+
+
+def sizes(weights: Arrays, mask: Arrays) -> dict[str, int]:
+    """Bytes of the trained network: all of it as float32, and as what the mask keeps with one
+    bit a weight to say which; each plain and compressed (zlib)."""
+    biases = b"".join(values.tobytes() for name, values in weights.items() if name not in mask)
+    dense = b"".join(weights[name].tobytes() for name in mask) + biases
+    kept = b"".join(weights[name][kept].tobytes() for name, kept in mask.items())
+    ticket = kept + b"".join(np.packbits(kept).tobytes() for kept in mask.values()) + biases
+    return {
+        "dense": len(dense),
+        "dense_compressed": len(zlib.compress(dense)),
+        "ticket": len(ticket),
+        "ticket_compressed": len(zlib.compress(ticket)),
+    }

@@ -1,0 +1,147 @@
+"""How long a training will take on this machine, learned from those it has done.
+
+`machine.json` in the store holds the seconds of one step and of one evaluated image for a
+small and a large network in torch, measured when a worker warms up, and the seconds per
+iteration of every kind of training that was run since, by the loop that ran it and at each density
+it ran at; these are preferred. What one loop took says nothing of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lottery_core.findings.tables import percent_remaining
+from lottery_core.spec.datasets import DATASETS
+from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.store import Store
+
+_RECENT = 0.5  # weight of the newest run in the running mean
+
+
+def _kind(recipe: Recipe, device: str) -> str:
+    """Trainings of one kind take equally long per iteration."""
+    parts = (
+        device,
+        recipe.dataset,
+        "-".join(map(str, recipe.hidden)),
+        recipe.optimiser,
+        recipe.batch_size,
+        recipe.evaluate_every,
+        recipe.validation_size,
+    )
+    return " ".join(map(str, parts))
+
+
+def learn(store: Store, info: dict) -> None:
+    """Take in how long a level took; `info` is the level's."""
+    if info["iterations_trained"] < 100:
+        return  # mostly evaluation and start-up: says little of longer runs
+    kind = _kind(Experiment.from_dict(info["experiment"]).recipe, info["device"])
+    density = f"{percent_remaining(info) / 100:.3g}"
+    per_iteration = info["seconds"] / info["iterations_trained"]
+
+    def take_in(facts: dict) -> dict:
+        loops = facts.setdefault("seconds_learned", {}).setdefault(kind, {})
+        learned = loops.setdefault(info.get("loop", "torch"), {})
+        before = learned.get(density, per_iteration)
+        learned[density] = before + _RECENT * (per_iteration - before)
+        return facts
+
+    store.revise_machine(take_in)
+
+
+def seconds_per_iteration(
+    facts: dict, recipe: Recipe, device: str = "cpu", density: float = 1.0, loop: str = "auto"
+) -> float | None:
+    """One step with its share of evaluation; None while nothing is known of this machine and that
+    `loop`. "auto" takes the faster loop of those that are known."""
+    learned = facts.get("seconds_learned", {}).get(_kind(recipe, device), {})
+    known = [points for name, points in learned.items() if loop in ("auto", name)]
+    if known:
+        return min(_between(points, density) for points in known)
+    if loop == "compiled":  # the measured steps are torch's
+        return None
+    if "step" not in facts:
+        return None
+    # A step costs a fixed part and a part per multiply-add, through the two measured points.
+    (work_a, step_a), (work_b, step_b) = facts["step"]
+    slope = max(0.0, (step_b - step_a) / (work_b - work_a))
+    fixed = max(0.0, step_a - slope * work_a)
+    judged = DATASETS[recipe.dataset].test_size + recipe.validation_size
+    evaluation = facts["evaluation"] * recipe.weights_total * judged
+    return (
+        fixed
+        + slope * recipe.weights_total * recipe.batch_size
+        + (evaluation / recipe.evaluate_every)
+    )
+
+
+def _between(points: dict[str, float], density: float) -> float:
+    """Seconds at a density, on a line between two that are known; beyond the last one as there."""
+    known = sorted((float(at), seconds) for at, seconds in points.items())
+    return float(np.interp(density, *zip(*known, strict=True)))
+
+
+def seconds_of_level(
+    facts: dict, experiment: Experiment, n: int, device: str = "cpu", loop: str = "auto"
+) -> float | None:
+    """How long training level `n` will take; None while nothing is known of this machine."""
+    density = 1 - experiment.rounds[n - 1].sparsity if n else 1.0
+    per_iteration = seconds_per_iteration(facts, experiment.recipe, device, density, loop)
+    if per_iteration is None:
+        return None
+    first = experiment.round(n).rewind_iteration if n else 0
+    return per_iteration * (experiment.recipe.iterations - first)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What Start would do: `trainings` in all, `cached` of them there already, `seconds` for
+    the rest with all workers busy (None while this machine is unknown)."""
+
+    trainings: int
+    cached: int
+    seconds: float | None
+
+
+def plan(
+    store: Store,
+    experiments: Sequence[Experiment],
+    workers: int,
+    device: str = "cpu",
+    loop: str = "auto",
+) -> Plan:
+    """What running `experiments` side by side on `workers` processes would take."""
+    facts = store.read_machine()
+    times: dict[str, float | None] = {}
+    chains = []
+    for experiment in experiments:
+        missing = {
+            key: seconds_of_level(facts, experiment, n, device, loop)
+            for n, key in enumerate(experiment.keys)
+            if not store.has(key)
+        }
+        chains.append([*missing.values()])
+        times |= missing  # what experiments share is trained once
+    trainings = len({key for experiment in experiments for key in experiment.keys})
+    seconds = None
+    if None not in times.values():
+        # At best as long as the longest, or all of them shared out evenly.
+        seconds = max([*map(sum, chains), sum(times.values()) / workers], default=0.0)
+    return Plan(trainings, trainings - len(times), seconds)
+
+
+def in_words(seconds: float) -> str:
+    """A duration, as exact as an estimate deserves: 8 s, 45 s, 3 min, 1 h 20 min."""
+    if seconds < 10:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 95:
+        return f"{5 * round(seconds / 5)} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(5 * round(minutes / 5), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

@@ -1,0 +1,227 @@
+"""What a worker process does: warm up, then perform one job after another.
+
+The command line performs its job with the same function, in its own process.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from lottery_core.data import DataUnavailable, load_data
+from lottery_core.method.pruning import dense_mask
+from lottery_core.run import engine, instability, measurement
+from lottery_core.spec.choice import PRESETS
+from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe
+from lottery_core.store import Job, Level, Store, StoreUnavailable, processor
+from lottery_core.training import loops
+from lottery_core.training.base import TrainingDiverged
+from lottery_core.training.models import initial_weights
+from lottery_core.training.torch_loop import devices, test_accuracy, train
+
+_READ = 0.2  # seconds; what takes less was not measured but read
+
+
+class Cancelled(Exception):
+    """Somebody asked for this job to stop."""
+
+
+def perform(
+    store: Store,
+    job: Job,
+    *,
+    folder: Path | None = None,
+    show: Callable[[Level], None] = lambda level: None,
+) -> Job:
+    """Run a job's experiment and keep its record in the store; returns the final record.
+
+    Whatever goes wrong ends up in the record, and where that can't be written, in what is
+    returned. `show` is called with every level.
+    """
+
+    def check() -> None:
+        if store.cancel_requested(job.key):
+            raise Cancelled
+
+    owner = f"job-{job.key}"
+    try:
+        with store.held(owner, check) as lock:
+
+            def look() -> None:
+                check()
+                lock.renew()
+
+            job = replace(
+                job, state="running", owner=owner, started=time.time(), process=os.getpid()
+            )
+            state, message = _run(store, job, folder, show, look)
+            job = replace(job, state=state, message=message, finished=time.time())
+            with suppress(StoreUnavailable):
+                store.write_job(job)
+    except Cancelled:  # while another process performs the same job
+        job = replace(job, state="cancelled", finished=time.time())
+    except StoreUnavailable as error:
+        job = replace(job, state="failed", message=str(error), finished=time.time())
+    return job
+
+
+def _run(
+    store: Store,
+    job: Job,
+    folder: Path | None,
+    show: Callable[[Level], None],
+    check: Callable[[], None],
+) -> tuple[str, str]:
+    try:
+        store.write_job(job)
+        check()
+        experiment = Experiment.from_dict(job.experiment)
+        levels = engine.run(
+            experiment, store, device=job.device, loop=job.loop, folder=folder, check=check
+        )
+        for level in levels:
+            show(level)
+            check()
+        if job.task == "measure":
+            _measure_speed(store, job, experiment, check)
+        elif job.task == "instability":
+            _measure_instability(store, job, experiment, folder, check)
+    except (Cancelled, KeyboardInterrupt):
+        return "cancelled", ""
+    except (InvalidValue, DataUnavailable, StoreUnavailable, TrainingDiverged) as error:
+        return "failed", str(error)
+    except Exception as error:  # noqa: BLE001 - a fault of ours must reach the page too
+        traceback.print_exc()
+        return "failed", f"{type(error).__name__}: {error}"
+    return "done", ""
+
+
+def _measure_speed(
+    store: Store, job: Job, experiment: Experiment, check: Callable[[], None]
+) -> None:
+    def others() -> int:
+        return sum(other.state == "running" and other.key != job.key for other in store.jobs())
+
+    beside = others()
+
+    def watch(done: int) -> None:
+        nonlocal beside
+        beside = max(beside, others())
+
+    with _told(store, job, len(experiment.keys), watch) as told:
+        measured = measurement.measure(experiment, store, check=check, **told)
+        store.write_measurement(job.key, measured | {"beside": beside})
+
+
+def _measure_instability(
+    store: Store,
+    job: Job,
+    experiment: Experiment,
+    folder: Path | None,
+    check: Callable[[], None],
+) -> None:
+    starts = instability.starts_of(experiment)
+    where = {"loop": job.loop, "device": job.device, "folder": folder}
+    with _told(store, job, len(starts)) as told:
+        measured = instability.measure(experiment, store, starts, check=check, **where, **told)
+        store.write_measurement(job.key, measured)
+
+
+@contextmanager
+def _told(
+    store: Store, job: Job, of: int, watch: Callable[[int], None] = lambda done: None
+) -> Iterator[dict[str, Callable]]:
+    """What a measurement of so many parts is handed to tell how far it is; forgotten after it."""
+    stamps: list[float] = []
+
+    def report(done: int) -> None:
+        watch(done)
+        stamps.append(time.perf_counter())
+        # Without those that were measured before and only read now.
+        taken = [end - start for start, end in pairwise(stamps) if end - start > _READ]
+        each = sum(taken) / len(taken) if taken else None
+        store.write_progress(job.key, {"done": done, "of": of, "seconds_each": each}, {})
+
+    def say(words: str) -> None:
+        store.write_progress(job.key, {"waiting": words}, {})
+
+    try:
+        yield {"report": report, "say": say}
+    finally:
+        store.clear_progress(job.key)
+
+
+def warm(root: Path) -> None:
+    """Get ready before the first job: load MNIST, measure this machine.
+
+    A worker that can't, as with a full disk, still works: what is in the way of a job ends up in
+    that job's record.
+    """
+    if hasattr(os, "nice"):
+        os.nice(5)  # on a machine with few cores, pages come before training
+    try:
+        _warm(Store(root))
+    except Exception:  # noqa: BLE001 - see above
+        traceback.print_exc()
+
+
+def _warm(store: Store) -> None:
+    # Scaled as a newcomer's first run needs it: it would wait for it to be done again.
+    usual = PRESETS["quick"].choice.recipe()
+    load_data(usual, store.datasets)
+    measured = _measure(store, usual)  # a rehearsal too: the first steps of a process are slow
+    prepare_in_background(store)
+    here = {"processor": processor(), "torch": torch.__version__, "devices": devices()}
+    facts = store.read_machine()
+    if any(facts.get(name) != value for name, value in here.items()):
+        store.revise_machine(lambda facts: here | measured)
+
+
+def prepare_in_background(store: Store) -> None:
+    """Load the compiled loop, compiled first if need be; until then torch trains."""
+
+    def prepare() -> None:
+        try:
+            loops.prepare(store)
+        except Exception:  # noqa: BLE001 - a machine that can't compile still trains
+            traceback.print_exc()
+
+    threading.Thread(target=prepare, daemon=True).start()
+
+
+def _measure(store: Store, usual: Recipe) -> dict:
+    """Seconds of a step for two sizes of work, and of evaluating one image per weight."""
+    steps = []
+    evaluation = 0.0
+    for hidden, batch_size in (((128, 64), 32), ((300, 100), 128)):
+        sizes = {"hidden": hidden, "batch_size": batch_size}
+        recipe = replace(usual, **sizes, iterations=40, evaluate_every=40)
+        data = load_data(recipe, store.datasets)
+        weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
+        stamps: dict[int, float] = {}
+
+        def stamp(moment, stamps=stamps) -> None:
+            # The last call before the steps and the first after them.
+            key = 0 if moment.iteration == 0 else moment.iteration
+            if key == 0 or key not in stamps:
+                stamps[key] = time.perf_counter()
+
+        test_accuracy(recipe, weights, data)
+        began = time.perf_counter()
+        test_accuracy(recipe, weights, data)
+        evaluation = (time.perf_counter() - began) / (10_000 * recipe.weights_total)
+        train(recipe, weights, mask, data, stamp)
+        last = max(stamps)
+        per_chunk = evaluation * recipe.weights_total * 1_000  # the first look after the steps
+        seconds = max(1e-5, (stamps[last] - stamps[0] - per_chunk) / last)
+        steps.append([recipe.weights_total * batch_size, seconds])
+    return {"step": steps, "evaluation": evaluation}

@@ -1,0 +1,539 @@
+"""What a person can ask for, and nothing else: recipes, rounds and experiments.
+
+A *recipe* fixes one training, a *round* one pruning step and what its survivors restart
+from, and an *experiment* is a recipe with its rounds. All three are frozen and checked
+when they are made, so a value that exists is a value that can run.
+
+Keys. Level 0 is named by the hash of its recipe, level n by the hash of its parent's key
+and its round:
+
+    key_0 = H(version, recipe)        key_n = H(version, key_(n-1), round_n)
+
+where the parent of a control's level n is level n-1 of the experiment it stands beside. Two
+experiments that begin alike therefore share their first levels, whatever follows. H covers
+every field, defaults included. What cannot change a result (device, threads, number of
+workers) is not a field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from lottery_core.method.pruning import CRITERIA
+from lottery_core.method.restart import RULES
+from lottery_core.spec.datasets import CLASSES, DATASETS, NORMALISATIONS, PIXELS
+
+# Raised by hand whenever the same request would now give other numbers.
+VERSION = 2
+
+INITS = {
+    "pytorch": "PyTorch's default for Linear: uniform in ±1/√fan_in",
+    "glorot": "Gaussian Glorot: normal with variance 2/(fan_in + fan_out), biases 0",
+}
+OPTIMISERS = {"sgd": "SGD with momentum", "adam": "Adam"}
+SCOPES = {
+    "layerwise": "each layer loses the same fraction",
+    "global": "all layers are ranked together",
+}
+
+# A control stands beside each level of an experiment: the same mask, or the same count of weights
+# per layer, treated otherwise. Level n of a control follows level n-1 of the experiment itself and
+# costs one training. The fields of `Round` that it changes:
+CONTROLS = {
+    "reinit": {"restart": "reinit", "rewind_iteration": 0},
+    "random-mask": {"reshuffled": True},
+    "reshuffled-reinit": {"reshuffled": True, "restart": "reinit", "rewind_iteration": 0},
+}
+
+# Limits that keep one request from occupying a shared server. Checked here, so that a URL,
+# the command line and code meet the same ones.
+MAX_HIDDEN_LAYERS = 6
+MAX_HIDDEN_SIZE = 2048
+MAX_WEIGHTS = 2_000_000
+MAX_BATCH = 4096
+MAX_ITERATIONS = 200_000
+MAX_EVALUATIONS = 2_000
+MAX_ROUNDS = 40
+MAX_VALIDATION = 10_000
+MAX_SEED = 2**31 - 1
+MAX_DECAYS = 10
+REWIND_PERCENTS = (1, 2, 5, 10, 20, 50)
+MAX_REPLICATES = 20
+_HASH = re.compile("[0-9a-f]{64}")
+MAX_MULTIPLY_ADDS = 10**15  # of one request; the paper's LeNet run takes 5 * 10**13 a seed
+
+
+class InvalidValue(ValueError):
+    """A value that breaks a rule. `field` names it; the message gives value, rule and remedy."""
+
+    def __init__(self, field: str, value: object, rule: str):
+        self.field = field
+        shown = repr(value)
+        super().__init__(f"{field}={shown if len(shown) <= 80 else shown[:77] + '...'} {rule}")
+
+
+def check_known(field: str, value: object, known: Sequence[str] | dict[str, object]) -> None:
+    """Raise `InvalidValue` unless `value` is one of `known`."""
+    if not isinstance(value, str) or value not in known:
+        raise InvalidValue(field, value, f"is unknown; choose one of {', '.join(known)}")
+
+
+def check_integer(field: str, value: object, low: int, high: int) -> None:
+    """Raise `InvalidValue` unless `value` is an int in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidValue(field, value, f"must be a whole number from {low:,} to {high:,}")
+
+
+def check_number(
+    field: str, value: object, low: float, high: float, *, above: bool = False, below: bool = False
+) -> None:
+    """Raise `InvalidValue` unless low <= value <= high (`above`, `below`: the end is excluded)."""
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if good:  # no comparison with NaN holds
+        good = (value > low if above else value >= low) and (
+            value < high if below else value <= high
+        )
+    if not good:
+        lower = f"above {low:g}" if above else f"at least {low:g}"
+        upper = f"below {high:g}" if below else f"at most {high:g}"
+        raise InvalidValue(field, value, f"must be a number {lower} and {upper}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that fixes one training of the dense network, or of any of its subnetworks.
+
+    `hidden` are the sizes of the hidden layers of a fully connected ReLU network from 784
+    pixels to 10 classes; `iterations` the number of optimiser steps; `evaluate_every` the
+    number of steps between evaluations (0 and the last step are always evaluated);
+    `validation_size` the number of training images held out, drawn with the seed. `momentum`
+    belongs to SGD alone and must be 0 for Adam. The learning rate rises linearly over the first
+    `warmup` iterations and is multiplied by `decay_factor` at each iteration of `decay_at`.
+    """
+
+    dataset: str = "mnist"
+    normalisation: str = "half"
+    validation_size: int = 5_000
+    hidden: tuple[int, ...] = (128, 64)
+    init: str = "pytorch"
+    optimiser: str = "sgd"
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    warmup: int = 0
+    decay_at: tuple[int, ...] = ()
+    decay_factor: float = 0.1
+    batch_size: int = 32
+    iterations: int = 7_500
+    evaluate_every: int = 375
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_known("dataset", self.dataset, DATASETS)
+        check_known("normalisation", self.normalisation, NORMALISATIONS)
+        check_integer("validation_size", self.validation_size, 0, MAX_VALIDATION)
+        if not isinstance(self.hidden, tuple) or len(self.hidden) > MAX_HIDDEN_LAYERS:
+            raise InvalidValue(
+                "hidden", self.hidden, f"must be at most {MAX_HIDDEN_LAYERS} layer sizes"
+            )
+        for size in self.hidden:
+            check_integer("hidden", size, 1, MAX_HIDDEN_SIZE)
+        if self.weights_total > MAX_WEIGHTS:
+            raise InvalidValue(
+                "hidden",
+                self.hidden,
+                f"makes {self.weights_total:,} weights; the limit is {MAX_WEIGHTS:,}, "
+                "so choose smaller or fewer layers",
+            )
+        check_known("init", self.init, INITS)
+        check_known("optimiser", self.optimiser, OPTIMISERS)
+        check_number("learning_rate", self.learning_rate, 0, 10, above=True)
+        check_number("momentum", self.momentum, 0, 1, below=True)
+        if self.optimiser == "adam" and self.momentum != 0:
+            raise InvalidValue("momentum", self.momentum, "does not apply to Adam; set it to 0")
+        check_number("weight_decay", self.weight_decay, 0, 1)
+        check_integer("batch_size", self.batch_size, 1, MAX_BATCH)
+        check_integer("iterations", self.iterations, 1, MAX_ITERATIONS)
+        check_integer("evaluate_every", self.evaluate_every, 1, MAX_ITERATIONS)
+        if self.iterations / self.evaluate_every > MAX_EVALUATIONS:
+            raise InvalidValue(
+                "evaluate_every",
+                self.evaluate_every,
+                f"makes more than {MAX_EVALUATIONS:,} evaluations of {self.iterations:,} "
+                f"iterations; choose at least {-(-self.iterations // MAX_EVALUATIONS)}",
+            )
+        check_integer("seed", self.seed, 0, MAX_SEED)
+        self._check_schedule()
+        _make_floats(self, "learning_rate", "momentum", "weight_decay", "decay_factor")
+
+    def _check_schedule(self) -> None:
+        check_integer("warmup", self.warmup, 0, self.iterations)
+        if not isinstance(self.decay_at, tuple) or len(self.decay_at) > MAX_DECAYS:
+            raise InvalidValue(
+                "decay_at", self.decay_at, f"must be at most {MAX_DECAYS} iterations"
+            )
+        for iteration in self.decay_at:
+            check_integer("decay_at", iteration, 1, self.iterations - 1)
+        if any(b <= a for a, b in pairwise(self.decay_at)):
+            raise InvalidValue("decay_at", self.decay_at, "must rise from one to the next")
+        check_number("decay_factor", self.decay_factor, 0, 1, above=True)
+        if not self.decay_at and self.decay_factor != 0.1:
+            raise InvalidValue(
+                "decay_factor",
+                self.decay_factor,
+                "does not apply without decay_at; name an iteration there or leave it at 0.1",
+            )
+
+    def learning_rates(self, first: int, last: int) -> np.ndarray:
+        """The rate of each step from iteration `first` on, before `last`: float64.
+
+        Linear warm-up as Goyal et al. 2017 (arXiv 1706.02677), step decay as He et al. 2016.
+        """
+        step = np.arange(first, last)
+        rates = np.full(len(step), self.learning_rate)
+        if self.warmup:
+            rates *= np.minimum(1.0, (step + 1) / self.warmup)
+        return rates * self.decay_factor ** np.searchsorted(self.decay_at, step, side="right")
+
+    def at_last_rate(self) -> Recipe:
+        """The recipe with the learning rate it ends with throughout: fine-tuning's."""
+        (rate,) = self.learning_rates(self.iterations - 1, self.iterations)
+        return replace(self, learning_rate=float(rate), warmup=0, decay_at=(), decay_factor=0.1)
+
+    @property
+    def train_size(self) -> int:
+        """Training images left after the validation split."""
+        return DATASETS[self.dataset].train_size - self.validation_size
+
+    @property
+    def iterations_per_epoch(self) -> int:
+        """Optimiser steps in one pass over the training images; the last batch may be short."""
+        return -(-self.train_size // self.batch_size)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Prunable weights: name -> (outputs, inputs), from input to output."""
+        sizes = [PIXELS, *self.hidden, CLASSES]
+        return {f"fc{i + 1}.weight": (sizes[i + 1], sizes[i]) for i in range(len(sizes) - 1)}
+
+    @property
+    def output_layer(self) -> str:
+        """Name of the last layer's weight."""
+        return f"fc{len(self.hidden) + 1}.weight"
+
+    @property
+    def weights_total(self) -> int:
+        """Number of prunable weights; biases are never pruned and never counted."""
+        return sum(rows * columns for rows, columns in self.shapes.values())
+
+    @property
+    def snapshot_iterations(self) -> tuple[int, ...]:
+        """Iterations of level 0 whose weights are kept: 0, the 1-2-5 series from 10 up, and
+        `REWIND_PERCENTS` of the training.
+
+        The grid is the same whatever is rewound to later, so that the choice of a rewinding
+        step never changes level 0's key.
+        """
+        steps = {0, *(self.iteration_at(percent) for percent in REWIND_PERCENTS)}
+        power = 10
+        while power < self.iterations:
+            steps |= {m * power for m in (1, 2, 5) if m * power < self.iterations}
+            power *= 10
+        return tuple(sorted(steps))
+
+    def iteration_at(self, percent: float) -> int:
+        """The iteration at that percent of the training, rounded to the nearest."""
+        return round(percent / 100 * self.iterations)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One pruning step and what its survivors restart from.
+
+    `sparsity` and `output_sparsity` are cumulative: the fraction of all weights of a layer
+    (of the output layer) that are gone after this round. With `scope="global"` all layers
+    are ranked together and `sparsity` is the fraction of the whole network; no layer has a
+    rate of its own then. `layers` names other sparsities for single layers, as pairs of weight
+    name and cumulative fraction. `criterion` and `restart` are names in `pruning.CRITERIA` and
+    `restart.RULES`; `rewind_iteration` belongs to "rewind" and "rate-rewind" alone. With
+    `reshuffled` the criterion decides how many weights each layer keeps, and chance which.
+    A sparsity of 0 prunes nothing: the network is only trained on.
+
+    With a `ticket`, the content hash of one that was brought to the store, its mask is taken as
+    it is; the criterion is not asked, and the sparsities only say how much is gone. Restart
+    "ticket" takes its weights too, for which `rewind_iteration` says where in the schedule they
+    stand.
+    """
+
+    sparsity: float
+    output_sparsity: float
+    scope: str = "layerwise"
+    criterion: str = "magnitude"
+    restart: str = "rewind"
+    rewind_iteration: int = 0
+    layers: tuple[tuple[str, float], ...] = ()
+    reshuffled: bool = False
+    ticket: str = ""
+
+    def __post_init__(self) -> None:
+        check_number("sparsity", self.sparsity, 0, 1, below=True)
+        check_number("output_sparsity", self.output_sparsity, 0, 1, below=True)
+        check_known("scope", self.scope, SCOPES)
+        if self.scope == "global" and self.output_sparsity != self.sparsity:
+            raise InvalidValue(
+                "output_sparsity",
+                self.output_sparsity,
+                f"must equal sparsity={self.sparsity:g} with scope=global, where all layers are "
+                "ranked together",
+            )
+        self._check_layers()
+        check_known("criterion", self.criterion, CRITERIA)
+        check_known("restart", self.restart, RULES)
+        check_integer("rewind_iteration", self.rewind_iteration, 0, MAX_ITERATIONS)
+        if self.restart not in ("rewind", "rate-rewind", "ticket") and self.rewind_iteration:
+            raise InvalidValue(
+                "rewind_iteration",
+                self.rewind_iteration,
+                f"does not apply to restart={self.restart}; set it to 0",
+            )
+        if not isinstance(self.reshuffled, bool):
+            raise InvalidValue("reshuffled", self.reshuffled, "must be True or False")
+        self._check_ticket()
+        if not self.sparsity and self.restart not in ("keep", "rate-rewind"):
+            raise InvalidValue(
+                "sparsity",
+                self.sparsity,
+                f"with restart={self.restart} repeats the training before; prune something",
+            )
+        _make_floats(self, "sparsity", "output_sparsity")
+
+    def _check_ticket(self) -> None:
+        if self.ticket and not (isinstance(self.ticket, str) and _HASH.fullmatch(self.ticket)):
+            raise InvalidValue("ticket", self.ticket, "must be the hash of a ticket: 64 hex digits")
+        if self.restart == "ticket" and not self.ticket:
+            raise InvalidValue("restart", self.restart, "needs a ticket; choose restart=rewind")
+        if self.restart == "ticket" and self.reshuffled:
+            raise InvalidValue(
+                "restart",
+                self.restart,
+                "knows no weights outside the ticket's own mask; choose restart=rewind with a "
+                "reshuffled one",
+            )
+
+    def _check_layers(self) -> None:
+        for name, sparsity in self.layers:
+            check_number(f"layers: {name}", sparsity, 0, 1, below=True)
+        if self.layers and self.scope == "global":
+            raise InvalidValue(
+                "layers",
+                self.layers,
+                "can't have rates of their own with scope=global; choose scope=layerwise",
+            )
+        named = dict(self.layers)
+        if len(named) < len(self.layers):
+            raise InvalidValue("layers", self.layers, "must name each layer once")
+        plain = tuple((name, float(named[name])) for name in sorted(named))
+        object.__setattr__(self, "layers", plain)
+
+    def sparsity_of(self, name: str, output_layer: str) -> float:
+        """The cumulative sparsity of the layer with that weight; layerwise scope."""
+        default = self.output_sparsity if name == output_layer else self.sparsity
+        return dict(self.layers).get(name, default)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe and its rounds: level 0 is the dense network, level n follows round n.
+
+    With a `control` (one of `CONTROLS`) each level n >= 1 is that control beside level n of the
+    same experiment without it.
+    """
+
+    recipe: Recipe
+    rounds: tuple[Round, ...] = ()
+    control: str = ""
+
+    def __post_init__(self) -> None:
+        if self.control:
+            check_known("control", self.control, CONTROLS)
+        if len(self.rounds) > MAX_ROUNDS:
+            raise InvalidValue("rounds", len(self.rounds), f"must be at most {MAX_ROUNDS}")
+        earlier = 0.0
+        for step in self.rounds:
+            for name, _ in step.layers:
+                check_known("layers", name, self.recipe.shapes)
+            if step.ticket and step is not self.rounds[0]:
+                raise InvalidValue(
+                    "ticket",
+                    step.ticket,
+                    "may keep what an earlier round pruned, so only the first round may have one",
+                )
+            if step.reshuffled and step is not self.rounds[-1]:
+                raise InvalidValue(
+                    "reshuffled",
+                    True,
+                    "leaves nothing to go on from, so only the last round may be; for every level "
+                    "choose control=random-mask",
+                )
+            if step.sparsity < earlier or step.sparsity == earlier > 0:
+                raise InvalidValue(
+                    "sparsities",
+                    step.sparsity,
+                    f"must be above the round before ({earlier:g}): pruned weights stay pruned, "
+                    "so list cumulative sparsities in rising order",
+                )
+            earlier = step.sparsity
+            known = self.recipe.snapshot_iterations
+            if step.rewind_iteration not in known:
+                raise InvalidValue(
+                    "rewind_iteration",
+                    step.rewind_iteration,
+                    f"is not a saved snapshot; choose one of {', '.join(map(str, known))}",
+                )
+        if self.multiply_adds > MAX_MULTIPLY_ADDS:
+            raise InvalidValue(
+                "iterations",
+                self.recipe.iterations,
+                f"for {len(self.rounds) + 1} levels of this network and batch is "
+                f"{self.multiply_adds / MAX_MULTIPLY_ADDS:.1f} times the work one experiment may "
+                "ask for; choose fewer iterations, fewer rounds or a smaller network",
+            )
+
+    @property
+    def multiply_adds(self) -> int:
+        """Dense multiply-adds of all trainings: forward, and twice that backward."""
+        recipe = self.recipe
+        per_step = 3 * recipe.weights_total * recipe.batch_size
+        return per_step * recipe.iterations * (len(self.rounds) + 1)
+
+    @property
+    def trunk(self) -> Experiment:
+        """The experiment beside whose levels this control stands; without a control, itself."""
+        return replace(self, control="") if self.control else self
+
+    def round(self, n: int) -> Round:
+        """What leads from level n-1 of the trunk to level n."""
+        step, changes = self.rounds[n - 1], CONTROLS.get(self.control, {})
+        if step.restart == "ticket" and "restart" not in changes and changes:
+            # Other places than the ticket's: its weights are not known there.
+            changes = {**changes, "restart": "rewind"}
+        return replace(step, **changes)
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """One key per level; see the module's docstring."""
+        if self.control:
+            trunk = self.trunk.keys
+            steps = range(1, len(trunk))
+            branches = (_hash(VERSION, trunk[n - 1], asdict(self.round(n))) for n in steps)
+            return trunk[0], *branches
+        keys = [_hash(VERSION, asdict(self.recipe))]
+        for step in self.rounds:
+            keys.append(_hash(VERSION, keys[-1], asdict(step)))
+        return tuple(keys)
+
+    @property
+    def key(self) -> str:
+        """The experiment's name: the key of its last level."""
+        return self.keys[-1]
+
+    def as_dict(self) -> dict:
+        """Plain JSON values; `from_dict` reads them back."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_dict(cls, fields: dict) -> Experiment:
+        """The inverse of `as_dict`; every rule is checked again."""
+        recipe = fields["recipe"] | {
+            name: tuple(fields["recipe"].get(name, ())) for name in ("hidden", "decay_at")
+        }
+        rounds = [
+            Round(**step | {"layers": tuple((name, part) for name, part in step.get("layers", ()))})
+            for step in fields["rounds"]
+        ]
+        return cls(Recipe(**recipe), tuple(rounds), fields.get("control", ""))
+
+    @classmethod
+    def known(cls, fields: dict) -> Experiment | None:
+        """As `from_dict`; None for what was kept by another version and means nothing here."""
+        try:
+            return cls.from_dict(fields)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+
+def _make_floats(checked: Recipe | Round, *names: str) -> None:
+    # 0, 0.0 and -0.0 must not make three keys of one request.
+    for name in names:
+        object.__setattr__(checked, name, float(getattr(checked, name)) + 0.0)
+
+
+def _hash(*parts: object) -> str:
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+def one_shot(sparsity: float) -> list[float]:
+    """All pruning in one round."""
+    check_number("sparsity", sparsity, 0, 1, above=True, below=True)
+    return [sparsity]
+
+
+def iterative(rate: float, rounds: int) -> list[float]:
+    """Each of `rounds` rounds removes the fraction `rate` of what is left: 1 - (1 - rate)^n."""
+    check_number("rate", rate, 0, 1, above=True, below=True)
+    check_integer("rounds", rounds, 1, MAX_ROUNDS)
+    return [1 - (1 - rate) ** n for n in range(1, rounds + 1)]
+
+
+def rounds_of(
+    sparsities: Sequence[float],
+    *,
+    output_factor: float = 1.0,
+    layer_factors: Mapping[str, float] | None = None,
+    **same,
+) -> tuple[Round, ...]:
+    """Rounds that reach each of the cumulative `sparsities` in turn.
+
+    In every round the output layer loses `output_factor` times the fraction of its remaining
+    weights that the other layers lose of theirs (1: the notebook; 0.5: the paper), and a layer
+    whose weight is named in `layer_factors` that factor times. `same` holds the fields of
+    `Round` that are alike in all of them.
+    """
+    factors = dict(layer_factors or {})
+    check_number("output_factor", output_factor, 0, 1)
+    for factor in factors.values():
+        check_number("layer_factors", factor, 0, 1)
+    if same.get("scope") == "global" and (output_factor != 1 or factors):
+        name = "output_factor" if output_factor != 1 else "layer_factors"
+        raise InvalidValue(
+            name,
+            output_factor if output_factor != 1 else factors,
+            "cannot apply with scope=global, where all layers are ranked together; "
+            "leave it out or choose scope=layerwise",
+        )
+    if len(sparsities) > MAX_ROUNDS:
+        raise InvalidValue("rounds", len(sparsities), f"must be at most {MAX_ROUNDS}")
+    rounds, before = [], 0.0
+    left = dict.fromkeys(["output", *factors], 1.0)
+    for sparsity in sparsities:
+        check_number("sparsities", sparsity, 0, 1, above=True, below=True)
+        rate = (sparsity - before) / (1 - before)
+        before = sparsity
+        # Twelve digits: 1 - 0.6**3 and a typed 0.784 are one request and get one key.
+        reached = {"all": round(sparsity, 12)}
+        for name, factor in {"output": output_factor, **factors}.items():
+            left[name] *= 1 - factor * rate
+            slower = max(0.0, round(1 - left[name], 12))
+            reached[name] = reached["all"] if factor == 1 else slower
+        layers = tuple((name, reached[name]) for name in factors)
+        rounds.append(Round(reached["all"], reached["output"], layers=layers, **same))
+    return tuple(rounds)
