@@ -9,6 +9,7 @@ was. Writes docs/paper.md, its charts and docs/paper.csv, which holds every numb
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -131,8 +132,9 @@ def _percents(experiment: Experiment) -> list[float]:
 
     def kept(step: Round) -> float:
         return sum(
-            rows * columns * (1 - step.sparsity_of(name, recipe.output_layer))
-            for name, (rows, columns) in recipe.shapes.items()
+            math.prod(recipe.shapes[name]) * (1 - target.sparsity)
+            for target in step.targets([*recipe.shapes])
+            for name in target.names
         )
 
     return [100.0, *(100 * kept(step) / recipe.weights_total for step in experiment.rounds)]

@@ -42,7 +42,9 @@ from torch import nn
 
 from benchmarks.training_overhead import processor, without_evaluation
 from lottery_core.data import Data, import_torchvision, load_data
-from lottery_core.method.pruning import Arrays, Evidence, apply, dense_mask, prune
+from lottery_core.method.criteria import Evidence
+from lottery_core.method.masks import Arrays, apply, dense_mask
+from lottery_core.method.pruning import prune
 from lottery_core.run import engine
 from lottery_core.run.queue import local_worker
 from lottery_core.spec.choice import PRESETS
@@ -261,7 +263,7 @@ def run_torch(experiment: Experiment, data: Data) -> None:
     weights, end = start, {}
     for step in (None, *experiment.rounds):
         if step is not None:
-            mask = prune(Evidence(start, end, mask), step, recipe.output_layer)
+            mask = prune(Evidence(start, end, mask), step.criterion, step.targets([*mask]))
             weights = apply(start, mask)
         network = TorchNetwork(recipe, weights, mask, data, "cpu")
         for epoch in range(recipe.iterations // recipe.iterations_per_epoch):

@@ -29,7 +29,9 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data, load_data
-from lottery_core.method.pruning import Arrays, Evidence, apply, dense_mask, prune
+from lottery_core.method.criteria import Evidence
+from lottery_core.method.masks import Arrays, apply, dense_mask
+from lottery_core.method.pruning import prune
 from lottery_core.spec.choice import PRESETS, Choice
 from lottery_core.spec.experiment import Recipe, Round
 from lottery_core.store import processor
@@ -125,7 +127,8 @@ def ticket(recipe: Recipe) -> tuple[Arrays, Arrays]:
     """(weights, mask): the initial weights, and those of them that are largest."""
     weights = initial_weights(recipe)
     dense = dense_mask(recipe.shapes)
-    mask = prune(Evidence(weights, weights, dense), Round(SPARSITY, SPARSITY), recipe.output_layer)
+    targets = Round(SPARSITY, SPARSITY).targets([*dense])
+    mask = prune(Evidence(weights, weights, dense), "magnitude", targets)
     return apply(weights, mask), mask
 
 

@@ -23,7 +23,7 @@ from lottery_core.findings.tables import (
     weights_kept,
     weights_total,
 )
-from lottery_core.method.pruning import CRITERIA
+from lottery_core.method.criteria import CRITERIA
 from lottery_core.spec.arms import ARMS, title_of
 from lottery_core.spec.choice import (
     PRESETS,

@@ -296,4 +296,8 @@ def test_layers_can_have_rates_of_their_own():
     first, second = choice.experiment().rounds[:2]
     assert dict(first.layers) == {"fc1.weight": pytest.approx(0.2), "fc3.weight": 0}
     assert dict(second.layers)["fc1.weight"] == pytest.approx(1 - 0.8**2)
-    assert second.sparsity_of("fc2.weight", "fc3.weight") == pytest.approx(0.64)
+    targets = {
+        target.names: target.sparsity
+        for target in second.targets(["fc1.weight", "fc2.weight", "fc3.weight"])
+    }
+    assert targets[("fc2.weight",)] == pytest.approx(0.64)

@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data
-from lottery_core.method.pruning import CRITERIA, Criterion, Evidence, apply, dense_mask, prune
+from lottery_core.method.criteria import CRITERIA, Criterion, Evidence
+from lottery_core.method.masks import apply, dense_mask
 from lottery_core.method.seeds import seed_of
 from lottery_core.run.engine import run
 from lottery_core.spec.experiment import SCOPES, Experiment, Recipe, Round, rounds_of
 from lottery_core.training.gradients import Slopes
 from lottery_core.training.models import initial_weights
+from tests.rounds import prune
 
 RECIPE = Recipe(hidden=(6, 5))
 NAMES = list(RECIPE.shapes)
+NO_DATA = None  # whatever looks at it fails
 WITH_IMAGES = ("gradient-weight", "snip", "grasp")
 each_criterion = pytest.mark.parametrize("criterion", CRITERIA)
 each_scope = pytest.mark.parametrize("scope", SCOPES)
@@ -85,7 +88,7 @@ def test_large_or_small_in_both_cuts_both_magnitudes_at_one_percentile(criterion
     mask = {"fc1.weight": np.ones((40, 50), bool)}
     evidence = Evidence({"fc1.weight": initial}, {"fc1.weight": final}, mask)
     sparsity = 1 - kept / 2_000
-    found = prune(evidence, Round(sparsity, sparsity, criterion=criterion), "")["fc1.weight"]
+    found = prune(evidence, Round(sparsity, sparsity, criterion=criterion))["fc1.weight"]
     assert found.sum() == kept
     # Raise the percentile until no more than `kept` pass both cuts: those are of ours.
     one, two = (np.sort(sign * abs(values).ravel()) for values in (initial, final))
@@ -199,7 +202,7 @@ def test_grasp_removes_what_the_gradient_flow_loses_least_by(evidence, data):
         change = flow_with_less_of("fc2.weight", at) - before
         assert change / 1e-4 == pytest.approx(-2 * flat[at], rel=1e-2)
     assert flow_with_less_of("fc2.weight", least) > flow_with_less_of("fc2.weight", most)
-    later = prune(evidence, Round(0.6, 0.6, criterion="grasp"), NAMES[-1])["fc2.weight"]
+    later = prune(evidence, Round(0.6, 0.6, criterion="grasp"))["fc2.weight"]
     assert later[most]
     assert not later[least]
 
@@ -245,17 +248,18 @@ def test_synflow_takes_a_hundred_steps_of_one_factor_and_scores_anew_in_each(evi
             )
             for _, layer, at in flat[: len(flat) - left]:
                 mask[NAMES[layer]][at] = False
-    found = prune(evidence, step, NAMES[-1])
+    found = prune(evidence, step)
     assert all(np.array_equal(found[name], mask[name]) for name in NAMES)
 
 
 def test_synflow_leaves_every_layer_something_where_one_step_would_not(monkeypatch):
     recipe = Recipe(hidden=(100, 100))
     weights, step = initial_weights(recipe), Round(0.998, 0.998, "global", "synflow")
-    evidence = Evidence(weights, weights, dense_mask(recipe.shapes))
-    assert all(kept.any() for kept in prune(evidence, step, recipe.output_layer).values())
+    slopes = Slopes(recipe, NO_DATA, 0)
+    evidence = Evidence(weights, weights, dense_mask(recipe.shapes), slopes=slopes)
+    assert all(kept.any() for kept in prune(evidence, step).values())
     monkeypatch.setitem(CRITERIA, "synflow", replace(CRITERIA["synflow"], steps=1))
-    assert not all(kept.any() for kept in prune(evidence, step, recipe.output_layer).values())
+    assert not all(kept.any() for kept in prune(evidence, step).values())
 
 
 # Exactly
@@ -275,7 +279,7 @@ def assert_exact(evidence, step, later):
     if step.scope == "global":
         assert sum(removed(later)) == max(math.floor(step.sparsity * sum(sizes)), sum(before))
     else:
-        rates = [step.sparsity_of(name, NAMES[-1]) for name in later]
+        rates = [target.sparsity for target in step.targets([*later])]
         expected = zip(rates, sizes, before, strict=True)
         assert removed(later) == [max(math.floor(r * n + 1e-9), b) for r, n, b in expected]
 
@@ -289,13 +293,13 @@ def test_exactly_its_count_goes_and_pruned_stay_pruned(criterion, scope, sparsit
         same = {name: np.full_like(w, 0.25) for name, w in evidence.initial.items()}
         evidence = replace(evidence, initial=same, trained=apply(same, evidence.mask))
     step = Round(sparsity, sparsity, scope, criterion)
-    assert_exact(evidence, step, prune(evidence, step, NAMES[-1]))
+    assert_exact(evidence, step, prune(evidence, step))
 
 
 @each_criterion
 def test_each_layer_has_the_sparsity_its_round_names(criterion, evidence):
     step = Round(0.5, 0.4, criterion=criterion, layers=(("fc2.weight", 0.8),))
-    later = prune(evidence, step, NAMES[-1])
+    later = prune(evidence, step)
     assert_exact(evidence, step, later)
     assert removed(later)[1] == 24
 
@@ -306,15 +310,19 @@ def test_a_layer_of_which_nothing_is_left_is_no_obstacle(criterion, scope, evide
     mask = evidence.mask | {"fc2.weight": np.zeros((5, 6), bool)}
     evidence = replace(evidence, mask=mask, trained=apply(evidence.trained, mask))
     step = Round(0.75, 0.75, scope, criterion)
-    assert_exact(evidence, step, prune(evidence, step, NAMES[-1]))
+    assert_exact(evidence, step, prune(evidence, step))
 
 
 # Images and chance tell equal weights apart.
 @pytest.mark.parametrize("criterion", [c for c in CRITERIA if c not in (*WITH_IMAGES, "random")])
 def test_weights_that_tie_go_in_order_of_position(criterion):
+    class Alike:
+        def of_synaptic_flow(self, weights, mask):
+            return mask
+
     same = {"fc1.weight": np.full((4, 5), 0.5, np.float32)}
-    evidence = Evidence(same, same, dense_mask({"fc1.weight": (4, 5)}))
-    later = prune(evidence, Round(0.35, 0.35, criterion=criterion), "")
+    evidence = Evidence(same, same, dense_mask({"fc1.weight": (4, 5)}), slopes=Alike())
+    later = prune(evidence, Round(0.35, 0.35, criterion=criterion))
     assert later["fc1.weight"].ravel().tolist() == [False] * 7 + [True] * 13
 
 
@@ -326,7 +334,7 @@ def test_the_lowest_scores_go_in_order_of_position_as_sorting_would_find_them(dr
     sparsity = drawing.draw(st.integers(0, 99)) / 100
     weights = {"fc1.weight": values[None]}
     evidence = Evidence(weights, weights, {"fc1.weight": kept[None]})
-    later = prune(evidence, Round(sparsity, sparsity, restart="keep"), "")["fc1.weight"][0]
+    later = prune(evidence, Round(sparsity, sparsity, restart="keep"))["fc1.weight"][0]
     order = sorted(np.flatnonzero(kept), key=lambda i: (abs(values[i]), i))
     count = max(0, math.floor(sparsity * values.size + 1e-9) - int((~kept).sum()))
     assert set(np.flatnonzero(kept & ~later)) == set(order[:count])
@@ -337,7 +345,7 @@ def test_scores_that_cannot_be_ranked_are_an_error(evidence, wrong):
     evidence.trained["fc2.weight"][1, 2] = wrong
     message = r"^criterion=magnitude gives 1 of 30 weights of fc2\.weight a score .* choose another"
     with pytest.raises(ValueError, match=message):
-        prune(evidence, Round(0.5, 0.5), NAMES[-1])
+        prune(evidence, Round(0.5, 0.5))
 
 
 # What is looked at
@@ -366,7 +374,7 @@ def test_nothing_that_is_handed_in_is_changed(criterion, evidence):
         return [values.tobytes() for part in parts for values in part.values()]
 
     before = bits()
-    prune(evidence, Round(0.5, 0.5, criterion=criterion), NAMES[-1])
+    prune(evidence, Round(0.5, 0.5, criterion=criterion))
     assert bits() == before
 
 
@@ -392,8 +400,8 @@ def test_only_training_images_are_looked_at(criterion, evidence, data):
         data, images=images, labels=labels, test_images=zeros, test_labels=np.zeros(100, int)
     )
     step = Round(0.5, 0.5, criterion=criterion)
-    one = prune(evidence, step, NAMES[-1])
-    two = prune(replace(evidence, slopes=Slopes(RECIPE, others, 3)), step, NAMES[-1])
+    one = prune(evidence, step)
+    two = prune(replace(evidence, slopes=Slopes(RECIPE, others, 3)), step)
     assert all(np.array_equal(one[name], two[name]) for name in NAMES)
 
 
@@ -410,7 +418,9 @@ def test_the_same_seed_draws_the_same_images_and_another_others(criterion, evide
 
 @pytest.mark.parametrize("criterion", [name for name in CRITERIA if name not in WITH_IMAGES])
 def test_the_others_look_at_no_image(criterion, evidence):
-    assert scores(criterion, replace(evidence, slopes=None)).keys() == set(NAMES)
+    assert scores(criterion, replace(evidence, slopes=Slopes(RECIPE, NO_DATA, 0))).keys() == set(
+        NAMES
+    )
 
 
 # In the procedure
@@ -430,6 +440,6 @@ def test_every_criterion_runs_and_its_masks_are_those_of_its_evidence(criterion,
             seed_of(recipe.seed, "prune", n),
             Slopes(recipe, mnist, seed_of(recipe.seed, "criterion", n)),
         )
-        expected = prune(evidence, step, recipe.output_layer)
+        expected = prune(evidence, step)
         assert all(np.array_equal(level.mask[name], expected[name]) for name in expected)
         before = level

@@ -5,8 +5,8 @@ import base64
 import numpy as np
 import pytest
 
-from lottery_core.data.drawing import SIDE, as_digit, read_drawing
 from lottery_core.findings import answers
+from lottery_core.findings.drawing import SIDE, as_digit, read_drawing
 from lottery_core.run import engine
 from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe
 

@@ -16,7 +16,8 @@ import pytest
 
 from lottery_core.data import load_data
 from lottery_core.findings.tables import smallest_within
-from lottery_core.method.pruning import Evidence, apply, prune
+from lottery_core.method.criteria import Evidence
+from lottery_core.method.masks import apply
 from lottery_core.run import engine
 from lottery_core.run.engine import early_stop
 from lottery_core.spec.choice import PRESETS
@@ -24,6 +25,7 @@ from lottery_core.spec.experiment import Experiment, Recipe, iterative, rounds_o
 from lottery_core.training.base import Evaluation, TrainingDiverged
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
+from tests.rounds import prune
 
 # The loops agree to rounding; tests that ask for the same bits stay with one.
 run = functools.partial(engine.run, loop="torch")
@@ -135,7 +137,7 @@ def test_each_mask_comes_from_the_weights_the_level_before_ended_with(store):
     levels = list(run(experiment, store))
     for n, step in enumerate(experiment.rounds):
         evidence = Evidence(levels[0].start, levels[n].end, levels[n].mask)
-        expected = prune(evidence, step, RECIPE.output_layer)
+        expected = prune(evidence, step)
         assert same_weights(levels[n + 1].mask, expected)
         assert not any((levels[n + 1].mask[k] & ~levels[n].mask[k]).any() for k in expected)
 
@@ -149,7 +151,7 @@ def test_accuracy_before_retraining_is_that_of_the_pruned_trained_weights(store)
         RECIPE, apply(one.end, two.mask), data
     )
     evidence = Evidence(dense.start, dense.end, dense.mask)
-    in_one_go = prune(evidence, experiment.rounds[1], RECIPE.output_layer)
+    in_one_go = prune(evidence, experiment.rounds[1])
     assert two.info["test_accuracy_dense_pruned"] == accuracy_on_test(
         RECIPE, apply(dense.end, in_one_go), data
     )
@@ -432,7 +434,7 @@ def test_the_notebooks_accuracies_without_retraining_are_met(notebook):
         for (dense, *_), data in notebook:
             recipe = Experiment.from_dict(dense.info["experiment"]).recipe
             evidence = Evidence(dense.start, dense.end, dense.mask)
-            mask = prune(evidence, step, recipe.output_layer)
+            mask = prune(evidence, step)
             found.append(100 * accuracy_on_test(recipe, apply(dense.end, mask), data))
         return np.mean(found)
 

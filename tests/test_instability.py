@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lottery_core.data import load_data
-from lottery_core.method.pruning import dense_mask
+from lottery_core.method.masks import dense_mask
 from lottery_core.method.seeds import seed_of
 from lottery_core.report import figures
 from lottery_core.run import engine, instability, worker

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lottery_core.method.pruning import apply, dense_mask
+from lottery_core.method.masks import apply, dense_mask
 from lottery_core.run.engine import run
 from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe, rounds_of
 from lottery_core.store import Store

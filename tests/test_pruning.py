@@ -9,9 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lottery_core.method.pruning import Evidence, apply, dense_mask, prune, removed_of
+from lottery_core.method.criteria import Evidence
+from lottery_core.method.masks import apply, dense_mask, removed_of
 from lottery_core.spec.experiment import InvalidValue, Recipe, Round, iterative, rounds_of
 from lottery_core.training.models import initial_weights
+from tests.rounds import prune
 
 # guide/science.md, from the notebook's own output; rounds 78.4 and 95.33 are 1-0.6^3 and 1-0.6^6.
 NOTEBOOK = {
@@ -25,9 +27,9 @@ NOTEBOOK = {
 }
 
 
-def pruned(weights, mask, step, output_layer, seed=0):
+def pruned(weights, mask, step, seed=0):
     """The next mask by a criterion that asks for the trained weights at most."""
-    return prune(Evidence(weights, weights, mask, seed), step, output_layer)
+    return prune(Evidence(weights, weights, mask, seed), step)
 
 
 def removed(mask):
@@ -42,7 +44,7 @@ def test_notebook_counts_are_exact_ties_included(sparsity, values):
     if values == "all alike":
         weights = {name: np.full_like(array, -0.25) for name, array in weights.items()}
     (step,) = rounds_of([sparsity])
-    mask = pruned(weights, dense_mask(recipe.shapes), step, recipe.output_layer)
+    mask = pruned(weights, dense_mask(recipe.shapes), step)
     assert removed(mask) == NOTEBOOK[sparsity]
 
 
@@ -51,7 +53,7 @@ def test_notebook_counts_are_the_same_when_reached_round_after_round():
     weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
     counts = []
     for step in rounds_of(iterative(0.4, 6)):
-        mask = pruned(weights, mask, step, recipe.output_layer)
+        mask = pruned(weights, mask, step)
         counts.append(removed(mask))
     assert counts[0] == NOTEBOOK[0.4]
     assert counts[1] == NOTEBOOK[1 - 0.6**2]
@@ -98,7 +100,7 @@ def networks(draw):
 def test_each_round_removes_exactly_its_count_and_pruned_stay_pruned(network, seed):
     weights, mask, rounds = network
     for step in rounds:
-        later = pruned(weights, mask, step, "fc2.weight", seed)
+        later = pruned(weights, mask, step, seed)
         if step.scope == "global":
             total = sum(kept.size for kept in mask.values())
             assert sum(removed(later)) == math.floor(Fraction(str(step.sparsity)) * total)
@@ -116,7 +118,7 @@ def test_each_round_removes_exactly_its_count_and_pruned_stay_pruned(network, se
 def test_no_survivor_is_smaller_than_a_weight_that_went(network):
     weights, mask, rounds = network
     step = Round(rounds[0].sparsity, rounds[0].output_sparsity, rounds[0].scope)
-    later = pruned(weights, mask, step, "fc2.weight")
+    later = pruned(weights, mask, step)
 
     def sizes(selected):
         return {name: np.abs(weights[name][selected[name]]) for name in weights}
@@ -134,15 +136,13 @@ def test_no_survivor_is_smaller_than_a_weight_that_went(network):
 
 def test_ties_go_in_order_of_position():
     weights = {"fc1.weight": np.array([[1, -1, 1], [-1, 1, 1]], np.float32)}
-    mask = pruned(weights, dense_mask({"fc1.weight": (2, 3)}), Round(0.5, 0.5), "fc2.weight")
+    mask = pruned(weights, dense_mask({"fc1.weight": (2, 3)}), Round(0.5, 0.5))
     assert mask["fc1.weight"].tolist() == [[False, False, False], [True, True, True]]
 
 
 def test_ties_go_in_order_of_position_in_a_large_layer_too():
     values = np.random.default_rng(0).choice([1, -1, 2, -2, 3], (100, 784)).astype(np.float32)
-    mask = pruned(
-        {"fc1.weight": values}, dense_mask({"fc1.weight": (100, 784)}), Round(0.5, 0.5), ""
-    )
+    mask = pruned({"fc1.weight": values}, dense_mask({"fc1.weight": (100, 784)}), Round(0.5, 0.5))
     flat = values.ravel()
     order = sorted(range(flat.size), key=lambda i: (abs(flat[i]), i))
     assert np.array_equal(np.flatnonzero(~mask["fc1.weight"]), sorted(order[:39_200]))
@@ -151,16 +151,16 @@ def test_ties_go_in_order_of_position_in_a_large_layer_too():
 def test_a_survivor_that_is_exactly_zero_does_not_change_places_with_a_pruned_weight():
     weights = {"fc1.weight": np.array([[0.0, 0.0, 5.0, 7.0]], np.float32)}
     mask = {"fc1.weight": np.array([[True, False, True, True]])}
-    same = pruned(weights, mask, Round(0.25, 0.25), "fc2.weight")
+    same = pruned(weights, mask, Round(0.25, 0.25))
     assert same["fc1.weight"].tolist() == [[True, False, True, True]]
-    more = pruned(weights, mask, Round(0.5, 0.5), "fc2.weight")
+    more = pruned(weights, mask, Round(0.5, 0.5))
     assert more["fc1.weight"].tolist() == [[False, False, True, True]]
 
 
 def test_pruned_weights_stay_pruned_though_their_values_grew():
     weights = {"fc1.weight": np.array([[9.0, 9.0, 1.0, 2.0]], np.float32)}
     mask = {"fc1.weight": np.array([[False, False, True, True]])}
-    later = pruned(weights, mask, Round(0.75, 0.75), "fc2.weight")
+    later = pruned(weights, mask, Round(0.75, 0.75))
     assert later["fc1.weight"].tolist() == [[False, False, False, True]]
 
 
@@ -170,7 +170,7 @@ def test_global_scope_ranks_all_layers_together():
         "fc2.weight": np.full((1, 10), -3.0, np.float32),
     }
     mask = dense_mask({name: array.shape for name, array in weights.items()})
-    later = pruned(weights, mask, Round(0.6, 0.6, scope="global"), "fc2.weight")
+    later = pruned(weights, mask, Round(0.6, 0.6, scope="global"))
     assert removed(later) == (10, 2)
 
 
@@ -181,14 +181,14 @@ def test_the_output_layer_loses_half_the_rate_of_the_others_as_in_the_paper():
         assert step.output_sparsity == pytest.approx(1 - 0.9**n, abs=1e-11)
     recipe = Recipe(hidden=(300, 100))
     weights = initial_weights(recipe)
-    mask = pruned(weights, dense_mask(recipe.shapes), rounds[0], recipe.output_layer)
+    mask = pruned(weights, dense_mask(recipe.shapes), rounds[0])
     assert removed(mask) == (47_040, 6_000, 100)
 
 
 def test_an_output_factor_of_zero_spares_the_output_layer():
     recipe = Recipe(hidden=(8,))
     (step,) = rounds_of([0.9], output_factor=0)
-    mask = pruned(initial_weights(recipe), dense_mask(recipe.shapes), step, recipe.output_layer)
+    mask = pruned(initial_weights(recipe), dense_mask(recipe.shapes), step)
     assert removed(mask) == (5_644, 0)
 
 
@@ -196,9 +196,7 @@ def test_random_pruning_repeats_with_its_seed_and_changes_with_it():
     recipe = Recipe(hidden=(20,))
     weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
     step = Round(0.5, 0.5, criterion="random")
-    first, again, other = (
-        pruned(weights, mask, step, recipe.output_layer, seed) for seed in (1, 1, 2)
-    )
+    first, again, other = (pruned(weights, mask, step, seed) for seed in (1, 1, 2))
     for name in mask:
         assert np.array_equal(first[name], again[name])
         assert not np.array_equal(first[name], other[name])
@@ -207,9 +205,9 @@ def test_random_pruning_repeats_with_its_seed_and_changes_with_it():
 def test_random_pruning_looks_at_no_weight():
     recipe = Recipe(hidden=(20,))
     mask, step = dense_mask(recipe.shapes), Round(0.5, 0.5, criterion="random")
-    one = pruned(initial_weights(recipe), mask, step, recipe.output_layer, 3)
+    one = pruned(initial_weights(recipe), mask, step, 3)
     zeros = {name: np.zeros(shape, np.float32) for name, shape in recipe.shapes.items()}
-    other = pruned(zeros, mask, step, recipe.output_layer, 3)
+    other = pruned(zeros, mask, step, 3)
     assert all(np.array_equal(one[name], other[name]) for name in mask)
 
 

@@ -26,7 +26,7 @@ ORIGINS = Origins(SNAPSHOTS, weights(2.0), lambda: weights(3.0), weights(4.0))
     ],
 )
 def test_weights_and_biases_come_from_the_named_origin(step, expected):
-    found = RULES[step.restart](step, ORIGINS)
+    found = RULES[step.restart].start(ORIGINS, step.rewind_iteration)
     assert set(found) == {"fc1.weight", "fc1.bias"}
     assert all((array == expected).all() for array in found.values())
 

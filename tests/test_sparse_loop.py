@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data, load_data
-from lottery_core.method.pruning import Evidence, apply, dense_mask, prune
+from lottery_core.method.criteria import Evidence
+from lottery_core.method.masks import apply, dense_mask
 from lottery_core.spec.experiment import Recipe, rounds_of
 from lottery_core.training import sparse_loop, torch_loop
 from lottery_core.training.base import TrainingDiverged, batch_order
 from lottery_core.training.models import initial_weights
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
 from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread
+from tests.rounds import prune
 
 NOTEBOOK = Recipe()
 LENET = Recipe(
@@ -45,7 +47,7 @@ def start_of(recipe, density):
     weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
     if density < 1:
         (step,) = rounds_of([1 - density])
-        mask = prune(Evidence(weights, weights, mask), step, recipe.output_layer)
+        mask = prune(Evidence(weights, weights, mask), step)
     return apply(weights, mask), mask
 
 

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from lottery_core.findings import walk as story
 from lottery_core.findings.answers import reader, unseen_images
 from lottery_core.findings.tables import weights_kept
-from lottery_core.method.pruning import dense_mask, removed_of
+from lottery_core.method.masks import dense_mask, removed_of
 from lottery_core.report import figures
 from lottery_core.run import engine, measurement
 from lottery_core.store import measurement_key

@@ -11,13 +11,15 @@ import torch
 from torch import nn
 
 from lottery_core.data import load_data
-from lottery_core.method.pruning import Evidence, apply, dense_mask, prune
+from lottery_core.method.criteria import Evidence
+from lottery_core.method.masks import apply, dense_mask
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.experiment import InvalidValue, Recipe, rounds_of
 from lottery_core.training import base, sparse_loop, torch_loop
 from lottery_core.training.base import TrainingDiverged, batch_order
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
+from tests.rounds import prune
 
 SMALL = Recipe(hidden=(24, 12), iterations=60, evaluate_every=30)
 OPTIMISERS = {
@@ -65,7 +67,7 @@ def nobody(moment):
 def pruned_start(recipe, sparsity=0.8):
     """(masked initial weights, mask) of a network pruned by its initial magnitudes."""
     weights, (step,) = initial_weights(recipe), rounds_of([sparsity])
-    mask = prune(Evidence(weights, weights, dense_mask(recipe.shapes)), step, recipe.output_layer)
+    mask = prune(Evidence(weights, weights, dense_mask(recipe.shapes)), step)
     return apply(weights, mask), mask
 
 

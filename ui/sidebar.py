@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from lottery_core.data import is_prepared
-from lottery_core.method.pruning import CRITERIA
+from lottery_core.method.criteria import CRITERIA
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.choice import (
     PRESETS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from lottery_core.data.drawing import SIDE, read_drawing
+from lottery_core.findings.drawing import SIDE, read_drawing
 from lottery_core.spec.experiment import InvalidValue
 
 _HTML = """

@@ -6,10 +6,10 @@ import numpy as np
 import streamlit as st
 
 from lottery_core.data import DataUnavailable
-from lottery_core.data.drawing import as_digit
 from lottery_core.findings import answers
 from lottery_core.findings.answers import Judged
-from lottery_core.method.pruning import Arrays
+from lottery_core.findings.drawing import as_digit
+from lottery_core.method.masks import Arrays
 from lottery_core.report import ticket_figures
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Recipe

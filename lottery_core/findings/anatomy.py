@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.spec.datasets import PIXELS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level

@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from lottery_core.data import DataUnavailable, make_unit, originals, prepared
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.spec.datasets import CLASSES, DATASETS, PIXELS
 from lottery_core.spec.experiment import Recipe
 

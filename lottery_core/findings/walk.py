@@ -21,10 +21,12 @@ from lottery_core.findings.tables import (
     weights_kept,
     weights_total,
 )
-from lottery_core.method.pruning import Arrays, Evidence, apply, dense_mask, prune
+from lottery_core.method.criteria import Evidence
+from lottery_core.method.masks import Arrays, apply, dense_mask
+from lottery_core.method.pruning import Target, prune
 from lottery_core.spec.choice import Choice, read_choice
 from lottery_core.spec.datasets import CLASSES, PIXELS
-from lottery_core.spec.experiment import Experiment, InvalidValue, Round
+from lottery_core.spec.experiment import Experiment, InvalidValue
 from lottery_core.store import Level
 
 # The quick preset with the sparsities that the notebook retrains at, the last being 1 - 0.6**6.
@@ -129,7 +131,7 @@ def falling(
     mask = dense_mask(recipe.shapes)
     evidence = Evidence(initial=trained, trained=trained, mask=mask)
     for sparsity in sparsities_of(experiment):
-        kept = prune(evidence, Round(sparsity, sparsity, restart="keep"), recipe.output_layer)
+        kept = prune(evidence, "magnitude", [Target((name,), sparsity) for name in recipe.shapes])
         found = answers(recipe, apply(trained, kept), images)
         yield Point(
             sparsity,

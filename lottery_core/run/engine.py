@@ -18,7 +18,9 @@ import pandas as pd
 import torch
 
 from lottery_core.data import Data, load_data
-from lottery_core.method.pruning import Arrays, Evidence, apply, dense_mask, prune, reshuffle
+from lottery_core.method.criteria import Evidence
+from lottery_core.method.masks import Arrays, apply, dense_mask, reshuffle
+from lottery_core.method.pruning import prune
 from lottery_core.method.restart import RULES, Origins
 from lottery_core.method.seeds import seed_of
 from lottery_core.run.progress import Watch
@@ -98,7 +100,8 @@ def train_level(
             slopes=Slopes(recipe, data, seed_of(recipe.seed, "criterion", n)),
         )
         given, weights = _ticket(store, step, recipe) if step.ticket else (None, None)
-        mask = given or prune(evidence, step, recipe.output_layer)
+        targets = step.targets([*recipe.shapes])
+        mask = given or prune(evidence, step.criterion, targets)
         if step.reshuffled:
             mask = reshuffle(mask, seed_of(recipe.seed, "reshuffle", n))
         origins = Origins(
@@ -107,13 +110,13 @@ def train_level(
             draw=lambda: initial_weights(recipe, "reinit", n),
             ticket=weights,
         )
-        start = apply(RULES[step.restart](step, origins), mask)
+        start = apply(RULES[step.restart].start(origins, step.rewind_iteration), mask)
         first_iteration = step.rewind_iteration
         if step.restart == "keep":
             schedule = recipe.at_last_rate()
 
         unpruned = replace(evidence, trained=dense.end, mask=dense.mask)
-        in_one_go = given or prune(unpruned, step, recipe.output_layer)
+        in_one_go = given or prune(unpruned, step.criterion, targets)
         accuracies = {
             "test_accuracy_before_retraining": test_accuracy(
                 recipe, apply(previous.end, mask), data

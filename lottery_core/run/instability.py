@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from lottery_core.data import Data, load_data
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe
 from lottery_core.store import Level, Store, task_key
 from lottery_core.training.loops import train

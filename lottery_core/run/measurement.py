@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from lottery_core.data import Data, load_data
-from lottery_core.method.pruning import Arrays, dense_mask
+from lottery_core.method.masks import Arrays, dense_mask
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Level, Store, processor
 from lottery_core.training import calibration, loops

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Store
 from lottery_core.store.pictures import pack

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from lottery_core.data import DataUnavailable, load_data
-from lottery_core.method.pruning import dense_mask
+from lottery_core.method.masks import dense_mask
 from lottery_core.run import engine, instability, measurement
 from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe

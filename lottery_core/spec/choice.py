@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from shlex import quote
 
-from lottery_core.method.pruning import CRITERIA
+from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS

@@ -27,7 +27,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from lottery_core.method.pruning import CRITERIA
+from lottery_core.method.criteria import CRITERIA
+from lottery_core.method.pruning import Target
 from lottery_core.method.restart import RULES
 from lottery_core.spec.datasets import CLASSES, DATASETS, NORMALISATIONS, PIXELS
 
@@ -298,7 +299,7 @@ class Round:
         check_known("criterion", self.criterion, CRITERIA)
         check_known("restart", self.restart, RULES)
         check_integer("rewind_iteration", self.rewind_iteration, 0, MAX_ITERATIONS)
-        if self.restart not in ("rewind", "rate-rewind", "ticket") and self.rewind_iteration:
+        if not RULES[self.restart].asks_iteration and self.rewind_iteration:
             raise InvalidValue(
                 "rewind_iteration",
                 self.rewind_iteration,
@@ -343,10 +344,14 @@ class Round:
         plain = tuple((name, float(named[name])) for name in sorted(named))
         object.__setattr__(self, "layers", plain)
 
-    def sparsity_of(self, name: str, output_layer: str) -> float:
-        """The cumulative sparsity of the layer with that weight; layerwise scope."""
-        default = self.output_sparsity if name == output_layer else self.sparsity
-        return dict(self.layers).get(name, default)
+    def targets(self, names: Sequence[str]) -> list[Target]:
+        """What is ranked together, and how much of it goes; `names` are those of all prunable
+        weights, the output layer's last."""
+        if self.scope == "global":
+            return [Target(tuple(names), self.sparsity)]
+        sparsities = dict.fromkeys(names, self.sparsity)
+        sparsities |= {names[-1]: self.output_sparsity} | dict(self.layers)
+        return [Target((name,), sparsities[name]) for name in names]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pyarrow.parquet import ParquetFile
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.store.files import (
     Kept,
     StoreUnavailable,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors.numpy import load, save
 
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.store.files import StoreUnavailable
 from lottery_core.store.locks import Locks
 

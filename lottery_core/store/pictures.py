@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 
 PRUNED = -128
 _CELLS = 300 * 784  # of one picture; a larger layer is drawn coarser

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.store.files import Kept
 
 

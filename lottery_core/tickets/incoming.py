@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from lottery_core.method.pruning import Arrays, apply
+from lottery_core.method.masks import Arrays, apply
 from lottery_core.spec.datasets import CLASSES, PIXELS
 from lottery_core.spec.experiment import (
     MAX_HIDDEN_LAYERS,

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import torch
 
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 
 
 def pruned_state(weights: Arrays, mask: Arrays) -> bytes:

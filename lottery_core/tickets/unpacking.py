@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.spec.datasets import CLASSES, PIXELS
 from lottery_core.spec.experiment import MAX_HIDDEN_LAYERS, MAX_HIDDEN_SIZE, MAX_WEIGHTS
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lottery_core.method.pruning import Arrays, apply
+from lottery_core.method.masks import Arrays, apply
 from lottery_core.spec.datasets import CLASSES, PIXELS
 from lottery_core.spec.experiment import VERSION, Experiment
 from lottery_core.store import Level, Store, StoreUnavailable

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.experiment import Recipe
 

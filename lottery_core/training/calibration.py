@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from lottery_core.data import Data
-from lottery_core.method.pruning import Arrays, apply, dense_mask
+from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.spec.experiment import Recipe
 from lottery_core.store import Store
 from lottery_core.training import compiled, kept

@@ -12,8 +12,8 @@ from torch.func import functional_call
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data
-from lottery_core.method.pruning import Arrays
-from lottery_core.spec.datasets import CLASSES
+from lottery_core.method.masks import Arrays
+from lottery_core.spec.datasets import CLASSES, PIXELS
 from lottery_core.spec.experiment import Recipe
 from lottery_core.training.models import build
 from lottery_core.training.torch_loop import one_torch_thread
@@ -54,6 +54,22 @@ class Slopes:
             loss, leaves = self._loss(weights, mask, np.concatenate(chosen))
             slopes = torch.autograd.grad(loss, leaves, create_graph=True)
             flow = sum(values.square().sum() for values in slopes) / 2
+            return _named(mask, torch.autograd.grad(flow, leaves))
+
+    def of_synaptic_flow(self, weights: Arrays, mask: Arrays) -> Arrays:
+        """dR/d|w| with R the sum of the outputs for an input of ones, absolute weights and no
+        biases; float64, otherwise as `of_loss` (Tanaka et al. 2020)."""
+        parameters = {
+            name: torch.tensor(np.abs(values, dtype=np.float64) if name in mask else 0 * values)
+            for name, values in weights.items()
+        }
+        parameters = {name: values.double() for name, values in parameters.items()}
+        leaves = [parameters[name].requires_grad_() for name in mask]
+        for name, kept in mask.items():
+            parameters[name] = parameters[name] * torch.tensor(kept)
+        with one_torch_thread():
+            ones = torch.ones((1, PIXELS), dtype=torch.float64)
+            flow = functional_call(build(self.recipe), parameters, (ones,)).sum()
             return _named(mask, torch.autograd.grad(flow, leaves))
 
     @cached_property

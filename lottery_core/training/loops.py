@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lottery_core.data import Data
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.run.process import follow
 from lottery_core.spec.experiment import InvalidValue, Recipe, check_known
 from lottery_core.store import Store

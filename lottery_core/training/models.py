@@ -5,7 +5,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.experiment import Recipe
 

@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from lottery_core.data import Data
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.spec.experiment import Recipe
 from lottery_core.training import compiled
 from lottery_core.training.base import Report, Trained, batch_order, drive, rates_of

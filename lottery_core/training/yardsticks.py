@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from lottery_core.data import Data
-from lottery_core.method.pruning import Arrays
+from lottery_core.method.masks import Arrays
 from lottery_core.spec.experiment import Recipe
 from lottery_core.training.base import batch_order
 from lottery_core.training.models import build
