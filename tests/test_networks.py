@@ -108,7 +108,7 @@ def test_a_width_factor_multiplies_all_widths_and_is_part_of_the_shortest_text()
         ("0 pool", "must be from 1 to 2,048"),
         ("mean 64 pool", "a mean before its last pool"),
         ("conv-2 x0", "width factor"),
-        ("11@11v pool 11@11v pool 11@11v pool 1", "only .* pixels are left"),
+        ("9@11v 9@11v 9@11v 9@11v pool", "only .* pixels are left"),
         ("1 " * 61, "has 62 layers"),
     ],
 )  # fmt: skip
