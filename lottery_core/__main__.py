@@ -25,6 +25,7 @@ from lottery_core.findings.tables import (
 )
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.spec.arms import ARMS, title_of
+from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.choice import (
     PRESETS,
     RESTARTS,
@@ -35,14 +36,7 @@ from lottery_core.spec.choice import (
     write_choice,
 )
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
-from lottery_core.spec.experiment import (
-    INITS,
-    OPTIMISERS,
-    SCOPES,
-    Experiment,
-    InvalidValue,
-    check_known,
-)
+from lottery_core.spec.experiment import INITS, OPTIMISERS, SCOPES, Experiment
 from lottery_core.store import CACHE, Job, Level, Store
 from lottery_core.tickets import commands, transfer
 from lottery_core.tickets.files import mask_npz

@@ -31,8 +31,9 @@ from filelock import FileLock
 from safetensors.numpy import load, save
 
 from lottery_core.method.seeds import seed_of
+from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.datasets import DATASETS, PIXELS
-from lottery_core.spec.experiment import InvalidValue, Recipe, check_known
+from lottery_core.spec.experiment import Recipe
 
 # MNIST comes with the project, wherever results are kept.
 _EMBEDDED = Path(__file__).resolve().parent.parent / "cache" / "datasets"

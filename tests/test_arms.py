@@ -9,14 +9,8 @@ import pytest
 from lottery_core.data import load_data
 from lottery_core.run import engine
 from lottery_core.spec.arms import ARMS, arm_of, at, title_of
-from lottery_core.spec.experiment import (
-    CONTROLS,
-    Experiment,
-    InvalidValue,
-    Recipe,
-    Round,
-    rounds_of,
-)
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import CONTROLS, Experiment, Recipe, Round, rounds_of
 from lottery_core.training.models import initial_weights
 
 RECIPE = Recipe(hidden=(12, 6), iterations=40, evaluate_every=20, batch_size=32, decay_at=(30,))

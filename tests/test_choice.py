@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lottery_core.spec.arms import ARMS, arm_of
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import (
     DEFAULT_PRESET,
     PRESETS,
@@ -20,14 +21,7 @@ from lottery_core.spec.choice import (
     write_choice,
     write_value,
 )
-from lottery_core.spec.experiment import (
-    CRITERIA,
-    DATASETS,
-    INITS,
-    NORMALISATIONS,
-    OPTIMISERS,
-    InvalidValue,
-)
+from lottery_core.spec.experiment import CRITERIA, DATASETS, INITS, NORMALISATIONS, OPTIMISERS
 
 FRACTIONS = st.floats(0.001, 0.999)
 CHOICES = st.builds(

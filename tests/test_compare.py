@@ -16,8 +16,8 @@ from lottery_core.findings.tables import percent_remaining
 from lottery_core.report import figures
 from lottery_core.run import worker
 from lottery_core.spec.arms import ARMS
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS, Choice, read_choice, write_choice
-from lottery_core.spec.experiment import InvalidValue
 from lottery_core.store import Job
 from tests.pages import open_page, said
 

@@ -28,7 +28,8 @@ from lottery_core.data import (
     load_data,
     prepare,
 )
-from lottery_core.spec.experiment import InvalidValue, Recipe
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 ORIGINALS = ROOT / "cache" / "datasets" / "MNIST" / "raw"

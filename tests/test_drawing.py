@@ -8,7 +8,8 @@ import pytest
 from lottery_core.findings import answers
 from lottery_core.findings.drawing import SIDE, as_digit, read_drawing
 from lottery_core.run import engine
-from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Experiment, Recipe
 
 
 def drawn(image: np.ndarray, times: int = 3, top: int = 0, left: int = 0) -> np.ndarray:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lottery_core.spec import experiment as limits
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import (
     CRITERIA,
     DATASETS,
@@ -22,7 +23,6 @@ from lottery_core.spec.experiment import (
     RULES,
     SCOPES,
     Experiment,
-    InvalidValue,
     Recipe,
     Round,
     iterative,

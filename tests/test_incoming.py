@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 from torch.nn.utils import prune
 
-from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe, rounds_of
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Level
 from lottery_core.tickets import files
 from lottery_core.tickets.content import digest

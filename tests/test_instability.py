@@ -16,7 +16,8 @@ from lottery_core.report import figures
 from lottery_core.run import engine, instability, worker
 from lottery_core.run.instability import ALPHAS, ORDERS, Start, between, measure, path_of, starts_of
 from lottery_core.run.queue import Queue
-from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe, rounds_of
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Job, measurement_key, task_key
 from lottery_core.training import sparse_loop, torch_loop
 from lottery_core.training.base import batch_order

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.run.engine import run
-from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe, rounds_of
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Store
 from lottery_core.training import calibration, loops
 from lottery_core.training.calibration import DENSITIES, Costs, costs_of

@@ -20,8 +20,9 @@ from lottery_core.findings.comparison import with_seed
 from lottery_core.run import queue as queues
 from lottery_core.run.queue import MAX_QUEUED, Queue, workers_here
 from lottery_core.spec.arms import ARMS
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice
-from lottery_core.spec.experiment import MAX_REPLICATES, Experiment, InvalidValue, Recipe, rounds_of
+from lottery_core.spec.experiment import MAX_REPLICATES, Experiment, Recipe, rounds_of
 from lottery_core.store import Job, Store, StoreUnavailable
 
 ROOT = Path(__file__).resolve().parents[1]

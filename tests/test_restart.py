@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lottery_core.method.restart import RULES, Origins
-from lottery_core.spec.experiment import InvalidValue, Round
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Round
 
 
 def weights(value):

@@ -16,7 +16,8 @@ from safetensors import safe_open
 from safetensors.numpy import load
 
 from lottery_core.run import engine
-from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe, rounds_of
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.tickets import files
 from lottery_core.tickets.content import FORMAT, digest
 

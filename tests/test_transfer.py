@@ -9,7 +9,8 @@ import pytest
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.run import engine
 from lottery_core.spec.arms import ARMS, arm_of, at, title_of
-from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe, Round
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Experiment, Recipe, Round
 from lottery_core.store import Job
 from lottery_core.tickets import files, transfer
 from lottery_core.tickets.incoming import Upload, read_upload

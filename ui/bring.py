@@ -14,8 +14,9 @@ from lottery_core.findings.replicates import band
 from lottery_core.report import figures
 from lottery_core.run.time_left import plan
 from lottery_core.spec.arms import ARMS
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.experiment import OPTIMISERS, Experiment, InvalidValue
+from lottery_core.spec.experiment import OPTIMISERS, Experiment
 from lottery_core.tickets import transfer, unpacking
 from lottery_core.tickets.incoming import Upload, read_upload
 from lottery_core.tickets.transfer import Trial

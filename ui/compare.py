@@ -15,8 +15,9 @@ from lottery_core.findings.tables import empty_in_words, percent_remaining
 from lottery_core.report import figures
 from lottery_core.run.time_left import plan
 from lottery_core.spec.arms import ARMS
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS, write_choice
-from lottery_core.spec.experiment import MAX_REPLICATES, Experiment, InvalidValue
+from lottery_core.spec.experiment import MAX_REPLICATES, Experiment
 from ui.charts import BANDS, HISTORY, training_now
 from ui.frame import one_of
 from ui.plot import legend, plot

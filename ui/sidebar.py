@@ -9,6 +9,7 @@ import streamlit as st
 from lottery_core.data import is_prepared
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.spec.arms import ARMS
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import (
     PRESETS,
     SCHEDULES,
@@ -20,13 +21,7 @@ from lottery_core.spec.choice import (
     write_value,
 )
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
-from lottery_core.spec.experiment import (
-    INITS,
-    OPTIMISERS,
-    SCOPES,
-    Experiment,
-    InvalidValue,
-)
+from lottery_core.spec.experiment import INITS, OPTIMISERS, SCOPES, Experiment
 from lottery_core.training.base import LOOPS
 from ui.runtime import runtime
 from ui.text import plain

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from lottery_core.findings.drawing import SIDE, read_drawing
-from lottery_core.spec.experiment import InvalidValue
+from lottery_core.spec.checks import InvalidValue
 
 _HTML = """
 <div class="lottery-sketch">

@@ -11,8 +11,9 @@ import streamlit as st
 
 from lottery_core.run.time_left import Plan, in_words, plan, seconds_of_level
 from lottery_core.spec.arms import ARMS, arm_of
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import write_choice
-from lottery_core.spec.experiment import Experiment, InvalidValue
+from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job
 from ui.runtime import runtime
 from ui.sidebar import Selection

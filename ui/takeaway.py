@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from lottery_core.spec.experiment import InvalidValue
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.tickets import files
 from ui.runtime import runtime
 from ui.text import plain

@@ -9,7 +9,7 @@ from functools import wraps
 import streamlit as st
 
 from lottery_core.data import DataUnavailable
-from lottery_core.spec.experiment import InvalidValue
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.store import StoreUnavailable
 from ui.runtime import runtime
 from ui.text import plain

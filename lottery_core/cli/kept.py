@@ -17,7 +17,8 @@ from rich.table import Table
 from lottery_core.findings.comparison import Line, in_common, kept
 from lottery_core.findings.tables import percent_remaining, smallest_within, weights_kept
 from lottery_core.spec.arms import title_of
-from lottery_core.spec.experiment import Experiment, InvalidValue
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Experiment
 from lottery_core.store import CACHE, Store
 from lottery_core.tickets import card, files
 from lottery_core.tickets.incoming import Upload, read_upload

@@ -23,6 +23,7 @@ from lottery_core.findings.replicates import (
     paired,
 )
 from lottery_core.spec.arms import ARMS, arm_of, title_of
+from lottery_core.spec.checks import InvalidValue, check_integer, check_known, check_number
 from lottery_core.spec.choice import read_choice, write_choice
 from lottery_core.spec.datasets import CLASSES, DATASETS, PIXELS
 from lottery_core.spec.experiment import (
@@ -30,11 +31,7 @@ from lottery_core.spec.experiment import (
     MAX_REPLICATES,
     MAX_SEED,
     Experiment,
-    InvalidValue,
     Recipe,
-    check_integer,
-    check_known,
-    check_number,
 )
 from lottery_core.store import Job, Store
 

@@ -13,7 +13,7 @@ import binascii
 import numpy as np
 from PIL import Image
 
-from lottery_core.spec.experiment import InvalidValue
+from lottery_core.spec.checks import InvalidValue
 
 SIDE = 140  # of the drawing, in pixels: fine enough to be smoothed
 _BOX = 20

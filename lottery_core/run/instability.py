@@ -19,7 +19,8 @@ import numpy as np
 
 from lottery_core.data import Data, load_data
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Level, Store, task_key
 from lottery_core.training.loops import train
 from lottery_core.training.torch_loop import accuracy

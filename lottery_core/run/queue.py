@@ -24,7 +24,8 @@ from loky.process_executor import ProcessPoolExecutor
 
 from lottery_core.run.process import follow
 from lottery_core.spec.arms import ARMS
-from lottery_core.spec.experiment import MAX_REPLICATES, Experiment, InvalidValue
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import MAX_REPLICATES, Experiment
 from lottery_core.store import STOPPED, Job, Store, StoreUnavailable, task_key
 
 # As many runs as one choice may ask for: all its seeds, with every control beside each.

@@ -20,8 +20,9 @@ import torch
 from lottery_core.data import DataUnavailable, load_data
 from lottery_core.method.masks import dense_mask
 from lottery_core.run import engine, instability, measurement
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS
-from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe
+from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Job, Level, Store, StoreUnavailable, processor
 from lottery_core.training import loops
 from lottery_core.training.base import TrainingDiverged

@@ -13,6 +13,7 @@ from shlex import quote
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import ARMS
+from lottery_core.spec.checks import InvalidValue, check_integer, check_known, check_number
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.experiment import (
     INITS,
@@ -25,11 +26,7 @@ from lottery_core.spec.experiment import (
     REWIND_PERCENTS,
     SCOPES,
     Experiment,
-    InvalidValue,
     Recipe,
-    check_integer,
-    check_known,
-    check_number,
     iterative,
     one_shot,
     rounds_of,

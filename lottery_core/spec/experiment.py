@@ -30,6 +30,7 @@ import numpy as np
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.pruning import Target
 from lottery_core.method.restart import RULES
+from lottery_core.spec.checks import InvalidValue, check_integer, check_known, check_number
 from lottery_core.spec.datasets import CLASSES, DATASETS, NORMALISATIONS, PIXELS
 
 # Raised by hand whenever the same request would now give other numbers.
@@ -70,42 +71,6 @@ REWIND_PERCENTS = (1, 2, 5, 10, 20, 50)
 MAX_REPLICATES = 20
 _HASH = re.compile("[0-9a-f]{64}")
 MAX_MULTIPLY_ADDS = 10**15  # of one request; the paper's LeNet run takes 5 * 10**13 a seed
-
-
-class InvalidValue(ValueError):
-    """A value that breaks a rule. `field` names it; the message gives value, rule and remedy."""
-
-    def __init__(self, field: str, value: object, rule: str):
-        self.field = field
-        shown = repr(value)
-        super().__init__(f"{field}={shown if len(shown) <= 80 else shown[:77] + '...'} {rule}")
-
-
-def check_known(field: str, value: object, known: Sequence[str] | dict[str, object]) -> None:
-    """Raise `InvalidValue` unless `value` is one of `known`."""
-    if not isinstance(value, str) or value not in known:
-        raise InvalidValue(field, value, f"is unknown; choose one of {', '.join(known)}")
-
-
-def check_integer(field: str, value: object, low: int, high: int) -> None:
-    """Raise `InvalidValue` unless `value` is an int in [low, high]."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidValue(field, value, f"must be a whole number from {low:,} to {high:,}")
-
-
-def check_number(
-    field: str, value: object, low: float, high: float, *, above: bool = False, below: bool = False
-) -> None:
-    """Raise `InvalidValue` unless low <= value <= high (`above`, `below`: the end is excluded)."""
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    if good:  # no comparison with NaN holds
-        good = (value > low if above else value >= low) and (
-            value < high if below else value <= high
-        )
-    if not good:
-        lower = f"above {low:g}" if above else f"at least {low:g}"
-        upper = f"below {high:g}" if below else f"at most {high:g}"
-        raise InvalidValue(field, value, f"must be a number {lower} and {upper}")
 
 
 @dataclass(frozen=True)

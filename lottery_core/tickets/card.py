@@ -13,8 +13,9 @@ from lottery_core.findings.comparison import with_seed
 from lottery_core.findings.replicates import Band, band, paired, winning
 from lottery_core.findings.tables import percent_remaining, weights_kept, weights_total
 from lottery_core.spec.arms import ARMS, arm_of
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import CLASSES, DATASETS, NORMALISATIONS, PIXELS
-from lottery_core.spec.experiment import INITS, OPTIMISERS, Experiment, InvalidValue
+from lottery_core.spec.experiment import INITS, OPTIMISERS, Experiment
 from lottery_core.store import Level, Store
 from lottery_core.tickets.content import digest
 from lottery_core.tickets.repeat import command_of

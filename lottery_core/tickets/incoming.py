@@ -17,14 +17,9 @@ from itertools import pairwise
 import numpy as np
 
 from lottery_core.method.masks import Arrays, apply
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import CLASSES, PIXELS
-from lottery_core.spec.experiment import (
-    MAX_HIDDEN_LAYERS,
-    MAX_ROUNDS,
-    MAX_WEIGHTS,
-    Experiment,
-    InvalidValue,
-)
+from lottery_core.spec.experiment import MAX_HIDDEN_LAYERS, MAX_ROUNDS, MAX_WEIGHTS, Experiment
 from lottery_core.tickets.content import FORMAT, PARTS, digest
 from lottery_core.tickets.unpacking import Refused, shown, strict_json, unpack
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 
 from lottery_core.spec.arms import ARMS
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS, Choice, command
-from lottery_core.spec.experiment import Experiment, InvalidValue, Recipe
+from lottery_core.spec.experiment import Experiment, Recipe
 
 
 def command_of(experiment: Experiment) -> str | None:

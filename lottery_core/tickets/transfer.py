@@ -14,6 +14,7 @@ from lottery_core.findings.comparison import check_work, with_seed
 from lottery_core.findings.replicates import Infos, difference_in_words, paired, verdict_in_words
 from lottery_core.findings.tables import percent_remaining
 from lottery_core.spec.arms import ARMS
+from lottery_core.spec.checks import InvalidValue, check_integer, check_known
 from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import (
     MAX_ITERATIONS,
@@ -21,11 +22,8 @@ from lottery_core.spec.experiment import (
     MAX_SEED,
     OPTIMISERS,
     Experiment,
-    InvalidValue,
     Recipe,
     Round,
-    check_integer,
-    check_known,
 )
 from lottery_core.store import Job
 from lottery_core.tickets.incoming import Upload

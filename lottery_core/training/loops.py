@@ -13,7 +13,8 @@ import numpy as np
 from lottery_core.data import Data
 from lottery_core.method.masks import Arrays
 from lottery_core.run.process import follow
-from lottery_core.spec.experiment import InvalidValue, Recipe, check_known
+from lottery_core.spec.checks import InvalidValue, check_known
+from lottery_core.spec.experiment import Recipe
 from lottery_core.store import Store
 from lottery_core.training import kept, torch_loop
 from lottery_core.training.base import LOOPS, Report, Trained

@@ -1,54 +1,94 @@
-"""The networks, and their seeded initial weights."""
+"""Networks in torch, and their seeded initial weights."""
 
-from collections import OrderedDict
+import math
 
 import torch
 from torch import nn
+from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.networks import Network
 
 
-def build(recipe: Recipe) -> nn.Module:
-    """The recipe's fully connected ReLU network: (batch, 784) float32 -> (batch, 10) logits.
+class Model(nn.Module):
+    """A network value as a torch module: (batch, *input) float32 -> (batch, classes) logits.
 
-    Its parameters are named as in `recipe.shapes`; their values are not set.
+    Parameters and buffers are named as in `Network.parameters` and `Network.buffers`; their values
+    are not set.
     """
-    parts: OrderedDict[str, nn.Module] = OrderedDict()
-    for name, (outputs, inputs) in recipe.shapes.items():
-        layer = name.removesuffix(".weight")
-        parts[layer] = nn.utils.skip_init(nn.Linear, inputs, outputs)
-        if name != recipe.output_layer:
-            parts[layer.replace("fc", "relu")] = nn.ReLU()
-    return nn.Sequential(parts)
+
+    def __init__(self, network: Network):
+        super().__init__()
+        operations = network.operations
+        read_last = {read: n for n, at in enumerate(operations, 1) for read in at.reads}
+        self._plan = []
+        for n, at in enumerate(operations, 1):
+            inputs = network.shape_of(at.reads[0])
+            if at.kind == "conv":
+                options = {"stride": at.stride, "padding": at.padding}
+                options["bias"] = f"{at.name}.bias" in network.parameters
+                layer = nn.utils.skip_init(nn.Conv2d, inputs[0], at.shape[0], at.kernel, **options)
+                self.add_module(at.name, layer)
+            elif at.kind == "fc":
+                self.add_module(at.name, nn.utils.skip_init(nn.Linear, inputs[0], at.shape[0]))
+            elif at.kind == "norm":
+                self.add_module(at.name, nn.BatchNorm2d(at.shape[0]))
+            compute = getattr(self, at.name) if at.name else _PLAIN[at.kind]
+            # What nobody reads any more is let go: an evaluation's results would fill the memory.
+            done = [read for read in {*at.reads} if read_last[read] == n]
+            self._plan.append((compute, at.reads, done))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        results = [images]
+        for compute, reads, done in self._plan:
+            result = compute(*[results[read] for read in reads])
+            for read in done:
+                results[read] = None
+            results.append(result)
+        return results[-1]
 
 
-def _pytorch(weight: torch.Tensor, bias: torch.Tensor, source: torch.Generator) -> None:
-    # What nn.Linear.reset_parameters does, but from a generator of our own.
-    bound = weight.shape[1] ** -0.5
-    weight.uniform_(-bound, bound, generator=source)
-    bias.uniform_(-bound, bound, generator=source)
+_PLAIN = {
+    "relu": F.relu,
+    "pool": lambda images: F.max_pool2d(images, 2),
+    "mean": lambda images: images.mean(dim=(2, 3)),
+    "flat": lambda images: images.flatten(1),
+    "add": torch.add,
+}
 
 
-def _glorot(weight: torch.Tensor, bias: torch.Tensor, source: torch.Generator) -> None:
-    nn.init.xavier_normal_(weight, generator=source)
-    bias.zero_()
+def _pytorch(shape: tuple[int, ...], inputs: int, source: torch.Generator) -> torch.Tensor:
+    # What reset_parameters of nn.Linear and nn.Conv2d does, but from a generator of our own.
+    bound = inputs**-0.5
+    return torch.empty(shape).uniform_(-bound, bound, generator=source)
+
+
+def _glorot(shape: tuple[int, ...], inputs: int, source: torch.Generator) -> torch.Tensor:
+    if len(shape) == 1:
+        return torch.zeros(shape)
+    return nn.init.xavier_normal_(torch.empty(shape), generator=source)
 
 
 _INITS = {"pytorch": _pytorch, "glorot": _glorot}
 
 
-def initial_weights(recipe: Recipe, *purpose: str | int) -> Arrays:
-    """Weights and biases by name, float32, drawn on the CPU from the recipe's seed.
+def initial_weights(network: Network, init: str, seed: int, *purpose: str | int) -> Arrays:
+    """Parameters and buffers by name, float32, drawn on the CPU from the seed.
 
-    `purpose` separates other draws (a random reinit at level 3) from the initialisation.
+    `purpose` separates other draws (a random reinit at level 3) from the initialisation. Batch
+    norm begins as the identity, with mean 0 and variance 1.
     """
-    source = torch.Generator().manual_seed(seed_of(recipe.seed, "init", *purpose))
+    source = torch.Generator().manual_seed(seed_of(seed, "init", *purpose))
     weights: Arrays = {}
-    for name, shape in recipe.shapes.items():
-        weight, bias = torch.empty(shape), torch.empty(shape[0])
-        _INITS[recipe.init](weight, bias, source)
-        weights[name] = weight.numpy()
-        weights[name.replace(".weight", ".bias")] = bias.numpy()
+    for name, shape in network.parameters.items():
+        layer, _, part = name.rpartition(".")
+        if f"{layer}.weight" in network.shapes:
+            inputs = math.prod(network.shapes[f"{layer}.weight"][1:])
+            weights[name] = _INITS[init](shape, inputs, source).numpy()
+        else:
+            weights[name] = torch.full(shape, float(part == "weight")).numpy()
+    for name, shape in network.buffers.items():
+        weights[name] = torch.full(shape, float(name.endswith("var"))).numpy()
     return weights

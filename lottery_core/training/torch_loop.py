@@ -18,7 +18,8 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.experiment import InvalidValue, Recipe
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Recipe
 from lottery_core.training.base import Report, Trained, batch_order, drive, rates_of
 from lottery_core.training.models import build
 

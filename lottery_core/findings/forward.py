@@ -1,0 +1,90 @@
+"""A network's way forward in NumPy alone: for pages, whose process imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from lottery_core.method.masks import Arrays
+from lottery_core.spec.networks import Network, Operation
+
+EPSILON = 1e-5  # that batch norm adds to the variance, as torch does
+_MOST = 2**24  # numbers at once: 64 MB
+
+
+def results(network: Network, weights: Arrays, images: np.ndarray) -> Iterator[np.ndarray]:
+    """What each operation gives for (n, *input) float32 images, in their order; the last one's are
+    the logits (n, classes). Batch norm uses the running statistics, as in an evaluation."""
+    read_last = {read: n for n, at in enumerate(network.operations, 1) for read in at.reads}
+    found: list[np.ndarray | None] = [images]
+    for n, at in enumerate(network.operations, 1):
+        result = _COMPUTE[at.kind](at, weights, *[found[read] for read in at.reads])
+        yield result
+        found.append(result)
+        for read in {*at.reads}:
+            if read_last[read] == n:
+                found[read] = None
+
+
+def logits(network: Network, weights: Arrays, images: np.ndarray) -> np.ndarray:
+    """Logits (n, classes) float32 of (n, *input) images, any number of them."""
+    at_once = max(1, _MOST // _largest(network))
+    found = [np.zeros((0, network.classes), np.float32)]
+    for first in range(0, len(images), at_once):
+        *_, last = results(network, weights, images[first : first + at_once])
+        found.append(last)
+    return np.concatenate(found)
+
+
+def _largest(network: Network) -> int:
+    """The most numbers that one image's way takes at once: a convolution's input, laid out."""
+    sizes = [int(np.prod(network.input))]
+    for at in network.operations:
+        inputs = network.shape_of(at.reads[0])[0] * at.kernel**2 if at.kind == "conv" else 1
+        sizes.append(int(np.prod(at.shape[1:] if at.kind == "conv" else at.shape)) * inputs)
+    return max(sizes)
+
+
+def _conv(at: Operation, weights: Arrays, images: np.ndarray) -> np.ndarray:
+    rim = ((0, 0), (0, 0), (at.padding, at.padding), (at.padding, at.padding))
+    windows = sliding_window_view(np.pad(images, rim), (at.kernel, at.kernel), axis=(2, 3))
+    windows = windows[:, :, :: at.stride, :: at.stride]
+    count, _, rows, columns, *_ = windows.shape
+    laid_out = windows.transpose(0, 2, 3, 1, 4, 5).reshape(count * rows * columns, -1)
+    sums = laid_out @ weights[f"{at.name}.weight"].reshape(at.shape[0], -1).T
+    if f"{at.name}.bias" in weights:
+        sums += weights[f"{at.name}.bias"]
+    return np.ascontiguousarray(sums.reshape(count, rows, columns, -1).transpose(0, 3, 1, 2))
+
+
+def _norm(at: Operation, weights: Arrays, images: np.ndarray) -> np.ndarray:
+    scale, shift, mean, variance = (
+        weights[f"{at.name}.{part}"][:, None, None]
+        for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    return (images - mean) / np.sqrt(variance + np.float32(EPSILON)) * scale + shift
+
+
+def _pool(at: Operation, weights: Arrays, images: np.ndarray) -> np.ndarray:
+    count, channels, *_ = images.shape
+    rows, columns = at.shape[1:]
+    squares = images[:, :, : 2 * rows, : 2 * columns].reshape(count, channels, rows, 2, columns, 2)
+    return squares.max(axis=(3, 5))
+
+
+def _fc(at: Operation, weights: Arrays, flow: np.ndarray) -> np.ndarray:
+    return flow @ weights[f"{at.name}.weight"].T + weights[f"{at.name}.bias"]
+
+
+_COMPUTE: dict[str, Callable[..., np.ndarray]] = {
+    "conv": _conv,
+    "norm": _norm,
+    "pool": _pool,
+    "fc": _fc,
+    "relu": lambda at, weights, flow: np.maximum(flow, 0),
+    "mean": lambda at, weights, images: images.mean(axis=(2, 3)),
+    "flat": lambda at, weights, images: images.reshape(len(images), -1),
+    "add": lambda at, weights, one, other: one + other,
+}
