@@ -33,7 +33,7 @@ from lottery_core.store import Store, digest
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = {
     "preset": "quick",
-    "hidden": "64,32",
+    "network": "64 32",
     "length": "400",
     "unit": "iterations",
     "evaluate_every": "200",

@@ -84,5 +84,5 @@ def mnist(datasets):
 @pytest.fixture
 def tiny() -> Experiment:
     """An experiment of a dense network and two rounds that takes a blink."""
-    recipe = Recipe(hidden=(8,), iterations=12, evaluate_every=6, batch_size=16)
+    recipe = Recipe(network="8", iterations=12, evaluate_every=6, batch_size=16)
     return Experiment(recipe, rounds_of([0.5, 0.75]))

@@ -238,13 +238,13 @@ def test_words_name_dead_units_unread_pixels_and_silent_answers():
 
 
 def test_a_dense_network_is_all_alive(store):
-    (dense,) = engine.run(Experiment(Recipe(hidden=(8,), iterations=1, evaluate_every=1)), store)
+    (dense,) = engine.run(Experiment(Recipe(network="8", iterations=1, evaluate_every=1)), store)
     words = anatomy.in_words(anatomy.layers(dense))
     assert words == "All 8 hidden units still carry a signal."
 
 
 def test_every_figure_draws_a_real_level_and_an_empty_one(store):
-    recipe = Recipe(hidden=(8,), iterations=4, evaluate_every=4)
+    recipe = Recipe(network="8", iterations=4, evaluate_every=4)
     rounds = rounds_of([0.5, 0.999], scope="global")
     for level in engine.run(Experiment(recipe, rounds), store):
         table = anatomy.layers(level)

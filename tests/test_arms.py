@@ -13,7 +13,7 @@ from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import CONTROLS, Experiment, Recipe, Round, rounds_of
 from lottery_core.training.models import initial_weights
 
-RECIPE = Recipe(hidden=(12, 6), iterations=40, evaluate_every=20, batch_size=32, decay_at=(30,))
+RECIPE = Recipe(network="12 6", iterations=40, evaluate_every=20, batch_size=32, decay_at=(30,))
 TICKET = Experiment(RECIPE, rounds_of([0.5, 0.8], rewind_iteration=10))
 
 

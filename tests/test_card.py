@@ -18,7 +18,7 @@ from lottery_core.tickets.content import digest
 from lottery_core.tickets.incoming import read_upload
 from lottery_core.tickets.repeat import command_of
 
-RECIPE = Recipe(hidden=(8,), iterations=40, evaluate_every=20, batch_size=64, learning_rate=0.1)
+RECIPE = Recipe(network="8", iterations=40, evaluate_every=20, batch_size=64, learning_rate=0.1)
 EXPERIMENT = Experiment(RECIPE, rounds_of([0.5, 0.75]))
 
 
@@ -179,7 +179,7 @@ CHOICES = {
     "no decay": Choice(decay_at=(500,), decay_factor=0.3, length=0.37),
     "global": Choice(scope="global", criterion="movement", rewind_percent=5.0),
     "adam": Choice(optimiser="adam", learning_rate=0.001, evaluate_every=77),
-    "linear": Choice(hidden=(), dataset="fashion-mnist", restart="rate-rewind"),
+    "linear": Choice(network="none", dataset="fashion-mnist", restart="rate-rewind"),
 }
 
 

@@ -29,7 +29,9 @@ CHOICES = st.builds(
     dataset=st.sampled_from([*DATASETS]),
     normalisation=st.sampled_from([*NORMALISATIONS]),
     validation_size=st.integers(0, 10_000),
-    hidden=st.lists(st.integers(1, 300), max_size=6).map(tuple),
+    network=st.lists(st.integers(1, 300), max_size=6).map(
+        lambda sizes: " ".join(map(str, sizes)) or "none"
+    ),
     init=st.sampled_from([*INITS]),
     optimiser=st.sampled_from([*OPTIMISERS]),
     learning_rate=st.floats(1e-9, 10),
@@ -104,14 +106,14 @@ def test_every_preset_can_run(preset):
 
 def test_the_notebooks_preset_is_the_notebook():
     recipe = PRESETS["notebook"].choice.recipe()
-    assert (recipe.hidden, recipe.batch_size, recipe.iterations) == ((128, 64), 32, 7_500)
+    assert (recipe.network, recipe.batch_size, recipe.iterations) == ("128 64", 32, 7_500)
     assert (recipe.train_size, recipe.normalisation, recipe.init) == (60_000, "half", "pytorch")
 
 
 def test_the_papers_preset_is_the_paper():
     choice = PRESETS["paper"].choice
     recipe = choice.recipe()
-    assert (recipe.hidden, recipe.batch_size, recipe.iterations) == ((300, 100), 60, 50_000)
+    assert (recipe.network, recipe.batch_size, recipe.iterations) == ("300 100", 60, 50_000)
     assert (recipe.learning_rate, recipe.optimiser, recipe.init) == (0.0012, "adam", "glorot")
     assert (recipe.train_size, recipe.evaluate_every) == (55_000, 100)
     first = choice.experiment().rounds[0]
@@ -184,8 +186,8 @@ def test_an_unreadable_value_is_refused_with_its_rule(field, text, rule):
         ({"schedule": "list", "sparsities": "0.5,0.4"}, "sparsities"),
         ({"schedule": "list", "sparsities": "0.5,nan"}, "sparsities"),
         ({"schedule": "list", "sparsities": ",".join(["0.5"] * 41)}, "sparsities"),
-        ({"hidden": "100000"}, "hidden"),
-        ({"hidden": ",".join(["2"] * 100)}, "hidden"),
+        ({"network": "100000"}, "hidden"),
+        ({"network": "none".join(["2"] * 100)}, "hidden"),
         ({"learning_rate": "1e999"}, "learning_rate"),
         ({"seed": "-1"}, "seed"),
         ({"seed": str(10**400)}, "seed"),
@@ -235,7 +237,7 @@ def test_a_number_is_written_so_that_it_reads_back_exactly(number):
 
 
 def test_a_network_without_hidden_layers_can_be_written():
-    choice = replace(PRESETS["quick"].choice, hidden=())
+    choice = replace(PRESETS["quick"].choice, network="none")
     assert write_choice("quick", choice)["hidden"] == "none"
     assert "--hidden none" in command("quick", choice)
 

@@ -15,7 +15,7 @@ from lottery_core.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--hidden", "16", "--length", "40", "--unit", "iterations", "--rounds", "2"]
-PARAMS = {"hidden": "16", "length": "40", "unit": "iterations", "rounds": "2"}
+PARAMS = {"network": "16", "length": "40", "unit": "iterations", "rounds": "2"}
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:

@@ -23,7 +23,7 @@ from tests.pages import open_page, said
 
 TINY = replace(
     PRESETS["quick"].choice,
-    hidden=(16,),
+    network="16",
     length=30,
     unit="iterations",
     evaluate_every=10,
@@ -31,7 +31,7 @@ TINY = replace(
     replicates=2,
     controls=("reinit", "dense-longer"),
 )
-LONE = replace(TINY, controls=(), validation_size=0, hidden=(12,), replicates=1)
+LONE = replace(TINY, controls=(), validation_size=0, network="12", replicates=1)
 
 
 def job(experiment, choice: Choice = TINY, submitted: float = 0.0) -> Job:
@@ -337,7 +337,7 @@ def test_a_job_of_another_version_is_passed_over():
     [
         ({}, [""]),
         ({"learning_rate": 0.05}, [", learning rate 0.1", ", learning rate 0.05"]),
-        ({"hidden": (8,), "learning_rate": 0.05}, [", 784-16-10", ", 784-8-10"]),
+        ({"network": "8", "learning_rate": 0.05}, [", 784-16-10", ", 784-8-10"]),
         ({"rewind_iteration": 10}, [", rewound to iteration 0", ", rewound to iteration 10"]),
         ({"criterion": "movement"}, ["", ", movement criterion"]),
     ],

@@ -20,7 +20,7 @@ from lottery_core.training.gradients import Slopes
 from lottery_core.training.models import initial_weights
 from tests.rounds import prune
 
-RECIPE = Recipe(hidden=(6, 5))
+RECIPE = Recipe(network="6 5")
 NAMES = list(RECIPE.shapes)
 NO_DATA = None  # whatever looks at it fails
 WITH_IMAGES = ("gradient-weight", "snip", "grasp")
@@ -253,7 +253,7 @@ def test_synflow_takes_a_hundred_steps_of_one_factor_and_scores_anew_in_each(evi
 
 
 def test_synflow_leaves_every_layer_something_where_one_step_would_not(monkeypatch):
-    recipe = Recipe(hidden=(100, 100))
+    recipe = Recipe(network="100 100")
     weights, step = initial_weights(recipe), Round(0.998, 0.998, "global", "synflow")
     slopes = Slopes(recipe, NO_DATA, 0)
     evidence = Evidence(weights, weights, dense_mask(recipe.shapes), slopes=slopes)
@@ -428,7 +428,7 @@ def test_the_others_look_at_no_image(criterion, evidence):
 
 @each_criterion
 def test_every_criterion_runs_and_its_masks_are_those_of_its_evidence(criterion, store, mnist):
-    recipe = Recipe(hidden=(8,), iterations=4, evaluate_every=4, batch_size=16)
+    recipe = Recipe(network="8", iterations=4, evaluate_every=4, batch_size=16)
     experiment = Experiment(recipe, rounds_of([0.5, 0.8], criterion=criterion))
     dense, *later = run(experiment, store)
     before = dense

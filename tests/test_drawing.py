@@ -37,7 +37,7 @@ def test_mnists_own_digits_come_back_as_they_were(mnist_digits, times, top, left
 
 def test_a_network_reads_redrawn_digits_as_it_reads_the_originals(mnist_digits, store):
     recipe = Recipe(
-        hidden=(64,), iterations=400, evaluate_every=400, batch_size=64, learning_rate=0.01
+        network="64", iterations=400, evaluate_every=400, batch_size=64, learning_rate=0.01
     )
     (dense,) = engine.run(Experiment(recipe), store)
     images, labels = (part[:1000] for part in mnist_digits)

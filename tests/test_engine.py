@@ -31,7 +31,7 @@ from tests.rounds import prune
 run = functools.partial(engine.run, loop="torch")
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE = Recipe(hidden=(8,), iterations=12, evaluate_every=6, batch_size=16)
+RECIPE = Recipe(network="8", iterations=12, evaluate_every=6, batch_size=16)
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(field, value):
     ("field", "ends"),
     [
         ("validation_size", [0, limits.MAX_VALIDATION]),
-        ("hidden", [(), (1,), (limits.MAX_HIDDEN_SIZE,), (1,) * limits.MAX_HIDDEN_LAYERS]),
+        ("network", ["none", "1", "2048", "1 1 1 1 1 1 1 1", "2048 2048 2048 2048"]),
         ("learning_rate", [1e-12, 10]),
         ("momentum", [0, 0.999]),
         ("weight_decay", [0, 1]),
@@ -124,22 +124,30 @@ def test_both_ends_of_every_range_are_allowed(field, ends):
 
 
 @pytest.mark.parametrize(
-    ("hidden", "rule"),
+    ("network", "rule"),
     [
-        ((8,) * 7, "must be at most 6 layer sizes"),
-        ([8], "must be at most 6 layer sizes"),
-        ("128", "must be at most 6 layer sizes"),
-        (128, "must be at most 6 layer sizes"),
-        ((0,), "must be a whole number from 1 to 2,048"),
-        ((8, 2049), "must be a whole number from 1 to 2,048"),
-        ((True,), "must be a whole number from 1 to 2,048"),
-        ((8.0,), "must be a whole number from 1 to 2,048"),
-        ((2048, 2048), "makes 5,820,416 weights; the limit is 2,000,000"),
+        (("128", "64"), "must be a text"),
+        (128, "must be a text"),
+        ("0", "has a width of 0; it must be from 1 to 2,048"),
+        ("8 2049", "has a width of 2,049; it must be from 1 to 2,048"),
+        ("8.5", "has '8.5', which is none of"),
+        ("2048 2048 2048 2048 2048 2048", "weights; the limit is 20,000,000"),
     ],
     ids=short,
 )
-def test_hidden_layers_are_limited_in_number_size_and_weights(hidden, rule):
-    assert rule in refused(Recipe, hidden=hidden)
+def test_networks_are_limited_in_width_and_weights(network, rule):
+    assert rule in refused(Recipe, network=network)
+
+
+def test_a_batch_is_limited_by_the_memory_that_its_network_takes():
+    assert "GB; choose at most" in refused(Recipe, network="conv-6", batch_size=4096)
+    assert Recipe(network="lenet-5", batch_size=4096).batch_size == 4096
+
+
+def test_of_a_large_network_fewer_weights_are_kept_on_the_way():
+    small, large = (Recipe(network=name, iterations=20_000) for name in ("128", "vgg-16"))
+    assert len(small.snapshot_iterations) == 17
+    assert large.snapshot_iterations == (0, 200, 400, 1_000)
 
 
 def test_momentum_with_adam_is_refused_with_the_remedy():
@@ -237,9 +245,9 @@ def test_the_number_of_rounds_is_limited():
 
 
 def test_the_work_of_one_experiment_is_limited_but_the_papers_fits():
-    paper = Recipe(hidden=(300, 100), batch_size=60, iterations=50_000, evaluate_every=100)
+    paper = Recipe(network="300 100", batch_size=60, iterations=50_000, evaluate_every=100)
     assert Experiment(paper, rounds_of(iterative(0.2, 19))).key
-    large = Recipe(hidden=(1024, 1024), batch_size=1024, iterations=200_000, evaluate_every=1_000)
+    large = Recipe(network="1024 1024", batch_size=1024, iterations=200_000, evaluate_every=1_000)
     with pytest.raises(InvalidValue, match=r"^iterations=200000 for 2 levels .* choose fewer"):
         Experiment(large, rounds_of([0.5]))
 
@@ -272,7 +280,7 @@ OTHER = {
     "dataset": "kmnist",
     "normalisation": "dataset",
     "validation_size": 4_999,
-    "hidden": (64, 128),
+    "network": "64 128",
     "init": "glorot",
     "optimiser": "adam",
     "learning_rate": 0.02,
@@ -366,7 +374,9 @@ def test_keys_are_the_same_in_another_process():
 @given(
     st.builds(
         Recipe,
-        hidden=st.lists(st.integers(1, 64), max_size=3).map(tuple),
+        network=st.lists(st.integers(1, 64), max_size=3).map(
+            lambda sizes: " ".join(map(str, sizes)) or "none"
+        ),
         learning_rate=st.floats(1e-9, 10),
         seed=st.integers(0, limits.MAX_SEED),
     ),
@@ -389,7 +399,7 @@ def test_reading_an_experiment_checks_its_rules_again():
 
 def test_weights_are_counted_without_biases():
     assert Recipe().weights_total == 109_184
-    assert Recipe(hidden=(300, 100)).weights_total == 266_200
+    assert Recipe(network="300 100").weights_total == 266_200
 
 
 # The learning rate of each step

@@ -41,8 +41,12 @@ from lottery_core.tickets.unpacking import (
 HIDDEN = (4,)
 
 
+def text_of(hidden):
+    return " ".join(map(str, hidden)) or "none"
+
+
 def shapes(hidden=HIDDEN):
-    return Recipe(hidden=hidden).shapes
+    return Recipe(network=text_of(hidden)).shapes
 
 
 def masks(hidden=HIDDEN, seed=0):
@@ -66,7 +70,7 @@ def masked(arrays, mask):
 
 
 def make_level(hidden=HIDDEN):
-    experiment = Experiment(Recipe(hidden=hidden, iterations=12), rounds_of([0.5, 0.75]))
+    experiment = Experiment(Recipe(network=text_of(hidden), iterations=12), rounds_of([0.5, 0.75]))
     mask = masks(hidden)
     return Level(
         info={
@@ -832,7 +836,7 @@ def test_bombs_take_little_memory(make):
 
 def test_the_largest_ticket_fits_and_takes_a_small_multiple_of_its_size():
     hidden = (2_048, 189)
-    assert 1_990_000 < Recipe(hidden=hidden).weights_total <= 2_000_000
+    assert 1_990_000 < Recipe(network=text_of(hidden)).weights_total <= 2_000_000
     level = make_level(hidden)
     content = files.ticket_safetensors(level)
     assert len(content) < MAX_FILE

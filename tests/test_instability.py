@@ -23,7 +23,7 @@ from lottery_core.training import sparse_loop, torch_loop
 from lottery_core.training.base import batch_order
 from lottery_core.training.models import initial_weights
 
-RECIPE = Recipe(hidden=(16,), iterations=200, evaluate_every=100, momentum=0.0, learning_rate=0.03)
+RECIPE = Recipe(network="16", iterations=200, evaluate_every=100, momentum=0.0, learning_rate=0.03)
 LOOPS = {"torch": torch_loop.train, "compiled": sparse_loop.train}
 
 
@@ -133,7 +133,7 @@ def test_an_order_is_no_part_of_a_request():
 
 def test_error_along_the_line_is_that_of_the_networks_on_it(few):
     draw = np.random.default_rng(0)
-    recipe = Recipe(hidden=(12, 8))
+    recipe = Recipe(network="12 8")
     mask = {name: draw.random(shape) < 0.5 for name, shape in recipe.shapes.items()}
     # Larger than initial weights, whose answers to all images are alike.
     one, other = (

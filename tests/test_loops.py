@@ -19,7 +19,7 @@ from lottery_core.training import calibration, loops
 from lottery_core.training.calibration import DENSITIES, Costs, costs_of
 from lottery_core.training.models import initial_weights
 
-RECIPE = Recipe(hidden=(8,), iterations=12, evaluate_every=6, batch_size=16)
+RECIPE = Recipe(network="8", iterations=12, evaluate_every=6, batch_size=16)
 LAYERS = ("fc1.weight", "fc2.weight")
 
 
@@ -244,7 +244,7 @@ def test_a_level_says_which_loop_trained_it_and_serves_either(store, prepared):
 
 @pytest.mark.usefixtures("prepared")
 def test_both_loops_find_the_same_ticket_but_for_ties(make_store, tmp_path):
-    recipe = Recipe(hidden=(32,), learning_rate=0.1, batch_size=128, iterations=200)
+    recipe = Recipe(network="32", learning_rate=0.1, batch_size=128, iterations=200)
     experiment = Experiment(recipe, rounds_of([0.5]))
     one, other = (
         list(run(experiment, make_store(tmp_path / loop), loop=loop))

@@ -11,7 +11,7 @@ from lottery_core.store import Job, measurement_key
 
 SMALL = {
     "preset": "quick",
-    "hidden": "24",
+    "network": "24",
     "length": "30",
     "unit": "iterations",
     "rounds": "2",

@@ -26,11 +26,14 @@ def test_the_network_is_a_chain_of_linear_layers_with_relu_between():
 
 
 def test_without_hidden_layers_it_is_one_linear_map():
-    assert [type(part) for part in build(Recipe(hidden=()))] == [nn.Linear]
+    assert [name for name, _ in build(Recipe(network="none")).named_parameters()] == [
+        "fc1.weight",
+        "fc1.bias",
+    ]
 
 
 def test_first_weights_fit_the_network():
-    recipe = Recipe(hidden=(20, 5))
+    recipe = Recipe(network="20 5")
     weights = initial_weights(recipe)
     expected = build(recipe).state_dict()
     assert {name: array.shape for name, array in weights.items()} == {
@@ -75,15 +78,15 @@ def test_the_glorot_initialisation_is_normal_with_zero_biases():
 
 
 def test_first_weights_repeat_with_their_seed_and_purpose_alone():
-    recipe = Recipe(hidden=(8,))
+    recipe = Recipe(network="8")
     first = initial_weights(recipe)["fc1.weight"]
     torch.manual_seed(123)  # the global generator has no say
     assert np.array_equal(first, initial_weights(recipe)["fc1.weight"])
     assert np.array_equal(
-        first, initial_weights(Recipe(hidden=(8,), batch_size=7, learning_rate=1))["fc1.weight"]
+        first, initial_weights(Recipe(network="8", batch_size=7, learning_rate=1))["fc1.weight"]
     )
     for other in (
-        initial_weights(Recipe(hidden=(8,), seed=1)),
+        initial_weights(Recipe(network="8", seed=1)),
         initial_weights(recipe, "reinit", 1),
         initial_weights(recipe, "reinit", 2),
     ):

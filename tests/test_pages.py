@@ -24,7 +24,7 @@ from ui import stability
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 SMALL = {
     "preset": "quick",
-    "hidden": "16",
+    "network": "16",
     "length": "30",
     "unit": "iterations",
     "rounds": "2",
@@ -86,7 +86,7 @@ def test_a_link_shows_the_same_choice(shared):
         "schedule": "list",
         "sparsities": "0.3,0.784",
         "rewind_iteration": "100",
-        "hidden": "40,20",
+        "network": "40 20",
         "seed": "5",
     }
     page = open_page(**params)
@@ -118,7 +118,7 @@ def test_a_bad_value_in_a_link_spoils_only_itself(shared):
     [
         ({"rounds": "1000"}, "rounds=1000 must be a whole number from 1 to 40"),
         ({"length": "1e9"}, "length=1000000000.0 must be a number"),
-        ({"hidden": "5000"}, "hidden=5000 must be a whole number from 1 to 2,048"),
+        ({"network": "5000"}, "hidden=5000 must be a whole number from 1 to 2,048"),
         ({"learning_rate": "-1"}, "learning_rate=-1.0 must be a number above 0"),
         ({"scope": "global", "output_factor": "0.5"}, "leave it out or choose scope=layerwise"),
         ({"rewind_iteration": "7"}, "rewind_iteration=7 is not a saved snapshot; choose one of 0"),
@@ -337,7 +337,7 @@ def test_pages_and_app_only_compose():
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_what_another_version_left_in_the_cache_breaks_no_page(shared, path):
     store = ui.runtime.runtime().store
-    fields = Experiment(Recipe(hidden=(4,)), rounds_of([0.5])).as_dict()
+    fields = Experiment(Recipe(network="4"), rounds_of([0.5])).as_dict()
     for n, odd in enumerate(
         (
             {},

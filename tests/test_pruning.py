@@ -180,21 +180,21 @@ def test_the_output_layer_loses_half_the_rate_of_the_others_as_in_the_paper():
     for n, step in enumerate(rounds, 1):
         assert step.sparsity == pytest.approx(1 - 0.8**n, abs=1e-11)
         assert step.output_sparsity == pytest.approx(1 - 0.9**n, abs=1e-11)
-    recipe = Recipe(hidden=(300, 100))
+    recipe = Recipe(network="300 100")
     weights = initial_weights(recipe)
     mask = pruned(weights, dense_mask(recipe.shapes), rounds[0])
     assert removed(mask) == (47_040, 6_000, 100)
 
 
 def test_an_output_factor_of_zero_spares_the_output_layer():
-    recipe = Recipe(hidden=(8,))
+    recipe = Recipe(network="8")
     (step,) = rounds_of([0.9], output_factor=0)
     mask = pruned(initial_weights(recipe), dense_mask(recipe.shapes), step)
     assert removed(mask) == (5_644, 0)
 
 
 def test_random_pruning_repeats_with_its_seed_and_changes_with_it():
-    recipe = Recipe(hidden=(20,))
+    recipe = Recipe(network="20")
     weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
     step = Round(0.5, 0.5, criterion="random")
     first, again, other = (pruned(weights, mask, step, seed) for seed in (1, 1, 2))
@@ -204,7 +204,7 @@ def test_random_pruning_repeats_with_its_seed_and_changes_with_it():
 
 
 def test_random_pruning_looks_at_no_weight():
-    recipe = Recipe(hidden=(20,))
+    recipe = Recipe(network="20")
     mask, step = dense_mask(recipe.shapes), Round(0.5, 0.5, criterion="random")
     one = pruned(initial_weights(recipe), mask, step, 3)
     zeros = {name: np.zeros(shape, np.float32) for name, shape in recipe.shapes.items()}

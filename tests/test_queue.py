@@ -26,7 +26,7 @@ from lottery_core.spec.experiment import MAX_REPLICATES, Experiment, Recipe, rou
 from lottery_core.store import Job, Store, StoreUnavailable
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE = Recipe(hidden=(8,), iterations=12, evaluate_every=6, batch_size=16)
+RECIPE = Recipe(network="8", iterations=12, evaluate_every=6, batch_size=16)
 MEDIUM = {"iterations": 6_000, "evaluate_every": 3_000}
 LONG = replace(RECIPE, iterations=200_000, evaluate_every=10_000)
 

@@ -23,7 +23,7 @@ from tests.rounds import prune
 
 NOTEBOOK = Recipe()
 LENET = Recipe(
-    hidden=(300, 100), init="glorot", optimiser="adam", momentum=0, learning_rate=0.0012,
+    network="300 100", init="glorot", optimiser="adam", momentum=0, learning_rate=0.0012,
     batch_size=60,
 )  # fmt: skip
 RECIPES = {
@@ -61,9 +61,9 @@ def biases_of(name):
 @st.composite
 def networks(draw):
     """(recipe, masked weights, mask, forms, source of chance)."""
-    hidden = tuple(draw(st.lists(st.integers(1, 40), max_size=3)))
+    hidden = " ".join(map(str, draw(st.lists(st.integers(1, 40), max_size=3)))) or "none"
     recipe = Recipe(
-        hidden=hidden, validation_size=0, momentum=0.5, batch_size=draw(st.integers(1, 100))
+        network=hidden, validation_size=0, momentum=0.5, batch_size=draw(st.integers(1, 100))
     )
     chance = np.random.default_rng(draw(st.integers(0, 2**32)))
     weights, mask, forms = {}, {}, {}
@@ -222,7 +222,7 @@ def test_both_loops_agree_after_one_step_and_after_a_hundred(recipe, density, mn
 @pytest.mark.parametrize("form", [True, False], ids=["sparse", "dense"])
 @pytest.mark.parametrize("batch_size", [1, 7, 32, 60, 64, 65, 100, 130])
 def test_no_batch_size_is_special(batch_size, form, mnist):
-    recipe = replace(NOTEBOOK, hidden=(24, 12), batch_size=batch_size)
+    recipe = replace(NOTEBOOK, network="24 12", batch_size=batch_size)
     start, mask = start_of(recipe, 0.36)
     one = SparseNetwork(recipe, start, mask, dict.fromkeys(mask, form))
     other = TorchNetwork(recipe, start, mask, mnist, "cpu")
@@ -250,7 +250,7 @@ def test_both_loops_judge_the_same_weights_alike(density, mnist):
 
 
 def test_a_step_after_a_judgement_is_the_same_as_without_it(mnist):
-    recipe = replace(NOTEBOOK, hidden=(24, 12))
+    recipe = replace(NOTEBOOK, network="24 12")
     ends = []
     for judged in (False, True):
         network = SparseNetwork(recipe, *start_of(recipe, 0.36))
@@ -290,7 +290,7 @@ IDLE = {"fc1.weight": np.s_[:4], "fc1.bias": np.s_[:4], "fc2.weight": np.s_[:2],
 @pytest.mark.parametrize("form", [True, False], ids=["sparse", "dense"])
 @pytest.mark.parametrize("changes", [{}, {"optimiser": "adam", "momentum": 0}], ids=["SGD", "Adam"])
 def test_units_that_lead_nowhere_stay_what_they_are(changes, form, mnist, with_idle_units):
-    recipe = replace(NOTEBOOK, hidden=(24, 12), iterations=20, learning_rate=0.001, **changes)
+    recipe = replace(NOTEBOOK, network="24 12", iterations=20, learning_rate=0.001, **changes)
     start, mask = with_idle_units(recipe)
     end = sparse_loop.train(
         recipe, start, mask, mnist, nobody, forms=dict.fromkeys(mask, form)
@@ -304,7 +304,7 @@ def test_units_that_lead_nowhere_stay_what_they_are(changes, form, mnist, with_i
 @pytest.mark.parametrize("changes", [{}, {"optimiser": "adam", "momentum": 0}], ids=["SGD", "Adam"])
 def test_units_that_lead_nowhere_decay_as_in_torch(changes, form, mnist, with_idle_units):
     recipe = replace(
-        NOTEBOOK, hidden=(24, 12), iterations=20, learning_rate=0.001, weight_decay=0.1, **changes
+        NOTEBOOK, network="24 12", iterations=20, learning_rate=0.001, weight_decay=0.1, **changes
     )
     start, mask = with_idle_units(recipe)
     end = sparse_loop.train(
@@ -320,7 +320,7 @@ def test_units_that_lead_nowhere_decay_as_in_torch(changes, form, mnist, with_id
 
 @pytest.mark.parametrize("form", [True, False], ids=["sparse", "dense"])
 def test_a_unit_that_reads_nothing_trains_its_bias(form, mnist, with_idle_units):
-    recipe = replace(NOTEBOOK, hidden=(24, 12), iterations=20)
+    recipe = replace(NOTEBOOK, network="24 12", iterations=20)
     start, mask = with_idle_units(recipe)
     start["fc1.bias"][5] = 0.5  # open for every image
     forms = dict.fromkeys(mask, form)

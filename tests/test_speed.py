@@ -69,7 +69,7 @@ def test_newer_runs_count_more(store):
 
 @pytest.mark.parametrize(
     "change",
-    [{"hidden": (300, 100)}, {"batch_size": 64}, {"evaluate_every": 50}, {"dataset": "kmnist"}],
+    [{"network": "300 100"}, {"batch_size": 64}, {"evaluate_every": 50}, {"dataset": "kmnist"}],
 )
 def test_another_kind_of_training_is_not_confused_with_it(store, change):
     learn(store, done(5.0))
@@ -105,7 +105,7 @@ def test_before_any_run_two_measured_points_are_extended():
     step = 0.0009 + 1e-10 * 109_184 * 32
     evaluation = 1e-11 * 109_184 * 15_000 / 100
     assert seconds_per_iteration(MEASURED, RECIPE) == pytest.approx(step + evaluation)
-    wider, rarer = replace(RECIPE, hidden=(300, 100)), replace(RECIPE, evaluate_every=1_000)
+    wider, rarer = replace(RECIPE, network="300 100"), replace(RECIPE, evaluate_every=1_000)
     assert seconds_per_iteration(MEASURED, wider) > seconds_per_iteration(MEASURED, RECIPE)
     assert seconds_per_iteration(MEASURED, rarer) < seconds_per_iteration(MEASURED, RECIPE)
 

@@ -19,7 +19,7 @@ from lottery_core.store import measurement_key
 from tests.pages import open_page, said
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = {"hidden": "16", "length": "30", "unit": "iterations", "sparsities": "0.4,0.9"}
+TINY = {"network": "16", "length": "30", "unit": "iterations", "sparsities": "0.4,0.9"}
 HOSTILE = ["nan", "-1", "9" * 40, "", " ", "<b>x</b>", "0x10", "1e999", "None", "07"]
 
 
@@ -39,17 +39,17 @@ def test_the_story_walks_the_notebooks_sparsities_with_one_control():
 def test_a_link_changes_what_is_free_and_nothing_else():
     _, choice, problems = story.read_story(TINY | {"seed": "7", "dataset": "kmnist", "step": "2"})
     assert not problems
-    assert (choice.hidden, choice.length, choice.seed) == ((16,), 30, 7)
+    assert (choice.network, choice.length, choice.seed) == ("16", 30, 7)
     assert choice.dataset == "mnist"
 
 
 @pytest.mark.parametrize("value", HOSTILE[:-1])
-@pytest.mark.parametrize("name", ["seed", "length", "hidden", "sparsities"])
+@pytest.mark.parametrize("name", ["seed", "length", "network", "sparsities"])
 def test_what_a_link_says_wrongly_is_told_and_spoils_nothing(name, value):
     _, choice, problems = story.read_story({name: value, "batch_size": "64"})
     assert choice.batch_size == 64
     choice.arms()
-    assert problems or name in ("hidden", "sparsities")
+    assert problems or name in ("network", "sparsities")
     assert all(name in problem for problem in problems)
 
 

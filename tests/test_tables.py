@@ -13,7 +13,7 @@ from lottery_core.findings.tables import (
 from lottery_core.run import engine
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 
-RECIPE = Recipe(hidden=(8,), iterations=12, evaluate_every=6)
+RECIPE = Recipe(network="8", iterations=12, evaluate_every=6)
 KEPT = {0: 1000, 1: 500, 2: 250, 3: 125}
 
 

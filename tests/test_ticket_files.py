@@ -29,7 +29,7 @@ WEIGHTS = ["fc1.weight", "fc2.weight"]
 def shelf(make_store, tmp_path_factory):
     """A store with a dense network and two rounds."""
     store = make_store(tmp_path_factory.mktemp("files") / "store")
-    recipe = Recipe(hidden=(8,), iterations=12, evaluate_every=6, batch_size=16)
+    recipe = Recipe(network="8", iterations=12, evaluate_every=6, batch_size=16)
     experiment = Experiment(recipe, rounds_of([0.5, 0.75]))
     list(engine.run(experiment, store))
     return store, experiment
@@ -248,7 +248,7 @@ def test_an_onnx_file_names_key_recipe_and_normalisation(shelf, taken):
 
 
 def test_an_onnx_file_tells_the_mean_and_deviation_of_its_data_set(store):
-    recipe = Recipe(hidden=(4,), iterations=2, evaluate_every=2, normalisation="dataset")
+    recipe = Recipe(network="4", iterations=2, evaluate_every=2, normalisation="dataset")
     list(engine.run(Experiment(recipe), store))
     model = onnx.load_from_string(files.export(store, Experiment(recipe).key, "onnx"))
     told = {entry.key: float(entry.value) for entry in model.metadata_props if entry.key in

@@ -17,7 +17,7 @@ from tests.pages import open_page, said
 
 PAGE = "pages/ticket.py"
 RECIPE = Recipe(
-    hidden=(12, 11), iterations=120, evaluate_every=40, batch_size=64, normalisation="dataset",
+    network="12 11", iterations=120, evaluate_every=40, batch_size=64, normalisation="dataset",
     learning_rate=0.05,
 )  # fmt: skip
 EXPERIMENT = Experiment(RECIPE, rounds_of([0.5, 0.75]))

@@ -26,7 +26,7 @@ from lottery_core.training.torch_loop import one_torch_thread
 # An epoch at batch 128: it takes a second and learns to 95 %.
 RECIPE = Recipe(
     normalisation="dataset",
-    hidden=(32,),
+    network="32",
     learning_rate=0.1,
     batch_size=128,
     iterations=430,

@@ -22,7 +22,7 @@ from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
 from tests.rounds import prune
 
-SMALL = Recipe(hidden=(24, 12), iterations=60, evaluate_every=30)
+SMALL = Recipe(network="24 12", iterations=60, evaluate_every=30)
 OPTIMISERS = {
     "SGD with momentum": {},
     "plain SGD": {"momentum": 0},
@@ -298,8 +298,8 @@ def test_the_same_training_twice_gives_the_same_bits(train, changes, mnist):
 
 
 def test_order_split_and_first_weights_each_have_a_stream_of_their_own(datasets):
-    base = Recipe(hidden=(8,), batch_size=64)
-    other = Recipe(hidden=(16, 8), init="glorot", learning_rate=0.5, batch_size=32)
+    base = Recipe(network="8", batch_size=64)
+    other = Recipe(network="16 8", init="glorot", learning_rate=0.5, batch_size=32)
     assert np.array_equal(batch_order(base, 3), batch_order(other, 3))
     one, two = (load_data(recipe, datasets) for recipe in (base, other))
     assert np.array_equal(one.validation_index, two.validation_index)

@@ -16,7 +16,7 @@ from lottery_core.tickets import files, transfer
 from lottery_core.tickets.incoming import Upload, read_upload
 from lottery_core.training.models import initial_weights
 
-RECIPE = Recipe(hidden=(8,), iterations=40, evaluate_every=20, batch_size=16)
+RECIPE = Recipe(network="8", iterations=40, evaluate_every=20, batch_size=16)
 HASH = "ab" * 32
 
 
@@ -148,10 +148,10 @@ def test_other_data_and_optimiser_make_another_experiment(ticket):
 
 def test_a_foreign_mask_is_trained_by_the_quick_recipe_with_its_layers():
     kept = {name: np.eye(*shape, dtype=bool) for name, shape in
-            Recipe(hidden=(12, 11)).shapes.items()}  # fmt: skip
+            Recipe(network="12 11").shapes.items()}  # fmt: skip
     upload = read_upload("m.npz", _npz(kept))
     recipe = transfer.recipe_of(upload)
-    assert recipe.hidden == (12, 11)
+    assert recipe.network == "12 11"
     assert recipe.validation_size == 5_000
 
 
@@ -173,8 +173,8 @@ def test_a_mask_with_nothing_to_compare_is_refused(keep, words):
 
 
 def test_another_network_is_refused_with_the_tickets_layers(ticket):
-    with pytest.raises(InvalidValue, match=r"hidden=\(9,\) is not the ticket's; choose 8"):
-        transfer.experiment(ticket, replace(RECIPE, hidden=(9,)))
+    with pytest.raises(InvalidValue, match=r"network='9' is not the ticket's; choose 8"):
+        transfer.experiment(ticket, replace(RECIPE, network="9"))
 
 
 def test_a_ticket_that_left_the_cache_is_asked_for_again(store, ticket):
@@ -185,8 +185,8 @@ def test_a_ticket_that_left_the_cache_is_asked_for_again(store, ticket):
 def test_the_core_checks_what_a_forged_request_claims(store, mask):
     store.write_ticket(mask.content_digest, mask.mask, None)
     good = transfer.experiment(mask, RECIPE).rounds[0]
-    other = replace(RECIPE, hidden=(9,))
-    with pytest.raises(InvalidValue, match=r"hidden=\(9,\) is not the ticket's; choose 8"):
+    other = replace(RECIPE, network="9")
+    with pytest.raises(InvalidValue, match=r"network='9' is not the ticket's; choose 8"):
         list(engine.run(Experiment(other, (good,)), store))
     with pytest.raises(InvalidValue, match="the ticket is a mask alone; use rewind"):
         list(engine.run(Experiment(RECIPE, (replace(good, restart="ticket"),)), store))

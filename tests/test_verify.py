@@ -20,7 +20,7 @@ from lottery_core.tickets.verify import Finding, verify, verify_in_words
 
 @pytest.fixture(scope="module")
 def experiment():
-    recipe = Recipe(hidden=(8,), iterations=12, evaluate_every=6, batch_size=16)
+    recipe = Recipe(network="8", iterations=12, evaluate_every=6, batch_size=16)
     return Experiment(recipe, rounds_of([0.5, 0.75]))
 
 
@@ -240,7 +240,7 @@ def test_a_header_that_claims_other_counts_is_noticed(full, changed):
 
 
 def test_a_header_that_claims_another_experiment_is_noticed(full, changed, experiment):
-    wider = Experiment(replace(experiment.recipe, hidden=(9,)), experiment.rounds)
+    wider = Experiment(replace(experiment.recipe, network="9"), experiment.rounds)
     findings = verify(read(changed(experiment=json.dumps(wider.as_dict()))), full)
     assert differing(findings) == ["network", "key of its experiment's level"]
     other = Experiment(replace(experiment.recipe, seed=1), experiment.rounds)

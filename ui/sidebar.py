@@ -22,12 +22,12 @@ from lottery_core.spec.choice import (
 )
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.experiment import INITS, OPTIMISERS, SCOPES, Experiment
+from lottery_core.spec.networks import NAMED, shortest
 from lottery_core.training.base import LOOPS
 from ui.runtime import runtime
 from ui.text import plain
 
-_NETWORKS = {(128, 64): "784-128-64-10 (notebook)", (300, 100): "LeNet-300-100 (paper)"}
-_OTHER = ()
+_OTHER = "other"
 _RESTARTS = {
     "initial": "Their initial weights (winning ticket)",
     "later": "Weights from early in dense training",
@@ -204,19 +204,19 @@ def _widgets(base: Choice, current: Choice):
     st.subheader("Data and network")
     pick("dataset", "Data set", DATASETS, lambda name: DATASETS[name].title)
     folder = _folder(new["dataset"], slots)
-    known = list(_NETWORKS)
-    network = st.selectbox(
+    known = {shortest(name): words for name, (_, words) in NAMED.items()}
+    chosen = st.selectbox(
         "Network",
         [*known, _OTHER],
-        known.index(base.hidden) if base.hidden in known else len(known),
-        key=_key("network"),
-        format_func=lambda sizes: _NETWORKS.get(sizes, "Other hidden layers"),
+        [*known].index(base.network) if base.network in known else len(known),
+        key=_key("network_name"),
+        format_func=lambda text: _capital(known.get(text, "another, as a text")),
     )
-    if network == _OTHER:
-        numbers("hidden", "Sizes of the hidden layers", int, 1, "200, 100, 50")
+    if chosen == _OTHER:
+        texts("network", "Its layers", "64 64 pool 256 256")
     else:
-        new["hidden"] = network
-        slots["hidden"] = st.empty()
+        new["network"] = chosen
+        slots["network"] = st.empty()
 
     st.subheader("Pruning schedule")
     pick("schedule", "Schedule", SCHEDULES, lambda name: _capital(SCHEDULES[name]))

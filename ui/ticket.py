@@ -14,7 +14,7 @@ from lottery_core.findings.tables import (
     weights_total,
 )
 from lottery_core.spec.arms import arm_of, title_of
-from lottery_core.spec.datasets import CLASSES, DATASETS, PIXELS
+from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level
 from ui.frame import one_of
@@ -159,8 +159,10 @@ def choose() -> Subject | None:
 def in_words(experiment: Experiment) -> str:
     """An experiment in a line."""
     recipe = experiment.recipe
-    sizes = "-".join(map(str, (PIXELS, *recipe.hidden, CLASSES)))
-    words = [f"{sizes} on {DATASETS[recipe.dataset].title}", f"{recipe.iterations:,} iterations"]
+    words = [
+        f"{recipe.net.sizes} on {DATASETS[recipe.dataset].title}",
+        f"{recipe.iterations:,} iterations",
+    ]
     if experiment.rounds:
         rounds = len(experiment.rounds)
         words += [

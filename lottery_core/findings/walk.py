@@ -38,7 +38,7 @@ PARAMS = {
     "controls": "reinit",
 }
 # What a link may change of it; the words on the page hold whatever these are.
-FREE = ("unit", "length", "seed", "hidden", "sparsities", "learning_rate", "batch_size")
+FREE = ("unit", "length", "seed", "network", "sparsities", "learning_rate", "batch_size")
 # Looked at besides those of the rounds: the closer, the more there is to see.
 SPARSITIES = tuple(
     percent / 100 for percent in (*range(0, 60, 6), *range(60, 80, 2), *range(80, 100))

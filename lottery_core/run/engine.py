@@ -172,8 +172,7 @@ def _ticket(store: Store, step: Round, recipe: Recipe) -> tuple[Arrays, Arrays |
     mask, weights = found
     shapes = {name: kept.shape for name, kept in mask.items()}
     if shapes != recipe.shapes:
-        hidden = ",".join(str(rows) for rows, _ in list(shapes.values())[:-1])
-        raise InvalidValue("hidden", recipe.hidden, f"is not the ticket's; choose {hidden}")
+        raise InvalidValue("network", recipe.network, "is not that of the ticket")
     if weights is None and step.restart == "ticket":
         raise InvalidValue("restart", step.restart, "but the ticket is a mask alone; use rewind")
     return mask, weights

@@ -26,7 +26,7 @@ def _kind(recipe: Recipe, device: str) -> str:
     parts = (
         device,
         recipe.dataset,
-        "-".join(map(str, recipe.hidden)),
+        recipe.network,
         recipe.optimiser,
         recipe.batch_size,
         recipe.evaluate_every,

@@ -203,8 +203,8 @@ def _measure(store: Store, usual: Recipe) -> dict:
     """Seconds of a step for two sizes of work, and of evaluating one image per weight."""
     steps = []
     evaluation = 0.0
-    for hidden, batch_size in (((128, 64), 32), ((300, 100), 128)):
-        sizes = {"hidden": hidden, "batch_size": batch_size}
+    for network, batch_size in (("128 64", 32), ("300 100", 128)):
+        sizes = {"network": network, "batch_size": batch_size}
         recipe = replace(usual, **sizes, iterations=40, evaluate_every=40)
         data = load_data(recipe, store.datasets)
         weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)

@@ -31,6 +31,7 @@ from lottery_core.spec.experiment import (
     one_shot,
     rounds_of,
 )
+from lottery_core.spec.networks import shortest
 
 SCHEDULES = {
     "iterative": "the same fraction of what is left, round after round",
@@ -59,7 +60,7 @@ class Choice:
     dataset: str = "mnist"
     normalisation: str = "half"
     validation_size: int = 0
-    hidden: tuple[int, ...] = (128, 64)
+    network: str = "128 64"
     init: str = "pytorch"
     optimiser: str = "sgd"
     learning_rate: float = 0.01
@@ -96,7 +97,7 @@ class Choice:
             dataset=self.dataset,
             normalisation=self.normalisation,
             validation_size=self.validation_size,
-            hidden=self.hidden,
+            network=self.network,
             init=self.init,
             optimiser=self.optimiser,
             learning_rate=self.learning_rate,
@@ -246,7 +247,7 @@ PRESETS = {
         Choice(
             normalisation="unit",
             validation_size=5_000,
-            hidden=(300, 100),
+            network="300 100",
             init="glorot",
             optimiser="adam",
             learning_rate=0.0012,
@@ -272,7 +273,6 @@ def _factor(text: str) -> tuple[str, float]:
 
 
 _ITEMS = {
-    "hidden": int,
     "sparsities": float,
     "decay_at": int,
     "controls": str.strip,
@@ -320,6 +320,8 @@ def read_value(field: str, text: str) -> object:
             else "must be numbers with commas between them",
         }[kind]
         raise InvalidValue(field, text.strip(), rule) from None
+    if field == "network":
+        return shortest(value)
     if field in _KNOWN:
         for item in value if kind is tuple else (value,):
             check_known(field, item, _KNOWN[field])
@@ -327,7 +329,6 @@ def read_value(field: str, text: str) -> object:
 
 
 def _read_items(field: str, text: str) -> tuple:
-    # "none": a network without hidden layers, where an empty text would look forgotten.
     parts = [] if text.lower() in ("", "none") else text.split(",")
     return tuple(_ITEMS[field](part) for part in parts)
 
@@ -344,8 +345,10 @@ def read_choice(params: Mapping[str, str]) -> tuple[str, Choice]:
     for name, text in params.items():
         if name == "preset":
             continue
-        if name not in _TYPES:
+        if name not in _TYPES and name != "hidden":
             raise InvalidValue(name, text, f"is unknown; known are {', '.join(_TYPES)}")
+        if name == "hidden":  # the short form, from before there were other networks
+            name = "network"
         changes[name] = read_value(name, text)
     return preset, replace(PRESETS[preset].choice, **changes)
 

@@ -20,6 +20,8 @@ class Dataset:
     source: str
     train_size: int
     test_size: int
+    image: tuple[int, int, int] = (1, 28, 28)  # channels, rows, columns
+    classes: int = 10
 
 
 DATASETS = {

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,7 +32,8 @@ from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.pruning import Target
 from lottery_core.method.restart import RULES
 from lottery_core.spec.checks import InvalidValue, check_integer, check_known, check_number
-from lottery_core.spec.datasets import CLASSES, DATASETS, NORMALISATIONS, PIXELS
+from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
+from lottery_core.spec.networks import Network, Shape, network, shortest
 
 # Raised by hand whenever the same request would now give other numbers.
 VERSION = 2
@@ -57,9 +59,9 @@ CONTROLS = {
 
 # Limits that keep one request from occupying a shared server. Checked here, so that a URL,
 # the command line and code meet the same ones.
-MAX_HIDDEN_LAYERS = 6
-MAX_HIDDEN_SIZE = 2048
-MAX_WEIGHTS = 2_000_000
+MAX_WEIGHTS = 20_000_000
+MAX_ACTIVATIONS = 2 * 10**9  # numbers of one batch's way forward: 8 GB
+SNAPSHOT_BYTES = 256 * 2**20  # of all that is kept of level 0's way
 MAX_BATCH = 4096
 MAX_ITERATIONS = 200_000
 MAX_EVALUATIONS = 2_000
@@ -70,16 +72,17 @@ MAX_DECAYS = 10
 REWIND_PERCENTS = (1, 2, 5, 10, 20, 50)
 MAX_REPLICATES = 20
 _HASH = re.compile("[0-9a-f]{64}")
-MAX_MULTIPLY_ADDS = 10**15  # of one request; the paper's LeNet run takes 5 * 10**13 a seed
+# Of one request. A seed of the paper's LeNet run takes 5 * 10**13, of its Conv-6 run 2 * 10**16.
+MAX_MULTIPLY_ADDS = 10**17
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that fixes one training of the dense network, or of any of its subnetworks.
 
-    `hidden` are the sizes of the hidden layers of a fully connected ReLU network from 784
-    pixels to 10 classes; `iterations` the number of optimiser steps; `evaluate_every` the
-    number of steps between evaluations (0 and the last step are always evaluated);
+    `network` is a name or a text as in `networks`, and becomes its shortest text; `net` is what
+    that means for the data set's images and classes. `iterations` is the number of optimiser
+    steps; `evaluate_every` the number between evaluations (0 and the last are always evaluated);
     `validation_size` the number of training images held out, drawn with the seed. `momentum`
     belongs to SGD alone and must be 0 for Adam. The learning rate rises linearly over the first
     `warmup` iterations and is multiplied by `decay_factor` at each iteration of `decay_at`.
@@ -88,7 +91,7 @@ class Recipe:
     dataset: str = "mnist"
     normalisation: str = "half"
     validation_size: int = 5_000
-    hidden: tuple[int, ...] = (128, 64)
+    network: str = "128 64"
     init: str = "pytorch"
     optimiser: str = "sgd"
     learning_rate: float = 0.01
@@ -106,18 +109,15 @@ class Recipe:
         check_known("dataset", self.dataset, DATASETS)
         check_known("normalisation", self.normalisation, NORMALISATIONS)
         check_integer("validation_size", self.validation_size, 0, MAX_VALIDATION)
-        if not isinstance(self.hidden, tuple) or len(self.hidden) > MAX_HIDDEN_LAYERS:
+        if not isinstance(self.network, str):
+            raise InvalidValue("network", self.network, "must be a text; see the README")
+        object.__setattr__(self, "network", shortest(self.network))
+        if self.net.weights_total > MAX_WEIGHTS:
             raise InvalidValue(
-                "hidden", self.hidden, f"must be at most {MAX_HIDDEN_LAYERS} layer sizes"
-            )
-        for size in self.hidden:
-            check_integer("hidden", size, 1, MAX_HIDDEN_SIZE)
-        if self.weights_total > MAX_WEIGHTS:
-            raise InvalidValue(
-                "hidden",
-                self.hidden,
-                f"makes {self.weights_total:,} weights; the limit is {MAX_WEIGHTS:,}, "
-                "so choose smaller or fewer layers",
+                "network",
+                self.network,
+                f"makes {self.net.weights_total:,} weights; the limit is {MAX_WEIGHTS:,}, so "
+                "choose narrower or fewer layers",
             )
         check_known("init", self.init, INITS)
         check_known("optimiser", self.optimiser, OPTIMISERS)
@@ -127,6 +127,13 @@ class Recipe:
             raise InvalidValue("momentum", self.momentum, "does not apply to Adam; set it to 0")
         check_number("weight_decay", self.weight_decay, 0, 1)
         check_integer("batch_size", self.batch_size, 1, MAX_BATCH)
+        if self.net.activations * self.batch_size > MAX_ACTIVATIONS:
+            raise InvalidValue(
+                "batch_size",
+                self.batch_size,
+                f"of this network takes {4e-9 * self.net.activations * self.batch_size:.1f} GB; "
+                f"choose at most {MAX_ACTIVATIONS // self.net.activations}",
+            )
         check_integer("iterations", self.iterations, 1, MAX_ITERATIONS)
         check_integer("evaluate_every", self.evaluate_every, 1, MAX_ITERATIONS)
         if self.iterations / self.evaluate_every > MAX_EVALUATIONS:
@@ -184,36 +191,45 @@ class Recipe:
         """Optimiser steps in one pass over the training images; the last batch may be short."""
         return -(-self.train_size // self.batch_size)
 
+    @cached_property
+    def net(self) -> Network:
+        """What `network` means for the data set's images and classes."""
+        facts = DATASETS[self.dataset]
+        return network(self.network, facts.image, facts.classes)
+
     @property
-    def shapes(self) -> dict[str, tuple[int, int]]:
-        """Prunable weights: name -> (outputs, inputs), from input to output."""
-        sizes = [PIXELS, *self.hidden, CLASSES]
-        return {f"fc{i + 1}.weight": (sizes[i + 1], sizes[i]) for i in range(len(sizes) - 1)}
+    def shapes(self) -> dict[str, Shape]:
+        """Prunable weights: name -> (outputs, inputs) or (outputs, inputs, rows, columns), from
+        input to output."""
+        return self.net.shapes
 
     @property
     def output_layer(self) -> str:
         """Name of the last layer's weight."""
-        return f"fc{len(self.hidden) + 1}.weight"
+        return self.net.output
 
     @property
     def weights_total(self) -> int:
         """Number of prunable weights; biases are never pruned and never counted."""
-        return sum(rows * columns for rows, columns in self.shapes.values())
+        return self.net.weights_total
 
     @property
     def snapshot_iterations(self) -> tuple[int, ...]:
-        """Iterations of level 0 whose weights are kept: 0, the 1-2-5 series from 10 up, and
-        `REWIND_PERCENTS` of the training.
+        """Iterations of level 0 whose weights are kept: 0, `REWIND_PERCENTS` of the training, and
+        the 1-2-5 series from 10 up; of a large network as many of them, in that order, as
+        `SNAPSHOT_BYTES` hold.
 
         The grid is the same whatever is rewound to later, so that the choice of a rewinding
         step never changes level 0's key.
         """
-        steps = {0, *(self.iteration_at(percent) for percent in REWIND_PERCENTS)}
+        steps = [0, *(self.iteration_at(percent) for percent in REWIND_PERCENTS)]
         power = 10
         while power < self.iterations:
-            steps |= {m * power for m in (1, 2, 5) if m * power < self.iterations}
+            steps += [m * power for m in (1, 2, 5) if m * power < self.iterations]
             power *= 10
-        return tuple(sorted(steps))
+        numbers = sum(map(math.prod, (self.net.parameters | self.net.buffers).values()))
+        most = max(2, SNAPSHOT_BYTES // (4 * numbers))
+        return tuple(sorted(list(dict.fromkeys(steps))[:most]))
 
     def iteration_at(self, percent: float) -> int:
         """The iteration at that percent of the training, rounded to the nearest."""
@@ -381,7 +397,7 @@ class Experiment:
     def multiply_adds(self) -> int:
         """Dense multiply-adds of all trainings: forward, and twice that backward."""
         recipe = self.recipe
-        per_step = 3 * recipe.weights_total * recipe.batch_size
+        per_step = 3 * recipe.net.multiply_adds() * recipe.batch_size
         return per_step * recipe.iterations * (len(self.rounds) + 1)
 
     @property
@@ -422,9 +438,9 @@ class Experiment:
     @classmethod
     def from_dict(cls, fields: dict) -> Experiment:
         """The inverse of `as_dict`; every rule is checked again."""
-        recipe = fields["recipe"] | {
-            name: tuple(fields["recipe"].get(name, ())) for name in ("hidden", "decay_at")
-        }
+        recipe = fields["recipe"] | {"decay_at": tuple(fields["recipe"].get("decay_at", ()))}
+        if "hidden" in recipe:  # as it was written when all networks were fully connected
+            recipe["network"] = " ".join(map(str, recipe.pop("hidden"))) or "none"
         rounds = [
             Round(**step | {"layers": tuple((name, part) for name, part in step.get("layers", ()))})
             for step in fields["rounds"]

@@ -169,9 +169,9 @@ class Network:
 
     @property
     def sizes(self) -> str:
-        """A fully connected network by its layers' units, 784-128-64-10; others as their text."""
+        """A fully connected network by its layers' units, 784-128-64-10; others as `title`."""
         if self.is_convolutional:
-            return self.text
+            return self.title
         units = [math.prod(self.input), *(at.shape[0] for at in self.operations if at.name)]
         return "-".join(map(str, units))
 

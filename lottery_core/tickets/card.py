@@ -14,7 +14,7 @@ from lottery_core.findings.replicates import Band, band, paired, winning
 from lottery_core.findings.tables import percent_remaining, weights_kept, weights_total
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.datasets import CLASSES, DATASETS, NORMALISATIONS, PIXELS
+from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.experiment import INITS, OPTIMISERS, Experiment
 from lottery_core.store import Level, Store
 from lottery_core.tickets.content import digest
@@ -89,10 +89,14 @@ def card(known: Known) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def _network(info: dict) -> str:
+    return Experiment.from_dict(info["experiment"]).recipe.net.sizes
+
+
 def _head(known: Known) -> str:
     info = known.info
     recipe, rounds = info["experiment"]["recipe"], info["experiment"]["rounds"]
-    network = "-".join(map(str, (PIXELS, *recipe["hidden"], CLASSES)))
+    network = _network(info)
     title = f"# {_title(info)}: {_size(info)} of {network} on {DATASETS[recipe['dataset']].title}"
     what = [
         f"Level {info['level']} of an experiment with the Lottery Ticket Explorer keeps "
@@ -274,7 +278,7 @@ def _recipe(info: dict) -> str:
         ["data set", DATASETS[recipe["dataset"]].title],
         ["normalisation", NORMALISATIONS[recipe["normalisation"]]],
         ["validation", f"{recipe['validation_size']:,} images held out"],
-        ["network", "-".join(map(str, (PIXELS, *recipe["hidden"], CLASSES))) + ", ReLU"],
+        ["network", f"{_network(info)}, ReLU"],
         ["initial weights", INITS[recipe["init"]]],
         ["optimiser", optimiser],
         ["learning rate", rate],

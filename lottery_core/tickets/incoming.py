@@ -20,6 +20,7 @@ from lottery_core.method.masks import Arrays, apply
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import CLASSES, PIXELS
 from lottery_core.spec.experiment import MAX_HIDDEN_LAYERS, MAX_ROUNDS, MAX_WEIGHTS, Experiment
+from lottery_core.spec.networks import Network, network
 from lottery_core.tickets.content import FORMAT, PARTS, digest
 from lottery_core.tickets.unpacking import Refused, shown, strict_json, unpack
 
@@ -58,6 +59,16 @@ class Upload:
     def hidden(self) -> tuple[int, ...]:
         """Sizes of the hidden layers."""
         return tuple(len(kept) for kept in self.mask.values())[:-1]
+
+    @property
+    def network(self) -> str:
+        """Its network as a text."""
+        return " ".join(map(str, self.hidden)) or "none"
+
+    @property
+    def net(self) -> Network:
+        """Its network."""
+        return network(self.network, (1, 28, 28), 10)
 
     @cached_property
     def content_digest(self) -> str:

@@ -35,13 +35,13 @@ CONTROLS = ("random-mask", "reinit")
 
 def recipe_of(upload: Upload) -> Recipe:
     """What to train it with unless something else is chosen: the file's own recipe if it names
-    one, else the quick preset's with the ticket's hidden layers."""
+    one, else the quick preset's with the ticket's network."""
     claimed = upload.claims.get("experiment")
     if claimed:
         recipe = Experiment.from_dict(claimed).recipe
-        if recipe.hidden == upload.hidden:
+        if recipe.network == upload.network:
             return recipe
-    return replace(PRESETS["quick"].choice.recipe(), hidden=upload.hidden)
+    return replace(PRESETS["quick"].choice.recipe(), network=upload.network)
 
 
 def rate_of(recipe: Recipe, optimiser: str) -> float:
@@ -97,11 +97,9 @@ def rewind_of(upload: Upload, recipe: Recipe) -> int:
 def experiment(upload: Upload, recipe: Recipe, *, own_weights: bool = True) -> Experiment:
     """The ticket under that recipe: from its own weights, or, if it has none or `own_weights`
     is False, from initial weights drawn with the recipe's seed. Raises `InvalidValue`."""
-    if recipe.hidden != upload.hidden:
+    if recipe.network != upload.network:
         raise InvalidValue(
-            "hidden",
-            recipe.hidden,
-            f"is not the ticket's; choose {','.join(map(str, upload.hidden)) or 'none'}",
+            "network", recipe.network, f"is not the ticket's; choose {upload.network}"
         )
     gone = {name: int((~kept).sum()) for name, kept in upload.mask.items()}
     total, last = sum(gone.values()), recipe.output_layer

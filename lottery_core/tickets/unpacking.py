@@ -22,8 +22,11 @@ import numpy as np
 
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.datasets import CLASSES, PIXELS
-from lottery_core.spec.experiment import MAX_HIDDEN_LAYERS, MAX_HIDDEN_SIZE, MAX_WEIGHTS
 
+# Of an uploaded network, which is read into memory before anything is known of it.
+MAX_WEIGHTS = 2_000_000
+MAX_HIDDEN_LAYERS = 6
+MAX_HIDDEN_SIZE = 2048
 MAX_FILE = 32 * 2**20  # a ticket of the largest network with its trained weights takes 18
 MAX_HEADER = 256 * 2**10  # of a safetensors file; forty rounds of pruning take 12 KB
 MAX_ARRAYS = 64

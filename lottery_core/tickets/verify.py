@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lottery_core.method.masks import Arrays, apply
-from lottery_core.spec.datasets import CLASSES, PIXELS
 from lottery_core.spec.experiment import VERSION, Experiment
 from lottery_core.store import Level, Store, StoreUnavailable
 from lottery_core.tickets.content import PARTS, digest
@@ -93,12 +92,8 @@ def _counts(upload: Upload) -> Iterator[Finding]:
 
 def _shapes(upload: Upload) -> Iterator[Finding]:
     if "experiment" in upload.claims:
-        hidden = upload.claims["experiment"]["recipe"]["hidden"]
-        yield _finding("network", _network(hidden), _network(upload.hidden), None)
-
-
-def _network(hidden: tuple[int, ...] | list[int]) -> str:
-    return "-".join(map(str, (PIXELS, *hidden, CLASSES)))
+        claimed = Experiment.from_dict(upload.claims["experiment"]).recipe.net.sizes
+        yield _finding("network", claimed, upload.net.sizes, None)
 
 
 def _key(upload: Upload) -> Iterator[Finding]:

@@ -89,9 +89,8 @@ def costs_of(
 
 
 def _kind(recipe: Recipe) -> str:
-    hidden = "-".join(map(str, recipe.hidden))
     decay = "decay" if recipe.weight_decay else ""
-    return f"{hidden} {recipe.batch_size} {recipe.optimiser} {decay} {kept.FOLDER.name}"
+    return f"{recipe.net.sizes} {recipe.batch_size} {recipe.optimiser} {decay} {kept.FOLDER.name}"
 
 
 def _measure(recipe: Recipe, data: Data, check: Callable[[], None]) -> Costs:

@@ -114,7 +114,7 @@ def _load() -> None:
     from lottery_core.training.models import initial_weights
     from lottery_core.training.vectors import SGEMM
 
-    recipe = Recipe(hidden=(2,), validation_size=0, batch_size=8, iterations=1)
+    recipe = Recipe(network="2", validation_size=0, batch_size=8, iterations=1)
     mask = {name: np.ones(shape, bool) for name, shape in recipe.shapes.items()}
     images, labels = np.zeros((8, 784), np.float32), np.zeros(8, np.int64)
     none = np.arange(0)

@@ -8,6 +8,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
+from lottery_core.spec.experiment import Recipe
 from lottery_core.spec.networks import Network
 
 
@@ -20,6 +21,7 @@ class Model(nn.Module):
 
     def __init__(self, network: Network):
         super().__init__()
+        self._input = network.input
         operations = network.operations
         read_last = {read: n for n, at in enumerate(operations, 1) for read in at.reads}
         self._plan = []
@@ -33,7 +35,9 @@ class Model(nn.Module):
             elif at.kind == "fc":
                 self.add_module(at.name, nn.utils.skip_init(nn.Linear, inputs[0], at.shape[0]))
             elif at.kind == "norm":
-                self.add_module(at.name, nn.BatchNorm2d(at.shape[0]))
+                layer = nn.BatchNorm2d(at.shape[0])
+                layer.num_batches_tracked = None  # a count that nothing here asks for
+                self.add_module(at.name, layer)
             compute = getattr(self, at.name) if at.name else _PLAIN[at.kind]
             # What nobody reads any more is let go: an evaluation's results would fill the memory.
             done = [read for read in {*at.reads} if read_last[read] == n]
@@ -41,7 +45,7 @@ class Model(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits."""
-        results = [images]
+        results = [images.reshape(-1, *self._input)]
         for compute, reads, done in self._plan:
             result = compute(*[results[read] for read in reads])
             for read in done:
@@ -74,19 +78,40 @@ def _glorot(shape: tuple[int, ...], inputs: int, source: torch.Generator) -> tor
 _INITS = {"pytorch": _pytorch, "glorot": _glorot}
 
 
-def initial_weights(network: Network, init: str, seed: int, *purpose: str | int) -> Arrays:
-    """Parameters and buffers by name, float32, drawn on the CPU from the seed.
+def build(recipe: Recipe) -> Model:
+    """The recipe's network as a torch module; the values of its parameters are not set."""
+    return Model(recipe.net)
+
+
+def tensors(model: Model) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by name, the model's own."""
+    return dict(model.named_parameters()) | dict(model.named_buffers())
+
+
+def load(model: Model, weights: Arrays) -> None:
+    """Set all parameters and buffers. Raises `ValueError` unless `weights` has just these."""
+    own = tensors(model)
+    if own.keys() != weights.keys():
+        raise ValueError(f"the weights are another network's: {own.keys() ^ weights.keys()}")
+    with torch.no_grad():
+        for name, values in weights.items():
+            own[name].copy_(torch.from_numpy(values))
+
+
+def initial_weights(recipe: Recipe, *purpose: str | int) -> Arrays:
+    """Parameters and buffers by name, float32, drawn on the CPU from the recipe's seed.
 
     `purpose` separates other draws (a random reinit at level 3) from the initialisation. Batch
     norm begins as the identity, with mean 0 and variance 1.
     """
-    source = torch.Generator().manual_seed(seed_of(seed, "init", *purpose))
+    network = recipe.net
+    source = torch.Generator().manual_seed(seed_of(recipe.seed, "init", *purpose))
     weights: Arrays = {}
     for name, shape in network.parameters.items():
         layer, _, part = name.rpartition(".")
         if f"{layer}.weight" in network.shapes:
             inputs = math.prod(network.shapes[f"{layer}.weight"][1:])
-            weights[name] = _INITS[init](shape, inputs, source).numpy()
+            weights[name] = _INITS[recipe.init](shape, inputs, source).numpy()
         else:
             weights[name] = torch.full(shape, float(part == "weight")).numpy()
     for name, shape in network.buffers.items():

@@ -21,7 +21,7 @@ from lottery_core.method.masks import Arrays
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Recipe
 from lottery_core.training.base import Report, Trained, batch_order, drive, rates_of
-from lottery_core.training.models import build
+from lottery_core.training.models import build, load, tensors
 
 _EVALUATION_BATCH = 1_000
 
@@ -89,9 +89,7 @@ class TorchNetwork:
 
         self._recipe, self._device, self._order_number = recipe, device, order
         self._model = build(recipe).to(device)
-        self._model.load_state_dict(
-            {name: torch.from_numpy(value) for name, value in weights.items()}
-        )
+        load(self._model, weights)
         self._images, self._labels = there(data.images), there(data.labels)
         self._index, held_out = there(data.train_index), there(data.validation_index)
         self._judged_on = [
@@ -133,7 +131,7 @@ class TorchNetwork:
     def weights(self) -> Arrays:
         return {
             name: value.detach().cpu().numpy().copy()
-            for name, value in self._model.named_parameters()
+            for name, value in tensors(self._model).items()
         }
 
 
@@ -158,6 +156,7 @@ def _evaluate(
 ) -> list[tuple[float, float]]:
     """(mean cross-entropy in nats, accuracy) on each set of images and labels; NaN if empty."""
     results = []
+    model.eval()
     for images, labels in sets:
         loss, correct = 0.0, 0
         with torch.inference_mode():
@@ -169,6 +168,7 @@ def _evaluate(
                 tick()
         count = len(images)
         results.append((loss / count, correct / count) if count else (math.nan, math.nan))
+    model.train()
     return results
 
 
@@ -188,6 +188,6 @@ def accuracy(
     called every thousand images and may raise to stop."""
     with one_torch_thread():
         model = build(recipe)
-        model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        load(model, weights)
         judged_on = torch.from_numpy(images), torch.from_numpy(labels)
         return _evaluate(model, [judged_on], tick)[0][1]

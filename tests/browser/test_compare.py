@@ -19,7 +19,7 @@ from tests.browser.server import Server, overflow, wait_until
 pytestmark = pytest.mark.browser
 
 SMALL = {
-    "preset": "quick", "hidden": "32", "length": "60", "unit": "iterations", "rounds": "2",
+    "preset": "quick", "network": "32", "length": "60", "unit": "iterations", "rounds": "2",
     "controls": "reinit", "replicates": "2",
 }  # fmt: skip
 CHARTS = ("plot_compared_accuracy", "plot_early_stop", "plot_training")

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 
 # A second or two of work a level by either training loop: two rounds of a small network.
 WATCHED = {
-    "preset": "quick", "hidden": "32", "length": "4000", "unit": "iterations", "rounds": "2",
+    "preset": "quick", "network": "32", "length": "4000", "unit": "iterations", "rounds": "2",
     "controls": "none",
 }  # fmt: skip
 # Over in a moment.
@@ -328,7 +328,7 @@ def test_a_stopped_server_leaves_no_process_behind(make_store, tmp_path, visit):
 
 def test_the_web_process_stays_under_300_mb(server, visit):
     page = visit(
-        server.url(with_seed(SHORT | {"preset": "paper", "hidden": "300,100", "length": "200"}, 7))
+        server.url(with_seed(SHORT | {"preset": "paper", "network": "300 100", "length": "200"}, 7))
     )
     press(page, "Start")
     wait_for_result(page)

@@ -11,7 +11,7 @@ from tests.browser.server import overflow
 
 pytestmark = pytest.mark.browser
 
-SMALL = {"preset": "quick", "hidden": "32", "length": "60", "unit": "iterations", "rounds": "2"}
+SMALL = {"preset": "quick", "network": "32", "length": "60", "unit": "iterations", "rounds": "2"}
 WAYS = (
     "masked dense tensors, plain torch",
     "torch.sparse CSR",

@@ -12,7 +12,7 @@ from tests.browser.server import overflow
 
 pytestmark = pytest.mark.browser
 
-SMALL = {"hidden": "32", "length": "120", "unit": "iterations", "sparsities": "0.5,0.95"}
+SMALL = {"network": "32", "length": "120", "unit": "iterations", "sparsities": "0.5,0.95"}
 KEYS = story.read_story(SMALL)[1].experiment().keys
 DONE = "All of this is computed"
 

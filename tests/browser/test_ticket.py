@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 SMALL = {
     "preset": "quick",
-    "hidden": "64",
+    "network": "64",
     "length": "400",
     "unit": "iterations",
     "rounds": "2",
