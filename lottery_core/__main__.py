@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lottery_core import terminal
 from lottery_core.arms import ARMS, title_of
 from lottery_core.choice import (
     PRESETS,
@@ -36,7 +37,7 @@ from lottery_core.experiment import (
     check_known,
 )
 from lottery_core.pruning import CRITERIA
-from lottery_core.store import CACHE, Job, Level, Store
+from lottery_core.store import CACHE, Job, Level, Store, StoreUnavailable
 from lottery_core.tables import (
     history_table,
     layers_table,
@@ -150,13 +151,14 @@ def run(
         arms = choice.arms()
         check_known("loop", loop, LOOPS)
         if out is not None:
+            out = commands.from_home("out", out)
             out.mkdir(parents=True, exist_ok=True)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
     except OSError as error:
         raise typer.BadParameter(f"out={str(out)!r} can't be made a folder: {error}") from error
 
-    store = Store(cache)
+    store = commands.open_cache(cache, make=True)
     _prepare(store, loop)
     for name, arm in arms.items():
         for experiment in arm:
@@ -222,7 +224,7 @@ def train(
         raise typer.BadParameter(str(error)) from error
     for note in upload.notes:
         console.print(note, markup=False)
-    store = Store(cache)
+    store = commands.open_cache(cache, make=True)
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
     _prepare(store, loop)
     for arm in arms.values():
@@ -298,7 +300,11 @@ def _perform(
             levels.append(level)
             _print_level(bar.console, level)
             if out is not None:
-                _write(out, levels)
+                try:
+                    _write(out, levels)
+                except OSError as error:
+                    rule = f"can't be written ({error.strerror}); what is finished is in the cache"
+                    raise InvalidValue("out", str(out), rule) from error
 
         follower = threading.Thread(target=follow, daemon=True)
         follower.start()
@@ -339,13 +345,26 @@ def _print_level(console: Console, level: Level) -> None:
 
 
 def _write(out: Path, levels: list[Level]) -> None:
-    """After every level, so that a run that is stopped leaves what it had."""
+    """After every level, so that a run that is stopped leaves what it had. Raises `OSError`."""
     out.mkdir(parents=True, exist_ok=True)
-    levels_table(levels).to_csv(out / "levels.csv", index=False)
-    layers_table(levels).to_csv(out / "layers.csv", index=False)
-    history_table(levels).to_csv(out / "history.csv", index=False)
-    (out / "mask.npz").write_bytes(mask_npz(levels[-1]))
+    tables = {"levels": levels_table, "layers": layers_table, "history": history_table}
+    for name, table in tables.items():
+        commands.write_file(out / f"{name}.csv", table(levels).to_csv(index=False).encode())
+    commands.write_file(out / "mask.npz", mask_npz(levels[-1]))
+
+
+def start() -> None:
+    """The command line as it is called: whatever the system or the terminal refuses is told in a
+    sentence, with exit code 1."""
+    terminal.print_anything()
+    try:
+        app()
+    except StoreUnavailable as error:
+        sys.exit(f"Error: {error}")
+    except OSError as error:
+        terminal.give_up_printing()
+        sys.exit(f"Error: {error.filename or 'the output'} can't be used: {error.strerror}")
 
 
 if __name__ == "__main__":
-    app()
+    start()

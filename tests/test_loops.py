@@ -122,7 +122,7 @@ def compiler(unprepared, monkeypatch, tmp_path):
         path.chmod(0o700)
         monkeypatch.setattr(sys, "executable", str(path))
 
-    monkeypatch.setattr(loops.kept, "is_ready", lambda: False)
+    monkeypatch.setattr(loops.kept, "is_ready", lambda *_: False)
     return give
 
 

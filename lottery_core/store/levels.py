@@ -26,7 +26,7 @@ from lottery_core.store.files import (
     explained,
     place,
     sync_folder,
-    write_synced,
+    write,
 )
 
 _SUMS = "SHA256SUMS"
@@ -90,6 +90,13 @@ class Levels(Kept):
         """The keys of all levels that are there and not ours to read, in order."""
         return sorted(key for key, readable in self._look() if not readable)
 
+    def computed(self, key: str) -> float:
+        """When a level was put there, in seconds since 1970; 0 if it is not there, or closed."""
+        try:
+            return self._folder(key).stat().st_mtime
+        except OSError:
+            return 0.0
+
     def info(self, key: str) -> dict | None:
         """What `Level.info` says, verified, without reading the rest; None as for `read`."""
         folder, identity = self._folder(key), self._identity(key)
@@ -140,7 +147,7 @@ class Levels(Kept):
         def make(folder: Path) -> None:
             folder.mkdir()
             for name, content in files.items():
-                write_synced(folder / name, content)
+                write(folder / name, content, synced=True)
 
         with explained(self.root):
             place(self._folder(key), make)
