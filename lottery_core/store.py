@@ -36,10 +36,9 @@ import pandas as pd
 import pyarrow as pa
 from filelock import FileLock, Timeout
 from pyarrow.parquet import ParquetFile
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from lottery_core.pruning import Arrays
+from lottery_core.tensors import load, metadata, save
 
 # Where results are kept unless somebody says otherwise.
 CACHE = Path(os.environ.get("LOTTERY_CACHE", Path(__file__).resolve().parent.parent / "cache"))
@@ -240,7 +239,7 @@ class Store:
             return None
         try:
             return _read_ticket(digest, content)
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             warnings.warn(
                 f"ticket {digest} is damaged ({error}); it counts as absent until it is uploaded "
                 "again",
@@ -293,8 +292,7 @@ class Store:
         """What `write_progress` wrote last; None if there is none."""
         try:
             content = (self.root / "progress" / key).read_bytes()
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            return json.loads(header["__metadata__"]["progress"]), load(content)
+            return json.loads(metadata(content)["progress"]), load(content)
         except (OSError, ValueError, KeyError):
             return None
 
@@ -417,8 +415,7 @@ def _read_ticket(key: str, content: bytes) -> tuple[Arrays, Arrays | None]:
     arrays = load(content)
     if digest(arrays) != key:
         raise ValueError("its digest does not match")
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    order = json.loads(header["__metadata__"]["weights"])
+    order = json.loads(metadata(content)["weights"])
     mask = {name: arrays[f"mask/{name}"] for name in order}
     restart = {
         name.removeprefix("restart/"): values
