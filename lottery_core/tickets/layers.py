@@ -171,7 +171,7 @@ def _without_strays(layers: list[Layer], notes: Notes) -> list[Layer]:
     if unsure and _may_chain([layer for layer in layers if layer not in unsure]):
         raise Refused(
             f"has an array {shown(unsure[0].name)} that may be one layer more or none; name it "
-            f"after its layer, as fc{len(layers)}.weight, or leave it out"
+            "after its layer, as fc1.weight, or leave it out"
         )
     return layers
 
