@@ -3,6 +3,7 @@
 What holds for any loop is asked of both, and of the compiled one also with no layer sparse.
 """
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from lottery_core.seeds import seed_of
 from lottery_core.training import base, sparse_loop, torch_loop
 from lottery_core.training.base import TrainingDiverged, batch_order
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
-from tests.reference import Reference, judged
+from tests import reference
 
 SMALL = Recipe(hidden=(24, 12), iterations=60, evaluate_every=30)
 SMALLEST = replace(SMALL, hidden=(12, 8), batch_size=8)
@@ -116,42 +117,14 @@ def test_survivors_are_trained_whatever_their_sign_and_size(train, changes, mnis
 
 @pytest.fixture(scope="module")
 def settled(mnist):
-    """Makes (recipe, start, mask, reference at its end, its losses) of a training that any
-    float32 program must follow: the first seed with which no step is a matter of rounding.
-
-    That is, the sums before a ReLU keep away from 0, of which float32 is off by less than 1e-6
-    in so small a network, and no weight goes elsewhere for a gradient's last digits.
-    """
-    known = {}
-
-    def is_sure(reference):
-        return reference.edge > 5e-6 and all(
-            reference.slack(name).max() < 1e-5 * np.abs(values).max()
-            for name, values in reference.weights.items()
-        )
-
-    def follow(recipe, first):
-        start, mask = pruned_start(recipe)
-        reference, losses = Reference(recipe, start, mask, mnist, first), []
-        while reference.iteration < recipe.iterations:
-            losses.append(reference.step())
-            if not is_sure(reference):
-                return None
-        return recipe, start, mask, reference, losses
-
-    def make(recipe, first=0):
-        if (recipe, first) not in known:
-            seeds = (follow(replace(recipe, seed=seed), first) for seed in range(50))
-            known[recipe, first] = next(found for found in seeds if found)
-        return known[recipe, first]
-
-    return make
+    """Makes (recipe, start, mask, reference at its end, its losses) of a settled training."""
+    return functools.cache(lambda *given: reference.settled(pruned_start, lambda _: mnist, *given))
 
 
-def assert_followed(trained, reference, losses):
+def assert_followed(trained, at_end, losses):
     """Every weight to 1e-5 of the largest of its array, a tenth of which is usual."""
     assert trained.losses == pytest.approx(losses, abs=2e-6)
-    for name, value in reference.weights.items():
+    for name, value in at_end.weights.items():
         assert trained.weights[name] == pytest.approx(value, abs=1e-5 * np.abs(value).max()), name
 
 
@@ -334,7 +307,7 @@ def test_evaluations_are_what_float64_computes_from_the_final_weights(train, mni
         ),
         (last.test_loss, last.test_accuracy, mnist.test_images, mnist.test_labels),
     ):
-        true_loss, true_accuracy, level = judged(trained.weights, images, labels)
+        true_loss, true_accuracy, level = reference.judged(trained.weights, images, labels)
         assert loss == pytest.approx(true_loss, abs=1e-6)
         assert abs(accuracy - true_accuracy) <= level < 0.001
     assert abs(accuracy_on_test(SMALL, trained.weights, mnist) - true_accuracy) <= level
