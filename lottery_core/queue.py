@@ -217,6 +217,8 @@ class Queue:
 
     def cancel(self, key: str) -> None:
         """Stop a job, queued or running; its finished levels stay. Unknown keys do nothing."""
+        if self._store.job(key) is None:
+            return
         self._store.request_cancel(key)
         with self._guard:
             self._waiting = deque(entry for entry in self._waiting if entry[0].key != key)
