@@ -217,10 +217,11 @@ class Queue:
 
     def cancel(self, key: str) -> None:
         """Stop a job, queued or running; its finished levels stay. Unknown keys do nothing."""
-        if self._store.job(key) is None:
-            return
-        self._store.request_cancel(key)
         with self._guard:
+            asked = {job.key for job, _ in self._waiting} | self._busy.keys()
+            if key not in asked and self._store.job(key) is None:
+                return
+            self._store.request_cancel(key)
             self._waiting = deque(entry for entry in self._waiting if entry[0].key != key)
             job = self._store.job(key)
             if job and job.state == "queued" and job.owner == self._owner:
