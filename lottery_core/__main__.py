@@ -224,8 +224,8 @@ def train(
         check_known("loop", loop, LOOPS)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
-    for note in upload.notes:
-        console.print(note, markup=False)
+    for line in upload.reading.in_lines():
+        console.print(line, markup=False)
     store = commands.open_cache(cache, make=True)
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
     _prepare(store, loop)

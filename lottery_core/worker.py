@@ -11,7 +11,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,6 @@ from lottery_core.choice import PRESETS
 from lottery_core.data import DataUnavailable, load_data
 from lottery_core.experiment import Experiment, InvalidValue, Recipe
 from lottery_core.models import initial_weights
-from lottery_core.process import follow_parent
 from lottery_core.pruning import dense_mask
 from lottery_core.store import Job, Level, Store, StoreUnavailable, processor
 from lottery_core.training import loops
@@ -49,7 +48,8 @@ def perform(
 ) -> Job:
     """Run a job's experiment and keep its record in the store; returns the final record.
 
-    Whatever goes wrong ends up in the record. `show` is called with every level.
+    Whatever goes wrong ends up in the record, and where that can't be written, in what is
+    returned. `show` is called with every level.
     """
 
     def check() -> None:
@@ -58,16 +58,23 @@ def perform(
 
     owner = f"job-{job.key}"
     try:
-        with store.held(owner, check):
+        with store.held(owner, check) as lock:
+
+            def look() -> None:
+                check()
+                lock.renew()
+
             job = replace(
                 job, state="running", owner=owner, started=time.time(), process=os.getpid()
             )
-            store.write_job(job)
-            state, message = _run(store, job, folder, show, check)
+            state, message = _run(store, job, folder, show, look)
             job = replace(job, state=state, message=message, finished=time.time())
-            store.write_job(job)
+            with suppress(StoreUnavailable):
+                store.write_job(job)
     except Cancelled:  # while another process performs the same job
         job = replace(job, state="cancelled", finished=time.time())
+    except StoreUnavailable as error:
+        job = replace(job, state="failed", message=str(error), finished=time.time())
     return job
 
 
@@ -79,6 +86,7 @@ def _run(
     check: Callable[[], None],
 ) -> tuple[str, str]:
     try:
+        store.write_job(job)
         check()
         experiment = Experiment.from_dict(job.experiment)
         levels = engine.run(
@@ -161,11 +169,20 @@ def _told(
 
 
 def warm(root: Path) -> None:
-    """Get ready before the first job: load MNIST, measure this machine, follow the parent."""
-    follow_parent()
+    """Get ready before the first job: load MNIST, measure this machine.
+
+    A worker that can't, as with a full disk, still works: what is in the way of a job ends up in
+    that job's record.
+    """
     if hasattr(os, "nice"):
         os.nice(5)  # on a machine with few cores, pages come before training
-    store = Store(root)
+    try:
+        _warm(Store(root))
+    except Exception:  # noqa: BLE001 - see above
+        traceback.print_exc()
+
+
+def _warm(store: Store) -> None:
     # Scaled as a newcomer's first run needs it: it would wait for it to be done again.
     usual = PRESETS["quick"].choice.recipe()
     load_data(usual, store.datasets)

@@ -283,6 +283,7 @@ def test_train_brings_a_file_back_and_tells_what_it_is_worth(here, winner):
     done = here("train", "again.safetensors", "--cache", store.root)
     assert done.returncode == 0, done.stderr
     printed = done.stdout.decode()
+    assert "Used as:\n  mask/fc1.weight: mask of fc1\n" in printed
     assert "brought ticket, seed 3" in printed
     assert "random mask, seed 3" in printed
     assert "the ticket is" in printed.splitlines()[-1]

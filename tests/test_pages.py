@@ -242,7 +242,7 @@ def test_the_speed_page_measures_at_the_press_of_a_button_and_labels_what_it_sho
     by_level = [catch.in_words(found, row) for row in found["levels"]]
     assert by_level[0][0] in said(page)
     assert sum(second in said(page) for _, second in by_level) == 1
-    label = "\n".join(caption.value for caption in page.caption)
+    label = said(page)
     for fact in ("processor", "python", "torch", "numba", "numpy"):
         assert found["machine"][fact] in label
     assert "1 thread" in label

@@ -592,11 +592,17 @@ def test_a_job_reads_back_while_its_owner_lives(store):
         assert store.job(KEY).active
 
 
-@pytest.mark.parametrize("state", ["queued", "running"])
-def test_a_job_whose_owner_died_shows_as_killed(store, state):
+@pytest.mark.parametrize(
+    ("state", "ended"),
+    [
+        ("queued", ("cancelled", "the server stopped")),
+        ("running", ("killed", "its process ended without a word")),
+    ],
+)
+def test_a_job_whose_owner_died_says_what_became_of_it(store, state, ended):
     store.write_job(job(state=state))
     found = store.job(KEY)
-    assert (found.state, found.message) == ("killed", "its process ended without a word")
+    assert (found.state, found.message) == ended
     assert not found.active
 
 

@@ -117,7 +117,6 @@ def test_waiting_for_another_worker_can_be_cancelled(store, tiny):
 
 
 def test_warming_up_measures_this_machine_once(store, monkeypatch):
-    monkeypatch.setattr(worker, "follow_parent", lambda: None)
     monkeypatch.setattr(worker.os, "nice", lambda more: None)  # not for the tests that follow
     loaded = threading.Event()
     monkeypatch.setattr(loops, "prepare", lambda store: loaded.set())

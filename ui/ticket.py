@@ -16,6 +16,7 @@ from ui.frame import one_of
 from ui.reading import finished
 from ui.runtime import runtime
 from ui.scrubber import scrubber
+from ui.status import show_damaged
 
 VIEWS = {
     "inside": "Look inside",
@@ -136,6 +137,7 @@ def choose() -> Subject | None:
     )
     experiment = found[chosen]
     levels = finished(experiment)
+    show_damaged([experiment])
     if not levels:
         st.warning("Its levels can't be read; choose another, or run it again in the Explorer.")
         return None

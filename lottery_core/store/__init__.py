@@ -23,13 +23,14 @@ import os
 from pathlib import Path
 
 from lottery_core.store.files import StoreUnavailable
-from lottery_core.store.jobs import Job, Jobs, measurement_key, task_key
+from lottery_core.store.jobs import STOPPED, Job, Jobs, measurement_key, task_key
 from lottery_core.store.levels import Level, Levels
 from lottery_core.store.notes import Notes, processor
 from lottery_core.store.tickets import Tickets, digest
 
 __all__ = [
     "CACHE",
+    "STOPPED",
     "Job",
     "Level",
     "Store",

@@ -55,21 +55,49 @@ def measurement_key(experiment_key: str) -> str:
     return task_key("measure", experiment_key)
 
 
+STOPPED = "the server stopped"
+
+
 class Jobs(Locks):
     """One record a job. All that write raise `StoreUnavailable`."""
+
+    def __init__(self, root: str | Path):
+        super().__init__(root)
+        self._untold: dict[str, Job] = {}
 
     def write_job(self, job: Job) -> None:
         """Replace what is said of a job."""
         self._put(self._job_path(job.key), json.dumps(asdict(job)).encode())
+        self._untold.pop(job.key, None)
+
+    def tell_job(self, job: Job) -> None:
+        """As `write_job`; what can't be written is remembered by this process until
+        `tell_again` can write it, and `job` knows it meanwhile."""
+        try:
+            self.write_job(job)
+        except StoreUnavailable:
+            self._untold[job.key] = job
+
+    def tell_again(self) -> str:
+        """Write what could not be written; why it still can't be, or an empty text."""
+        for job in list(self._untold.values()):
+            try:
+                self.write_job(job)
+            except StoreUnavailable as error:
+                return f"What became of a run can't be written: {error}."
+        return ""
 
     def job(self, key: str) -> Job | None:
-        """What became of an experiment; "killed" if its owner died without a word. Raises
+        """What became of an experiment. Where its owner died without a word: "killed" if it
+        was running; "cancelled" if it waited, and the server it waited for stopped. Raises
         `StoreUnavailable` where the record is not ours to read."""
         job = self._recorded(key)
         if job and job.active and not self.is_held(job.owner):
             # The owner may have finished between the two looks.
             if self._recorded(key) != job:
                 return self.job(key)
+            if job.state == "queued":
+                return replace(job, state="cancelled", message=STOPPED)
             message = "its process ended without a word"
             return replace(job, state="killed", message=job.message or message)
         return job
@@ -98,6 +126,8 @@ class Jobs(Locks):
                     yield job
 
     def _recorded(self, key: str) -> Job | None:
+        if key in self._untold:
+            return self._untold[key]
         content = self._get(self._job_path(key), f"job {key}")
         try:
             return None if content is None else Job(**json.loads(content))

@@ -16,8 +16,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from lottery_core.pruning import Arrays
 from lottery_core.store.files import (
@@ -28,12 +26,12 @@ from lottery_core.store.files import (
     sync_folder,
     write,
 )
+from lottery_core.tensors import load, save
 
 _SUMS = "SHA256SUMS"
 # Other refusals of the system say nothing about what a level holds.
 _DAMAGE = (
     FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, KeyError, TypeError,
-    SafetensorError,
 )  # fmt: skip
 
 

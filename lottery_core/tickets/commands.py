@@ -123,8 +123,8 @@ def verify_file(
     for finding in findings:
         table.add_row(finding.verdict, finding.what, finding.claimed, finding.found)
     console = terminal.console()
-    for note in upload.notes:
-        console.print(note, soft_wrap=True)
+    for line in upload.reading.in_lines():
+        console.print(line, soft_wrap=True)
     console.print(table)
     console.print(verify_in_words(findings), soft_wrap=True)
     if any(finding.verdict == "differs" for finding in findings):

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save
 
 from lottery_core.experiment import InvalidValue, check_known
 from lottery_core.store import Level, Store
+from lottery_core.tensors import save
 from lottery_core.tickets import card, script
 from lottery_core.tickets.content import FORMAT, digest
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from lottery_core.data import Data
 from lottery_core.experiment import InvalidValue, Recipe, check_known
-from lottery_core.process import follow_parent
+from lottery_core.process import follow
 from lottery_core.pruning import Arrays
 from lottery_core.store import Store, StoreUnavailable
 from lottery_core.store.files import explained
@@ -87,7 +87,8 @@ def prepare(
         say("compiling the training loop, once on this machine, about half a minute")
     with store.held(f"compile-{kept.tag()}", check):
         if not kept.is_ready():
-            command = [sys.executable, "-m", "lottery_core.training.loops", str(kept.place())]
+            given = [str(os.getpid()), str(kept.place())]
+            command = [sys.executable, "-m", "lottery_core.training.loops", *given]
             # Not our output: who reads that to its end would wait for the compiler.
             quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
             with subprocess.Popen(command, **quiet, stderr=subprocess.PIPE) as compiler:
@@ -128,8 +129,9 @@ def _load() -> None:
 
 
 if __name__ == "__main__":
-    kept.place(*map(Path, sys.argv[1:]))
-    follow_parent()
+    if len(sys.argv) > 1:  # by `prepare`: for that process, and where it says
+        follow(int(sys.argv[1]))
+        kept.place(Path(sys.argv[2]))
     if hasattr(os, "nice"):
         os.nice(10)  # torch trains meanwhile, and somebody watches that
     try:
