@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -298,13 +300,11 @@ def _perform(
 
         def show(level: Level) -> None:
             levels.append(level)
-            _print_level(bar.console, level)
+            with _written("output", "-"):
+                _print_level(bar.console, level)
             if out is not None:
-                try:
+                with _written("out", str(out)):
                     _write(out, levels)
-                except OSError as error:
-                    rule = f"can't be written ({error.strerror}); what is finished is in the cache"
-                    raise InvalidValue("out", str(out), rule) from error
 
         follower = threading.Thread(target=follow, daemon=True)
         follower.start()
@@ -317,6 +317,16 @@ def _perform(
         reason = job.message or "start it again to go on from there"
         console.print(f"{job.state} after {len(levels)} levels: {reason}", style="bold")
         sys.exit(1)
+
+
+@contextmanager
+def _written(name: str, value: str) -> Iterator[None]:
+    """Inside, a disk that is full, say, ends the run with a sentence."""
+    try:
+        yield
+    except OSError as error:
+        rule = f"can't be written ({error.strerror}); what is finished is in the cache"
+        raise InvalidValue(name, value, rule) from error
 
 
 def _print_level(console: Console, level: Level) -> None:

@@ -99,7 +99,7 @@ def _run(
             _measure_speed(store, job, experiment, check)
         elif job.task == "instability":
             _measure_instability(store, job, experiment, folder, check)
-    except (Cancelled, KeyboardInterrupt):
+    except (Cancelled, KeyboardInterrupt, SystemExit):  # the last: who read the output went away
         return "cancelled", ""
     except _TOLD as error:
         return "failed", str(error)

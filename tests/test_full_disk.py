@@ -1,6 +1,7 @@
 """A disk that is full costs the level that did not fit, and nothing else."""
 
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -180,6 +181,25 @@ def test_a_full_disk_behind_standard_output_is_told_of(store):
         )
     assert done.returncode == 1
     assert done.stderr == "Error: the output can't be used: No space left on device\n"
+
+
+def test_a_disk_that_fills_up_behind_standard_output_is_no_fault_of_the_run(
+    trained_before, make_store, tmp_path, monkeypatch, command
+):
+    class Terminal(io.StringIO):
+        def write(self, text):
+            if "Level 0" in text:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(text)
+
+    store = make_store(tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Terminal())
+        code, said = command("run", *OPTIONS, "--loop", "torch", "--cache", store.root)
+    assert (code, said) == (1, "Error: the output can't be used: No space left on device")
+    job = store.job(trained_before.key)
+    assert job.state == "failed"
+    assert "can't be written (No space left on device); what is finished is in" in job.message
 
 
 def test_progress_that_can_not_be_kept_ends_no_training(store, monkeypatch, tiny):

@@ -96,10 +96,11 @@ class Levels(Kept):
             return 0.0
 
     def info(self, key: str) -> dict | None:
-        """What `Level.info` says, verified, without reading the rest; None as for `read`."""
+        """What `Level.info` says, verified, without reading the rest; None as for `read`, and if
+        the rest is known to be `damaged`."""
         folder, identity = self._folder(key), self._identity(key)
         with explained(self.root, f"level {key}"):
-            if not folder.is_dir():
+            if not folder.is_dir() or self.damaged(key):
                 return None
             try:
                 content = (folder / "level.json").read_bytes()
