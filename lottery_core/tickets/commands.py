@@ -207,7 +207,7 @@ def _time(store: Store, key: str) -> float:
 
 
 def _console() -> Console:
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _PIPED
     return console
