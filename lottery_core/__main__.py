@@ -225,7 +225,7 @@ def train(
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
     for line in upload.reading.in_lines():
-        console.print(line, markup=False)
+        console.print(line, markup=False, emoji=False)
     store = commands.open_cache(cache, make=True)
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
     _prepare(store, loop)

@@ -42,7 +42,7 @@ def give_up_printing() -> None:
 
 def console() -> Console:
     """For what has been computed: as wide as need be where nobody looks."""
-    found = Console(highlight=False, markup=False)
+    found = Console(highlight=False, markup=False, emoji=False)
     if not found.is_terminal:
         found.width = _PIPED
     return found

@@ -263,6 +263,15 @@ def test_a_part_of_our_own_form_without_a_mask_for_each_layer_is_read_alike():
     assert "'restart/fc2.weight' has no mask: fc2 is kept whole." in told(upload)
 
 
+def test_what_stands_outside_of_the_parts_of_our_own_form_is_left_out():
+    arrays = {f"mask/{name}": kept for name, kept in masks().items()}
+    arrays |= {f"restart/{name}": values for name, values in weights().items()}
+    upload = read(npz(**arrays, losses=np.ones(4), **{"other/fc2.bias": np.ones(10)}))
+    assert same(upload.restart, masked(weights(), masks()))
+    why = "outside of mask/, restart/ and trained/"
+    assert upload.reading.left_out == (("losses", why), ("other/fc2.bias", why))
+
+
 def test_a_mask_without_weights_among_others_with_weights_is_refused_by_name():
     arrays = ticket((6,))
     del arrays["fc2.weight_orig"]

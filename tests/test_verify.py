@@ -178,7 +178,7 @@ def test_foreign_weights_that_are_not_0_where_they_are_pruned_are_no_changed_fil
 
 def test_the_command_prints_what_became_of_every_name(level, tmp_path):
     arrays = {f"{name}_mask": kept for name, kept in level.mask.items() if name == "fc1.weight"}
-    arrays |= level.start | {"val_[b]losses": np.ones(8), "epoch": np.array(3)}
+    arrays |= level.start | {"val_[b]:star:losses": np.ones(8), "epoch": np.array(3)}
     path = tmp_path / "state.npz"
     np.savez(path, **arrays)
     done = CliRunner().invoke(app, ["verify", str(path), "--cache", str(tmp_path / "cache")])
@@ -193,7 +193,7 @@ def test_the_command_prints_what_became_of_every_name(level, tmp_path):
         "  fc2.bias: bias of fc2",
         "Left out:",
         "  epoch: a single number",
-        "  val_[b]losses: named as something other than a bias",
+        "  val_[b]:star:losses: named as something other than a bias",
     ]
     assert "  'fc2.weight' has no mask: fc2 is kept whole." in lines
 

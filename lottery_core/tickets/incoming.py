@@ -1,8 +1,8 @@
 """An uploaded file -> the mask of one network and the weights in it, ours or foreign.
 
 A file is understood in three steps: `unpacking` makes named arrays of its bytes, here names tell
-masks from weights, and `layers` puts them in order. Every name ends in a `Reading`, which tells
-what it was used as or why it was left out, and what was worked out besides; what could be
+masks from weights, `layers` and `biases` put them in order. Every name ends in a `Reading`, which
+tells what it was used as or why it was left out, and what was worked out besides; what could be
 understood in two ways is refused.
 """
 
@@ -16,9 +16,10 @@ import numpy as np
 
 from lottery_core.experiment import MAX_WEIGHTS, InvalidValue
 from lottery_core.pruning import Arrays, apply
+from lottery_core.tickets.biases import biases
 from lottery_core.tickets.claims import claims_in
 from lottery_core.tickets.content import PARTS, digest
-from lottery_core.tickets.layers import TITLES, Array, Layer, biases, network
+from lottery_core.tickets.layers import TITLES, Array, Layer, network
 from lottery_core.tickets.reading import Notes, Reading
 from lottery_core.tickets.unpacking import Refused, shown, unpack
 

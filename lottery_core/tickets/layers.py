@@ -1,4 +1,4 @@
-"""Arrays with names -> the layers of one network, from input to output, each with its biases.
+"""Arrays with names -> the layers of one network, from input to output.
 
 Names tell what belongs together. What comes after what is told by shapes and, where these allow
 several orders, by the numbers in names; where no number decides, by the order that the file keeps,
@@ -76,8 +76,8 @@ class Layer:
         return self.first.name
 
 
-_Item = TypeVar("_Item", Array, Layer)
-_Fits = Callable[[Sequence[_Item], _Item], bool]
+Item = TypeVar("Item", Array, Layer)
+Fits = Callable[[Sequence[Item], Item], bool]
 
 
 def network(parts: dict[str, list[Array]], in_file_order: bool, notes: Notes) -> list[Layer]:
@@ -204,7 +204,7 @@ def _chain(layers: list[Layer], in_file_order: bool, notes: Notes) -> tuple[list
         reached = before[-1].first.shape[::step][0] if before else PIXELS
         return inputs == reached and (not last or outputs == CLASSES)
 
-    found = _in_order(layers, fits, title, in_file_order, notes) if _balance(layers, step) else []
+    found = in_order(layers, fits, title, in_file_order, notes) if _balance(layers, step) else []
     if not found:
         shapes = ", ".join("{} x {}".format(*layer.first.shape) for layer in layers)
         whole = "; add the weights of a layer that has no mask" if layers[0].is_bare else ""
@@ -225,12 +225,14 @@ def _balance(layers: list[Layer], step: int) -> bool:
     return sorted([PIXELS, *ends]) == sorted([CLASSES, *begins])
 
 
-def _in_order(
-    items: list[_Item], fits: _Fits, title: str, in_file_order: bool, notes: Notes
-) -> list[_Item]:
+def in_order(
+    items: list[Item], fits: Fits, title: str, in_file_order: bool, notes: Notes
+) -> list[Item]:
     """The order of `items` in which each fits after those before it; [] if there is none.
 
-    By what fits, by the numbers in their names, or as they stand in the file, in this order.
+    Where several fit, the numbers in their names decide, and where no number does, the order in
+    which they are given, if that is the file's (`in_file_order`). Numbers win over the file. How it
+    was told is noted under `title`; raises `Refused` if nothing tells it.
     """
     some = [*islice(_orders(items, fits, lambda one, other: False), 2)]
     if not some:
@@ -274,9 +276,9 @@ def _in_order(
 
 
 def _orders(
-    items: list[_Item], fits: _Fits, precedes: Callable[[_Item, _Item], bool],
-    before: tuple[_Item, ...] = (),
-) -> Iterator[list[_Item]]:  # fmt: skip
+    items: list[Item], fits: Fits, precedes: Callable[[Item, Item], bool],
+    before: tuple[Item, ...] = (),
+) -> Iterator[list[Item]]:  # fmt: skip
     """All orders in which each item fits and none comes after one that it precedes."""
     if not items:
         yield [*before]
@@ -285,19 +287,19 @@ def _orders(
             yield from _orders(items[:i] + items[i + 1 :], fits, precedes, (*before, item))
 
 
-def _precedes(one: _Item, other: _Item) -> bool:
+def _precedes(one: Item, other: Item) -> bool:
     return names.precedes(one.label, other.label)
 
 
-def _is_numbered(items: list[_Item]) -> bool:
+def _is_numbered(items: list[Item]) -> bool:
     return all(_precedes(one, other) for one, other in pairwise(items))
 
 
-def _keeps_numbers(items: list[_Item]) -> bool:
+def _keeps_numbers(items: list[Item]) -> bool:
     return not any(_precedes(two, one) for i, one in enumerate(items) for two in items[i:])
 
 
-def _is_order(items: list[_Item], fits: _Fits) -> bool:
+def _is_order(items: list[Item], fits: Fits) -> bool:
     return all(fits(items[:i], item) for i, item in enumerate(items))
 
 
@@ -332,77 +334,3 @@ def _upright(layers: list[Layer], turned: bool, notes: Notes) -> list[Layer]:
         })
         for layer in layers
     ]  # fmt: skip
-
-
-# Biases
-
-
-def biases(
-    vectors: list[Array], layers: list[Layer], in_file_order: bool, notes: Notes
-) -> list[Array | None]:
-    """The bias of each layer, None where the file has none; what is no bias is left out.
-
-    A bias has its layer's name. Those that are named as biases of no layer here are told by their
-    sizes; so are those that are named as nothing, if they are as many as all layers without a bias
-    and have their sizes. Raises `Refused` where sizes leave a choice.
-    """
-    rows = [layer.first.shape[0] for layer in layers]
-    stems = [layer.first.stem for layer in layers]
-    found: list[Array | None] = []
-    for stem, size in zip(stems, rows, strict=True):
-        named = [one for one in vectors if one.stem == stem and one.shape == (size,)]
-        said = [one for one in named if "bias" in one.kinds]
-        plain = [one for one in named if "weights" not in one.kinds]
-        [bias] = said if len(said) == 1 else plain if len(plain) == 1 else [None]
-        found.append(bias)
-    rest = [one for one in vectors if one not in found]
-    said = [one for one in rest if "bias" in one.kinds and "other" not in one.kinds]
-    unsaid = [one for one in rest if not one.kinds]
-    notes.left_out += [
-        (one.name, "named as something other than a bias")
-        for one in rest
-        if one not in said and one not in unsaid
-    ]
-
-    def free(size: int) -> list[int]:
-        return [i for i, bias in enumerate(found) if bias is None and rows[i] == size]
-
-    def take(arrays: list[Array]) -> None:
-        places = sorted(i for size in {one.shape[0] for one in arrays} for i in free(size))
-        sizes = [rows[i] for i in places]
-        for i, bias in zip(places, _by_size(arrays, sizes, in_file_order, notes), strict=True):
-            found[i] = bias
-            notes.worked_out.append(
-                f"{shown(bias.name)} of {rows[i]:,} values was taken for the bias of fc{i + 1}."
-            )
-
-    for one in said:
-        alike = [other for other in said if other.shape == one.shape]
-        if one.stem in stems or len(alike) != len(free(one.shape[0])):
-            raise Refused(
-                f"has an array {shown(one.name)} of {one.shape[0]:,} values that is no layer's "
-                "bias for sure; leave it out or name it after its layer"
-            )
-    take(said)
-    eligible = [one for one in unsaid if one.stem not in stems]
-    left = sorted(size for size, bias in zip(rows, found, strict=True) if bias is None)
-    if sorted(one.shape[0] for one in eligible) == left:
-        take(eligible)
-    why = "not named as a bias, and not one by elimination"
-    notes.left_out += [(one.name, why) for one in unsaid if one not in found]
-    return found
-
-
-def _by_size(
-    arrays: list[Array], sizes: list[int], in_file_order: bool, notes: Notes
-) -> list[Array]:
-    """The arrays in an order that has these sizes."""
-
-    def fits(before: Sequence[Array], one: Array) -> bool:
-        return one.shape[0] == sizes[len(before)]
-
-    told = Notes()
-    found = _in_order(arrays, fits, "biases", in_file_order, told)
-    if len({*sizes}) < len(sizes):
-        notes.worked_out += told.worked_out
-    return found
