@@ -37,6 +37,7 @@ lint: $(DEV)
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.training_overhead $(ARGS)
 	$(BIN)/python -m benchmarks.speed --json cache/speed.json
+	$(BIN)/python -m benchmarks.agreement
 	$(BIN)/python -m benchmarks.explorer
 
 clean:

@@ -50,7 +50,7 @@ from lottery_core.run.queue import local_worker
 from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Level, Store
-from lottery_core.training import calibration, loops, yardsticks
+from lottery_core.training import calibration, kept, loops, yardsticks
 from lottery_core.training.models import build, initial_weights
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
 from lottery_core.training.torch_loop import TorchNetwork
@@ -147,6 +147,7 @@ class Setting:
         """An empty store that knows the data sets and what this machine's steps cost."""
         root = Path(tempfile.mkdtemp(dir=self.folder))
         (root / "datasets").symlink_to(_CACHE)
+        (root / "compiled").symlink_to(kept.folder().parent)
         store = Store(root)
         if (known := self.folder / "machine.json").exists():
             (root / "machine.json").write_bytes(known.read_bytes())

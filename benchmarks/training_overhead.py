@@ -57,8 +57,7 @@ class Way:
 def networks() -> dict[str, list[Way]]:
     """About an epoch of the notebook's network and of the paper's, each in several ways."""
     return {
-        f"{name} {'-'.join(map(str, choice.hidden))}, {choice.optimiser}, "
-        f"batch {choice.batch_size}": _ways(choice)
+        f"{name} {choice.network}, {choice.optimiser}, batch {choice.batch_size}": _ways(choice)
         for name, choice in ((name, PRESETS[name].choice) for name in ("notebook", "paper"))
     }
 

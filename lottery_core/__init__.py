@@ -21,7 +21,7 @@ keeping      store/         levels on disk, locks, jobs
 running      queue.py       submit, watch, cancel
              worker.py      what a worker process does
              speed.py       how long it will take
-             __main__.py    the same without a browser
+             __main__.py    the same without a browser; terminal.py: how it prints
 showing      tables.py      levels -> data frames
              replicates.py  seeds -> bands, paired differences, the verdict on a ticket
              comparison.py  experiments side by side: names, differences, what can be added

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lottery_core.cli import terminal
 from lottery_core.findings.tables import (
     history_table,
     layers_table,
@@ -37,7 +40,7 @@ from lottery_core.spec.choice import (
 )
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.experiment import INITS, OPTIMISERS, SCOPES, Experiment
-from lottery_core.store import CACHE, Job, Level, Store
+from lottery_core.store import CACHE, Job, Level, Store, StoreUnavailable
 from lottery_core.tickets import commands, transfer
 from lottery_core.tickets.files import mask_npz
 from lottery_core.training.base import LOOPS
@@ -144,13 +147,14 @@ def run(
         arms = choice.arms()
         check_known("loop", loop, LOOPS)
         if out is not None:
+            out = commands.from_home("out", out)
             out.mkdir(parents=True, exist_ok=True)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
     except OSError as error:
         raise typer.BadParameter(f"out={str(out)!r} can't be made a folder: {error}") from error
 
-    store = Store(cache)
+    store = commands.open_cache(cache, make=True)
     _prepare(store, loop)
     for name, arm in arms.items():
         for experiment in arm:
@@ -214,9 +218,9 @@ def train(
         check_known("loop", loop, LOOPS)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
-    for note in upload.notes:
-        console.print(note, markup=False)
-    store = Store(cache)
+    for line in upload.reading.in_lines():
+        console.print(line, markup=False, emoji=False)
+    store = commands.open_cache(cache, make=True)
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
     _prepare(store, loop)
     for arm in arms.values():
@@ -290,9 +294,11 @@ def _perform(
 
         def show(level: Level) -> None:
             levels.append(level)
-            _print_level(bar.console, level)
+            with _written("output", "-"):
+                _print_level(bar.console, level)
             if out is not None:
-                _write(out, levels)
+                with _written("out", str(out)):
+                    _write(out, levels)
 
         follower = threading.Thread(target=follow, daemon=True)
         follower.start()
@@ -305,6 +311,16 @@ def _perform(
         reason = job.message or "start it again to go on from there"
         console.print(f"{job.state} after {len(levels)} levels: {reason}", style="bold")
         sys.exit(1)
+
+
+@contextmanager
+def _written(name: str, value: str) -> Iterator[None]:
+    """Inside, a disk that is full, say, ends the run with a sentence."""
+    try:
+        yield
+    except OSError as error:
+        rule = f"can't be written ({error.strerror}); what is finished is in the cache"
+        raise InvalidValue(name, value, rule) from error
 
 
 def _print_level(console: Console, level: Level) -> None:
@@ -333,13 +349,26 @@ def _print_level(console: Console, level: Level) -> None:
 
 
 def _write(out: Path, levels: list[Level]) -> None:
-    """After every level, so that a run that is stopped leaves what it had."""
+    """After every level, so that a run that is stopped leaves what it had. Raises `OSError`."""
     out.mkdir(parents=True, exist_ok=True)
-    levels_table(levels).to_csv(out / "levels.csv", index=False)
-    layers_table(levels).to_csv(out / "layers.csv", index=False)
-    history_table(levels).to_csv(out / "history.csv", index=False)
-    (out / "mask.npz").write_bytes(mask_npz(levels[-1]))
+    tables = {"levels": levels_table, "layers": layers_table, "history": history_table}
+    for name, table in tables.items():
+        commands.write_file(out / f"{name}.csv", table(levels).to_csv(index=False).encode())
+    commands.write_file(out / "mask.npz", mask_npz(levels[-1]))
+
+
+def start() -> None:
+    """The command line as it is called: whatever the system or the terminal refuses is told in a
+    sentence, with exit code 1."""
+    terminal.print_anything()
+    try:
+        app()
+    except StoreUnavailable as error:
+        sys.exit(f"Error: {error}")
+    except OSError as error:
+        terminal.give_up_printing()
+        sys.exit(f"Error: {error.filename or 'the output'} can't be used: {error.strerror}")
 
 
 if __name__ == "__main__":
-    app()
+    start()

@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import importlib.machinery
 import importlib.util
-import json
 import math
 import os
 import shutil
@@ -28,12 +27,12 @@ from types import ModuleType
 
 import numpy as np
 from filelock import FileLock
-from safetensors.numpy import load, save
 
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.datasets import DATASETS, PIXELS
 from lottery_core.spec.experiment import Recipe
+from lottery_core.store.tensors import load, metadata, save
 
 # MNIST comes with the project, wherever results are kept.
 _EMBEDDED = Path(__file__).resolve().parent.parent / "cache" / "datasets"
@@ -314,9 +313,8 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
     except FileNotFoundError:
         return None
     try:
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         arrays = load(content)
-        if header["__metadata__"]["sha256"] == _digest(arrays):
+        if metadata(content)["sha256"] == _digest(arrays):
             return arrays
     except Exception:  # noqa: BLE001, S110 - whatever is wrong with the bytes, the remedy is one
         pass

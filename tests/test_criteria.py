@@ -31,7 +31,7 @@ each_scope = pytest.mark.parametrize("scope", SCOPES)
 @pytest.fixture(scope="module")
 def data():
     """Training images of all classes, and held-out and test images that no number comes from."""
-    source = np.random.default_rng(0)
+    source = np.random.default_rng(1)
     images = source.normal(size=(3_000, 784)).astype(np.float32)
     labels = source.integers(0, 10, 3_000)
     order = source.permutation(3_000)
@@ -130,6 +130,8 @@ def loss_of(evidence, weights, index):
     for name, leaf in zip(NAMES, leaves, strict=True):
         bias = torch.tensor(weights[name.replace("weight", "bias")], dtype=torch.float64)
         values = (values.relu() if name != NAMES[0] else values) @ leaf.T + bias
+        if name != NAMES[-1]:
+            assert values.abs().min() > 5e-6  # no ReLU that float32 opens and this does not
     labels = torch.tensor(evidence.slopes.data.labels[index])
     return F.cross_entropy(values, labels), leaves
 

@@ -43,12 +43,9 @@ def test_a_network_reads_redrawn_digits_as_it_reads_the_originals(mnist_digits, 
     images, labels = (part[:1000] for part in mnist_digits)
     read = answers.reader(recipe, store.datasets)
     redrawn = np.stack([as_digit(drawn(image, 3, 30, 50)) for image in images])
-    right = [
-        (answers.answers(recipe, dense.end, read(some)) == labels).mean()
-        for some in (images, redrawn)
-    ]
-    assert right[0] > 0.85
-    assert abs(right[0] - right[1]) < 0.01
+    one, other = (answers.answers(recipe, dense.end, read(some)) for some in (images, redrawn))
+    assert (one == labels).mean() > 0.8  # six seeds gave 0.88 to 0.90
+    assert (one != other).mean() < 0.01  # 0 to 0.004
 
 
 def test_a_digit_fills_mnists_box_and_its_mass_is_centred():

@@ -288,15 +288,14 @@ def test_a_stopped_run_keeps_its_finished_levels_and_goes_on_after_them(store, t
 
 def test_check_stops_in_the_middle_of_a_level_and_leaves_nothing_of_it(store):
     experiment = Experiment(replace(RECIPE, iterations=200_000, evaluate_every=1_000))
-    began = time.monotonic()
 
     def check():
-        if store.read_progress(experiment.key) and time.monotonic() - began > 1:
+        progress = store.read_progress(experiment.key)
+        if progress and progress[0].get("iteration"):
             raise Stop
 
     with pytest.raises(Stop):
         list(run(experiment, store, check=check))
-    assert time.monotonic() - began < 60
     assert not list(store.root.glob("levels/*"))
     assert store.read_progress(experiment.key) is None
     assert not store.is_held(f"level-{experiment.key}")
@@ -328,6 +327,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Store
 
 root, experiment = Path(sys.argv[1]), Experiment.from_dict(json.loads(sys.argv[2]))
+store, stand_still = Store(root), sys.argv[3:]
 train = engine.train
 
 def noted(*args, **options):
@@ -339,13 +339,21 @@ engine.train = noted
 (root / f"ready-{os.getpid()}").touch()
 while not (root / "go").exists():
     time.sleep(0.005)
-print([float(level.losses[-1]) for level in engine.run(experiment, Store(root))])
+
+def check():
+    if any(store.read_progress(key) for key in stand_still):
+        (root / "stands").touch()
+        time.sleep(600)
+
+print([float(level.losses[-1]) for level in engine.run(experiment, store, check=check)])
 """
 
 
-def start_process(store, experiment):
+def start_process(store, experiment, *stand_still):
+    """A process that runs an experiment, and stands still in the middle of these levels."""
+    experiment = json.dumps(experiment.as_dict())
     return subprocess.Popen(
-        [sys.executable, "-c", ONE_OF_MANY, store.root, json.dumps(experiment.as_dict())],
+        [sys.executable, "-c", ONE_OF_MANY, store.root, experiment, *stand_still],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -359,30 +367,27 @@ def wait_until(true, seconds=120):
         time.sleep(0.01)
 
 
-@pytest.mark.slow
-def test_eight_processes_that_ask_at_once_train_each_level_once(store, tiny):
-    processes = [start_process(store, tiny) for _ in range(8)]
+def test_three_processes_that_ask_at_once_train_each_level_once(store, tiny):
+    processes = [start_process(store, tiny) for _ in range(3)]
     try:
-        wait_until(lambda: len(list(store.root.glob("ready-*"))) == 8)
+        wait_until(lambda: len(list(store.root.glob("ready-*"))) == 3)
         (store.root / "go").touch()
         printed = {process.communicate(timeout=120)[0] for process in processes}
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0] * 8
+    assert [process.returncode for process in processes] == [0] * 3
     assert len(printed) == 1
     assert (store.root / "trainings").read_text().splitlines() == ["one"] * 3
     assert sorted(path.name for path in (store.root / "levels").iterdir()) == sorted(tiny.keys)
 
 
 def test_a_process_killed_in_the_middle_of_a_level_leaves_no_half_level_and_no_lock(store):
-    experiment = Experiment(
-        replace(RECIPE, iterations=6_000, evaluate_every=3_000), rounds_of([0.5])
-    )
+    experiment = Experiment(RECIPE, rounds_of([0.5]))
     (store.root / "go").touch()
-    process = start_process(store, experiment)
+    process = start_process(store, experiment, experiment.keys[1])
     try:
-        wait_until(lambda: store.read_progress(experiment.keys[1]))
+        wait_until((store.root / "stands").exists)
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -420,52 +425,43 @@ def notebook(make_store, tmp_path_factory):
     return found
 
 
-# Percent on test images of a single run, smallest and largest of 24 seeds (0 to 23):
-# dense 95.7-97.4, 40 % 95.4-97.2, 60 % 94.0-96.9, 80 % 71.0-90.2, 95 % 16.9-47.6. The first
-# three must be met to a point by the mean of the first three seeds (the notebook rounds down, so
-# 96 is 96 to 97). At 80 % and 95 % one run, which is all the notebook shows, can land anywhere
-# there; the mean of three must lie within three of its standard errors of the mean of all (82.4
-# and 33.9, with standard deviations near 5 and 8).
+# What the notebook prints is one run, on one processor. Here 24 seeds (0 to 23) gave, as mean and
+# standard deviation of single runs: dense 96.6 and 0.4 percent on the test images, 40 % pruned
+# 96.4 and 0.5, 60 % 95.8 and 0.8, 80 % 82.3 and 5.8, 95 % 32.7 and 8.7. Rounding otherwise is
+# another draw, so the mean of three is held to four standard errors of that.
 @pytest.mark.slow
-def test_the_notebooks_accuracies_without_retraining_are_met(notebook):
-    def mean(sparsity):
-        (step,) = rounds_of([sparsity])
-        found = []
-        for (dense, *_), data in notebook:
-            recipe = Experiment.from_dict(dense.info["experiment"]).recipe
-            evidence = Evidence(dense.start, dense.end, dense.mask)
-            mask = prune(evidence, step)
-            found.append(100 * accuracy_on_test(recipe, apply(dense.end, mask), data))
-        return np.mean(found)
-
-    # What 24 other seeds gave, one by one: 95.8 to 97.4, 95.5 to 97.2, 94.1 to 96.9, 71 to 90,
-    # 17 to 48. The notebook shows one run; the mean of three must lie well inside that.
-    dense = np.mean([100 * levels[0].info["test_accuracy"] for levels, _ in notebook])
-    assert 95.8 <= dense <= 97.4  # 96
-    assert 95.5 <= mean(0.4) <= 97.2  # 96
-    assert 94.5 <= mean(0.6) <= 96.9  # 96
-    assert 73 <= mean(0.8) <= 91  # 85
-    assert 20 <= mean(0.95) <= 48  # 21
+@pytest.mark.parametrize(
+    ("sparsity", "least", "most"),
+    [(0, 95.7, 97.5), (0.4, 95.3, 97.6), (0.6, 93.9, 97.6), (0.8, 69, 96), (0.95, 13, 53)],
+)  # the notebook: 96, 96, 96, 85, 21
+def test_the_notebooks_accuracies_without_retraining_are_met(notebook, sparsity, least, most):
+    found = []
+    for (dense, *_), data in notebook:
+        recipe = Experiment.from_dict(dense.info["experiment"]).recipe
+        evidence = Evidence(dense.start, dense.end, dense.mask)
+        mask = prune(evidence, rounds_of([sparsity])[0]) if sparsity else {}
+        found.append(100 * accuracy_on_test(recipe, apply(dense.end, mask), data))
+    assert least <= np.mean(found) <= most
 
 
+# Likewise 96.7, 96.4, 96.0 and 95.4, with deviations of 0.4.
 @pytest.mark.slow
-@pytest.mark.parametrize(("level", "percent"), [(1, 97), (2, 96), (3, 96), (4, 95)])
-def test_the_notebooks_accuracies_with_rewinding_are_met(notebook, level, percent):
+@pytest.mark.parametrize(
+    ("level", "least", "most"),
+    [(1, 95.7, 97.7), (2, 95.4, 97.3), (3, 95.1, 97), (4, 94.4, 96.4)],
+)  # the notebook: 97, 96, 96, 95
+def test_the_notebooks_accuracies_with_rewinding_are_met(notebook, level, least, most):
     found = np.mean([100 * levels[level].info["test_accuracy"] for levels, _ in notebook])
-    assert percent - 1 <= found <= percent + 2  # it prints the percent rounded down
+    assert least <= found <= most
 
 
-# The losses it prints are those of one run. Here seeds 0 to 13 gave at 95.33 % a mean of 0.914,
-# 0.206, 0.157, 0.137, deviations 0.073, 0.012, 0.009, 0.009 and most 1.067, 0.229, 0.174, 0.155:
-# the notebook's run is one of the upper end. The mean of three may differ from one run by three
-# deviations of such a difference, sqrt(4/3) of those; another rounding is another draw.
+# The losses it prints: the same 24 seeds gave 0.466, 0.168, 0.120 and 0.098 for the dense network,
+# with deviations of 1 to 4 %, and 0.941, 0.221, 0.169 and 0.147 at 95.33 %, with 6 to 8 %: there
+# the notebook's run is one of the upper end. Four standard errors and that distance are allowed.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("level", "printed", "slack"),
-    [
-        (0, (0.460, 0.162, 0.121, 0.096), (0.08, 0.08, 0.08, 0.08)),
-        (4, (1.028, 0.227, 0.177, 0.155), (0.25, 0.19, 0.18, 0.20)),
-    ],
+    [(0, (0.460, 0.162, 0.121, 0.096), 0.1), (4, (1.028, 0.227, 0.177, 0.155), 0.25)],
 )
 def test_the_notebooks_losses_are_met(notebook, level, printed, slack):
     losses = np.mean([levels[level].losses for levels, _ in notebook], axis=0)

@@ -3,7 +3,6 @@
 import errno
 import shutil
 import warnings
-from pathlib import Path
 
 import pytest
 
@@ -87,7 +86,7 @@ def test_start_on_a_full_disk_is_refused_with_the_remedy_and_works_afterwards(sh
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr(Path, "write_bytes", no_space)
+        full.setattr("lottery_core.store.files.write", no_space)
         page.button(key="start").click().run()
         assert not page.exception
         assert "is full" in said(page)

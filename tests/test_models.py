@@ -1,5 +1,7 @@
 """The networks are the ones asked for, and their first weights are drawn as they say."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -85,13 +87,15 @@ def test_first_weights_repeat_with_their_seed_and_purpose_alone():
     assert np.array_equal(
         first, initial_weights(Recipe(network="8", batch_size=7, learning_rate=1))["fc1.weight"]
     )
-    for other in (
-        initial_weights(Recipe(network="8", seed=1)),
-        initial_weights(recipe, "reinit", 1),
-        initial_weights(recipe, "reinit", 2),
-    ):
-        assert not np.isin(first, other["fc1.weight"]).any(axis=1).all()
-    assert not np.array_equal(
-        initial_weights(recipe, "reinit", 1)["fc1.weight"],
-        initial_weights(recipe, "reinit", 2)["fc1.weight"],
-    )
+    drawn = [
+        recipe_weights["fc1.weight"]
+        for recipe_weights in (
+            initial_weights(recipe),
+            initial_weights(Recipe(network="8", seed=1)),
+            initial_weights(recipe, "reinit", 1),
+            initial_weights(recipe, "reinit", 2),
+        )
+    ]
+    for one, other in combinations(drawn, 2):
+        # Of 6,272 float32 in one, a few are in the other too: they have 2^24 values.
+        assert np.isin(one, other).mean() < 0.01

@@ -290,14 +290,14 @@ def test_any_change_of_what_info_tells_is_noticed(store, folder):
     path = folder / "level.json"
     whole = path.read_bytes()
     digit = whole.replace(b"0.25", b"0.75")
-    for content in (b"", b"{", b"7", b"[1]", b"{}", b'{"key": "another"}', b"\x80", digit):
+    for content in (b"", b"{", b"77", b"[1]", b"{}", b'{"key": "another"}', b"\x80", digit):
         path.write_bytes(content)
         with pytest.warns(UserWarning, match=f"level {KEY} is damaged"):
             assert store.info(KEY) is None
         assert not store.has(KEY)
     path.write_bytes(whole)
-    assert store.info(KEY)["test_accuracy"] == 0.25
     assert store.read(KEY) is not None
+    assert store.info(KEY)["test_accuracy"] == 0.25
     assert store.has(KEY)
 
 
@@ -309,6 +309,7 @@ def test_a_level_found_damaged_counts_as_absent_until_it_is_written_again(store,
     assert_damaged(store)
     assert store.damaged(KEY)
     assert not store.has(KEY)
+    assert store.info(KEY) is None
     assert store.keys() == []
     Store(store.root).write(KEY, level)  # as another process would
     assert not store.damaged(KEY)
@@ -362,15 +363,15 @@ def test_a_cache_deleted_while_it_is_used_comes_back(store, level):
 
 
 def test_a_folder_deleted_while_a_level_is_being_written_loses_no_level(store, level, monkeypatch):
-    synced, times = levels.write_synced, []
+    write, times = levels.write, []
 
-    def delete_once(path, content):
-        synced(path, content)
+    def delete_once(path, content, synced):
+        write(path, content, synced)
         if not times:
             shutil.rmtree(store.root / "levels")
         times.append(path)
 
-    monkeypatch.setattr(levels, "write_synced", delete_once)
+    monkeypatch.setattr(levels, "write", delete_once)
     store.write(KEY, level)
     assert store.read(KEY) is not None
     assert os.listdir(store.root / "levels") == [KEY]
@@ -591,11 +592,17 @@ def test_a_job_reads_back_while_its_owner_lives(store):
         assert store.job(KEY).active
 
 
-@pytest.mark.parametrize("state", ["queued", "running"])
-def test_a_job_whose_owner_died_shows_as_killed(store, state):
+@pytest.mark.parametrize(
+    ("state", "ended"),
+    [
+        ("queued", ("cancelled", "the server stopped")),
+        ("running", ("killed", "its process ended without a word")),
+    ],
+)
+def test_a_job_whose_owner_died_says_what_became_of_it(store, state, ended):
     store.write_job(job(state=state))
     found = store.job(KEY)
-    assert (found.state, found.message) == ("killed", "its process ended without a word")
+    assert (found.state, found.message) == ended
     assert not found.active
 
 

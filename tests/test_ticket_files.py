@@ -166,11 +166,12 @@ for layer in ("fc1", "fc2"):
     x = x.relu() if layer == "fc1" else x
 numpy.testing.assert_allclose(answers, x.numpy(), atol=1e-5)
 numpy.testing.assert_allclose(one, answers[:1], atol=1e-6)
-print((answers.argmax(1) == x.numpy().argmax(1)).mean())
+clear = numpy.ptp(numpy.sort(x.numpy(), axis=1)[:, -2:], axis=1) > 1e-4
+print(clear.mean() > 0.99, (answers.argmax(1) == x.numpy().argmax(1))[clear].all())
 """,
         path.parent,
     )
-    assert printed.splitlines() == ["image batch 784 logits batch 10", "1.0"]
+    assert printed.splitlines() == ["image batch 784 logits batch 10", "True True"]
 
 
 def test_a_zip_holds_ticket_script_and_card(taken):

@@ -23,7 +23,7 @@ from lottery_core.tickets import files, train_ticket
 from lottery_core.training.base import batch_order
 from lottery_core.training.torch_loop import one_torch_thread
 
-# An epoch at batch 128: it takes a second and learns to 95 %.
+# An epoch at batch 128: it takes a second and learns to 93 or 94 %.
 RECIPE = Recipe(
     normalisation="dataset",
     network="32",
@@ -90,12 +90,11 @@ def test_as_downloaded_it_lands_on_the_recorded_accuracy(store, home):
     assert done.returncode == 0, done.stderr
     found = accuracies(done.stdout)
     recorded = level.info["test_accuracy"]
-    assert recorded > 0.93
+    assert recorded > 0.9
     assert found["Recorded"] == pytest.approx(100 * recorded, abs=0.006)
     assert found["The trained"] == found["Recorded"]
-    # Seeds differ by some 30 of the 10,000 images. The script draws the same batches in the same
-    # order, so that only rounding is left (here none): 5 images allow for another build of torch.
-    assert found["Trained now"] == pytest.approx(found["Recorded"], abs=0.05)
+    # The same torch on the same batches in the same order: the same bits.
+    assert found["Trained now"] == found["Recorded"]
     assert "level 2: 5,082 of 25,408 weights (20.00%), seed 0" in done.stdout
 
 
@@ -107,7 +106,8 @@ def test_it_trains_with_another_seed_or_not_at_all_when_told_so(store, home):
     other = run(script, "--seed", 5)
     assert other.returncode == 0, other.stderr
     assert "seed 5" in other.stdout
-    assert abs(accuracies(other.stdout)["Trained now"] - 100 * level.info["test_accuracy"]) < 5
+    # Six seeds gave 84.5 to 88.8 percent for the dense network.
+    assert abs(accuracies(other.stdout)["Trained now"] - 100 * level.info["test_accuracy"]) < 15
     only = run(script, "--from", "trained")
     assert only.returncode == 0, only.stderr
     assert "Trained now" not in only.stdout

@@ -1,14 +1,14 @@
-"""A level's training does what ten lines of plain torch do, and touches no pruned weight.
+"""A level's training does what a few lines of float64 do, and touches no pruned weight.
 
 What holds for any loop is asked of both, and of the compiled one also with no layer sparse.
 """
 
+import functools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from lottery_core.data import load_data
 from lottery_core.method.criteria import Evidence
@@ -20,9 +20,12 @@ from lottery_core.training import base, sparse_loop, torch_loop
 from lottery_core.training.base import TrainingDiverged, batch_order
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
+from tests import reference
 from tests.rounds import prune
 
 SMALL = Recipe(network="24 12", iterations=60, evaluate_every=30)
+SMALLEST = replace(SMALL, network="12 8", batch_size=8)
+LINEAR = replace(SMALL, network="none", batch_size=4096)  # no ReLU, however many images
 OPTIMISERS = {
     "SGD with momentum": {},
     "plain SGD": {"momentum": 0},
@@ -112,72 +115,36 @@ def test_survivors_are_trained_whatever_their_sign_and_size(train, changes, mnis
         assert moved[alive][(group & kept)[alive]].mean() > 0.99
 
 
-@each_optimiser
-def test_training_agrees_with_ten_lines_of_plain_torch(train, changes, mnist):
-    recipe = replace(SMALL, **changes, iterations=50)
-    start, mask = pruned_start(recipe)
-    trained = train(recipe, start, mask, mnist, nobody)
+# Agreement with float64
 
-    with torch_loop.one_torch_thread():
-        weights, losses = reference(recipe, start, mask, mnist)
+
+@pytest.fixture(scope="module")
+def settled(mnist):
+    """Makes (recipe, start, mask, reference at its end, its losses) of a settled training."""
+    return functools.cache(lambda *given: reference.settled(pruned_start, lambda _: mnist, *given))
+
+
+def assert_followed(trained, at_end, losses):
+    """Every weight to 1e-5 of the largest of its array, a tenth of which is usual."""
     assert trained.losses == pytest.approx(losses, abs=2e-6)
-    for name, value in weights.items():
-        assert trained.weights[name] == pytest.approx(value, abs=2e-5), name
+    for name, value in at_end.weights.items():
+        assert trained.weights[name] == pytest.approx(value, abs=1e-5 * np.abs(value).max()), name
 
 
-def rate_at(recipe, iteration):
-    """The learning rate, written down once more."""
-    rise = 1 if iteration >= recipe.warmup else (iteration + 1) / recipe.warmup
-    drops = len([at for at in recipe.decay_at if at <= iteration])
-    return recipe.learning_rate * rise * recipe.decay_factor**drops
-
-
-def reference(recipe, start, mask, data, first_iteration=0):
-    model = nn.Sequential(
-        nn.Linear(784, 24), nn.ReLU(), nn.Linear(24, 12), nn.ReLU(), nn.Linear(12, 10)
-    )
-    own = [f"fc{n}.{kind}" for n in (1, 2, 3) for kind in ("weight", "bias")]
-    parameters = dict(zip(own, model.parameters(), strict=True))
-    for name, value in parameters.items():
-        value.data = torch.tensor(start[name])
-    common = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-    if recipe.optimiser == "sgd":
-        optimiser = torch.optim.SGD(model.parameters(), momentum=recipe.momentum, **common)
-    else:
-        optimiser = torch.optim.Adam(model.parameters(), **common)
-    batches, epoch = [], 0
-    while len(batches) < recipe.iterations:
-        order = data.train_index[batch_order(recipe, epoch)]
-        firsts = range(0, len(order), recipe.batch_size)
-        batches += [order[first : first + recipe.batch_size] for first in firsts]
-        epoch += 1
-    losses = []
-    for iteration in range(first_iteration, recipe.iterations):
-        batch = batches[iteration]
-        logits = model(torch.tensor(data.images[batch]))
-        loss = nn.functional.cross_entropy(logits, torch.tensor(data.labels[batch]))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.param_groups[0]["lr"] = rate_at(recipe, iteration)
-        optimiser.step()
-        for name, kept in mask.items():
-            parameters[name].data[~torch.tensor(kept)] = 0.0
-        losses.append(loss.item())
-    return {name: value.detach().numpy() for name, value in parameters.items()}, losses
+@each_optimiser
+def test_a_hundred_steps_on_end_lead_where_they_do_in_float64(train, changes, mnist, settled):
+    recipe = replace(SMALLEST, iterations=100, evaluate_every=100, **changes)
+    recipe, start, mask, *expected = settled(recipe)
+    assert_followed(train(recipe, start, mask, mnist, nobody), *expected)
 
 
 def test_the_last_short_batch_of_an_epoch_is_used_and_the_next_epoch_has_its_own_order(
-    train, mnist
+    train, mnist, settled
 ):
     # 55,000 = 13 * 4,096 + 1,752: step 14 is short, step 15 begins the second epoch.
-    recipe = replace(SMALL, batch_size=4096, iterations=16, evaluate_every=16)
+    recipe, start, mask, *expected = settled(replace(LINEAR, iterations=16))
     assert recipe.iterations_per_epoch == 14
-    start, mask = pruned_start(recipe)
-    trained = train(recipe, start, mask, mnist, nobody)
-    with torch_loop.one_torch_thread():
-        _, losses = reference(recipe, start, mask, mnist)
-    assert len(losses) == 16
-    assert trained.losses == pytest.approx(losses, abs=2e-6)
+    assert_followed(train(recipe, start, mask, mnist, nobody), *expected)
 
 
 @each_schedule
@@ -186,32 +153,21 @@ def test_the_last_short_batch_of_an_epoch_is_used_and_the_next_epoch_has_its_own
     [{"weight_decay": 0.01}, OPTIMISERS["Adam"], OPTIMISERS["Adam"] | {"weight_decay": 0.01}],
     ids=["SGD with momentum and weight decay", "Adam", "Adam with weight decay"],
 )
-def test_each_step_is_taken_at_the_rate_of_its_iteration(train, changes, schedule, mnist):
-    recipe = replace(SMALL, **changes, **schedule)
-    start, mask = pruned_start(recipe)
+def test_each_step_is_taken_at_the_rate_of_its_iteration(train, changes, schedule, mnist, settled):
+    recipe, start, mask, *expected = settled(replace(SMALLEST, **changes, **schedule))
     trained = train(recipe, start, mask, mnist, nobody)
-    with torch_loop.one_torch_thread():
-        weights, losses = reference(recipe, start, mask, mnist)
-    assert trained.losses == pytest.approx(losses, abs=2e-6)
-    for name, value in weights.items():
-        assert trained.weights[name] == pytest.approx(value, abs=2e-5), name
+    assert_followed(trained, *expected)
     # However many steps are taken at once.
     one_by_one = train(recipe, start, mask, mnist, nobody, snapshots=tuple(range(60)))
     assert same(one_by_one.weights, trained.weights)
 
 
-def test_a_training_that_starts_later_takes_the_rates_from_there_on(train, mnist):
+def test_a_training_that_starts_later_takes_the_rates_from_there_on(train, mnist, settled):
     # 14 iterations an epoch: it starts within the second, and within the warm-up.
-    recipe = replace(
-        SMALL, batch_size=4096, iterations=32, warmup=20, decay_at=(5, 24, 29), decay_factor=0.3
-    )
-    start, mask = pruned_start(recipe)
+    recipe = replace(LINEAR, iterations=32, warmup=20, decay_at=(5, 24, 29), decay_factor=0.3)
+    recipe, start, mask, *expected = settled(recipe, 16)
     trained = train(recipe, start, mask, mnist, nobody, first_iteration=16)
-    with torch_loop.one_torch_thread():
-        weights, losses = reference(recipe, start, mask, mnist, first_iteration=16)
-    assert trained.losses == pytest.approx(losses, abs=2e-6)
-    for name, value in weights.items():
-        assert trained.weights[name] == pytest.approx(value, abs=2e-5), name
+    assert_followed(trained, *expected)
 
 
 def test_an_epoch_shows_every_training_image_once():
@@ -341,26 +297,23 @@ def test_history_has_a_row_at_the_start_at_every_interval_and_at_the_end(train, 
     assert [row.train_loss for row in trained.history[1:]] == pytest.approx(means)
 
 
-def test_evaluations_are_what_numpy_computes_from_the_final_weights(train, mnist):
+def test_evaluations_are_what_float64_computes_from_the_final_weights(train, mnist):
     trained = train(SMALL, *pruned_start(SMALL), mnist, nobody)
 
-    def judge(images, labels):
-        values = images.astype(np.float64)
-        for n in (1, 2, 3):
-            values = values @ trained.weights[f"fc{n}.weight"].T + trained.weights[f"fc{n}.bias"]
-            values = values if n == 3 else np.maximum(values, 0)
-        logs = values - np.log(np.exp(values).sum(axis=1, keepdims=True))
-        return -logs[np.arange(len(labels)), labels].mean(), (values.argmax(1) == labels).mean()
-
-    last = trained.history[-1]
-    held_out = mnist.validation_index
-    assert judge(mnist.images[held_out], mnist.labels[held_out]) == pytest.approx(
-        (last.validation_loss, last.validation_accuracy), abs=1e-6
-    )
-    assert judge(mnist.test_images, mnist.test_labels) == pytest.approx(
-        (last.test_loss, last.test_accuracy), abs=1e-6
-    )
-    assert accuracy_on_test(SMALL, trained.weights, mnist) == last.test_accuracy
+    last, held_out = trained.history[-1], mnist.validation_index
+    for loss, accuracy, images, labels in (
+        (
+            last.validation_loss,
+            last.validation_accuracy,
+            mnist.images[held_out],
+            mnist.labels[held_out],
+        ),
+        (last.test_loss, last.test_accuracy, mnist.test_images, mnist.test_labels),
+    ):
+        true_loss, true_accuracy, level = reference.judged(trained.weights, images, labels)
+        assert loss == pytest.approx(true_loss, abs=1e-6)
+        assert abs(accuracy - true_accuracy) <= level < 0.001
+    assert abs(accuracy_on_test(SMALL, trained.weights, mnist) - true_accuracy) <= level
 
 
 def test_without_a_validation_split_its_columns_are_nan(train, datasets):

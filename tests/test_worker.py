@@ -77,6 +77,15 @@ def test_a_fault_of_ours_reaches_the_record_too(store, tiny, monkeypatch, capsys
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_reader_of_the_output_that_goes_away_stops_the_job(store, tiny):
+    def show(level):
+        raise SystemExit(1)  # as rich does
+
+    assert perform(store, job_of(tiny), show=show).state == "cancelled"
+    assert store.job(tiny.key).state == "cancelled"
+    assert store.has(tiny.keys[0])
+
+
 def test_the_same_job_asked_of_two_workers_is_performed_by_one_after_the_other(store, tiny):
     first = threading.Event()
     other = threading.Thread(target=perform, args=(store, job_of(tiny)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -19,6 +20,7 @@ from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import OPTIMISERS, Experiment
 from lottery_core.tickets import transfer, unpacking
 from lottery_core.tickets.incoming import Upload, read_upload
+from lottery_core.tickets.reading import Reading
 from lottery_core.tickets.transfer import Trial
 from lottery_core.tickets.verify import Finding, verify, verify_in_words
 from ui.plot import plot
@@ -55,8 +57,8 @@ def show_bring(ticket: str) -> str:
     with right:
         st.caption(
             "A mask has one boolean array for each layer of a fully connected network from 784 "
-            "pixels to 10 classes; a ticket has weights besides. Names and order are worked out "
-            "where they are not ours. Nothing in a file is ever executed: pickles are refused."
+            "pixels to 10 classes; a ticket has weights besides. Names may be anybody's: what "
+            "became of each is shown. Nothing in a file is ever executed: pickles are refused."
         )
     upload = None
     if given is not None:
@@ -99,8 +101,7 @@ def _show_findings(upload: Upload) -> None:
     verdicts = {finding.verdict for finding in findings}
     show = st.info if "unknown" in verdicts else st.success
     (st.warning if "differs" in verdicts else show)(words, icon=":material/fact_check:")
-    for note in upload.notes:
-        st.caption(f"Note: {plain(note)}")
+    _show_reading(upload.reading)
     left, right = st.columns([3, 2])
     with left:
         rows = pd.DataFrame(
@@ -111,9 +112,7 @@ def _show_findings(upload: Upload) -> None:
                 "found": [finding.found for finding in findings],
             }
         )
-        st.dataframe(
-            rows, hide_index=True, width="stretch", height=min(320, 36 * (len(rows) + 1) + 2)
-        )
+        st.dataframe(rows, hide_index=True, width="stretch")
         st.dataframe(
             pd.DataFrame(
                 {
@@ -140,6 +139,27 @@ def _show_findings(upload: Upload) -> None:
                 icon=":material/search:",
                 query_params={"key": key, "view": "inside"},
             )
+
+
+def _show_reading(reading: Reading) -> None:
+    """What became of every name in the file."""
+    left, right = st.columns([3, 2])
+    with left:
+        st.markdown("**Used as**")
+        rows = pd.DataFrame(reading.used_as, columns=["name in the file", "used as"])
+        st.dataframe(rows, hide_index=True, width="stretch")
+    with right:
+        st.markdown("**Left out**")
+        why: dict[str, list[str]] = {}
+        for name, reason in reading.left_out:
+            why.setdefault(reason, []).append(name)
+        _list(f"{plain(', '.join(names))}: {reason}" for reason, names in why.items())
+        st.markdown("**Worked out**")
+        _list(map(plain, reading.worked_out))
+
+
+def _list(lines: Iterable[str]) -> None:
+    st.caption("\n".join(f"- {line}" for line in lines) or "Nothing.")
 
 
 # How it is to be trained

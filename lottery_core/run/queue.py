@@ -22,11 +22,11 @@ from pathlib import Path
 import loky
 from loky.process_executor import ProcessPoolExecutor
 
-from lottery_core.run.process import follow
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import MAX_REPLICATES, Experiment
 from lottery_core.store import STOPPED, Job, Store, StoreUnavailable, task_key
+from lottery_core.training.process import follow
 
 # As many runs as one choice may ask for: all its seeds, with every control beside each.
 MAX_QUEUED = MAX_REPLICATES * (1 + len(ARMS))
@@ -218,8 +218,11 @@ class Queue:
 
     def cancel(self, key: str) -> None:
         """Stop a job, queued or running; its finished levels stay. Unknown keys do nothing."""
-        self._store.request_cancel(key)
         with self._guard:
+            asked = {job.key for job, _ in self._waiting} | self._busy.keys()
+            if key not in asked and self._store.job(key) is None:
+                return
+            self._store.request_cancel(key)
             self._waiting = deque(entry for entry in self._waiting if entry[0].key != key)
             job = self._store.job(key)
             if job and job.state == "queued" and job.owner == self._owner:

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -19,16 +20,19 @@ import torch
 
 from lottery_core.data import DataUnavailable, load_data
 from lottery_core.method.masks import dense_mask
-from lottery_core.run import engine, instability, measurement
+from lottery_core.run import engine, instability
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Job, Level, Store, StoreUnavailable, processor
 from lottery_core.training import loops
 from lottery_core.training.base import TrainingDiverged
+from lottery_core.training.kept import CannotCompile
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import devices, test_accuracy, train
 
+# Problems whose message is for people as it is.
+_TOLD = (InvalidValue, DataUnavailable, StoreUnavailable, TrainingDiverged, CannotCompile)
 _READ = 0.2  # seconds; what takes less was not measured but read
 
 
@@ -96,9 +100,9 @@ def _run(
             _measure_speed(store, job, experiment, check)
         elif job.task == "instability":
             _measure_instability(store, job, experiment, folder, check)
-    except (Cancelled, KeyboardInterrupt):
+    except (Cancelled, KeyboardInterrupt, SystemExit):  # the last: who read the output went away
         return "cancelled", ""
-    except (InvalidValue, DataUnavailable, StoreUnavailable, TrainingDiverged) as error:
+    except _TOLD as error:
         return "failed", str(error)
     except Exception as error:  # noqa: BLE001 - a fault of ours must reach the page too
         traceback.print_exc()
@@ -119,6 +123,10 @@ def _measure_speed(
         beside = max(beside, others())
 
     with _told(store, job, len(experiment.keys), watch) as told:
+        loops.prepare(store, check, told["say"])
+        # Compiled code, whose import settles where it is kept: only now, when that is known.
+        from lottery_core.run import measurement
+
         measured = measurement.measure(experiment, store, check=check, **told)
         store.write_measurement(job.key, measured | {"beside": beside})
 
@@ -193,6 +201,8 @@ def prepare_in_background(store: Store) -> None:
     def prepare() -> None:
         try:
             loops.prepare(store)
+        except (CannotCompile, StoreUnavailable) as problem:  # torch trains on
+            warnings.warn(str(problem), stacklevel=1)
         except Exception:  # noqa: BLE001 - a machine that can't compile still trains
             traceback.print_exc()
 

@@ -41,8 +41,9 @@ __all__ = [
     "task_key",
 ]
 
-# Where results are kept unless somebody says otherwise.
-CACHE = Path(os.environ.get("LOTTERY_CACHE") or Path(__file__).resolve().parents[2] / "cache")
+# Where results are kept unless somebody says otherwise; an empty variable says nothing.
+_NAMED = os.environ.get("LOTTERY_CACHE") or Path(__file__).resolve().parents[2] / "cache"
+CACHE = Path(os.path.expanduser(_NAMED))  # noqa: PTH111 - a home of nobody is left to `Store`
 
 
 class Store(Levels, Tickets, Jobs, Notes):

@@ -74,6 +74,11 @@ class Kept:
         if not there.is_dir():
             raise StoreUnavailable(f"{there} is a file, not a folder: choose {_ANOTHER}")
 
+    def make(self) -> None:
+        """Make the folder, as the first write would. Raises `StoreUnavailable`."""
+        with explained(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+
     def sweep(self) -> None:
         """Remove what killed writers left half-written, as far as that is ours to remove."""
         with suppress(OSError):
@@ -94,7 +99,7 @@ class Kept:
     def _put(self, path: Path, content: bytes) -> None:
         """Readers see the old content or the new, never a part. Raises `StoreUnavailable`."""
         with explained(self.root):
-            place(path, lambda new: new.write_bytes(content))
+            place(path, lambda new: write(new, content))
 
     def _get(self, path: Path, what: str) -> bytes | None:
         """A file's content; None if it is absent. Raises `StoreUnavailable`."""
@@ -138,12 +143,13 @@ def _place(target: Path, write: Callable[[Path], object]) -> None:
         remove(old)
 
 
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a file, and return when it is on the disk."""
+def write(path: Path, content: bytes, synced: bool = False) -> None:
+    """Write a file and, if `synced`, return when it is on the disk."""
     with path.open("wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        if synced:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:

@@ -16,8 +16,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from lottery_core.method.masks import Arrays
 from lottery_core.store.files import (
@@ -26,14 +24,14 @@ from lottery_core.store.files import (
     explained,
     place,
     sync_folder,
-    write_synced,
+    write,
 )
+from lottery_core.store.tensors import load, save
 
 _SUMS = "SHA256SUMS"
 # Other refusals of the system say nothing about what a level holds.
 _DAMAGE = (
     FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, KeyError, TypeError,
-    SafetensorError,
 )  # fmt: skip
 
 
@@ -90,11 +88,19 @@ class Levels(Kept):
         """The keys of all levels that are there and not ours to read, in order."""
         return sorted(key for key, readable in self._look() if not readable)
 
+    def computed(self, key: str) -> float:
+        """When a level was put there, in seconds since 1970; 0 if it is not there, or closed."""
+        try:
+            return self._folder(key).stat().st_mtime
+        except OSError:
+            return 0.0
+
     def info(self, key: str) -> dict | None:
-        """What `Level.info` says, verified, without reading the rest; None as for `read`."""
+        """What `Level.info` says, verified, without reading the rest; None as for `read`, and if
+        the rest is known to be `damaged`."""
         folder, identity = self._folder(key), self._identity(key)
         with explained(self.root, f"level {key}"):
-            if not folder.is_dir():
+            if not folder.is_dir() or self.damaged(key):
                 return None
             try:
                 content = (folder / "level.json").read_bytes()
@@ -140,7 +146,7 @@ class Levels(Kept):
         def make(folder: Path) -> None:
             folder.mkdir()
             for name, content in files.items():
-                write_synced(folder / name, content)
+                write(folder / name, content, synced=True)
 
         with explained(self.root):
             place(self._folder(key), make)

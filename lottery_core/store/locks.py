@@ -71,7 +71,7 @@ class Locks(Kept):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 # Whoever may make files there may take it, whatever the umask of who made it.
                 # Locks that a dead owner would keep ("soft") are none.
-                mode = path.parent.stat().st_mode & 0o666
+                mode = path.parent.stat().st_mode & 0o666 | 0o600
                 lock = FileLock(path, mode=mode, fallback_to_soft=False)
                 try:
                     lock.acquire(timeout=timeout)

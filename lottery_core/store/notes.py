@@ -8,11 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from safetensors.numpy import load, save
-
 from lottery_core.method.masks import Arrays
 from lottery_core.store.files import StoreUnavailable
 from lottery_core.store.locks import Locks
+from lottery_core.store.tensors import load, metadata, save
 
 
 class Notes(Locks):
@@ -31,8 +30,7 @@ class Notes(Locks):
         """What `write_progress` wrote last; None if there is none."""
         try:
             content = self._progress_path(key).read_bytes()
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            return json.loads(header["__metadata__"]["progress"]), load(content)
+            return json.loads(metadata(content)["progress"]), load(content)
         except (OSError, ValueError, KeyError):
             return None
 

@@ -9,11 +9,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from lottery_core.method.masks import Arrays
 from lottery_core.store.files import Kept
+from lottery_core.store.tensors import load, metadata, save
 
 
 def digest(arrays: Arrays) -> str:
@@ -49,7 +48,7 @@ class Tickets(Kept):
             return None
         try:
             return _read_ticket(digest, content)
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             warnings.warn(
                 f"ticket {digest} is damaged ({error}); it counts as absent until it is uploaded "
                 "again",
@@ -70,8 +69,7 @@ def _read_ticket(key: str, content: bytes) -> tuple[Arrays, Arrays | None]:
     arrays = load(content)
     if digest(arrays) != key:
         raise ValueError("its digest does not match")
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    order = json.loads(header["__metadata__"]["weights"])
+    order = json.loads(metadata(content)["weights"])
     mask = {name: arrays[f"mask/{name}"] for name in order}
     restart = {
         name.removeprefix("restart/"): values

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save
 
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.store import Level, Store
+from lottery_core.store.tensors import save
 from lottery_core.tickets import card, script
 from lottery_core.tickets.content import FORMAT, digest
 

@@ -118,8 +118,10 @@ def _key_of(claims: dict) -> str | None:
 
 
 def _revived(upload: Upload) -> Iterator[Finding]:
+    if not upload.claims:  # torch.nn.utils.prune, for one, keeps what it prunes
+        return
     for part, count in upload.revived.items():
-        found = f"{count:,} are not" if count else "all are 0"
+        found = f"{count:,} are not 0" if count else "all are 0"
         yield _finding(f"pruned {_TITLES[part]}", "all are 0", found, not count)
 
 

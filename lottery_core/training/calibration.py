@@ -77,7 +77,7 @@ def costs_of(
     known = store.read_machine().get("costs", {})
     if kind not in known:
         say("measuring what a step of this network costs here")
-        with store.held(f"costs-{kept.FOLDER.name}", check):  # two at once would disturb each other
+        with store.held(f"costs-{kept.tag()}", check):  # two at once would disturb each other
             known = store.read_machine().get("costs", {})
             if kind not in known:
                 known = {kind: asdict(_measure(recipe, data, check))}
@@ -90,7 +90,7 @@ def costs_of(
 
 def _kind(recipe: Recipe) -> str:
     decay = "decay" if recipe.weight_decay else ""
-    return f"{recipe.net.sizes} {recipe.batch_size} {recipe.optimiser} {decay} {kept.FOLDER.name}"
+    return f"{recipe.net.sizes} {recipe.batch_size} {recipe.optimiser} {decay} {kept.tag()}"
 
 
 def _measure(recipe: Recipe, data: Data, check: Callable[[], None]) -> Costs:
