@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lottery_core.cli import kept as commands
 from lottery_core.cli import terminal
 from lottery_core.findings.tables import (
     history_table,
@@ -41,7 +42,7 @@ from lottery_core.spec.choice import (
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.experiment import INITS, OPTIMISERS, SCOPES, Experiment
 from lottery_core.store import CACHE, Job, Level, Store, StoreUnavailable
-from lottery_core.tickets import commands, transfer
+from lottery_core.tickets import transfer
 from lottery_core.tickets.files import mask_npz
 from lottery_core.training.base import LOOPS
 
