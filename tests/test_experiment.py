@@ -140,13 +140,14 @@ def test_networks_are_limited_in_width_and_weights(network, rule):
 
 
 def test_a_batch_is_limited_by_the_memory_that_its_network_takes():
-    assert "GB; choose at most" in refused(Recipe, network="conv-6", batch_size=4096)
+    with pytest.raises(InvalidValue, match=r"^batch_size=4096 .* GB; choose at most [0-9]+$"):
+        Recipe(network="vgg-16", batch_size=4096)
     assert Recipe(network="lenet-5", batch_size=4096).batch_size == 4096
 
 
 def test_of_a_large_network_fewer_weights_are_kept_on_the_way():
     small, large = (Recipe(network=name, iterations=20_000) for name in ("128", "vgg-16"))
-    assert len(small.snapshot_iterations) == 17
+    assert len(small.snapshot_iterations) == 13
     assert large.snapshot_iterations == (0, 200, 400, 1_000)
 
 
@@ -247,7 +248,9 @@ def test_the_number_of_rounds_is_limited():
 def test_the_work_of_one_experiment_is_limited_but_the_papers_fits():
     paper = Recipe(network="300 100", batch_size=60, iterations=50_000, evaluate_every=100)
     assert Experiment(paper, rounds_of(iterative(0.2, 19))).key
-    large = Recipe(network="1024 1024", batch_size=1024, iterations=200_000, evaluate_every=1_000)
+    conv = Recipe(network="conv-6", optimiser="adam", momentum=0, batch_size=60, iterations=30_000)
+    assert Experiment(conv, rounds_of(iterative(0.2, 19))).key
+    large = Recipe(network="vgg-16", batch_size=1024, iterations=200_000, evaluate_every=1_000)
     with pytest.raises(InvalidValue, match=r"^iterations=200000 for 2 levels .* choose fewer"):
         Experiment(large, rounds_of([0.5]))
 
