@@ -311,7 +311,10 @@ def _perform(
     if job.state != "done":
         reason = job.message or "start it again to go on from there"
         console.print(f"{job.state} after {len(levels)} levels: {reason}", style="bold")
+        store.tell_job(job)
         sys.exit(1)
+    if store.job(job.key) != job:  # the record could not be written then; can it be now?
+        store.write_job(job)
 
 
 @contextmanager
