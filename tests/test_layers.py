@@ -309,7 +309,7 @@ def test_a_table_that_is_named_as_one_is_no_layer_though_it_would_fit():
 # Biases
 
 
-def without_bias(layer, network="100"):
+def without_bias(layer, hidden=(100,)):
     return {name: v for name, v in ticket(hidden).items() if name != f"{layer}.bias"}
 
 

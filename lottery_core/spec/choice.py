@@ -51,8 +51,8 @@ class Choice:
     `length` counts epochs or iterations (`unit`). `evaluate_every` is in iterations; 0 means
     five times an epoch. `rate` and `rounds` belong to the iterative schedule, `sparsity` to
     the one-shot one and `sparsities` to the list; the others are ignored. `layer_factors` names
-    layers that have a factor of their own in place of 1 (or of `output_factor`): fc2=0.5 loses
-    half as large a part a round. `rewind_percent`, if above 0, stands for `rewind_iteration`, in
+    layers that have a factor of their own in place of 1 (or of `output_factor` or, of
+    convolutions, `conv_factor`): fc2=0.5 loses half as large a part a round. `rewind_percent`, if above 0, stands for `rewind_iteration`, in
     percent of the training. `controls` are the names in `arms.ARMS` to run beside it, `replicates`
     the number of seeds, from `seed` on.
     """
@@ -79,6 +79,7 @@ class Choice:
     sparsity: float = 0.9
     sparsities: tuple[float, ...] = (0.4, 0.64, 0.784, 0.95)
     output_factor: float = 1.0
+    conv_factor: float = 1.0
     layer_factors: tuple[tuple[str, float], ...] = ()
     scope: str = "layerwise"
     criterion: str = "magnitude"
@@ -159,11 +160,25 @@ class Choice:
             output_factor=self.output_factor,
             scope=self.scope,
             criterion=self.criterion,
-            layer_factors={f"{name}.weight": factor for name, factor in self.layer_factors},
+            layer_factors=self._layer_factors(recipe),
             restart=self.restart,
             rewind_iteration=self._rewind_iteration(recipe),
         )
         return Experiment(recipe, rounds)
+
+    def _layer_factors(self, recipe: Recipe) -> dict[str, float]:
+        factors = {}
+        if self.conv_factor != 1:
+            check_number("conv_factor", self.conv_factor, 0, 1)
+            convolutions = [name for name, shape in recipe.shapes.items() if len(shape) == 4]
+            if not convolutions:
+                raise InvalidValue(
+                    "conv_factor",
+                    self.conv_factor,
+                    "does not apply to a network without convolutions; set it to 1",
+                )
+            factors = dict.fromkeys(convolutions, self.conv_factor)
+        return factors | {f"{name}.weight": factor for name, factor in self.layer_factors}
 
     def _rewind_iteration(self, recipe: Recipe) -> int:
         if self.restart not in ("rewind", "rate-rewind"):
@@ -262,6 +277,21 @@ PRESETS = {
         ),
     ),
 }
+PRESETS["lenet-5"] = Preset(
+    "LeNet-5",
+    "Convolutions on the same images: one network, 5 rounds at 50 %, in about two minutes.",
+    Choice(
+        normalisation="dataset",
+        validation_size=5_000,
+        network="lenet-5",
+        learning_rate=0.05,
+        batch_size=128,
+        length=1.5,
+        rate=0.5,
+        rounds=5,
+        controls=("reinit",),
+    ),
+)
 DEFAULT_PRESET = "quick"
 
 _TYPES = {field.name: type(getattr(Choice(), field.name)) for field in fields(Choice)}

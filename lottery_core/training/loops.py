@@ -18,7 +18,7 @@ from lottery_core.spec.experiment import Recipe
 from lottery_core.store import Store, StoreUnavailable
 from lottery_core.store.files import explained
 from lottery_core.training import kept, torch_loop
-from lottery_core.training.base import LOOPS, Report, Trained
+from lottery_core.training.base import LOOPS, Report, Trained, check_compiled, why_not_compiled
 from lottery_core.training.process import follow
 
 _loaded = threading.Event()
@@ -53,8 +53,11 @@ def train(
     `TrainingDiverged` when the loss is no longer finite.
     """
     check_known("loop", loop, LOOPS)
+    if loop == "compiled":
+        check_compiled(recipe)
     given = {"first_iteration": first_iteration, "snapshots": snapshots, "order": order}
-    if device != "cpu" or loop == "torch" or (loop == "auto" and not _loaded.is_set()):
+    can_compile = device == "cpu" and not why_not_compiled(recipe)
+    if loop == "torch" or not can_compile or (loop == "auto" and not _loaded.is_set()):
         if loop == "compiled":
             raise InvalidValue(
                 "loop", loop, f"runs on the CPU only; set device=cpu instead of {device}"
