@@ -52,9 +52,9 @@ class Choice:
     five times an epoch. `rate` and `rounds` belong to the iterative schedule, `sparsity` to
     the one-shot one and `sparsities` to the list; the others are ignored. `layer_factors` names
     layers that have a factor of their own in place of 1 (or of `output_factor` or, of
-    convolutions, `conv_factor`): fc2=0.5 loses half as large a part a round. `rewind_percent`, if above 0, stands for `rewind_iteration`, in
-    percent of the training. `controls` are the names in `arms.ARMS` to run beside it, `replicates`
-    the number of seeds, from `seed` on.
+    convolutions, `conv_factor`): fc2=0.5 loses half as large a part a round. `rewind_percent`,
+    if above 0, stands for `rewind_iteration`, in percent of the training. `controls` are the
+    names in `arms.ARMS` to run beside it, `replicates` the number of seeds, from `seed` on.
     """
 
     dataset: str = "mnist"
