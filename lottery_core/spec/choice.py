@@ -10,37 +10,24 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from shlex import quote
 
-from lottery_core.method.criteria import CRITERIA
-from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue, check_integer, check_known, check_number
-from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.experiment import (
-    INITS,
     MAX_ITERATIONS,
     MAX_MULTIPLY_ADDS,
     MAX_REPLICATES,
     MAX_ROUNDS,
     MAX_SEED,
-    OPTIMISERS,
     REWIND_PERCENTS,
-    SCOPES,
     Experiment,
     Recipe,
     iterative,
     one_shot,
     rounds_of,
 )
+from lottery_core.spec.fields import FIELDS, SCHEDULES, UNITS
 from lottery_core.spec.networks import shortest
 
-SCHEDULES = {
-    "iterative": "the same fraction of what is left, round after round",
-    "one-shot": "everything in one round",
-    "list": "the sparsities I name",
-}
-# A ticket's own weights come with a file, which a link or a command of this kind can't name.
-RESTARTS = tuple(name for name in RULES if name != "ticket")
-UNITS = ("epochs", "iterations")
 EVALUATIONS_PER_EPOCH = 5
 
 
@@ -297,30 +284,7 @@ DEFAULT_PRESET = "quick"
 _TYPES = {field.name: type(getattr(Choice(), field.name)) for field in fields(Choice)}
 
 
-def _factor(text: str) -> tuple[str, float]:
-    layer, _, factor = text.partition("=")
-    return layer.strip(), float(factor)
-
-
-_ITEMS = {
-    "sparsities": float,
-    "decay_at": int,
-    "controls": str.strip,
-    "layer_factors": _factor,
-}
 _LARGEST = 1e15  # a browser holds whole numbers a little beyond it exactly
-_KNOWN = {
-    "dataset": DATASETS,
-    "normalisation": NORMALISATIONS,
-    "init": INITS,
-    "optimiser": OPTIMISERS,
-    "unit": UNITS,
-    "schedule": SCHEDULES,
-    "scope": SCOPES,
-    "criterion": CRITERIA,
-    "restart": RESTARTS,
-    "controls": ARMS,
-}
 
 
 def write_value(value: object) -> str:
@@ -352,15 +316,15 @@ def read_value(field: str, text: str) -> object:
         raise InvalidValue(field, text.strip(), rule) from None
     if field == "network":
         return shortest(value)
-    if field in _KNOWN:
+    if known := FIELDS[field].known:
         for item in value if kind is tuple else (value,):
-            check_known(field, item, _KNOWN[field])
+            check_known(field, item, known)
     return value
 
 
 def _read_items(field: str, text: str) -> tuple:
     parts = [] if text.lower() in ("", "none") else text.split(",")
-    return tuple(_ITEMS[field](part) for part in parts)
+    return tuple(FIELDS[field].item(part) for part in parts)
 
 
 def read_choice(params: Mapping[str, str]) -> tuple[str, Choice]:
