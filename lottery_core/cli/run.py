@@ -1,6 +1,7 @@
 """`python -m lottery_core run`: an experiment without a browser, over the same cache."""
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,15 @@ import typer
 from rich.console import Console
 
 from lottery_core.cli import kept
-from lottery_core.cli.options import Cache, DatasetFolder, Device, Loop, one_of
+from lottery_core.cli.options import (
+    Cache,
+    DatasetFolder,
+    Device,
+    Loop,
+    content_of,
+    one_of,
+    tell_unverified,
+)
 from lottery_core.cli.perform import Desk, perform
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.choice import PRESETS, read_choice, write_choice
@@ -39,6 +48,8 @@ def run(
     params = {name: text for name, text in given.items() if text is not None}
     try:
         preset, choice = read_choice({"preset": preset} | params)
+        content = content_of(choice.dataset, choice.content, dataset_folder)
+        choice = replace(choice, content=content)
         link = write_choice(preset, choice)
         arms = choice.arms()
         check_known("loop", loop, LOOPS)
@@ -50,8 +61,10 @@ def run(
     except OSError as error:
         raise typer.BadParameter(f"out={str(out)!r} can't be made a folder: {error}") from error
 
+    console = Console(soft_wrap=True, highlight=False)
+    tell_unverified(console, choice.dataset, choice.content)
     store = kept.open_cache(cache, make=True)
-    desk = Desk(Console(soft_wrap=True, highlight=False), store, device, loop, dataset_folder)
+    desk = Desk(console, store, device, loop, dataset_folder)
     desk.prepare()
     for name, arm in arms.items():
         for experiment in arm:

@@ -1,5 +1,6 @@
 """`python -m lottery_core train`: a mask or ticket from a file, beside its controls."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,15 @@ import typer
 from rich.console import Console
 
 from lottery_core.cli import kept
-from lottery_core.cli.options import Cache, DatasetFolder, Device, Loop, one_of
+from lottery_core.cli.options import (
+    Cache,
+    DatasetFolder,
+    Device,
+    Loop,
+    content_of,
+    one_of,
+    tell_unverified,
+)
 from lottery_core.cli.perform import Desk, perform
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.datasets import DATASETS
@@ -55,6 +64,8 @@ def train(
             iterations=iterations,
             seed=seed,
         )
+        content = content_of(recipe.dataset, recipe.content, dataset_folder)
+        recipe = replace(recipe, content=content)
         arms = transfer.arms(
             upload,
             recipe,
@@ -67,6 +78,7 @@ def train(
         raise typer.BadParameter(str(error)) from error
     for line in upload.reading.in_lines():
         console.print(line, markup=False, emoji=False)
+    tell_unverified(console, recipe.dataset, recipe.content)
     store = kept.open_cache(cache, make=True)
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
     desk = Desk(console, store, device, loop, dataset_folder)

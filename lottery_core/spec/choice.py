@@ -21,6 +21,7 @@ from lottery_core.spec.experiment import (
     REWIND_PERCENTS,
     Experiment,
     Recipe,
+    check_content,
     iterative,
     one_shot,
     rounds_of,
@@ -35,6 +36,7 @@ EVALUATIONS_PER_EPOCH = 5
 class Choice:
     """One experiment as a person asks for it; the defaults are the notebook's.
 
+    `content` is that of `Recipe`: empty for the published files of the data set.
     `length` counts epochs or iterations (`unit`). `evaluate_every` is in iterations; 0 means
     five times an epoch. `rate` and `rounds` belong to the iterative schedule, `sparsity` to
     the one-shot one and `sparsities` to the list; the others are ignored. `layer_factors` names
@@ -45,6 +47,7 @@ class Choice:
     """
 
     dataset: str = "mnist"
+    content: str = ""
     normalisation: str = "half"
     validation_size: int = 0
     network: str = "128 64"
@@ -83,6 +86,7 @@ class Choice:
         # One iteration stands in until the length is known, which depends on the data set.
         trial = Recipe(
             dataset=self.dataset,
+            content=self.content,
             normalisation=self.normalisation,
             validation_size=self.validation_size,
             network=self.network,
@@ -318,6 +322,8 @@ def read_value(field: str, text: str) -> object:
         raise InvalidValue(field, text.strip(), rule) from None
     if field == "network":
         return shortest(value)
+    if field == "content":
+        check_content(value)
     if known := FIELDS[field].known:
         for item in value if kind is tuple else (value,):
             check_known(field, item, known)

@@ -53,6 +53,9 @@ def _factor(text: str) -> tuple[str, float]:
 
 FIELDS = {
     "dataset": Field("Data set", known={name: one.title for name, one in DATASETS.items()}),
+    "content": Field(
+        "Content", "SHA-256 of other files than the published ones, as a run printed it."
+    ),
     "normalisation": Field("Normalisation", known=NORMALISATIONS),
     "validation_size": Field("Training images held out for validation"),
     "network": Field(
