@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +26,8 @@ from lottery_core.choice import (
     read_choice,
     write_choice,
 )
-from lottery_core.datasets import DATASETS, NORMALISATIONS
+from lottery_core.data import identify
+from lottery_core.datasets import DATASETS, NORMALISATIONS, unverified_in_words
 from lottery_core.experiment import (
     INITS,
     OPTIMISERS,
@@ -72,6 +73,10 @@ def _one_of(known) -> str:
 def run(
     preset: Annotated[str, typer.Option(help=_one_of(PRESETS))] = "quick",
     dataset: Annotated[str | None, typer.Option(help=_one_of(DATASETS))] = None,
+    content: Annotated[
+        str | None,
+        typer.Option(help="SHA-256 of other files than the published ones, as a run printed it."),
+    ] = None,
     normalisation: Annotated[str | None, typer.Option(help=_one_of(NORMALISATIONS))] = None,
     validation_size: Annotated[str | None, typer.Option(help="Training images held out.")] = None,
     hidden: Annotated[str | None, typer.Option(help="Sizes of the hidden layers: 300,100")] = None,
@@ -125,7 +130,7 @@ def run(
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     loop: Annotated[str, typer.Option(help=_one_of(LOOPS))] = "auto",
     dataset_folder: Annotated[
-        Path | None, typer.Option(help="Folder with the data set's original idx files.")
+        Path | None, typer.Option(help="Folder with the data set's original files, packed or not.")
     ] = None,
     cache: Annotated[Path, typer.Option(help="Where results are kept and found.")] = CACHE,
     out: Annotated[
@@ -146,6 +151,8 @@ def run(
     console = Console(soft_wrap=True, highlight=False)
     try:
         preset_used, choice = read_choice(params)
+        known = _content(choice.dataset, choice.content, dataset_folder)
+        choice = replace(choice, content=known)
         link = write_choice(preset_used, choice)
         arms = choice.arms()
         check_known("loop", loop, LOOPS)
@@ -156,6 +163,7 @@ def run(
     except OSError as error:
         raise typer.BadParameter(f"out={str(out)!r} can't be made a folder: {error}") from error
 
+    _tell_unverified(console, choice.dataset, choice.content)
     store = Store(cache)
     _prepare(store, loop)
     for name, arm in arms.items():
@@ -191,7 +199,7 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     loop: Annotated[str, typer.Option(help=_one_of(LOOPS))] = "auto",
     dataset_folder: Annotated[
-        Path | None, typer.Option(help="Folder with the data set's original idx files.")
+        Path | None, typer.Option(help="Folder with the data set's original files, packed or not.")
     ] = None,
     cache: Annotated[Path, typer.Option(help="Where results are kept and found.")] = CACHE,
 ) -> None:
@@ -210,6 +218,8 @@ def train(
             iterations=iterations,
             seed=seed,
         )
+        known = _content(recipe.dataset, recipe.content, dataset_folder)
+        recipe = replace(recipe, content=known)
         arms = transfer.arms(
             upload,
             recipe,
@@ -222,6 +232,7 @@ def train(
         raise typer.BadParameter(str(error)) from error
     for note in upload.notes:
         console.print(note, markup=False)
+    _tell_unverified(console, recipe.dataset, recipe.content)
     store = Store(cache)
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
     _prepare(store, loop)
@@ -240,6 +251,22 @@ app.command("list")(commands.list_experiments)
 app.command()(commands.show)
 app.command()(commands.export)
 app.command("verify")(commands.verify_file)
+
+
+def _content(dataset: str, asked: str, folder: Path | None) -> str:
+    """The content of a named folder, which is looked at whether it is needed or not; without
+    one, what is asked for. Raises `InvalidValue`."""
+    if folder is None:
+        return asked
+    found = identify(dataset, folder)
+    if asked not in ("", found):
+        raise InvalidValue("content", asked, f"is not what {folder} holds; leave it out")
+    return found
+
+
+def _tell_unverified(console: Console, dataset: str, content: str) -> None:
+    if content:
+        console.print(f"{unverified_in_words(dataset, content)} Its SHA-256 is {content}.")
 
 
 def _prepare(store: Store, loop: str) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from lottery_core.arms import ARMS, arm_of, title_of
 from lottery_core.choice import read_choice, write_choice
-from lottery_core.datasets import CLASSES, DATASETS, PIXELS
+from lottery_core.datasets import CLASSES, PIXELS
 from lottery_core.experiment import (
     MAX_MULTIPLY_ADDS,
     MAX_REPLICATES,
@@ -274,7 +274,7 @@ def _facts(experiment: Experiment) -> dict[str, str]:
     recipe, steps = experiment.recipe, experiment.rounds
     found = {
         "network": "-".join(map(str, (PIXELS, *recipe.hidden, CLASSES))),
-        "dataset": DATASETS[recipe.dataset].title,
+        "dataset": recipe.data_title,
     }
     pruned = [step for step in steps if step.sparsity]
     if steps:
@@ -282,7 +282,7 @@ def _facts(experiment: Experiment) -> dict[str, str]:
     if pruned:
         found["sparsity"] = f"to {_percent(pruned[-1].sparsity)} of the weights"
     for name in sorted((f.name for f in fields(Recipe)), key=lambda n: n not in _WORDS):
-        if name not in ("hidden", "dataset", "seed"):
+        if name not in ("hidden", "dataset", "content", "seed"):
             value = getattr(recipe, name)
             words = _WORDS.get(name, lambda value, name=name: f"{name.replace('_', ' ')} {value}")
             found[name] = words(value)

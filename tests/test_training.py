@@ -18,6 +18,7 @@ from lottery_core.seeds import seed_of
 from lottery_core.training import base, sparse_loop, torch_loop
 from lottery_core.training.base import TrainingDiverged, batch_order
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
+from tests.images import unreadable
 
 SMALL = Recipe(hidden=(24, 12), iterations=60, evaluate_every=30)
 OPTIMISERS = {
@@ -318,9 +319,11 @@ def test_no_two_purposes_share_a_seed():
 
 
 def test_neither_held_out_nor_test_images_have_any_part_in_training(train, mnist):
-    images = mnist.images.copy()
-    images[mnist.validation_index] = np.nan
-    blind = replace(mnist, images=images, test_images=np.full_like(mnist.test_images, np.nan))
+    blind = replace(
+        mnist,
+        images=unreadable(mnist.images, mnist.validation_index),
+        test_images=unreadable(mnist.test_images),
+    )
     start, mask = pruned_start(SMALL)
     with_them = train(SMALL, start, mask, mnist, nobody)
     without = train(SMALL, start, mask, blind, nobody)
@@ -354,7 +357,7 @@ def test_evaluations_are_what_numpy_computes_from_the_final_weights(train, mnist
     assert judge(mnist.images[held_out], mnist.labels[held_out]) == pytest.approx(
         (last.validation_loss, last.validation_accuracy), abs=1e-6
     )
-    assert judge(mnist.test_images, mnist.test_labels) == pytest.approx(
+    assert judge(mnist.test_images[:], mnist.test_labels) == pytest.approx(
         (last.test_loss, last.test_accuracy), abs=1e-6
     )
     assert accuracy_on_test(SMALL, trained.weights, mnist) == last.test_accuracy

@@ -5,8 +5,9 @@ import threading
 import time
 from dataclasses import replace
 
-from lottery_core import data, engine, story, worker
+from lottery_core import engine, story, worker
 from lottery_core.choice import PRESETS
+from lottery_core.data import arrays
 from lottery_core.experiment import Experiment, Recipe, rounds_of
 from lottery_core.speed import seconds_of_level
 from lottery_core.store import Job
@@ -121,10 +122,10 @@ def test_warming_up_measures_this_machine_once(store, monkeypatch):
     experiment = Experiment(Recipe(), rounds_of([0.5]))
     assert 0.1 < seconds_of_level(facts, experiment, 1) < 3_600
     # What a newcomer runs first finds its images scaled already.
-    scaled = data._normalised.cache_info().misses
+    scaled = arrays._arrays.cache_info().misses
     for choice in (PRESETS["quick"].choice, story.read_story({})[1]):
-        data.load_data(choice.recipe(), store.datasets)
-    assert data._normalised.cache_info().misses == scaled
+        arrays.load_data(choice.recipe(), store.datasets)
+    assert arrays._arrays.cache_info().misses == scaled
 
     monkeypatch.setattr(worker, "_measure", lambda *_: {"step": "anew"})
     warm(store.root)

@@ -12,7 +12,7 @@ from lottery_core.anatomy import kept_per_pixel, short
 from lottery_core.arms import ARMS
 from lottery_core.comparison import line_id
 from lottery_core.data import is_prepared
-from lottery_core.datasets import DATASETS
+from lottery_core.datasets import DATASETS, unverified_in_words
 from lottery_core.experiment import OPTIMISERS, Experiment, InvalidValue
 from lottery_core.replicates import band
 from lottery_core.speed import plan
@@ -165,7 +165,10 @@ def _show_form(upload: Upload) -> None:
             key=f"{key}_dataset",
             format_func=lambda name: DATASETS[name].title,
         )
-        if not is_prepared(dataset, runtime().store.datasets):
+        content = base.content if dataset == base.dataset else ""
+        if content:
+            st.caption(unverified_in_words(dataset, content))
+        elif not is_prepared(dataset, runtime().store.datasets):
             st.caption("It is downloaded first: the Explorer can read it from a folder instead.")
         weights = "initial"
         if upload.restart is not None:
@@ -349,7 +352,7 @@ def _title(trial: Trial) -> str:
     recipe = trial.main.recipe
     start = "its own weights" if trial.main.rounds[0].restart == "ticket" else "initial weights"
     return (
-        f"On {DATASETS[recipe.dataset].title}, {OPTIMISERS[recipe.optimiser]} at "
+        f"On {recipe.data_title}, {OPTIMISERS[recipe.optimiser]} at "
         f"{recipe.learning_rate:g}, {recipe.iterations:,} iterations, from {start}"
     )
 
@@ -370,7 +373,7 @@ def _table(found: list[Trial]) -> pd.DataFrame:
         }
         rows.append(
             {
-                "data set": DATASETS[recipe.dataset].title,
+                "data set": recipe.data_title,
                 "optimiser": f"{OPTIMISERS[recipe.optimiser]}, {recipe.learning_rate:g}",
                 "iterations": recipe.iterations,
                 "from": "own" if trial.main.rounds[0].restart == "ticket" else "initial",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from lottery_core.arms import arm_of, title_of
 from lottery_core.choice import PRESETS, write_choice
-from lottery_core.datasets import CLASSES, DATASETS, PIXELS
+from lottery_core.datasets import CLASSES, PIXELS
 from lottery_core.experiment import Experiment, InvalidValue
 from lottery_core.speed import in_words
 from lottery_core.store import Job, task_key
@@ -45,7 +45,7 @@ def _words(experiment: Experiment) -> str:
     optimiser = {"sgd": "SGD", "adam": "Adam"}[recipe.optimiser]
     return (
         f"{'-'.join(map(str, (PIXELS, *recipe.hidden, CLASSES)))} on "
-        f"{DATASETS[recipe.dataset].title}, {optimiser}, batch {recipe.batch_size}, "
+        f"{recipe.data_title}, {optimiser}, batch {recipe.batch_size}, "
         f"{len(experiment.rounds)} rounds to {last.sparsity:.1%}, {title_of(experiment)}, "
         f"seed {recipe.seed}"
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lottery_core.data import Data
+from lottery_core.data import Data, Images
 from lottery_core.experiment import InvalidValue, Recipe, check_known
 from lottery_core.process import follow_parent
 from lottery_core.pruning import Arrays
@@ -115,13 +115,14 @@ def _load() -> None:
 
     recipe = Recipe(hidden=(2,), validation_size=0, batch_size=8, iterations=1)
     mask = {name: np.ones(shape, bool) for name, shape in recipe.shapes.items()}
-    images, labels = np.zeros((8, 784), np.float32), np.zeros(8, np.int64)
+    pixels, values = np.zeros((8, 784), np.uint8), np.zeros(256, np.float32)
+    images, labels = Images.of(pixels, "half", values), np.zeros(8, np.int64)
     none = np.arange(0)
     data = Data(images, labels, np.arange(60_000) % 8, none, images, labels, "")
     sparse_loop.train(recipe, initial_weights(recipe), mask, data, lambda moment: None)
     network = sparse_loop.SparseNetwork(recipe, initial_weights(recipe), mask)
     compiled.rehearse(network.net, network.rule, SGEMM, 0, 1)
-    network.predict(images)
+    network.predict(images[:])
 
 
 if __name__ == "__main__":
