@@ -307,6 +307,16 @@ def test_data_set_normalisation_makes_mean_0_and_deviation_1_of_the_training_ima
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_images_of_a_single_grey_are_numbers_all_the_same(root, small, tmp_path, normalisation):
+    folder = write_files(tmp_path / "files")
+    recipe = Recipe(
+        dataset="kmnist", content=identify("kmnist", folder), normalisation=normalisation,
+        validation_size=0,
+    )  # fmt: skip
+    assert np.isfinite(load_data(recipe, root, folder=folder).images[:]).all()
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
 def test_images_are_the_same_numbers_however_they_are_asked_for(datasets, normalisation):
     images = load_data(Recipe(normalisation=normalisation), datasets).images
     chosen = np.array([5, 0, 59_999, 5])

@@ -132,7 +132,7 @@ def values_of(normalisation: str, counts: Callable[[], np.ndarray]) -> np.ndarra
     mean = deviation = 0.5
     if normalisation == "dataset":
         mean, deviation = mean_and_deviation(counts())
-    return (values - np.float32(mean)) / np.float32(deviation)
+    return (values - np.float32(mean)) / np.float32(deviation or 1.0)  # 0 if all are of one grey
 
 
 def mean_and_deviation(counts: np.ndarray) -> tuple[float, float]:
