@@ -5,7 +5,7 @@ asking       choice.py      what a person picks; presets; links and commands
              arms.py        ways to treat the same masks, side by side
              datasets.py    the data sets one can name
 computing    engine.py      the procedure: train, prune, restart, train again
-             data.py        a data set's name -> arrays
+             data/          a data set's name and content -> arrays
              models.py      networks and their initial weights
              pruning.py     evidence, round -> mask
              gradients.py   slopes of the loss, for criteria that ask for them
@@ -15,13 +15,13 @@ computing    engine.py      the procedure: train, prune, restart, train again
              measurement.py how fast this machine is with an experiment's levels
              instability.py what another order of the data does to where they end
              seeds.py       one seed, one stream per purpose
-keeping      store.py       levels on disk, locks, jobs
+keeping      store/         levels on disk, locks, jobs
              progress.py    what can be seen of a level while it trains
              pictures.py    compact pictures of weights
 running      queue.py       submit, watch, cancel
              worker.py      what a worker process does
              speed.py       how long it will take
-             __main__.py    the same without a browser
+             __main__.py    the same without a browser; terminal.py: how it prints
 showing      tables.py      levels -> data frames
              replicates.py  seeds -> bands, paired differences, the verdict on a ticket
              comparison.py  experiments side by side: names, differences, what can be added

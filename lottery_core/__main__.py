@@ -8,7 +8,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from dataclasses import fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lottery_core import terminal
 from lottery_core.arms import ARMS, title_of
 from lottery_core.choice import (
     PRESETS,
@@ -26,7 +29,8 @@ from lottery_core.choice import (
     read_choice,
     write_choice,
 )
-from lottery_core.datasets import DATASETS, NORMALISATIONS
+from lottery_core.data import identify
+from lottery_core.datasets import DATASETS, NORMALISATIONS, unverified_in_words
 from lottery_core.experiment import (
     INITS,
     OPTIMISERS,
@@ -36,7 +40,7 @@ from lottery_core.experiment import (
     check_known,
 )
 from lottery_core.pruning import CRITERIA
-from lottery_core.store import CACHE, Job, Level, Store
+from lottery_core.store import CACHE, Job, Level, Store, StoreUnavailable
 from lottery_core.tables import (
     history_table,
     layers_table,
@@ -72,6 +76,10 @@ def _one_of(known) -> str:
 def run(
     preset: Annotated[str, typer.Option(help=_one_of(PRESETS))] = "quick",
     dataset: Annotated[str | None, typer.Option(help=_one_of(DATASETS))] = None,
+    content: Annotated[
+        str | None,
+        typer.Option(help="SHA-256 of other files than the published ones, as a run printed it."),
+    ] = None,
     normalisation: Annotated[str | None, typer.Option(help=_one_of(NORMALISATIONS))] = None,
     validation_size: Annotated[str | None, typer.Option(help="Training images held out.")] = None,
     hidden: Annotated[str | None, typer.Option(help="Sizes of the hidden layers: 300,100")] = None,
@@ -125,7 +133,7 @@ def run(
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     loop: Annotated[str, typer.Option(help=_one_of(LOOPS))] = "auto",
     dataset_folder: Annotated[
-        Path | None, typer.Option(help="Folder with the data set's original idx files.")
+        Path | None, typer.Option(help="Folder with the data set's original files, packed or not.")
     ] = None,
     cache: Annotated[Path, typer.Option(help="Where results are kept and found.")] = CACHE,
     out: Annotated[
@@ -146,17 +154,21 @@ def run(
     console = Console(soft_wrap=True, highlight=False)
     try:
         preset_used, choice = read_choice(params)
+        known = _content(choice.dataset, choice.content, dataset_folder)
+        choice = replace(choice, content=known)
         link = write_choice(preset_used, choice)
         arms = choice.arms()
         check_known("loop", loop, LOOPS)
         if out is not None:
+            out = commands.from_home("out", out)
             out.mkdir(parents=True, exist_ok=True)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
     except OSError as error:
         raise typer.BadParameter(f"out={str(out)!r} can't be made a folder: {error}") from error
 
-    store = Store(cache)
+    _tell_unverified(console, choice.dataset, choice.content)
+    store = commands.open_cache(cache, make=True)
     _prepare(store, loop)
     for name, arm in arms.items():
         for experiment in arm:
@@ -191,7 +203,7 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     loop: Annotated[str, typer.Option(help=_one_of(LOOPS))] = "auto",
     dataset_folder: Annotated[
-        Path | None, typer.Option(help="Folder with the data set's original idx files.")
+        Path | None, typer.Option(help="Folder with the data set's original files, packed or not.")
     ] = None,
     cache: Annotated[Path, typer.Option(help="Where results are kept and found.")] = CACHE,
 ) -> None:
@@ -210,6 +222,8 @@ def train(
             iterations=iterations,
             seed=seed,
         )
+        known = _content(recipe.dataset, recipe.content, dataset_folder)
+        recipe = replace(recipe, content=known)
         arms = transfer.arms(
             upload,
             recipe,
@@ -220,9 +234,10 @@ def train(
         check_known("loop", loop, LOOPS)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
-    for note in upload.notes:
-        console.print(note, markup=False)
-    store = Store(cache)
+    for line in upload.reading.in_lines():
+        console.print(line, markup=False, emoji=False)
+    _tell_unverified(console, recipe.dataset, recipe.content)
+    store = commands.open_cache(cache, make=True)
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
     _prepare(store, loop)
     for arm in arms.values():
@@ -240,6 +255,22 @@ app.command("list")(commands.list_experiments)
 app.command()(commands.show)
 app.command()(commands.export)
 app.command("verify")(commands.verify_file)
+
+
+def _content(dataset: str, asked: str, folder: Path | None) -> str:
+    """The content of a named folder, which is looked at whether it is needed or not; without
+    one, what is asked for. Raises `InvalidValue`."""
+    if folder is None:
+        return asked
+    found = identify(dataset, folder)
+    if asked not in ("", found):
+        raise InvalidValue("content", asked, f"is not what {folder} holds; leave it out")
+    return found
+
+
+def _tell_unverified(console: Console, dataset: str, content: str) -> None:
+    if content:
+        console.print(f"{unverified_in_words(dataset, content)} Its SHA-256 is {content}.")
 
 
 def _prepare(store: Store, loop: str) -> None:
@@ -296,9 +327,11 @@ def _perform(
 
         def show(level: Level) -> None:
             levels.append(level)
-            _print_level(bar.console, level)
+            with _written("output", "-"):
+                _print_level(bar.console, level)
             if out is not None:
-                _write(out, levels)
+                with _written("out", str(out)):
+                    _write(out, levels)
 
         follower = threading.Thread(target=follow, daemon=True)
         follower.start()
@@ -310,7 +343,20 @@ def _perform(
     if job.state != "done":
         reason = job.message or "start it again to go on from there"
         console.print(f"{job.state} after {len(levels)} levels: {reason}", style="bold")
+        store.tell_job(job)
         sys.exit(1)
+    if store.job(job.key) != job:  # the record could not be written then; can it be now?
+        store.write_job(job)
+
+
+@contextmanager
+def _written(name: str, value: str) -> Iterator[None]:
+    """Inside, a disk that is full, say, ends the run with a sentence."""
+    try:
+        yield
+    except OSError as error:
+        rule = f"can't be written ({error.strerror}); what is finished is in the cache"
+        raise InvalidValue(name, value, rule) from error
 
 
 def _print_level(console: Console, level: Level) -> None:
@@ -339,13 +385,26 @@ def _print_level(console: Console, level: Level) -> None:
 
 
 def _write(out: Path, levels: list[Level]) -> None:
-    """After every level, so that a run that is stopped leaves what it had."""
+    """After every level, so that a run that is stopped leaves what it had. Raises `OSError`."""
     out.mkdir(parents=True, exist_ok=True)
-    levels_table(levels).to_csv(out / "levels.csv", index=False)
-    layers_table(levels).to_csv(out / "layers.csv", index=False)
-    history_table(levels).to_csv(out / "history.csv", index=False)
-    (out / "mask.npz").write_bytes(mask_npz(levels[-1]))
+    tables = {"levels": levels_table, "layers": layers_table, "history": history_table}
+    for name, table in tables.items():
+        commands.write_file(out / f"{name}.csv", table(levels).to_csv(index=False).encode())
+    commands.write_file(out / "mask.npz", mask_npz(levels[-1]))
+
+
+def start() -> None:
+    """The command line as it is called: whatever the system or the terminal refuses is told in a
+    sentence, with exit code 1."""
+    terminal.print_anything()
+    try:
+        app()
+    except StoreUnavailable as error:
+        sys.exit(f"Error: {error}")
+    except OSError as error:
+        terminal.give_up_printing()
+        sys.exit(f"Error: {error.filename or 'the output'} can't be used: {error.strerror}")
 
 
 if __name__ == "__main__":
-    app()
+    start()

@@ -25,6 +25,7 @@ from lottery_core.experiment import (
     Experiment,
     InvalidValue,
     Recipe,
+    check_content,
     check_integer,
     check_known,
     check_number,
@@ -50,6 +51,7 @@ EVALUATIONS_PER_EPOCH = 5
 class Choice:
     """One experiment as a person asks for it; the defaults are the notebook's.
 
+    `content` is that of `Recipe`: empty for the published files of the data set.
     `length` counts epochs or iterations (`unit`). `evaluate_every` is in iterations; 0 means
     five times an epoch. `rate` and `rounds` belong to the iterative schedule, `sparsity` to
     the one-shot one and `sparsities` to the list; the others are ignored. `layer_factors` names
@@ -60,6 +62,7 @@ class Choice:
     """
 
     dataset: str = "mnist"
+    content: str = ""
     normalisation: str = "half"
     validation_size: int = 0
     hidden: tuple[int, ...] = (128, 64)
@@ -97,6 +100,7 @@ class Choice:
         # One iteration stands in until the length is known, which depends on the data set.
         trial = Recipe(
             dataset=self.dataset,
+            content=self.content,
             normalisation=self.normalisation,
             validation_size=self.validation_size,
             hidden=self.hidden,
@@ -323,6 +327,8 @@ def read_value(field: str, text: str) -> object:
             else "must be numbers with commas between them",
         }[kind]
         raise InvalidValue(field, text.strip(), rule) from None
+    if field == "content":
+        check_content(value)
     if field in _KNOWN:
         for item in value if kind is tuple else (value,):
             check_known(field, item, _KNOWN[field])

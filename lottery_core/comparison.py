@@ -15,7 +15,7 @@ import pandas as pd
 
 from lottery_core.arms import ARMS, arm_of, title_of
 from lottery_core.choice import read_choice, write_choice
-from lottery_core.datasets import CLASSES, DATASETS, PIXELS
+from lottery_core.datasets import CLASSES, PIXELS
 from lottery_core.experiment import (
     MAX_MULTIPLY_ADDS,
     MAX_REPLICATES,
@@ -112,12 +112,12 @@ def kept(store: Store) -> dict[str, tuple[Experiment, Job | None]]:
             asked.setdefault(experiment.key, (experiment, job))
     trunks = {one.trunk.key: (one.trunk, None) for one, _ in asked.values()}
     both = asked | {key: trunk for key, trunk in trunks.items() if key not in asked}
-    found = {key: pair for key, pair in both.items() if store.has(pair[0].keys[0])}
+    there = set(store.keys())
+    found = {key: pair for key, pair in both.items() if pair[0].keys[0] in there}
     spoken_of = {key for one, _ in found.values() for key in one.keys}
     others = {}
-    for key in store.keys():  # noqa: SIM118 - a store is no dict
-        info = None if key in spoken_of else store.info(key)
-        experiment = Experiment.known(info["experiment"]) if info else None
+    for key, info in store.infos(sorted(there - spoken_of)).items():
+        experiment = Experiment.known(info["experiment"])
         if experiment and experiment.key == key:
             others[key] = experiment
     inner = {key for one in others.values() for key in one.keys[:-1]}
@@ -274,7 +274,7 @@ def _facts(experiment: Experiment) -> dict[str, str]:
     recipe, steps = experiment.recipe, experiment.rounds
     found = {
         "network": "-".join(map(str, (PIXELS, *recipe.hidden, CLASSES))),
-        "dataset": DATASETS[recipe.dataset].title,
+        "dataset": recipe.data_title,
     }
     pruned = [step for step in steps if step.sparsity]
     if steps:
@@ -282,7 +282,7 @@ def _facts(experiment: Experiment) -> dict[str, str]:
     if pruned:
         found["sparsity"] = f"to {_percent(pruned[-1].sparsity)} of the weights"
     for name in sorted((f.name for f in fields(Recipe)), key=lambda n: n not in _WORDS):
-        if name not in ("hidden", "dataset", "seed"):
+        if name not in ("hidden", "dataset", "content", "seed"):
             value = getattr(recipe, name)
             words = _WORDS.get(name, lambda value, name=name: f"{name.replace('_', ' ')} {value}")
             found[name] = words(value)

@@ -7,6 +7,7 @@ every page, process and browser reads it.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -14,28 +15,72 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import loky
 from loky.process_executor import ProcessPoolExecutor
 
-from lottery_core.experiment import Experiment, InvalidValue
-from lottery_core.store import Job, Store, task_key
+from lottery_core.arms import ARMS
+from lottery_core.experiment import MAX_REPLICATES, Experiment, InvalidValue
+from lottery_core.process import follow
+from lottery_core.store import STOPPED, Job, Store, StoreUnavailable, task_key
 
-MAX_QUEUED = 100
+# As many runs as one choice may ask for: all its seeds, with every control beside each.
+MAX_QUEUED = MAX_REPLICATES * (1 + len(ARMS))
+MAX_WORKERS = 64
+_TRY_AGAIN = 5.0  # seconds until a worker that could not be started is tried again
 
 
-# torch is imported in the workers alone: these two run there.
-def _warm(root: Path) -> None:
+# These run in workers alone: torch is imported there, and only once the parent is watched.
+_performed: tuple[Store, Job] | None = None
+
+
+def _warm(root: Path, parent: int) -> None:
+    follow(parent, _tell_of_the_stop)
     from lottery_core import worker
 
     worker.warm(root)
 
 
 def _perform(root: Path, job: Job, folder: Path | None) -> Job:
+    global _performed
     from lottery_core import worker
 
-    return worker.perform(Store(root), job, folder=folder)
+    _performed = Store(root), job
+    try:
+        return worker.perform(*_performed, folder=folder)
+    finally:
+        _performed = None
+
+
+def _tell_of_the_stop() -> None:
+    """A server that was killed can't say so: its worker does, before it ends too."""
+    if _performed is not None:
+        store, job = _performed
+        written = store.job(job.key) or job
+        if written.active:
+            ended = {"state": "cancelled", "message": STOPPED, "finished": time.time()}
+            store.write_job(replace(written, **ended))
+
+
+def workers_here() -> int:
+    """How many workers this machine gets: `LOTTERY_WORKERS`, or one for each processor that this
+    process may use, where a container's CPU quota counts as well.
+
+    Raises `InvalidValue` for a number that is none.
+    """
+    asked = os.environ.get("LOTTERY_WORKERS", "").strip()
+    if not asked:
+        return loky.cpu_count()
+    if not asked.isdecimal() or not 1 <= int(asked) <= MAX_WORKERS:
+        raise InvalidValue(
+            "LOTTERY_WORKERS",
+            asked,
+            f"must be a whole number from 1 to {MAX_WORKERS}; unset it for one a processor",
+        )
+    return int(asked)
 
 
 def local_worker(root: Path) -> Executor:
@@ -45,19 +90,27 @@ def local_worker(root: Path) -> Executor:
         max_workers=1,
         timeout=None,
         initializer=_warm,
-        initargs=(root,),
+        initargs=(root, os.getpid()),
         env={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
     )
     executor.submit(int)
     return executor
 
 
+@dataclass(frozen=True)
+class _Busy:
+    """A job and the executor that performs it."""
+
+    job: Job
+    executor: Executor
+
+
 class Queue:
     """Jobs in order of arrival on `workers` executors.
 
-    `start(root)` makes an executor with one worker; it is called again when one breaks. For
-    a cluster, hand it one that asks Dask: `client.get_executor(workers=[address])`, with the
-    store on storage that all share.
+    `start(root)` makes an executor with one worker; it is called again when one breaks, and
+    again every few seconds while it fails. For a cluster, hand it one that asks Dask:
+    `client.get_executor(workers=[address])`, with the store on storage that all share.
     """
 
     def __init__(
@@ -65,16 +118,24 @@ class Queue:
     ):
         self._store, self._start = store, start
         self._owner = f"queue-{uuid.uuid4().hex}"
-        self._alive = store.lock(self._owner)
-        self._alive.acquire()
+        self._alive = store.lasting(self._owner)
         self._guard = threading.RLock()
         self._waiting: deque[tuple[Job, Path | None]] = deque()
-        self._idle: list[Executor] = [start(store.root) for _ in range(workers)]
-        self._busy: dict[str, Executor] = {}
-        self._closed = False
+        self._idle: list[Executor] = []
+        self._busy: dict[str, _Busy] = {}
+        self._closed = threading.Event()
+        self._no_worker = ""
+        for _ in range(workers):
+            if not self._hire():
+                self._replace()
         # Before the executors' own hook of this kind, which would wait for running jobs to end;
         # plain atexit comes after it.
         threading._register_atexit(self.close)
+
+    @property
+    def problem(self) -> str:
+        """What keeps the queue from its work right now, in a sentence; empty if nothing does."""
+        return " ".join(filter(None, (self._no_worker, self._store.tell_again())))
 
     def submit(
         self,
@@ -89,20 +150,14 @@ class Queue:
         """Ask for an experiment, and with `task` "measure" or "instability" for that of its
         levels too; joins the job that is already queued or running for it.
 
-        Raises `InvalidValue` when the queue is full.
+        Raises `InvalidValue` when the queue is full, and `StoreUnavailable` when the request
+        can't be written down; then nothing was asked for.
         """
         with self._guard:
             key = task_key(task, experiment.key)
-            known = self._store.job(key)
-            if known and known.active and not self._store.cancel_requested(known.key):
+            if known := self._known(key):
                 return known
-            for job, _ in self._waiting:
-                if job.key == key:
-                    return job
-            if len(self._waiting) >= MAX_QUEUED:
-                raise InvalidValue(
-                    "queue", len(self._waiting), "is full; wait for a run to end, or stop one"
-                )
+            self.check_room([experiment])
             job = Job(
                 key=key,
                 task=task,
@@ -114,6 +169,7 @@ class Queue:
                 loop=loop,
                 params=params or {},
             )
+            self._alive.renew()
             if job.key not in self._busy:
                 self._store.clear_cancel(job.key)
             self._store.write_job(job)
@@ -121,24 +177,51 @@ class Queue:
             self._dispatch()
             return job
 
+    def _known(self, key: str) -> Job | None:
+        """The job that is queued or running under that key, unless it has been told to stop."""
+        known = self._store.job(key)
+        if known and known.active and not self._store.cancel_requested(key):
+            return known
+        for job, _ in self._waiting:
+            if job.key == key:
+                return job
+        busy = self._busy.get(key)
+        if known is None and busy and not self._store.cancel_requested(key):
+            # It runs, and its record was deleted meanwhile.
+            job = replace(busy.job, state="running", owner=f"job-{key}", started=time.time())
+            self._store.write_job(job)
+            return job
+        return None
+
     def submit_all(self, experiments: Sequence[Experiment], **options) -> list[Job]:
         """Ask for all of them, in this order, or where the queue has no room for all, for none."""
         with self._guard:
-            if len(self._waiting) + len(experiments) > MAX_QUEUED + len(self._idle):
+            self.check_room(experiments)
+            return [self.submit(experiment, **options) for experiment in experiments]
+
+    def check_room(self, experiments: Sequence[Experiment]) -> None:
+        """Raise `InvalidValue` unless the queue has room for all these runs now."""
+        with self._guard:
+            free = MAX_QUEUED + len(self._idle) - len(self._waiting)
+            if len(experiments) <= free:
+                return
+            taken = {job.key for job, _ in self._waiting} | self._busy.keys()
+            new = sum(experiment.key not in taken for experiment in experiments)
+            if new > free:
                 raise InvalidValue(
                     "queue",
                     len(self._waiting),
-                    f"has no room for {len(experiments)} more runs (it holds {MAX_QUEUED}); wait "
-                    "for runs to end, or ask for fewer seeds or controls",
+                    f"has no room for {new} more runs (it holds {MAX_QUEUED}); wait for runs to "
+                    "end, stop some, or ask for fewer seeds or controls",
                 )
-            return [self.submit(experiment, **options) for experiment in experiments]
 
     def cancel(self, key: str) -> None:
         """Stop a job, queued or running; its finished levels stay. Unknown keys do nothing."""
-        if self._store.job(key) is None:
-            return
-        self._store.request_cancel(key)
         with self._guard:
+            asked = {job.key for job, _ in self._waiting} | self._busy.keys()
+            if key not in asked and self._store.job(key) is None:
+                return
+            self._store.request_cancel(key)
             self._waiting = deque(entry for entry in self._waiting if entry[0].key != key)
             job = self._store.job(key)
             if job and job.state == "queued" and job.owner == self._owner:
@@ -147,25 +230,25 @@ class Queue:
     def close(self) -> None:
         """Stop all workers at once; what they were at is taken up when it is asked for again."""
         with self._guard:
-            if self._closed:
+            if self._closed.is_set():
                 return
-            self._closed = True
-            executors = [*self._idle, *self._busy.values()]
+            self._closed.set()
+            busy = {key: one.job for key, one in self._busy.items()}
+            executors = [*self._idle, *(one.executor for one in self._busy.values())]
             waiting = {job.key: job for job, _ in self._waiting}
         for executor in executors:
             _stop(executor)
-        running = {key: self._store.job(key) for key in self._busy}
-        for job in (running | waiting).values():
-            if job and job.state != "done":
-                self._end(job, "cancelled", "the server stopped")
-        self._alive.release()
-        Path(self._alive.lock_file).unlink(missing_ok=True)
+        for key, job in (busy | waiting).items():
+            written = self._store.job(key) or job
+            if written.finished is None:
+                self._end(written, "cancelled", STOPPED)
+        self._alive.remove()
 
     def _end(self, job: Job, state: str, message: str = "") -> None:
-        self._store.write_job(replace(job, state=state, message=message, finished=time.time()))
+        self._store.tell_job(replace(job, state=state, message=message, finished=time.time()))
 
     def _dispatch(self) -> None:
-        while self._idle and not self._closed:
+        while self._idle and not self._closed.is_set():
             # A job that was cancelled and asked for again waits until it has stopped.
             ready = [entry for entry in self._waiting if entry[0].key not in self._busy]
             if not ready:
@@ -173,51 +256,75 @@ class Queue:
             job, folder = ready[0]
             self._waiting.remove(ready[0])
             executor = self._idle.pop(0)
-            self._busy[job.key] = executor
-            self._store.clear_cancel(job.key)
+            with suppress(StoreUnavailable):
+                self._store.clear_cancel(job.key)
             try:
                 future = executor.submit(_perform, self._store.root, job, folder)
-            except BrokenExecutor:
+            except Exception:  # noqa: BLE001 - whatever is wrong with it, another takes its place
                 # It died while idle: the job goes to a new worker, ahead of all others.
                 self._waiting.appendleft((job, folder))
-                del self._busy[job.key]
                 self._replace(executor)
-                return
+                continue
+            self._busy[job.key] = _Busy(job, executor)
             future.add_done_callback(lambda ended, job=job: self._ended(job, ended))
 
     def _ended(self, job: Job, future: Future) -> None:
         with self._guard:
-            executor = self._busy.pop(job.key)
-            if self._closed:
+            executor = self._busy.pop(job.key).executor
+            if self._closed.is_set():
                 return
             error = future.exception()
-            broken = isinstance(error, BrokenExecutor)
-            if error is not None:
-                written = self._store.job(job.key) or job
-                if broken:
-                    self._end(written, "killed", f"the worker process {_ending(error)}")
+            try:
+                self._record(job, error, None if error else future.result())
+            finally:
+                # Whatever became of the record, the worker goes on.
+                if isinstance(error, BrokenExecutor):
+                    self._replace(executor)
                 else:
-                    self._end(written, "failed", f"{type(error).__name__}: {error}")
-            for again, _ in self._waiting:
-                if again.key == job.key:  # its record has just been written over
-                    self._store.write_job(again)
-            if broken:
-                self._replace(executor)
-            else:
-                self._idle.append(executor)
-                self._dispatch()
+                    self._idle.append(executor)
+                    self._dispatch()
 
-    def _replace(self, executor: Executor) -> None:
-        # Not on this thread, which belongs to the broken executor.
-        def restart() -> None:
-            _stop(executor)
+    def _record(self, job: Job, error: BaseException | None, ended: Job | None) -> None:
+        written = None
+        with suppress(StoreUnavailable):
+            written = self._store.job(job.key)
+        if isinstance(error, BrokenExecutor):
+            self._end(written or job, "killed", f"the worker process {_ending(error)}")
+        elif error is not None:
+            self._end(written or job, "failed", f"{type(error).__name__}: {error}")
+        elif ended is not None and written != ended:
+            self._store.tell_job(ended)  # the worker could not, or somebody deleted it
+        for again, _ in self._waiting:
+            if again.key == job.key:  # its record has just been written over
+                self._store.tell_job(again)
+
+    def _hire(self) -> bool:
+        """Start a worker and hand it a job; False, with `problem` saying so, if none starts."""
+        try:
             fresh = self._start(self._store.root)
-            with self._guard:
-                if self._closed:
-                    _stop(fresh)
-                    return
+        except Exception as error:  # noqa: BLE001 - whatever is in the way, the remedy is one
+            self._no_worker = (
+                f"A worker process can't be started ({type(error).__name__}: {error}); it is "
+                f"tried again every {_TRY_AGAIN:g} seconds. Runs wait until then."
+            )
+            return False
+        with self._guard:
+            self._no_worker = ""
+            if self._closed.is_set():
+                _stop(fresh)
+            else:
                 self._idle.append(fresh)
                 self._dispatch()
+        return True
+
+    def _replace(self, executor: Executor | None = None) -> None:
+        # Not on this thread, which may belong to the broken executor.
+        def restart() -> None:
+            if executor is not None:
+                with suppress(Exception):  # it is broken, and may say so again
+                    _stop(executor)
+            while not self._closed.is_set() and not self._hire():
+                self._closed.wait(_TRY_AGAIN)
 
         threading.Thread(target=restart, daemon=True).start()
 

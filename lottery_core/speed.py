@@ -1,8 +1,9 @@
 """How long a training will take on this machine, learned from those it has done.
 
 `machine.json` in the store holds the seconds of one step and of one evaluated image for a
-small and a large network, measured when a worker warms up, and the seconds per iteration of
-every kind of training that was run since, at each density it ran at; these are preferred.
+small and a large network in torch, measured when a worker warms up, and the seconds per
+iteration of every kind of training that was run since, by the loop that ran it and at each density
+it ran at; these are preferred. What one loop took says nothing of the other.
 """
 
 from __future__ import annotations
@@ -41,23 +42,28 @@ def learn(store: Store, info: dict) -> None:
     kind = _kind(Experiment.from_dict(info["experiment"]).recipe, info["device"])
     density = f"{percent_remaining(info) / 100:.3g}"
     per_iteration = info["seconds"] / info["iterations_trained"]
-    with store.held("machine"):
-        facts = store.read_machine()
-        learned = facts.setdefault("seconds_by_density", {}).setdefault(kind, {})
+
+    def take_in(facts: dict) -> dict:
+        loops = facts.setdefault("seconds_learned", {}).setdefault(kind, {})
+        learned = loops.setdefault(info.get("loop", "torch"), {})
         before = learned.get(density, per_iteration)
         learned[density] = before + _RECENT * (per_iteration - before)
-        store.write_machine(facts)
+        return facts
+
+    store.revise_machine(take_in)
 
 
 def seconds_per_iteration(
-    facts: dict, recipe: Recipe, device: str = "cpu", density: float = 1.0
+    facts: dict, recipe: Recipe, device: str = "cpu", density: float = 1.0, loop: str = "auto"
 ) -> float | None:
-    """One step with its share of evaluation; None while nothing is known of this machine."""
-    learned = facts.get("seconds_by_density", {}).get(_kind(recipe, device))
-    if learned:
-        # Between two densities on a line; beyond the last one as there.
-        points = sorted((float(at), seconds) for at, seconds in learned.items())
-        return float(np.interp(density, *zip(*points, strict=True)))
+    """One step with its share of evaluation; None while nothing is known of this machine and that
+    `loop`. "auto" takes the faster loop of those that are known."""
+    learned = facts.get("seconds_learned", {}).get(_kind(recipe, device), {})
+    known = [points for name, points in learned.items() if loop in ("auto", name)]
+    if known:
+        return min(_between(points, density) for points in known)
+    if loop == "compiled":  # the measured steps are torch's
+        return None
     if "step" not in facts:
         return None
     # A step costs a fixed part and a part per multiply-add, through the two measured points.
@@ -73,12 +79,18 @@ def seconds_per_iteration(
     )
 
 
+def _between(points: dict[str, float], density: float) -> float:
+    """Seconds at a density, on a line between two that are known; beyond the last one as there."""
+    known = sorted((float(at), seconds) for at, seconds in points.items())
+    return float(np.interp(density, *zip(*known, strict=True)))
+
+
 def seconds_of_level(
-    facts: dict, experiment: Experiment, n: int, device: str = "cpu"
+    facts: dict, experiment: Experiment, n: int, device: str = "cpu", loop: str = "auto"
 ) -> float | None:
     """How long training level `n` will take; None while nothing is known of this machine."""
     density = 1 - experiment.rounds[n - 1].sparsity if n else 1.0
-    per_iteration = seconds_per_iteration(facts, experiment.recipe, device, density)
+    per_iteration = seconds_per_iteration(facts, experiment.recipe, device, density, loop)
     if per_iteration is None:
         return None
     first = experiment.round(n).rewind_iteration if n else 0
@@ -96,7 +108,11 @@ class Plan:
 
 
 def plan(
-    store: Store, experiments: Sequence[Experiment], workers: int, device: str = "cpu"
+    store: Store,
+    experiments: Sequence[Experiment],
+    workers: int,
+    device: str = "cpu",
+    loop: str = "auto",
 ) -> Plan:
     """What running `experiments` side by side on `workers` processes would take."""
     facts = store.read_machine()
@@ -104,7 +120,7 @@ def plan(
     chains = []
     for experiment in experiments:
         missing = {
-            key: seconds_of_level(facts, experiment, n, device)
+            key: seconds_of_level(facts, experiment, n, device, loop)
             for n, key in enumerate(experiment.keys)
             if not store.has(key)
         }

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lottery_core.answers import answers, parts, unpacked, unseen_images
+from lottery_core.answers import answers, first, parts, unseen_images
 from lottery_core.choice import Choice, read_choice
+from lottery_core.data import read_part
 from lottery_core.datasets import CLASSES, PIXELS
 from lottery_core.experiment import Experiment, InvalidValue, Round
 from lottery_core.pruning import Arrays, Evidence, apply, dense_mask, prune
@@ -87,8 +88,8 @@ class Averages:
 def averages(root: Path) -> Averages:
     """Of the first 10,000 training images; judged by the test images."""
     count = 10_000
-    images = unpacked(root, "train-images-idx3-ubyte.gz", 16, PIXELS * count)
-    labels = unpacked(root, "train-labels-idx1-ubyte.gz", 8, count)
+    images = first(read_part("mnist", root, "train_images"), count)
+    labels = first(read_part("mnist", root, "train_labels"), count)
     belongs = (labels == np.arange(CLASSES)[:, None]).astype(np.float32)
     sums = np.zeros((CLASSES, PIXELS), np.float32)
     for part in parts(count):

@@ -9,26 +9,29 @@ import os
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 
-from lottery_core import engine, instability, measurement
+from lottery_core import engine, instability
 from lottery_core.choice import PRESETS
 from lottery_core.data import DataUnavailable, load_data
 from lottery_core.experiment import Experiment, InvalidValue, Recipe
 from lottery_core.models import initial_weights
-from lottery_core.process import follow_parent
 from lottery_core.pruning import dense_mask
-from lottery_core.store import Job, Level, Store, processor
+from lottery_core.store import Job, Level, Store, StoreUnavailable, processor
 from lottery_core.training import loops
 from lottery_core.training.base import TrainingDiverged
+from lottery_core.training.kept import CannotCompile
 from lottery_core.training.torch_loop import devices, test_accuracy, train
 
+# Problems whose message is for people as it is.
+_TOLD = (InvalidValue, DataUnavailable, StoreUnavailable, TrainingDiverged, CannotCompile)
 _READ = 0.2  # seconds; what takes less was not measured but read
 
 
@@ -45,7 +48,8 @@ def perform(
 ) -> Job:
     """Run a job's experiment and keep its record in the store; returns the final record.
 
-    Whatever goes wrong ends up in the record. `show` is called with every level.
+    Whatever goes wrong ends up in the record, and where that can't be written, in what is
+    returned. `show` is called with every level.
     """
 
     def check() -> None:
@@ -54,16 +58,23 @@ def perform(
 
     owner = f"job-{job.key}"
     try:
-        with store.held(owner, check):
+        with store.held(owner, check) as lock:
+
+            def look() -> None:
+                check()
+                lock.renew()
+
             job = replace(
                 job, state="running", owner=owner, started=time.time(), process=os.getpid()
             )
-            store.write_job(job)
-            state, message = _run(store, job, folder, show, check)
+            state, message = _run(store, job, folder, show, look)
             job = replace(job, state=state, message=message, finished=time.time())
-            store.write_job(job)
+            with suppress(StoreUnavailable):
+                store.write_job(job)
     except Cancelled:  # while another process performs the same job
         job = replace(job, state="cancelled", finished=time.time())
+    except StoreUnavailable as error:
+        job = replace(job, state="failed", message=str(error), finished=time.time())
     return job
 
 
@@ -75,6 +86,7 @@ def _run(
     check: Callable[[], None],
 ) -> tuple[str, str]:
     try:
+        store.write_job(job)
         check()
         experiment = Experiment.from_dict(job.experiment)
         levels = engine.run(
@@ -87,9 +99,9 @@ def _run(
             _measure_speed(store, job, experiment, check)
         elif job.task == "instability":
             _measure_instability(store, job, experiment, folder, check)
-    except (Cancelled, KeyboardInterrupt):
+    except (Cancelled, KeyboardInterrupt, SystemExit):  # the last: who read the output went away
         return "cancelled", ""
-    except (InvalidValue, DataUnavailable, TrainingDiverged) as error:
+    except _TOLD as error:
         return "failed", str(error)
     except Exception as error:  # noqa: BLE001 - a fault of ours must reach the page too
         traceback.print_exc()
@@ -110,6 +122,10 @@ def _measure_speed(
         beside = max(beside, others())
 
     with _told(store, job, len(experiment.keys), watch) as told:
+        loops.prepare(store, check, told["say"])
+        # Compiled code, whose import settles where it is kept: only now, when that is known.
+        from lottery_core import measurement
+
         measured = measurement.measure(experiment, store, check=check, **told)
         store.write_measurement(job.key, measured | {"beside": beside})
 
@@ -153,21 +169,29 @@ def _told(
 
 
 def warm(root: Path) -> None:
-    """Get ready before the first job: load MNIST, measure this machine, follow the parent."""
-    follow_parent()
+    """Get ready before the first job: load MNIST, measure this machine.
+
+    A worker that can't, as with a full disk, still works: what is in the way of a job ends up in
+    that job's record.
+    """
     if hasattr(os, "nice"):
         os.nice(5)  # on a machine with few cores, pages come before training
-    store = Store(root)
+    try:
+        _warm(Store(root))
+    except Exception:  # noqa: BLE001 - see above
+        traceback.print_exc()
+
+
+def _warm(store: Store) -> None:
     # Scaled as a newcomer's first run needs it: it would wait for it to be done again.
     usual = PRESETS["quick"].choice.recipe()
     load_data(usual, store.datasets)
     measured = _measure(store, usual)  # a rehearsal too: the first steps of a process are slow
     prepare_in_background(store)
     here = {"processor": processor(), "torch": torch.__version__, "devices": devices()}
-    with store.held("machine"):
-        facts = store.read_machine()
-        if any(facts.get(name) != value for name, value in here.items()):
-            store.write_machine(here | measured)
+    facts = store.read_machine()
+    if any(facts.get(name) != value for name, value in here.items()):
+        store.revise_machine(lambda facts: here | measured)
 
 
 def prepare_in_background(store: Store) -> None:
@@ -176,6 +200,8 @@ def prepare_in_background(store: Store) -> None:
     def prepare() -> None:
         try:
             loops.prepare(store)
+        except (CannotCompile, StoreUnavailable) as problem:  # torch trains on
+            warnings.warn(str(problem), stacklevel=1)
         except Exception:  # noqa: BLE001 - a machine that can't compile still trains
             traceback.print_exc()
 

@@ -2,32 +2,31 @@
 
 import streamlit as st
 
-from ui.frame import begin
+from ui.frame import page
 from ui.speed import plan_in_words, show_limits, show_measured
 from ui.tasks import choose, is_active, runs, show_controls
+from ui.trouble import live
 
-begin("Speed")
-st.title("Speed")
-st.markdown(
-    "The notebook ends on a catch: a pruned network kept as dense tensors full of zeros trains "
-    "no faster than a dense one. The compiled loop here leaves the zeros out. Measure what that "
-    "is worth on your machine."
-)
-known = runs()
-experiment, params, _ = known[choose(known)]
-active = is_active("measure", experiment)
+with page("Speed"):
+    st.title("Speed")
+    st.markdown(
+        "The notebook ends on a catch: a pruned network kept as dense tensors full of zeros "
+        "trains no faster than a dense one. The compiled loop here leaves the zeros out. Measure "
+        "what that is worth on your machine."
+    )
+    known = runs()
+    experiment, params, _ = known[choose(known)]
+    active = is_active("measure", experiment)
 
+    @live(0.7 if active else None)
+    def controls() -> None:
+        """The button or the bar; and the whole page again when a measurement begins or ends."""
+        if is_active("measure", experiment) != active:
+            st.rerun()
+        show_controls("measure", experiment, params, plan_in_words(experiment), "level")
 
-@st.fragment(run_every=0.7 if active else None)
-def controls() -> None:
-    """The button or the bar; and the whole page again when a measurement begins or ends."""
-    if is_active("measure", experiment) != active:
-        st.rerun()
-    show_controls("measure", experiment, params, plan_in_words(experiment), "level")
-
-
-with st.container():
-    controls()
-with st.container():
-    show_measured(experiment)
-show_limits()
+    with st.container():
+        controls()
+    with st.container():
+        show_measured(experiment)
+    show_limits()

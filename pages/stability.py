@@ -2,34 +2,33 @@
 
 import streamlit as st
 
-from ui.frame import begin
+from ui.frame import page
 from ui.stability import TASK, plan_in_words, show_measured
 from ui.tasks import choose, is_active, runs, show_controls
+from ui.trouble import live
 
-begin("Stability")
-st.title("Stability")
-st.markdown(
-    "Train two copies of a network from the same weights, in different data orders, and walk in a "
-    "straight line from one result to the other. If the error rises on the way, the order of the "
-    "data decided which valley each fell into: the network was not yet stable where they parted. "
-    "Tickets are found by rewinding to where it is (Frankle et al. 2020, "
-    "[arXiv 1912.05671](https://arxiv.org/abs/1912.05671))."
-)
-known = runs()
-experiment, params, _ = known[choose(known)]
-active = is_active(TASK, experiment)
+with page("Stability"):
+    st.title("Stability")
+    st.markdown(
+        "Train two copies of a network from the same weights, in different data orders, and walk "
+        "in a straight line from one result to the other. If the error rises on the way, the order "
+        "of the data decided which valley each fell into: the network was not yet stable where "
+        "they parted. Tickets are found by rewinding to where it is (Frankle et al. 2020, "
+        "[arXiv 1912.05671](https://arxiv.org/abs/1912.05671))."
+    )
+    known = runs()
+    experiment, params, _ = known[choose(known)]
+    active = is_active(TASK, experiment)
 
+    @live(0.7 if active else None)
+    def controls() -> None:
+        """The button or the bar; and the whole page again when a measurement begins or ends."""
+        if is_active(TASK, experiment) != active:
+            st.rerun()
+        plan = plan_in_words(experiment)
+        show_controls(TASK, experiment, params, plan, "start", again=False)
 
-@st.fragment(run_every=0.7 if active else None)
-def controls() -> None:
-    """The button or the bar; and the whole page again when a measurement begins or ends."""
-    if is_active(TASK, experiment) != active:
-        st.rerun()
-    plan = plan_in_words(experiment)
-    show_controls(TASK, experiment, params, plan, "start", again=False)
-
-
-with st.container():
-    controls()
-with st.container():
-    show_measured(experiment)
+    with st.container():
+        controls()
+    with st.container():
+        show_measured(experiment)

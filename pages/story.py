@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from ui.frame import begin
+from ui.frame import page
 from ui.plot import preload
 from ui.story import STEPS, choose_step, show_neighbours, show_step
 from ui.tale import active, is_live, read, show_controls, signature
+from ui.trouble import live
 
 TICK = 0.6  # seconds between two looks at how far it is
 DRAW = 1.0  # seconds between two drawings of a step that is being computed
@@ -13,36 +14,34 @@ IDLE = 2.0  # while nothing runs here: somebody else may start the same
 # Words and picture below each other where they would be squeezed beside each other.
 NARROW = '<style>[class*="st-key-story_step"] .stColumn { min-width: 19rem; }</style>'
 
-begin("Story")
-st.title("Story")
-st.markdown(
-    "In 2018 Jonathan Frankle and Michael Carbin found that a large neural network that learns "
-    "well has a small one inside that would have learned as well alone. Find one yourself, in six "
-    "steps. Nothing here was computed beforehand: every number is of your own networks, trained "
-    "on this machine while you read."
-)
-tale = read()
-step = choose_step()
-busy, shown = active(tale), signature(tale)
+with page("Story"):
+    st.title("Story")
+    st.markdown(
+        "In 2018 Jonathan Frankle and Michael Carbin found that a large neural network that "
+        "learns well has a small one inside that would have learned as well alone. Find one "
+        "yourself, in six steps. Nothing here was computed beforehand: every number is of your own "
+        "networks, trained on this machine while you read."
+    )
+    tale = read()
+    step = choose_step()
+    busy, shown = active(tale), signature(tale)
 
+    @live(TICK if busy else IDLE)
+    def controls() -> None:
+        """The button or the bar; and a new look at the whole page when more has changed."""
+        if signature(tale) != shown:
+            st.rerun()
+        show_controls(tale, step)
 
-@st.fragment(run_every=TICK if busy else IDLE)
-def controls() -> None:
-    """The button or the bar; and a new look at the whole page when more than they has changed."""
-    if signature(tale) != shown:
-        st.rerun()
-    show_controls(tale, step)
-
-
-with st.container():
-    controls()
-st.html(NARROW)
-# Each step in a container of its own: what comes and goes in one must not move the next.
-for n in [step] if step else STEPS:
-    with st.container(key=f"story_step{n}", border=True):
-        every = DRAW if is_live(tale, n) else None
-        st.fragment(run_every=every)(show_step)(tale, n)
-if step:
-    show_neighbours(tale, step)
-if not any(shown[0]):
-    preload()
+    with st.container():
+        controls()
+    st.html(NARROW)
+    # Each step in a container of its own: what comes and goes in one must not move the next.
+    for n in [step] if step else STEPS:
+        with st.container(key=f"story_step{n}", border=True):
+            every = DRAW if is_live(tale, n) else None
+            live(every)(show_step)(tale, n)
+    if step:
+        show_neighbours(tale, step)
+    if not any(shown[0]):
+        preload()

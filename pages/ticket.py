@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ui.bring import show_bring
-from ui.frame import begin
+from ui.frame import page
 from ui.inside import show_inside, show_survival
 from ui.takeaway import show_takeaway
 from ui.ticket import (
@@ -24,20 +24,20 @@ SHOWN = {
     "take": show_takeaway,
 }
 
-begin("Ticket")
-st.title("Ticket")
-st.markdown(
-    "One level of one experiment as a thing: its mask, its weights, and how it answers. Take it "
-    "away as a file, or bring one back."
-)
-follow_url()
-view, ticket = choose_view(), asked_ticket()
-subject = None
-if view == "bring":
-    ticket = show_bring(ticket)
-elif (subject := choose()) is not None:
-    show_numbers(subject)
-    SHOWN[view](subject)
-else:
-    show_empty()
-write_url(subject, view, ticket)
+with page("Ticket"):
+    st.title("Ticket")
+    st.markdown(
+        "One level of one experiment as a thing: its mask, its weights, and how it answers. Take "
+        "it away as a file, or bring one back."
+    )
+    follow_url()
+    view, ticket = choose_view(), asked_ticket()
+    subject = None
+    if view == "bring":
+        ticket = show_bring(ticket)
+    elif (subject := choose()) is not None:
+        show_numbers(subject)
+        SHOWN[view](subject)
+    else:
+        show_empty()
+    write_url(subject, view, ticket)

@@ -11,6 +11,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 import ui.runtime
+from lottery_core.__main__ import start
 from lottery_core.data import load_data, prepare
 from lottery_core.experiment import Experiment, Recipe, rounds_of
 from lottery_core.queue import Queue
@@ -29,8 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session", autouse=True)
 def compiled() -> None:
     """The compiled loop is on disk: made once for all processes that test, half a minute."""
-    kept.FOLDER.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(kept.FOLDER.with_suffix(".lock")):
+    with FileLock(kept.folder().with_suffix(".lock")):
         if not kept.is_ready():
             command = [sys.executable, "-m", "lottery_core.training.loops"]
             subprocess.run(command, cwd=ROOT, check=True)
@@ -50,7 +50,9 @@ def make_store(datasets):
 
     def make(root: Path) -> Store:
         store = Store(root)
+        root.mkdir(parents=True, exist_ok=True)
         store.datasets.symlink_to(datasets)
+        (root / "compiled").symlink_to(kept.folder().parent)
         return store
 
     return make
@@ -72,6 +74,20 @@ def shared(store, monkeypatch):
     yield ui.runtime.runtime()
     ui.runtime.runtime().queue.close()
     ui.runtime.runtime.clear()
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Exit code and all that is printed by a command, called in this process."""
+
+    def call(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["lottery_core", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            start()
+        printed, code = "".join(capsys.readouterr()), ended.value.code
+        return (1, printed + code) if isinstance(code, str) else (code or 0, printed)
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,9 @@
 """The same job without a browser, through a real process and the same store."""
 
+import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +14,23 @@ import pytest
 
 from lottery_core import engine
 from lottery_core.choice import read_choice
+from lottery_core.data import identify
 from lottery_core.store import Store
+from lottery_core.tickets import files
+from tests.images import write_files
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--hidden", "16", "--length", "40", "--unit", "iterations", "--rounds", "2"]
+KEY = "a" * 40
 PARAMS = {"hidden": "16", "length": "40", "unit": "iterations", "rounds": "2"}
+
+
+def mask_file() -> bytes:
+    """A mask of a network that nobody has trained."""
+    file = io.BytesIO()
+    mask = {"fc1.weight": np.eye(5, 784, dtype=bool), "fc2.weight": np.ones((10, 5), bool)}
+    np.savez(file, **mask)
+    return file.getvalue()
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
@@ -99,6 +114,37 @@ def test_bad_input_is_refused_with_the_rule_and_the_remedy(arguments, reason, tm
     assert reason in result.stderr
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.glob("levels/*"))
+
+
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_a_folder_that_is_not_there_is_refused_though_the_data_set_is(winner, tmp_path, command):
+    level, store = winner
+    what = [command]
+    if command == "train":
+        (tmp_path / "mask.npz").write_bytes(files.mask_npz(level))
+        what.append(tmp_path / "mask.npz")
+    result = run(*what, "--dataset-folder", tmp_path / "none", "--cache", store.root)
+    assert result.returncode == 2
+    assert "is not a folder on this machine" in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_other_files_than_the_published_ones_are_kept_apart_and_told(tmp_path, monkeypatch):
+    write_files(tmp_path / "files")
+    content = identify("kmnist", tmp_path / "files")
+    cache = tmp_path / "cache"
+    short = [*SMALL[:2], "--length", 2, "--unit", "iterations", "--rounds", 1, "--controls", "none",
+             "--dataset", "kmnist", "--loop", "torch", "--cache", cache]  # fmt: skip
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = run("run", *short, "--dataset-folder", "~/files")
+    assert result.returncode == 0, result.stderr
+    assert "These files could not be verified as KMNIST as published" in result.stdout
+    assert f"Its SHA-256 is {content}." in result.stdout
+    (job,) = Store(cache).jobs()
+    assert job.params["content"] == content
+    shutil.rmtree(tmp_path / "files")
+    again = run("run", *short, "--content", content)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == result.stdout
 
 
 def test_a_device_that_is_not_here_is_refused(store):
@@ -272,6 +318,7 @@ def test_train_brings_a_file_back_and_tells_what_it_is_worth(here, winner):
     done = here("train", "again.safetensors", "--cache", store.root)
     assert done.returncode == 0, done.stderr
     printed = done.stdout.decode()
+    assert "Used as:\n  mask/fc1.weight: mask of fc1\n" in printed
     assert "brought ticket, seed 3" in printed
     assert "random mask, seed 3" in printed
     assert "the ticket is" in printed.splitlines()[-1]
@@ -286,3 +333,134 @@ def test_train_refuses_what_it_can_not_train(here, tmp_path):
         done = here(*arguments)
         assert done.returncode == 2
         assert words in done.stderr
+
+
+# Caches and files as they are named
+
+
+@pytest.mark.parametrize("name", ["note", "note/below"])
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["show", KEY], ["export", KEY], ["verify", "note"], ["run"]]
+)
+def test_a_file_is_refused_as_a_cache(command, tmp_path, monkeypatch, arguments, name):
+    (tmp_path / "note").write_bytes(mask_file())
+    monkeypatch.chdir(tmp_path)
+    code, printed = command(*arguments, "--cache", name)
+    assert code == 2
+    assert "note is a file, not a folder: choose another cache with --cache" in printed
+    assert (tmp_path / "note").read_bytes() == mask_file()
+
+
+def test_a_cache_that_can_not_be_made_is_refused(command, tmp_path, monkeypatch):
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.mkdir", refuse)
+    code, printed = command("run", "--cache", tmp_path / "cache")
+    assert code == 2
+    assert "cache can't be written here (permission denied): choose another cache" in printed
+
+
+def test_looking_at_a_cache_makes_nothing(command, tmp_path, monkeypatch):
+    (tmp_path / "mask.npz").write_bytes(mask_file())
+    monkeypatch.chdir(tmp_path)
+    code, printed = command("list", "--cache", "cache")
+    assert code == 0
+    assert "Nothing is kept in" in printed
+    assert command("verify", "mask.npz", "--cache", "cache")[0] == 0
+    assert command("show", KEY, "--cache", "cache")[0] == 2
+    assert command("export", KEY, "--cache", "cache")[0] == 2
+    assert os.listdir(tmp_path) == ["mask.npz"]
+
+
+def test_a_tilde_is_the_home(command, winner, tmp_path, monkeypatch):
+    level, store = winner
+    key = level.info["key"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").symlink_to(store.root)
+    code, printed = command("export", key, "--out", "~/ticket", "--cache", "~/mine")
+    assert code == 0, printed
+    assert (tmp_path / "ticket").exists()
+    assert command("verify", "~/ticket", "--cache", "~/mine")[0] == 0
+    for arguments in (["list", "--cache"], ["export", key, "--cache", store.root, "--out"]):
+        code, printed = command(*arguments, "~nobody-of-this-name/x")
+        assert code == 2
+        assert "names" in printed
+
+
+@pytest.mark.parametrize(("named", "found"), [("", ROOT / "cache"), ("~/mine", "/home/me/mine")])
+def test_the_variable_names_the_cache_unless_it_is_empty(named, found):
+    code = "from lottery_core.store import CACHE, Store; print(Store(CACHE).root)"
+    environment = os.environ | {"LOTTERY_CACHE": named, "HOME": "/home/me"}
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=environment)
+    assert Path(printed.decode().strip()) == Path(found).resolve()
+
+
+def test_export_writes_to_what_is_no_file_without_replacing_it(command, winner, tmp_path):
+    level, store = winner
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    for target in (tmp_path / "link", os.devnull):
+        options = ["--format", "card", "--out", target, "--force", "--cache", store.root]
+        assert command("export", level.info["key"], *options)[0] == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text().startswith("# Lottery ticket")
+    assert not Path(os.devnull).is_file()
+
+
+# Terminals of all kinds
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_every_command_prints_on_every_terminal(winner, tmp_path, monkeypatch, command, encoding):
+    level, store = winner
+    key, cache = level.info["key"], ["--cache", str(store.root)]
+    ticket = tmp_path / os.fsdecode(b"ticket-\xff.safetensors")  # a name that no code has
+    run_again = ["run", *SMALL, "--seed", "3", "--loop", "torch", *cache]
+    train = ["train", str(ticket), "--iterations", "12", "--replicates", "2", "--loop", "torch"]
+    commands = [
+        ["--help"], ["run", "--help"], ["train", "--help"], ["list", *cache],
+        ["list", "--levels", *cache], ["show", key, *cache],
+        ["export", key, "--out", str(ticket), *cache], ["verify", str(ticket), *cache],
+        run_again, [*train, *cache],
+    ]  # fmt: skip
+    for arguments in commands:
+        terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", terminal)
+            code, said = command(*arguments)
+            terminal.flush()
+        last = terminal.buffer.getvalue().decode(encoding)
+        assert code == 0, (arguments, said)
+        assert last
+    assert "% interval" in last
+    assert "?" not in last  # a space that has no code is a space
+
+
+def test_a_terminal_of_a_bare_machine_is_printed_on(winner):
+    level, store = winner
+    bare = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "lottery_core", "show", level.info["key"], "--cache", store.root],
+        cwd=ROOT,
+        env=os.environ | bare,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"# Lottery ticket")
+    assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["export", "KEY", "--out", "-"]])
+def test_a_reader_that_goes_away_hears_no_complaint(winner, arguments):
+    level, store = winner
+    cache = [] if arguments == ["--help"] else ["--cache", str(store.root)]
+    named = [level.info["key"] if part == "KEY" else part for part in arguments]
+    with subprocess.Popen(
+        [sys.executable, "-m", "lottery_core", *named, *cache],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""

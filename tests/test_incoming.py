@@ -36,32 +36,7 @@ from lottery_core.tickets.unpacking import (
     MAX_NUMBERS,
     unpack,
 )
-
-HIDDEN = (4,)
-
-
-def shapes(hidden=HIDDEN):
-    return Recipe(hidden=hidden).shapes
-
-
-def masks(hidden=HIDDEN, seed=0):
-    """A mask that keeps about half, and something in every layer."""
-    source = np.random.default_rng(seed)
-    return {name: source.random(shape) < 0.5 for name, shape in shapes(hidden).items()}
-
-
-def weights(hidden=HIDDEN, seed=1):
-    """Weights and biases of all layers, none of them 0."""
-    source = np.random.default_rng(seed)
-    made = {}
-    for name, (rows, columns) in shapes(hidden).items():
-        made[name] = source.uniform(0.1, 1, (rows, columns)).astype(np.float32)
-        made[name.replace("weight", "bias")] = source.uniform(0.1, 1, rows).astype(np.float32)
-    return made
-
-
-def masked(arrays, mask):
-    return {name: values * mask.get(name, np.float32(1)) for name, values in arrays.items()}
+from tests.networks import HIDDEN, masked, masks, npz, same, shapes, weights
 
 
 def make_level(hidden=HIDDEN):
@@ -89,12 +64,6 @@ def make_level(hidden=HIDDEN):
     )
 
 
-def npz(**arrays):
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
 def npy(values):
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, np.asarray(values), allow_pickle=True)
@@ -109,7 +78,7 @@ def npy_of(header, data=b"", version=1):
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
 def zipped(*entries, method=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
+    with zipfile.ZipFile(buffer, "w", method, compresslevel=1) as archive:
         for name, content in entries:
             archive.writestr(name, content)
     return buffer.getvalue()
@@ -129,17 +98,9 @@ def described(kind="BOOL", shape=(10, 784), place=None):
     }
 
 
-def same(found, expected):
-    return found.keys() == expected.keys() and all(
-        found[name].dtype == expected[name].dtype
-        and found[name].shape == expected[name].shape
-        and found[name].tobytes() == expected[name].tobytes()
-        for name in expected
-    )
-
-
-def assert_valid(upload):
+def assert_valid(upload, content):
     """What is promised of every `Upload`."""
+    assert_accounted(upload, content)
     assert same(
         {name: np.empty(kept.shape, bool) * 0 for name, kept in upload.mask.items()},
         {name: np.zeros(shape, bool) * 0 for name, shape in shapes(upload.hidden).items()},
@@ -165,9 +126,19 @@ def assert_valid(upload):
     }  # fmt: skip
     if "experiment" in upload.claims:
         assert Experiment.from_dict(upload.claims["experiment"]).keys
-    for note in upload.notes:
-        assert note.isprintable()
-        assert len(note) < 500
+
+
+def assert_accounted(upload, content):
+    """Every name in the file is among those that were used or those that were left out, once."""
+    reading = upload.reading
+    used = [name for name, _ in reading.used_as]
+    left = [name for name, _ in reading.left_out if not name.startswith("header: ")]
+    assert sorted(used + left) == sorted(unpack(content).arrays)
+    parts = [part for part in (upload.restart, upload.trained) if part is not None]
+    assert len(used) <= len(upload.mask) + sum(map(len, parts))
+    for line in reading.in_lines():
+        assert line.isprintable()
+        assert len(line) < 500
 
 
 def assert_clear(error):
@@ -185,6 +156,18 @@ def refused(content, name="ticket.npz"):
         read_upload(name, content)
     assert_clear(caught.value)
     return str(caught.value)
+
+
+def taken(name, content):
+    """The upload, with all that is promised of it."""
+    upload = read_upload(name, content)
+    assert_valid(upload, content)
+    return upload
+
+
+def told(upload):
+    """What was worked out, as one text."""
+    return " ".join(upload.reading.worked_out)
 
 
 @contextmanager
@@ -233,9 +216,9 @@ OURS = {
 @pytest.mark.parametrize("hidden", [(), (4,), (12, 12, 10), (300, 100)], ids=str)
 def test_our_files_come_back_bit_for_bit_and_without_a_note(name, hidden):
     level = make_level(hidden)
-    upload = read_upload(name, OURS[name](level))
-    assert_valid(upload)
-    assert (upload.name, upload.hidden, upload.notes) == (name, hidden, ())
+    upload = taken(name, OURS[name](level))
+    assert (upload.name, upload.hidden) == (name, hidden)
+    assert upload.reading.left_out == upload.reading.worked_out == ()
     assert same(upload.mask, level.mask)
     if name == "ticket.safetensors":
         assert same(upload.restart, level.start)
@@ -277,7 +260,7 @@ def test_older_tickets_without_format_digests_and_trained_weights_are_ours_too(l
     assert upload.claims.keys() == {"level", "key", "experiment"}
     assert same(upload.restart, level.start)
     assert upload.trained is None
-    assert upload.notes == ()
+    assert upload.reading.left_out == upload.reading.worked_out == ()
 
 
 def test_one_content_has_one_digest_in_any_file(level):
@@ -327,17 +310,16 @@ HOSTILE_CLAIMS = {
 def test_claims_that_are_not_well_formed_are_left_out_with_a_note(level, field):
     for text in HOSTILE_CLAIMS[field]:
         header = {"format": "lottery-ticket 1", "level": "2", field: text}
-        upload = read_upload("t.safetensors", save(level.mask, metadata=header))
-        assert_valid(upload)
+        upload = taken("t.safetensors", save(level.mask, metadata=header))
         assert field not in upload.claims
-        assert f"What the file says of its {field} is not well-formed: left out." in upload.notes
+        assert upload.reading.left_out == ((f"header: {field}", "not well-formed"),)
 
 
 def test_a_later_version_of_our_format_is_read_with_a_note(level):
     header = {"format": "lottery-ticket 2", "level": "2", "more": "?"}
     upload = read_upload("t.safetensors", save(level.mask, metadata=header))
     assert upload.claims == {"format": "lottery-ticket 2", "level": 2}
-    assert "another version of its format" in upload.notes[0]
+    assert "another version of its format" in upload.reading.worked_out[0]
 
 
 def test_metadata_of_others_are_no_claims(level):
@@ -349,12 +331,11 @@ def test_weights_that_the_mask_prunes_are_set_to_0_and_counted(level):
     mask, restart = level.mask, weights()
     arrays = {f"mask/{n}": v for n, v in mask.items()}
     arrays |= {f"restart/{n}": v for n, v in restart.items()}
-    upload = read_upload("t.safetensors", save(arrays))
-    assert_valid(upload)
+    upload = taken("t.safetensors", save(arrays))
     assert same(upload.restart, masked(restart, mask))
     count = sum(int((~kept).sum()) for kept in mask.values())
     assert upload.revived == {"restart": count}
-    assert f"{count:,} restart weights that the mask prunes were set to 0." in upload.notes
+    assert f"{count:,} restart weights that the mask prunes were set to 0." in told(upload)
 
 
 # Files of others
@@ -367,26 +348,24 @@ def test_torchs_pruned_state_is_read_as_mask_and_weights():
     state = {name: values.detach().numpy() for name, values in net.state_dict().items()}
     assert {"0.weight_orig", "0.weight_mask", "0.bias"} < state.keys()
     for content in (save(state), npz(**state)):
-        upload = read_upload("state", content)
-        assert_valid(upload)
+        upload = taken("state", content)
         for ours, theirs in (("fc1", net[0]), ("fc2", net[2])):
             kept = theirs.weight_mask.numpy() == 1
             assert np.array_equal(upload.mask[f"{ours}.weight"], kept)
             assert np.array_equal(upload.restart[f"{ours}.weight"], theirs.weight.detach().numpy())
             assert np.array_equal(upload.restart[f"{ours}.bias"], theirs.bias.detach().numpy())
-        assert "Whether its weights are initial or trained ones is unknown." in upload.notes
-        assert any("were set to 0" in note for note in upload.notes)
+        assert "initial or trained ones is unknown" in told(upload)
+        assert "were set to 0" in told(upload)
         assert upload.claims == {}
 
 
 def test_weights_alone_are_taken_for_pruned_where_they_are_0():
     mask = masks()
-    upload = read_upload("w", save(masked(weights(), mask)))
-    assert_valid(upload)
+    upload = taken("w", save(masked(weights(), mask)))
     assert same(upload.mask, mask)
     assert same(upload.restart, masked(weights(), mask))
-    assert any("pruned where it is exactly 0" in note for note in upload.notes)
-    assert any("initial or trained ones is unknown" in note for note in upload.notes)
+    assert "pruned where it is exactly 0" in told(upload)
+    assert "initial or trained ones is unknown" in told(upload)
 
 
 def test_weights_alone_without_any_0_are_a_dense_network():
@@ -410,12 +389,12 @@ def test_masks_under_any_name_and_type_are_read(pattern, kind):
     mask = masks((6, 6, 6))
     layers = zip((2, 9, 10, 11), mask.values(), strict=True)
     named = {pattern.format(i): kept.astype(kind) for i, kept in layers}
-    upload = read_upload("m", npz(**named))
-    assert_valid(upload)
+    upload = taken("m", npz(**named))
     assert same(upload.mask, mask)
     assert upload.restart is None
-    assert f"'{pattern.format(2)}'" in upload.notes[-1]
-    assert "were taken for fc1.weight, fc2.weight" in upload.notes[-1]
+    wanted = [(name, f"mask of fc{i}") for i, name in enumerate(named, 1)]
+    assert [*upload.reading.used_as] == wanted
+    assert upload.reading.worked_out == ()
 
 
 def test_layers_with_the_inputs_first_are_turned_with_a_note():
@@ -425,11 +404,10 @@ def test_layers_with_the_inputs_first_are_turned_with_a_note():
         kept, values = mask[f"fc{i}.weight"], start[f"fc{i}.weight"]
         kernels[f"dense_{i}/kernel:0"] = (kept * values).T
         kernels[f"dense_{i}/bias:0"] = start[f"fc{i}.bias"]
-    upload = read_upload("keras", npz(**kernels))
-    assert_valid(upload)
+    upload = taken("keras", npz(**kernels))
     assert same(upload.mask, mask)
     assert same(upload.restart, masked(start, mask))
-    assert any("(inputs, outputs), as in Keras: turned" in note for note in upload.notes)
+    assert "(inputs, outputs), as in Keras: turned" in told(upload)
 
 
 def test_layers_whose_names_are_in_no_order_are_put_in_order_by_their_shapes():
@@ -438,7 +416,7 @@ def test_layers_whose_names_are_in_no_order_are_put_in_order_by_their_shapes():
     named = {name: mask[f"{ours}.weight"] for name, ours in names.items()}
     upload = read_upload("m", save(named))
     assert same(upload.mask, mask)
-    assert "The masks were put in order by their shapes, not their names." in upload.notes
+    assert "The masks were put in order by their shapes." in told(upload)
 
 
 def test_shapes_that_allow_two_orders_are_refused():
@@ -447,7 +425,9 @@ def test_shapes_that_allow_two_orders_are_refused():
     arrays = [np.ones((b, a), bool) for a, b in pairwise(sizes)]
     order = [3, 1, 5, 0, 4, 2]
     named = {f"m{i}": arrays[place] for i, place in enumerate(order)}
-    assert "can be put in order in 2 ways; name them in order" in refused(npz(**named))
+    assert "in several orders, none of them that of the numbers in their names" in refused(
+        npz(**named)
+    )
     named = {f"m{i}": values for i, values in enumerate(arrays)}
     assert read_upload("m", npz(**named)).hidden == (6, 5, 6, 7, 6)
 
@@ -456,8 +436,7 @@ def test_fortran_order_and_big_endian_numbers_are_read_as_what_they_are():
     mask, start = masks(), weights()
     arrays = {f"{n}_mask": np.asfortranarray(kept) for n, kept in mask.items()}
     arrays |= {n: np.asfortranarray(v).astype(">f4") for n, v in start.items()}
-    upload = read_upload("m", npz(**arrays))
-    assert_valid(upload)
+    upload = taken("m", npz(**arrays))
     assert same(upload.mask, mask)
     assert same(upload.restart, masked(start, mask))
 
@@ -473,19 +452,18 @@ def test_bools_stored_as_numbers_beside_weights_are_told_by_their_values():
 
 def test_weights_of_64_bits_are_rounded_with_a_note():
     start = {n: v.astype(np.float64) / 3 for n, v in masked(weights(), masks()).items()}
-    upload = read_upload("m", npz(**start))
-    assert_valid(upload)
-    assert "'fc1.weight' was rounded to 32-bit numbers." in upload.notes
+    upload = taken("m", npz(**start))
+    used = dict(upload.reading.used_as)
+    assert used["fc1.weight"] == "weights of fc1, rounded to 32-bit numbers"
     assert np.array_equal(upload.restart["fc1.bias"], start["fc1.bias"].astype(np.float32))
 
 
 def test_missing_biases_are_0_with_a_note():
     start = {n: v for n, v in masked(weights(), masks()).items() if n != "fc2.bias"}
-    upload = read_upload("m", npz(**start))
-    assert_valid(upload)
+    upload = taken("m", npz(**start))
     assert not upload.restart["fc2.bias"].any()
     assert upload.restart["fc1.bias"].all()
-    assert "The restart weights have no biases for fc2: set to 0." in upload.notes
+    assert "The weights have no biases for fc2: set to 0." in told(upload)
 
 
 def test_biases_go_to_their_layers_by_name_and_then_by_size():
@@ -496,26 +474,29 @@ def test_biases_go_to_their_layers_by_name_and_then_by_size():
     other = {f"w{i}": start[n] for i, n in enumerate(mask)}
     other |= {f"x{i}": start[n.replace("weight", "bias")] for i, n in enumerate(mask)}
     assert same(read_upload("m", npz(**other)).restart, start)
-    del other["x0"]
+    other["b_x"] = other.pop("x0")
     assert "no layer's bias for sure" in refused(npz(**other))
 
 
 def test_a_mask_that_keeps_everything_is_read():
     dense = {name: np.ones(shape, bool) for name, shape in shapes().items()}
-    assert read_upload("m", npz(**dense)).notes == ()
+    assert read_upload("m", npz(**dense)).reading.worked_out == ()
 
 
 def test_a_layer_that_keeps_nothing_is_read_with_a_note():
     mask = masks() | {"fc2.weight": np.zeros((10, 4), bool)}
     upload = read_upload("m", npz(**mask))
-    assert upload.notes == ("Nothing is kept in layer fc2, so no signal passes through it.",)
+    assert upload.reading.worked_out == ("Nothing is kept in fc2, so no signal passes through it.",)
 
 
 def test_masks_of_biases_that_keep_all_and_single_numbers_are_left_out():
     extra = {"fc1.bias_mask": np.ones(4, bool), "steps": np.int64(9)}
     upload = read_upload("m", npz(**masks(), **extra))
     assert upload.hidden == HIDDEN
-    assert upload.notes == ("Single numbers are left out: 'steps'.",)
+    assert dict(upload.reading.left_out) == {
+        "fc1.bias_mask": "a mask of biases, which are never pruned",
+        "steps": "a single number",
+    }
     pruned = {"fc1.bias_mask": np.zeros(4, bool)}
     assert "only weights are pruned here" in refused(npz(**masks(), **pruned))
 
@@ -540,11 +521,11 @@ def torch_saved(**options):
 
 
 def bomb(size, shape, kind="|b1"):
-    """A zip whose entry unpacks to `size` zeros, about a thousand times what it takes."""
+    """A zip whose entry unpacks to `size` zeros, hundreds of times what it takes."""
     header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
     buffer = io.BytesIO()
     with (
-        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("fc1.weight.npy", "w", force_zip64=True) as file,
     ):
         file.write(npy_of(header))
@@ -758,10 +739,11 @@ BAD = {
         "network of 2,686,000 weights; the limit is 2,000,000",
     ),
     "two sets of weights": (
-        npz(m=ONE, a=np.full((10, 784), 0.5), b=np.full((10, 784), 0.5)), "1 masks and 2 arrays"
+        npz(m=ONE, a=np.full((10, 784), 0.5), b=np.full((10, 784), 0.5)),
+        "'a' that may be one layer more or none; name it",
     ),
     "masks and weights of different nets": (
-        npz(mask=ONE, a=np.full((5, 784), 0.5)), "784 pixels to 10 classes"
+        npz(mask=ONE, a=np.full((5, 784), 0.5)), "'a' that may be one layer more or none"
     ),
     "weights of another network": (
         npz(mask1=np.ones((5, 784), bool), mask2=np.ones((10, 5), bool),
@@ -792,7 +774,7 @@ def test_masks_and_weights_whose_names_disagree_are_refused():
     arrays = {f"{name}_mask": kept for name, kept in mask.items()}
     arrays |= {"fc1.weight": start["fc1.weight"]}
     # Told by shapes alone, both orders of the two square layers would do.
-    assert "3 masks and 1 arrays of weights" in refused(npz(**arrays))
+    assert "'fc2.weight_mask' and no weights that are named after" in refused(npz(**arrays))
 
 
 # Memory
@@ -809,12 +791,12 @@ def peak_of(content):
 
 
 BOMBS = {
-    "zeros beyond the shape": lambda: bomb(2**28, "(10, 784)"),
-    "a large array, and more": lambda: bomb(2**28, "(976, 2048)", "<f8"),
-    "a huge shape": lambda: bomb(2**28, "(32768, 32768)"),
+    "zeros beyond the shape": lambda: bomb(2**27, "(10, 784)"),
+    "a large array, and more": lambda: bomb(2**27, "(976, 2048)", "<f8"),
+    "a huge shape": lambda: bomb(2**27, "(32768, 32768)"),
     "many entries": lambda: many_entries(700_000),
     "many large arrays": lambda: zipped(
-        *[(f"{i}.npy", npy(np.zeros((976, 2_048)))) for i in range(6)],
+        *[(f"{i}.npy", npy(np.zeros((976, 2_048)))) for i in range(4)],
         method=zipfile.ZIP_DEFLATED,
     ),
     "a wide header": lambda: raw_safetensors("{" + '"":0,' * 50_000 + '"":0}'),
@@ -843,7 +825,7 @@ def test_the_largest_ticket_fits_and_takes_a_small_multiple_of_its_size():
     assert peak < 3 * MAX_FILE
 
 
-# Thousands of mutated files
+# Mutated files
 
 
 def bases():
@@ -982,7 +964,7 @@ def check_one(name, content):
             assert known or any(part in last.filename for part in UNPACKERS), place
         return False
     assert isinstance(upload, Upload)
-    assert_valid(upload)
+    assert_valid(upload, content)
     return True
 
 
@@ -1001,13 +983,13 @@ def check_like_others(content):
 
 
 @pytest.mark.parametrize("base", bases())
-def test_thousands_of_mutated_files_give_an_upload_or_a_sentence(base):
+def test_hundreds_of_mutated_files_give_an_upload_or_a_sentence(base):
     known = bases()
     content, source = known[base], random.Random(base)
     others = [*known.values()]
     assert check_one(base, content)
     read = 0
-    for _ in range(1_000):
+    for _ in range(300):
         mutated = source.choice(MUTATIONS)(content, source.choice(others), source)
         if source.random() < 0.2 and mutated:
             mutated = flip(mutated, content, source)
@@ -1017,7 +999,7 @@ def test_thousands_of_mutated_files_give_an_upload_or_a_sentence(base):
         if good:
             read += 1
             check_like_others(mutated)
-    assert 0 < read < 900
+    assert 0 < read < 270
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"PK\3\4", b"PK\5\6", b"\0" * 8 + b"{"]))

@@ -124,7 +124,7 @@ def compiler(unprepared, monkeypatch, tmp_path):
         path.chmod(0o700)
         monkeypatch.setattr(sys, "executable", str(path))
 
-    monkeypatch.setattr(loops.kept, "is_ready", lambda: False)
+    monkeypatch.setattr(loops.kept, "is_ready", lambda *_: False)
     return give
 
 
@@ -215,7 +215,7 @@ def test_costs_are_measured_once_for_each_kind_of_recipe_and_kept(store, mnist, 
         return measure(*args)
 
     monkeypatch.setattr(calibration, "_measure", counted)
-    store.write_machine({"processor": "abacus"})
+    store.revise_machine(lambda facts: {"processor": "abacus"})
     one = costs_of(RECIPE, mnist, store)
     again = costs_of(replace(RECIPE, seed=1, learning_rate=0.1), mnist, Store(store.root))
     assert again == one

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,9 +14,12 @@ import ui.frame
 import ui.runtime
 from lottery_core import catch, instability, measurement, paths
 from lottery_core.choice import PRESETS, read_choice, write_choice
+from lottery_core.data import DataUnavailable, identify, prepare, preparing
+from lottery_core.datasets import DATASETS
 from lottery_core.experiment import Experiment, Recipe, rounds_of
 from lottery_core.speed import in_words
 from lottery_core.store import Job, measurement_key, task_key
+from tests.images import write_files
 from tests.pages import ROOT, open_page, said
 from ui import stability
 
@@ -172,13 +176,54 @@ def test_levels_that_are_there_are_counted_and_not_trained_again(shared):
     assert page.button(key="start").label == "Start"
 
 
-def test_a_failed_run_says_why(shared):
+def test_a_failed_run_says_why(shared, monkeypatch):
+    def fail(*args):
+        raise DataUnavailable("no network in this test")
+
+    monkeypatch.setattr(preparing, "download", fail)
     params = SMALL | {"dataset": "kmnist"}
     page = open_page(**params)
-    page.text_input(key="dataset_folder").set_value("/nowhere").run()
     page.button(key="start").click().run()
     wait_until_done(shared, read_choice(params)[1].experiment().key)
-    assert "dataset_folder='/nowhere' is not a folder on this machine" in said(page.run())
+    assert "no network in this test" in said(page.run())
+
+
+def test_what_is_wrong_with_a_folder_is_said_before_start(shared):
+    page = open_page(**SMALL | {"dataset": "kmnist"})
+    page.text_input(key="dataset_folder").set_value("/nowhere").run()
+    assert "dataset_folder='/nowhere' is not a folder on this machine" in said(page)
+    assert page.button(key="start").disabled
+    page.text_input(key="dataset_folder").set_value("").run()
+    assert not page.button(key="start").disabled
+
+
+def test_files_that_nobody_can_verify_are_told_and_have_a_link_of_their_own(
+    shared, tmp_path, monkeypatch
+):
+    facts = replace(DATASETS["kmnist"], train_size=6_000, test_size=10)
+    monkeypatch.setitem(DATASETS, "kmnist", facts)
+    folder = write_files(tmp_path / "files")
+    content = identify("kmnist", folder)
+    page = open_page(**SMALL | {"dataset": "kmnist"})
+    assert "content" not in page.query_params
+    page.text_input(key="dataset_folder").set_value(f" {folder} ").run()
+    assert "These files could not be verified as KMNIST as published" in said(page)
+    assert page.query_params["content"] == content
+    assert not page.button(key="start").disabled
+
+    linked = SMALL | {"dataset": "kmnist", "content": content}
+    page = open_page(**linked)
+    assert f"content={content[:8]}... is not in this cache; name the folder" in said(page)
+    assert page.button(key="start").disabled
+    prepare("kmnist", shared.store.datasets, content=content, folder=folder)
+    page = open_page(**linked)
+    assert "These files could not be verified as KMNIST as published" in said(page)
+    assert not page.button(key="start").disabled
+    widget(page, "button", "use_published").click().run()
+    assert "content" not in page.query_params
+    assert page.session_state["choice"].content == ""
+    widget(page, "selectbox", "dataset").set_value("mnist").run()
+    assert not [field for field in page.text_input if field.key == "dataset_folder"]
 
 
 def test_a_network_that_learned_nothing_has_no_ticket(shared):
@@ -283,9 +328,10 @@ def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
     assert "Nothing is measured yet. Press Measure." in said(page)
     starts = [(one.level, one.iteration) for one in instability.starts_of(experiment)]
     assert stability.starts_of(experiment) == starts
-    shared.store.write_machine({})
+    shared.store.revise_machine(lambda facts: {})
     assert "about" not in stability.plan_in_words(experiment)
-    shared.store.write_machine({"step": [[1_000_000, 0.1], [11_000_000, 0.1]], "evaluation": 1e-12})
+    facts = {"step": [[1_000_000, 0.1], [11_000_000, 0.1]], "evaluation": 1e-12}
+    shared.store.revise_machine(lambda _: facts)
     # Two copies from each start, the dense network's from iteration k without its first k.
     steps = sum(2 * (60 - k) for _, k in starts)
     assert f": about {in_words(0.1 * steps)}." in said(page.run())

@@ -1,22 +1,28 @@
 """First come, first served; what dies takes nothing else down; nothing is left behind."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lottery_core import queue as queues
-from lottery_core.experiment import Experiment, InvalidValue, Recipe, rounds_of
-from lottery_core.queue import MAX_QUEUED, Queue
-from lottery_core.store import Job
+from lottery_core.arms import ARMS
+from lottery_core.choice import Choice
+from lottery_core.comparison import with_seed
+from lottery_core.experiment import MAX_REPLICATES, Experiment, InvalidValue, Recipe, rounds_of
+from lottery_core.queue import MAX_QUEUED, Queue, workers_here
+from lottery_core.store import Job, Store, StoreUnavailable
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = Recipe(hidden=(8,), iterations=12, evaluate_every=6, batch_size=16)
@@ -155,9 +161,10 @@ def test_closing_stops_what_runs_at_once_and_leaves_no_process(make_store, tmp_p
     process = wait_for(store, running.key, "running").process
     queue.close()
     assert gone(process)
-    assert store.job(running.key).state == "killed"
-    ended = store.job(waiting.key)
-    assert (ended.state, ended.message) == ("cancelled", "the server stopped")
+    for experiment in (running, waiting):
+        ended = store.job(experiment.key)
+        assert (ended.state, ended.message) == ("cancelled", "the server stopped")
+        assert ended.finished
     queue.close()
 
 
@@ -204,8 +211,59 @@ def test_a_server_needs_no_torch_and_when_it_is_killed_its_workers_end_too(make_
         server.communicate()
     assert torch_is_there == "False"
     wait_until(lambda: gone(int(worker)), 10)
-    wait_until(lambda: store.job(experiment.key).state == "killed", 10)
+    ended = store.job(experiment.key)
+    assert (ended.state, ended.message) == ("cancelled", "the server stopped")
     assert not store.is_held(f"level-{experiment.key}")
+
+
+STARTING = """
+import sys, time
+from lottery_core.queue import Queue
+from lottery_core.store import Store
+
+if __name__ == "__main__":
+    print("begins", flush=True)
+    queue = Queue(Store(sys.argv[1]), workers=2)
+    time.sleep(600)
+"""
+
+
+def in_session(session):
+    """The processes of a session that have not ended."""
+    if Path("/proc/self/stat").exists():
+        found = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has just ended
+                state, _, _, sess, *_ = path.read_text().rpartition(")")[2].split()
+                if int(sess) == session and state != "Z":
+                    found.append(int(path.parent.name))
+        return found
+    command = ["ps", "-A", "-o", "pid=,sess=,stat="]
+    every = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    rows = [line.split() for line in every.stdout.splitlines()]
+    return [int(pid) for pid, sess, state in rows if int(sess) == session and state[0] != "Z"]
+
+
+# Until loky has spawned, until workers have imported anything, until torch is there, after it.
+@pytest.mark.parametrize("seconds", [0.05, 0.5, 1.0, 2.5])
+def test_a_server_killed_at_any_moment_of_its_workers_start_leaves_no_process(
+    make_store, tmp_path, seconds
+):
+    script = tmp_path / "server.py"
+    script.write_text(STARTING)
+    server = subprocess.Popen(
+        [sys.executable, script, make_store(tmp_path / "store").root],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    server.stdout.readline()
+    time.sleep(seconds)
+    server.kill()
+    server.wait()
+    wait_until(lambda: not in_session(server.pid), 30)
+    server.stdout.close()
 
 
 # The queue itself, on threads that do what the test says
@@ -236,6 +294,10 @@ def desk(store, monkeypatch):
 
 def experiments(count):
     return [Experiment(replace(RECIPE, seed=seed)) for seed in range(count)]
+
+
+def no_space(*args, **options):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_any_executor_will_do(store, tiny):
@@ -279,12 +341,27 @@ def test_a_finished_job_can_be_asked_for_again(desk):
     wait_until(lambda: len(begun) == 2)
 
 
+def test_the_largest_choice_fits_an_empty_queue(store):
+    choice = Choice(replicates=MAX_REPLICATES, controls=tuple(ARMS))
+    queue = Queue(store, workers=0)
+    try:
+        jobs = queue.submit_all(choice.experiments())
+        assert len(jobs) == MAX_REPLICATES * (1 + len(ARMS))
+        assert {job.state for job in store.jobs()} == {"queued"}
+        more = [with_seed(choice.experiment(), 100)]
+        with pytest.raises(InvalidValue, match="has no room for 1 more runs"):
+            queue.check_room(more)
+        queue.check_room(choice.experiments())  # what it has already takes no room
+    finally:
+        queue.close()
+
+
 def test_a_full_queue_refuses_more_with_the_remedy_but_joins_what_it_has(desk):
     store, queue, *_ = desk
     many = experiments(MAX_QUEUED + 2)
     for experiment in many[:-1]:
         queue.submit(experiment)
-    with pytest.raises(InvalidValue, match=rf"^queue={MAX_QUEUED} is full; wait for a run to end"):
+    with pytest.raises(InvalidValue, match=rf"^queue={MAX_QUEUED} has no room for 1 more runs"):
         queue.submit(many[-1])
     assert store.job(many[-1].key) is None
     assert queue.submit(many[3]).state == "queued"
@@ -314,7 +391,7 @@ def test_a_job_handed_to_a_worker_that_is_not_ready_yet_is_cancelled_at_once(des
 def test_cancelling_what_is_unknown_does_nothing(desk):
     store, queue, *_ = desk
     queue.cancel("unknown")
-    assert list((store.root / "jobs").iterdir()) == []
+    assert list(store.root.glob("jobs/*")) == []
 
 
 def test_a_cancelled_job_asked_for_again_starts_when_the_first_has_stopped(store, monkeypatch):
@@ -363,14 +440,112 @@ def test_an_error_of_the_executor_itself_ends_in_the_record(desk):
     wait_for(store, after.key, "done")
 
 
-def test_a_queued_job_whose_server_died_shows_as_killed_and_can_be_asked_for_again(desk):
+def test_a_queued_job_whose_server_died_says_so_and_can_be_asked_for_again(desk):
     store, queue, _, go_on = desk
     (experiment,) = experiments(1)
     store.write_job(Job(experiment.key, "queued", "queue-gone", time.time(), experiment.as_dict()))
-    assert store.job(experiment.key).state == "killed"
+    found = store.job(experiment.key)
+    assert (found.state, found.message) == ("cancelled", "the server stopped")
     go_on[experiment.key] = "done"
     queue.submit(experiment)
     wait_for(store, experiment.key, "done")
+
+
+# What is in the way of the queue itself
+
+
+def test_a_worker_comes_back_though_the_end_of_its_run_cannot_be_written(desk, monkeypatch):
+    store, queue, begun, go_on = desk
+    failing, after = experiments(2)
+    queue.submit(failing)
+    wait_until(lambda: begun)
+    with monkeypatch.context() as full:
+        full.setattr("lottery_core.store.files.write", no_space)
+        go_on[failing.key] = TypeError("cannot be sent")
+        wait_until(lambda: queue._idle)
+        assert "is full" in queue.problem
+        found = store.job(failing.key)
+        assert (found.state, found.message) == ("failed", "TypeError: cannot be sent")
+        with pytest.raises(StoreUnavailable, match="is full"):
+            queue.submit(after)
+    assert queue.problem == ""
+    go_on[after.key] = "done"
+    queue.submit(after)
+    wait_for(store, after.key, "done")
+    # Told as soon as there is room again, so that other processes know it too.
+    assert Store(store.root).job(failing.key).state == "failed"
+
+
+def test_records_deleted_during_a_run_cost_no_worker_and_the_run_is_joined(desk):
+    store, queue, begun, go_on = desk
+    running, after = experiments(2)
+    queue.submit(running)
+    wait_until(lambda: begun)
+    shutil.rmtree(store.root / "jobs")
+    assert queue.submit(running).state == "running"
+    go_on.update(dict.fromkeys([running.key, after.key], "done"))
+    queue.submit(after)
+    wait_for(store, after.key, "done")
+    wait_for(store, running.key, "done")
+    assert begun == [running.key, after.key]
+
+
+def test_after_the_whole_cache_was_deleted_the_next_run_is_queued_and_done(make_store, tmp_path):
+    store = make_store(tmp_path / "store")
+    queue = Queue(store, workers=1, start=lambda root: ThreadPoolExecutor(1))
+    try:
+        first, second = experiments(2)
+        queue.submit(first)
+        wait_for(store, first.key, "done")
+        for folder in store.root.iterdir():
+            if folder.is_dir() and not folder.is_symlink():
+                shutil.rmtree(folder)
+        with store.held(f"level-{second.key}"):  # so that it is seen while it waits for this
+            assert queue.submit(second).active
+            time.sleep(0.3)
+            assert store.job(second.key).active
+            shutil.rmtree(store.root / "locks")
+        assert wait_for(store, second.key, "done").message == ""
+    finally:
+        queue.close()
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again_until_it_can(store, monkeypatch):
+    monkeypatch.setattr(queues, "_TRY_AGAIN", 0.05)
+    tries = []
+
+    def start(root):
+        tries.append(root)
+        if len(tries) < 4:
+            raise OSError("no more processes")
+        return ThreadPoolExecutor(1)
+
+    queue = Queue(store, workers=1, start=start)
+    try:
+        assert "can't be started (OSError: no more processes)" in queue.problem
+        (experiment,) = experiments(1)
+        queue.submit(experiment)
+        wait_for(store, experiment.key, "done")
+        assert queue.problem == ""
+        assert len(tries) == 4
+    finally:
+        queue.close()
+
+
+@pytest.mark.parametrize("asked", ["0", "65", "two", "-1", "1.5"])
+def test_a_number_of_workers_that_is_none_is_refused(monkeypatch, asked):
+    monkeypatch.setenv("LOTTERY_WORKERS", asked)
+    with pytest.raises(InvalidValue, match=r"must be a whole number from 1 to 64; unset it"):
+        workers_here()
+
+
+def test_the_number_of_workers_is_what_was_asked_for_or_what_the_machine_grants(monkeypatch):
+    monkeypatch.setenv("LOTTERY_WORKERS", " 3 ")
+    assert workers_here() == 3
+    monkeypatch.setenv("LOTTERY_WORKERS", "")
+    # loky reads the quota of a container's control group.
+    monkeypatch.setattr(queues.loky, "cpu_count", lambda: 5)
+    assert workers_here() == 5
 
 
 def test_closing_leaves_no_lock_file_of_the_queue(store):

@@ -14,6 +14,7 @@ from lottery_core.speed import (
     seconds_per_iteration,
 )
 from lottery_core.store import Store
+from lottery_core.training.base import LOOPS
 
 RECIPE = Recipe(iterations=1_000, evaluate_every=100)
 MEASURED = {"step": [[1_000_000, 0.001], [11_000_000, 0.002]], "evaluation": 1e-11}
@@ -24,11 +25,12 @@ def store(tmp_path):
     return Store(tmp_path)
 
 
-def done(seconds, recipe=RECIPE, iterations=1_000, kept=1_000):
+def done(seconds, recipe=RECIPE, iterations=1_000, kept=1_000, loop="torch"):
     return {
         "experiment": Experiment(recipe).as_dict(),
         "layers": {"fc1.weight": {"weights": 1_000, "kept": kept}},
         "device": "cpu",
+        "loop": loop,
         "seconds": seconds,
         "iterations_trained": iterations,
     }
@@ -75,13 +77,25 @@ def test_another_kind_of_training_is_not_confused_with_it(store, change):
     assert seconds_per_iteration(store.read_machine(), RECIPE, "cuda") is None
 
 
+def test_what_one_loop_took_is_not_said_of_the_other(store):
+    learn(store, done(5.0, loop="torch"))
+    learn(store, done(1.0, loop="compiled"))
+    facts, experiment = store.read_machine(), Experiment(RECIPE)
+    said = {loop: seconds_of_level(facts, experiment, 0, loop=loop) for loop in LOOPS}
+    assert said == pytest.approx({"torch": 5, "compiled": 1, "auto": 1})
+    learn(store, done(9.0, replace(RECIPE, batch_size=64), loop="torch"))
+    facts, other = store.read_machine() | MEASURED, Experiment(replace(RECIPE, batch_size=64))
+    assert seconds_of_level(facts, other, 0, loop="compiled") is None
+    assert plan(store, [experiment], workers=1, loop="torch").seconds == pytest.approx(5)
+
+
 def test_very_short_runs_teach_nothing(store):
     learn(store, done(5.0, iterations=99))
     assert store.read_machine() == {}
 
 
 def test_learning_keeps_what_else_is_known_of_the_machine(store):
-    store.write_machine(MEASURED)
+    store.revise_machine(lambda facts: MEASURED)
     learn(store, done(5.0))
     assert store.read_machine()["step"] == MEASURED["step"]
 

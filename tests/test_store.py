@@ -1,5 +1,7 @@
 """What is kept is whole, verified, and readable without us; what is not counts as absent."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lottery_core.store import Job, Level, Store, digest
+from lottery_core.store import Job, Level, Store, StoreUnavailable, digest, files, levels
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = "a" * 40
@@ -255,6 +257,7 @@ def test_sweeping_removes_what_killed_writers_left_and_nothing_that_may_be_in_us
     old.mkdir()
     fresh.mkdir()
     stale = store.root / "jobs" / ".new-stale"
+    stale.parent.mkdir()
     stale.touch()
     for path in (old, stale):
         os.utime(path, (time.time() - 7_200,) * 2)
@@ -279,11 +282,154 @@ def test_keys_and_info_tell_of_levels_without_reading_their_arrays(store, level,
     assert store.info("b" * 40)["level"] == 1
 
 
-def test_info_of_what_is_no_level_is_none(store, folder):
-    assert store.info("b" * 40) is None
-    for garbage in ("", "{", "7", "[1]", "{}", '{"key": "another"}', "\udc80"):
-        (folder / "level.json").write_text(garbage, errors="surrogateescape")
-        assert store.info(KEY) is None
+def test_info_of_an_absent_level_is_none_without_a_warning(store):
+    assert store.info(KEY) is None
+
+
+def test_any_change_of_what_info_tells_is_noticed(store, folder):
+    path = folder / "level.json"
+    whole = path.read_bytes()
+    digit = whole.replace(b"0.25", b"0.75")
+    for content in (b"", b"{", b"77", b"[1]", b"{}", b'{"key": "another"}', b"\x80", digit):
+        path.write_bytes(content)
+        with pytest.warns(UserWarning, match=f"level {KEY} is damaged"):
+            assert store.info(KEY) is None
+        assert not store.has(KEY)
+    path.write_bytes(whole)
+    assert store.read(KEY) is not None
+    assert store.info(KEY)["test_accuracy"] == 0.25
+    assert store.has(KEY)
+
+
+def test_a_level_found_damaged_counts_as_absent_until_it_is_written_again(store, level, folder):
+    assert store.has(KEY)
+    assert not store.damaged(KEY)
+    (folder / "history.parquet").write_bytes(b"x")
+    assert store.has(KEY)  # nobody has looked
+    assert_damaged(store)
+    assert store.damaged(KEY)
+    assert not store.has(KEY)
+    assert store.info(KEY) is None
+    assert store.keys() == []
+    Store(store.root).write(KEY, level)  # as another process would
+    assert not store.damaged(KEY)
+    assert store.has(KEY)
+    assert store.keys() == [KEY]
+
+
+def test_what_systems_leave_in_folders_is_no_damage(store, folder):
+    for name in (".DS_Store", "._level.json", ".nfs0000000001"):
+        (folder / name).touch()
+    assert store.read(KEY) is not None
+    assert store.info(KEY) is not None
+
+
+# What is deleted, and what the system refuses
+
+
+def write_everything(store, level):
+    """Each thing that a store keeps, once."""
+    store.write(KEY, level)
+    store.write_ticket("0" * 64, level.mask, None)
+    store.write_measurement(KEY, {"a": 1})
+    store.write_job(job(state="done"))
+    store.request_cancel(KEY)
+    store.clear_cancel(KEY)
+
+
+def test_a_store_makes_nothing_until_something_is_written(tmp_path):
+    store = Store(tmp_path / "a" / "b")
+    assert (store.keys(), store.unreadable(), store.jobs()) == ([], [], [])
+    assert (store.read(KEY), store.info(KEY), store.job(KEY)) == (None, None, None)
+    assert (store.read_progress(KEY), store.read_measurement(KEY)) == (None, None)
+    assert (store.read_ticket("0" * 64), store.read_machine()) == (None, {})
+    assert not any((store.has(KEY), store.is_held("x"), store.cancel_requested(KEY)))
+    store.clear_progress(KEY)
+    store.clear_cancel(KEY)
+    store.sweep()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_deleted_while_it_is_used_comes_back(store, level):
+    for _ in range(2):
+        write_everything(store, level)
+        store.write_progress(KEY, {}, {})
+        store.revise_machine(lambda facts: {"n": facts.get("n", 0) + 1})
+        with store.held("x"):
+            assert store.is_held("x")
+        assert store.read_progress(KEY) is not None
+        assert store.read_machine() == {"n": 1}
+        shutil.rmtree(store.root)
+
+
+def test_a_folder_deleted_while_a_level_is_being_written_loses_no_level(store, level, monkeypatch):
+    write, times = levels.write, []
+
+    def delete_once(path, content, synced):
+        write(path, content, synced)
+        if not times:
+            shutil.rmtree(store.root / "levels")
+        times.append(path)
+
+    monkeypatch.setattr(levels, "write", delete_once)
+    store.write(KEY, level)
+    assert store.read(KEY) is not None
+    assert os.listdir(store.root / "levels") == [KEY]
+
+
+@pytest.mark.parametrize("name", ["file", "file/below/it"])
+def test_a_file_is_no_cache(tmp_path, name):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreUnavailable, match=r"file is a file, not a folder: choose another"):
+        Store(tmp_path / name)
+
+
+def test_a_cache_can_be_named_from_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Store("~/results").root == (tmp_path / "results").resolve()
+    with pytest.raises(StoreUnavailable, match="names no folder"):
+        Store("~nobody-of-this-name/results")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (
+            errno.ENOSPC,
+            "the disk that holds .* is full .*free some space and start again",
+        ),
+        (
+            errno.EDQUOT,
+            "the disk that holds .* is full .*free some space and start again",
+        ),
+        (errno.EROFS, "can't be written here .*choose another cache .*, or ask its owner"),
+        (errno.EACCES, "can't be written here .*choose another cache .*, or ask its owner"),
+        (errno.EIO, "can't be used .input/output error.*choose another cache"),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence_with_a_remedy(store, monkeypatch, number, words):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files, "place", refuse)
+    with pytest.raises(StoreUnavailable, match=words):
+        store.write_job(job())
+    with pytest.raises(StoreUnavailable, match=words):
+        store.write_measurement(KEY, {})
+    store.write_progress(KEY, {}, {})  # a convenience: nothing fails for want of it
+    store.revise_machine(lambda facts: facts)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_a_file_system_without_locks_is_told_of(store, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StoreUnavailable, match=r"keeps no locks .* on a disk of this machine"):
+        store.take("x")
+    store.write_job(job())
+    assert store.job(KEY).state == "killed"  # nobody can hold what answers for it
 
 
 # Tickets from outside
@@ -427,6 +573,7 @@ def test_progress_is_what_was_written_last_until_it_is_cleared(store):
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\xff" * 100, b"\x02" + b"\0" * 7 + b"{}"])
 def test_unreadable_progress_counts_as_none(store, content):
+    store.write_progress(KEY, {}, {})
     (store.root / "progress" / KEY).write_bytes(content)
     assert store.read_progress(KEY) is None
 
@@ -445,11 +592,17 @@ def test_a_job_reads_back_while_its_owner_lives(store):
         assert store.job(KEY).active
 
 
-@pytest.mark.parametrize("state", ["queued", "running"])
-def test_a_job_whose_owner_died_shows_as_killed(store, state):
+@pytest.mark.parametrize(
+    ("state", "ended"),
+    [
+        ("queued", ("cancelled", "the server stopped")),
+        ("running", ("killed", "its process ended without a word")),
+    ],
+)
+def test_a_job_whose_owner_died_says_what_became_of_it(store, state, ended):
     store.write_job(job(state=state))
     found = store.job(KEY)
-    assert (found.state, found.message) == ("killed", "its process ended without a word")
+    assert (found.state, found.message) == ended
     assert not found.active
 
 
@@ -467,6 +620,7 @@ def test_jobs_are_listed_newest_first(store):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"key": 1, "surprise": 2}', "null"])
 def test_an_unreadable_job_is_left_out(store, content):
+    store.write_job(job())
     (store.root / "jobs" / f"{KEY}.json").write_text(content)
     assert store.job(KEY) is None
     assert store.jobs() == []
@@ -487,7 +641,7 @@ def test_a_request_to_cancel_stands_until_it_is_taken_back(store):
 
 def test_facts_about_the_machine_read_back_and_garbage_reads_as_nothing(store):
     assert store.read_machine() == {}
-    store.write_machine({"devices": ["cpu"]})
+    store.revise_machine(lambda facts: {"devices": ["cpu"]})
     assert store.read_machine() == {"devices": ["cpu"]}
     for garbage in ("", "{", "7", "[1]"):
         (store.root / "machine.json").write_text(garbage)

@@ -172,6 +172,8 @@ def npz(mask) -> bytes:
 def test_our_own_file_is_known_bit_for_bit(trained):
     page = brought(files.export(trained, EXPERIMENT.key, "ticket"))
     assert "This is level 2 of an experiment in this cache, bit for bit." in said(page)
+    lists = [caption.value for caption in page.caption]
+    assert lists.count("Nothing.") == 2  # left out, and worked out
 
 
 def test_a_changed_file_is_told(trained):
@@ -189,7 +191,30 @@ def test_a_bad_file_gets_one_sentence_and_nothing_to_press(trained, content):
     (error,) = page.error
     assert "\n" not in error.value
     assert "bring_train" not in {button.key for button in page.button}
-    assert not list((trained.root / "tickets").iterdir())
+    assert not list(trained.root.glob("tickets/*"))
+
+
+def test_every_name_of_a_file_is_in_one_of_three_lists(trained):
+    shapes = RECIPE.shapes
+    arrays = {
+        f"{name}_mask": np.eye(*shape) for name, shape in shapes.items() if name != "fc3.weight"
+    }
+    arrays |= {name: np.full(shape, 0.5) for name, shape in shapes.items()}
+    arrays |= {"<b>loss</b>": np.ones(12), "[x](y)": np.array(1.0)}
+    page = brought(npz(arrays), "state.npz")
+    table = next(frame.value for frame in page.dataframe if "used as" in frame.value.columns)
+    used = dict(table.itertuples(index=False))
+    assert used == {
+        name: f"{'mask' if name.endswith('mask') else 'weights'} of {name[:3]}"
+        for name in arrays
+        if name.startswith("fc")
+    }
+    assert "- <b>loss</b>: named as something other than a bias" in said(page)
+    assert "- [x](y): a single number" in said(page)
+    assert "- 'fc3.weight' has no mask: fc3 is kept whole." in said(page)
+    captions = "".join(caption.value for caption in page.caption)
+    assert "<b>" not in captions
+    assert "[x](y)" not in captions
 
 
 def test_a_brought_ticket_is_trained_beside_dense_and_a_random_mask(trained):

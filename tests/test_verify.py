@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load, save
+from typer.testing import CliRunner
 
 from lottery_core import engine
+from lottery_core.__main__ import app
 from lottery_core.experiment import VERSION, Experiment, Recipe, rounds_of
 from lottery_core.store import Store
 from lottery_core.tickets import files, transfer
@@ -142,6 +144,15 @@ def test_an_older_ticket_without_hashes_is_known_by_the_cache_alone(full, empty,
     )
 
 
+def test_other_files_than_the_published_ones_are_told_and_looked_for(empty, changed, experiment):
+    recipe = replace(experiment.recipe, dataset="kmnist", content="ab" * 32)
+    told = json.dumps(replace(experiment, recipe=recipe).as_dict())
+    by = {one.what: one for one in verify(read(changed(experiment=told)), empty)}
+    assert by["data set"] == Finding(
+        "data set", "KMNIST (unverified files abababab)", "not in this cache", "unknown"
+    )
+
+
 # Files without a header
 
 
@@ -161,6 +172,39 @@ def test_foreign_weights_are_compared_with_those_of_the_level_that_has_their_mas
     findings = verify(read(save(arrays | level.end)), full)
     assert verdicts(findings)["restart weights of that level"] == "differs"
     assert "Its weights are not those that this level restarts from." in verify_in_words(findings)
+
+
+def test_foreign_weights_that_are_not_0_where_they_are_pruned_are_no_changed_file(empty, level):
+    # torch.nn.utils.prune keeps what it prunes, and says so nowhere.
+    arrays = {f"{name}_mask": kept for name, kept in level.mask.items()}
+    arrays |= {name: np.ones_like(values) for name, values in level.start.items()}
+    upload = read(save(arrays))
+    assert upload.revived["restart"]
+    findings = verify(upload, empty)
+    assert differing(findings) == []
+    assert verify_in_words(findings).startswith("Nothing in this cache has this mask")
+
+
+def test_the_command_prints_what_became_of_every_name(level, tmp_path):
+    arrays = {f"{name}_mask": kept for name, kept in level.mask.items() if name == "fc1.weight"}
+    arrays |= level.start | {"val_[b]:star:losses": np.ones(8), "epoch": np.array(3)}
+    path = tmp_path / "state.npz"
+    np.savez(path, **arrays)
+    done = CliRunner().invoke(app, ["verify", str(path), "--cache", str(tmp_path / "cache")])
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert lines[: lines.index("Worked out:")] == [
+        "Used as:",
+        "  fc1.weight_mask: mask of fc1",
+        "  fc1.weight: weights of fc1",
+        "  fc1.bias: bias of fc1",
+        "  fc2.weight: weights of fc2",
+        "  fc2.bias: bias of fc2",
+        "Left out:",
+        "  epoch: a single number",
+        "  val_[b]:star:losses: named as something other than a bias",
+    ]
+    assert "  'fc2.weight' has no mask: fc2 is kept whole." in lines
 
 
 def test_of_levels_with_one_mask_that_with_the_same_weights_is_named(full, experiment, tmp_path):

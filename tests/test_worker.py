@@ -5,8 +5,9 @@ import threading
 import time
 from dataclasses import replace
 
-from lottery_core import data, engine, story, worker
+from lottery_core import engine, story, worker
 from lottery_core.choice import PRESETS
+from lottery_core.data import arrays
 from lottery_core.experiment import Experiment, Recipe, rounds_of
 from lottery_core.speed import seconds_of_level
 from lottery_core.store import Job
@@ -75,6 +76,15 @@ def test_a_fault_of_ours_reaches_the_record_too(store, tiny, monkeypatch, capsys
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_reader_of_the_output_that_goes_away_stops_the_job(store, tiny):
+    def show(level):
+        raise SystemExit(1)  # as rich does
+
+    assert perform(store, job_of(tiny), show=show).state == "cancelled"
+    assert store.job(tiny.key).state == "cancelled"
+    assert store.has(tiny.keys[0])
+
+
 def test_the_same_job_asked_of_two_workers_is_performed_by_one_after_the_other(store, tiny):
     first = threading.Event()
     other = threading.Thread(target=perform, args=(store, job_of(tiny)))
@@ -108,7 +118,6 @@ def test_waiting_for_another_worker_can_be_cancelled(store, tiny):
 
 
 def test_warming_up_measures_this_machine_once(store, monkeypatch):
-    monkeypatch.setattr(worker, "follow_parent", lambda: None)
     monkeypatch.setattr(worker.os, "nice", lambda more: None)  # not for the tests that follow
     loaded = threading.Event()
     monkeypatch.setattr(loops, "prepare", lambda store: loaded.set())
@@ -121,14 +130,14 @@ def test_warming_up_measures_this_machine_once(store, monkeypatch):
     experiment = Experiment(Recipe(), rounds_of([0.5]))
     assert 0.1 < seconds_of_level(facts, experiment, 1) < 3_600
     # What a newcomer runs first finds its images scaled already.
-    scaled = data._normalised.cache_info().misses
+    scaled = arrays._arrays.cache_info().misses
     for choice in (PRESETS["quick"].choice, story.read_story({})[1]):
-        data.load_data(choice.recipe(), store.datasets)
-    assert data._normalised.cache_info().misses == scaled
+        arrays.load_data(choice.recipe(), store.datasets)
+    assert arrays._arrays.cache_info().misses == scaled
 
     monkeypatch.setattr(worker, "_measure", lambda *_: {"step": "anew"})
     warm(store.root)
     assert store.read_machine() == facts
-    store.write_machine({**facts, "torch": "another"})
+    store.revise_machine(lambda facts: {**facts, "torch": "another"})
     warm(store.root)
     assert store.read_machine()["step"] == "anew"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,12 +13,13 @@ from lottery_core.anatomy import kept_per_pixel, short
 from lottery_core.arms import ARMS
 from lottery_core.comparison import line_id
 from lottery_core.data import is_prepared
-from lottery_core.datasets import DATASETS
+from lottery_core.datasets import DATASETS, unverified_in_words
 from lottery_core.experiment import OPTIMISERS, Experiment, InvalidValue
 from lottery_core.replicates import band
 from lottery_core.speed import plan
 from lottery_core.tickets import transfer, unpacking
 from lottery_core.tickets.incoming import Upload, read_upload
+from lottery_core.tickets.reading import Reading
 from lottery_core.tickets.transfer import Trial
 from lottery_core.tickets.verify import Finding, verify, verify_in_words
 from ui.plot import plot
@@ -26,6 +28,7 @@ from ui.runtime import runtime
 from ui.status import finished_keys, rest_in_words, show_jobs
 from ui.takeaway import finished_count
 from ui.text import plain
+from ui.trouble import asking, live, show_refused
 
 _TICK, _IDLE = 0.7, 3.0  # seconds between two looks at the trainings
 _SIGNS = {"matches": "✓ matches", "differs": "✗ differs", "unknown": "? unknown"}
@@ -53,8 +56,8 @@ def show_bring(ticket: str) -> str:
     with right:
         st.caption(
             "A mask has one boolean array for each layer of a fully connected network from 784 "
-            "pixels to 10 classes; a ticket has weights besides. Names and order are worked out "
-            "where they are not ours. Nothing in a file is ever executed: pickles are refused."
+            "pixels to 10 classes; a ticket has weights besides. Names may be anybody's: what "
+            "became of each is shown. Nothing in a file is ever executed: pickles are refused."
         )
     upload = None
     if given is not None:
@@ -97,8 +100,7 @@ def _show_findings(upload: Upload) -> None:
     verdicts = {finding.verdict for finding in findings}
     show = st.info if "unknown" in verdicts else st.success
     (st.warning if "differs" in verdicts else show)(words, icon=":material/fact_check:")
-    for note in upload.notes:
-        st.caption(f"Note: {plain(note)}")
+    _show_reading(upload.reading)
     left, right = st.columns([3, 2])
     with left:
         rows = pd.DataFrame(
@@ -109,9 +111,7 @@ def _show_findings(upload: Upload) -> None:
                 "found": [finding.found for finding in findings],
             }
         )
-        st.dataframe(
-            rows, hide_index=True, width="stretch", height=min(320, 36 * (len(rows) + 1) + 2)
-        )
+        st.dataframe(rows, hide_index=True, width="stretch")
         st.dataframe(
             pd.DataFrame(
                 {
@@ -140,6 +140,27 @@ def _show_findings(upload: Upload) -> None:
             )
 
 
+def _show_reading(reading: Reading) -> None:
+    """What became of every name in the file."""
+    left, right = st.columns([3, 2])
+    with left:
+        st.markdown("**Used as**")
+        rows = pd.DataFrame(reading.used_as, columns=["name in the file", "used as"])
+        st.dataframe(rows, hide_index=True, width="stretch")
+    with right:
+        st.markdown("**Left out**")
+        why: dict[str, list[str]] = {}
+        for name, reason in reading.left_out:
+            why.setdefault(reason, []).append(name)
+        _list(f"{plain(', '.join(names))}: {reason}" for reason, names in why.items())
+        st.markdown("**Worked out**")
+        _list(map(plain, reading.worked_out))
+
+
+def _list(lines: Iterable[str]) -> None:
+    st.caption("\n".join(f"- {line}" for line in lines) or "Nothing.")
+
+
 # How it is to be trained
 
 
@@ -165,7 +186,10 @@ def _show_form(upload: Upload) -> None:
             key=f"{key}_dataset",
             format_func=lambda name: DATASETS[name].title,
         )
-        if not is_prepared(dataset, runtime().store.datasets):
+        content = base.content if dataset == base.dataset else ""
+        if content:
+            st.caption(unverified_in_words(dataset, content))
+        elif not is_prepared(dataset, runtime().store.datasets):
             st.caption("It is downloaded first: the Explorer can read it from a folder instead.")
         weights = "initial"
         if upload.restart is not None:
@@ -238,16 +262,13 @@ def _show_form(upload: Upload) -> None:
         args=(upload, experiments),
         key="bring_train",
     )
-    if refused := st.session_state.pop("bring_refused", None):
-        st.error(plain(refused))
+    show_refused()
 
 
+@asking
 def _start(upload: Upload, experiments: list[Experiment]) -> None:
-    try:
-        runtime().store.write_ticket(upload.content_digest, upload.mask, upload.restart)
-        runtime().queue.submit_all(experiments)
-    except (InvalidValue, OSError) as error:
-        st.session_state.bring_refused = str(error)
+    runtime().store.write_ticket(upload.content_digest, upload.mask, upload.restart)
+    runtime().queue.submit_all(experiments)
 
 
 # What came of it
@@ -267,8 +288,8 @@ def _show_trials(ticket: str) -> None:
         )  # fmt: skip
     shown = _signature(found)
 
-    @st.fragment(run_every=_TICK if active else _IDLE)
-    def live() -> None:
+    @live(_TICK if active else _IDLE)
+    def progress() -> None:
         now = transfer.trials(ticket, runtime().store.jobs())
         if _signature(now) != shown:
             st.rerun()
@@ -276,7 +297,7 @@ def _show_trials(ticket: str) -> None:
             show_jobs(_rows(trial))
 
     with st.container():
-        live()
+        progress()
     table = _table(found)
     if len(table):
         st.dataframe(
@@ -311,6 +332,7 @@ def _show_trials(ticket: str) -> None:
                 )
 
 
+@asking
 def _stop(found: list[Trial]) -> None:
     for trial in found:
         for one in _experiments(trial):
@@ -349,7 +371,7 @@ def _title(trial: Trial) -> str:
     recipe = trial.main.recipe
     start = "its own weights" if trial.main.rounds[0].restart == "ticket" else "initial weights"
     return (
-        f"On {DATASETS[recipe.dataset].title}, {OPTIMISERS[recipe.optimiser]} at "
+        f"On {recipe.data_title}, {OPTIMISERS[recipe.optimiser]} at "
         f"{recipe.learning_rate:g}, {recipe.iterations:,} iterations, from {start}"
     )
 
@@ -370,7 +392,7 @@ def _table(found: list[Trial]) -> pd.DataFrame:
         }
         rows.append(
             {
-                "data set": DATASETS[recipe.dataset].title,
+                "data set": recipe.data_title,
                 "optimiser": f"{OPTIMISERS[recipe.optimiser]}, {recipe.learning_rate:g}",
                 "iterations": recipe.iterations,
                 "from": "own" if trial.main.rounds[0].restart == "ticket" else "initial",

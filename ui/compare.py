@@ -23,6 +23,7 @@ from ui.reading import finished, infos
 from ui.runtime import runtime
 from ui.status import finished_keys, rest_in_words, show_jobs
 from ui.text import plain
+from ui.trouble import asking, show_refused
 
 GROUP = "compare"
 _FIRST_SEEDS = 3  # of the run that an empty cache is offered
@@ -202,7 +203,7 @@ def show_empty() -> None:
         )
         st.page_link("app.py", label="To the Explorer", icon=":material/explore:")
     st.caption(_cost(choice.experiments()))
-    _show_refused()
+    show_refused()
 
 
 def _start_quick(choice) -> None:
@@ -268,7 +269,7 @@ def show_actions(compared: Compared) -> None:
         titles = ", ".join(ARMS[name].title for name in missing)
         cost = _cost([experiment for name in missing for experiment in arms[name]])
         st.caption(f"The controls ({titles}) with the same seeds: {cost}")
-    _show_refused()
+    show_refused()
 
 
 def _shown_whole(compared: Compared, arm: tuple[Experiment, ...]) -> bool:
@@ -285,22 +286,13 @@ def _cost(experiments: list[Experiment]) -> str:
     return f"{todo.trainings} trainings{rest_in_words(todo)}"
 
 
+@asking
 def _ask(start: Callable[[], tuple[str, ...]]) -> None:
     """Ask the queue for something, and show the lines that `start` returns."""
-    try:
-        lines = start()
-    except InvalidValue as error:
-        st.session_state.refused = str(error)
-        return
+    lines = start()
     _offer(replace(st.session_state.get("compare", View()), lines=lines))
     st.session_state.setdefault("compare_url", dict(st.query_params))
     st.session_state.setdefault("compare_problems", ([], None))
-
-
-def _show_refused() -> None:
-    with st.container():
-        if refused := st.session_state.pop("refused", None):
-            st.error(plain(refused))
 
 
 def _submit(line: Line, experiments: list[Experiment], params: dict[str, str]) -> None:
@@ -342,6 +334,7 @@ def _add_seeds(lines: tuple[Line, ...], n: int) -> None:
     _ask(start)
 
 
+@asking
 def _stop(experiments: list[Experiment]) -> None:
     for experiment in experiments:
         job = runtime().store.job(experiment.key)
@@ -349,16 +342,13 @@ def _stop(experiments: list[Experiment]) -> None:
             runtime().queue.cancel(experiment.key)
 
 
+@asking
 def _resume(experiments: list[Experiment]) -> None:
     for experiment in experiments:
         job = runtime().store.job(experiment.key)
         if job is not None:
             options = {"device": job.device, "loop": job.loop, "params": job.params}
-            try:
-                runtime().queue.submit(experiment, **options)
-            except InvalidValue as error:
-                st.session_state.refused = str(error)
-                return
+            runtime().queue.submit(experiment, **options)
 
 
 # How far they are

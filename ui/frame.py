@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+
+from ui.plot import send_script
+from ui.trouble import told
 
 # Streamlit writes these in `primaryColor`, which has to be dark enough for white upon it.
 _READABLE = """<style>
@@ -28,8 +33,10 @@ PAGES = (
 )
 
 
-def begin(title: str) -> None:
-    """Set the page up, and list the pages in the sidebar."""
+@contextmanager
+def page(title: str) -> Iterator[None]:
+    """A page: its frame, the list of pages in the sidebar, and inside what it shows, or what is
+    in the way of it."""
     st.set_page_config(
         page_title=f"{title} · Lottery Ticket Explorer",
         # A file: icons by name are fetched from elsewhere.
@@ -40,6 +47,9 @@ def begin(title: str) -> None:
     with st.sidebar:
         for path, label, icon in PAGES:
             st.page_link(path, label=label, icon=icon)
+    send_script()
+    with told():
+        yield
 
 
 def one_of(label: str, key: str, words: dict[str, str], default: str = "", **options) -> str:

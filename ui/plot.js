@@ -1,11 +1,18 @@
 let library;
-const load = () => (library ??= import(
-  // The module runs from a blob URL, so the address must be absolute.
-  new URL("app/static/plotly.min.js", document.baseURI).href
-).then(() => window.Plotly, (error) => {
-  library = undefined; // the next chart asks again
-  throw error;
-}));
+// Where the script is no file of the server's, the page brings it along (see `send_script`).
+const address = async (served) => {
+  // This module runs from a blob URL, so the address must be absolute.
+  if (served) return new URL("app/static/plotly.min.js", document.baseURI).href;
+  while (!globalThis.lotteryPlotly) await new Promise((done) => setTimeout(done, 50));
+  return globalThis.lotteryPlotly;
+};
+const load = (served) => (library ??= address(served).then((from) => import(from)).then(
+  () => window.Plotly,
+  (error) => {
+    library = undefined; // the next chart asks again
+    throw error;
+  },
+));
 
 const colours = (element) => {
   const style = getComputedStyle(element);
@@ -216,7 +223,7 @@ export default function ({ data, parentElement, key }) {
   const drawn = JSON.stringify(c) + data.figure;
   if (node.lotteryDrawn === drawn) return unmount;
   node.lotteryDrawn = drawn;
-  load().then((Plotly) => {
+  load(data.served).then((Plotly) => {
     if (node.lotteryDrawn !== drawn) return; // a newer figure has come meanwhile
     const figure = JSON.parse(data.figure);
     const name = (figure.layout.title?.text ?? "chart").replace(/[^\w]+/g, "-").toLowerCase();

@@ -8,6 +8,7 @@ the plotly package brings. Text, grid and background take the page's colours.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,17 +21,29 @@ from lottery_core.figures import Curve
 _SCRIPT = Path(__file__).resolve().parent.parent / "static" / "plotly.min.js"
 
 
-def _provide_script() -> None:
-    """Put plotly's own script where Streamlit serves static files from."""
-    source = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    if not _SCRIPT.exists() or _SCRIPT.stat().st_size != source.stat().st_size:
-        _SCRIPT.parent.mkdir(exist_ok=True)
-        part = _SCRIPT.with_suffix(".part")
-        shutil.copyfile(source, part)
-        part.replace(_SCRIPT)
+_OURS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
-_provide_script()
+def provide_script(target: Path = _SCRIPT) -> bool:
+    """Put plotly's own script where Streamlit serves static files from; whether it is there now.
+
+    Any number of first starts at once may do so. Where nothing can be written, as in an
+    installation that belongs to somebody else, pages send the script themselves.
+    """
+    try:
+        if target.is_file() and target.stat().st_size == _OURS.stat().st_size:
+            return True
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".plotly-") as folder:
+            part = Path(folder) / target.name
+            shutil.copyfile(_OURS, part)
+            part.replace(target)
+    except OSError:
+        return False
+    return True
+
+
+_IS_SERVED = provide_script()
 _SOURCE = (Path(__file__).parent / "plot.js").read_text()
 _PLOT = st.components.v2.component(
     "lottery_plot",
@@ -63,10 +76,15 @@ _LIBRARY = st.components.v2.component(
     "lottery_plot_library",
     html="<span hidden></span>",
     js="""
-export default function () {
-  const timer = setTimeout(
-    () => import(new URL("app/static/plotly.min.js", document.baseURI).href), 1000
-  );
+export default function ({ data }) {
+  if (data.script) {
+    globalThis.lotteryPlotly ??= URL.createObjectURL(
+      new Blob([data.script], { type: "text/javascript" })
+    );
+  }
+  if (!data.soon) return;
+  const served = new URL("app/static/plotly.min.js", document.baseURI).href;
+  const timer = setTimeout(() => import(globalThis.lotteryPlotly ?? served), 1000);
   return () => clearTimeout(timer);
 }
 """,
@@ -76,7 +94,13 @@ export default function () {
 def preload() -> None:
     """Have the browser fetch and parse plotly.js before the first chart: a second's work, done
     once the page is there to be read."""
-    _LIBRARY(key="plot_library")
+    _LIBRARY(key="plot_library", data={"soon": True})
+
+
+def send_script() -> None:
+    """Send plotly.js with the page, where it can't be served as a file; once a page."""
+    if not _IS_SERVED:
+        _LIBRARY(key="plot_script", data={"script": _OURS.read_text(encoding="utf-8")})
 
 
 def plot(figure: go.Figure, key: str, group: str = "") -> None:
@@ -92,6 +116,7 @@ def plot(figure: go.Figure, key: str, group: str = "") -> None:
             "alt": figure.layout.meta["alt"],
             "height": height,
             "group": group,
+            "served": _IS_SERVED,
         },
         key=key,
         height=height,

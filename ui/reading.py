@@ -54,8 +54,11 @@ def _read(cached, key: str, *rest: str):
     if not runtime().store.has(key):
         return None
     found = cached(key, *rest)
-    if found is None:  # damaged: perhaps computed again by the next look
+    if found is None:
         cached.clear(key, *rest)
+        if runtime().store.damaged(key):
+            # It counts as absent from now on, and what was drawn so far took it for finished.
+            st.rerun()
     return found
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from lottery_core.arms import title_of
 from lottery_core.comparison import with_seed
-from lottery_core.datasets import CLASSES, DATASETS, PIXELS
+from lottery_core.datasets import CLASSES, PIXELS
 from lottery_core.experiment import Experiment
 from lottery_core.store import Job
 from ui.runtime import runtime
@@ -41,7 +41,7 @@ def title(jobs: list[Job]) -> str:
     experiments = [Experiment.from_dict(job.experiment) for job in jobs]
     recipe, rounds = experiments[0].recipe, experiments[0].rounds
     sizes = "-".join(map(str, (PIXELS, *recipe.hidden, CLASSES)))
-    words = f"{_MEASURES[jobs[0].task]}**{sizes}** on {DATASETS[recipe.dataset].title}, "
+    words = f"{_MEASURES[jobs[0].task]}**{sizes}** on {recipe.data_title}, "
     words += f"{recipe.iterations:,} iterations, "
     if rounds:
         many = f"{len(rounds)} rounds" if len(rounds) > 1 else "1 round"

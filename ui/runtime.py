@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
 import sys
 from dataclasses import dataclass
 
 import streamlit as st
 
-from lottery_core.queue import Queue
+from lottery_core.queue import Queue, workers_here
 from lottery_core.store import CACHE, Store
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,6 @@ def runtime() -> Runtime:
     # going through it takes longer than the look.
     gc.collect()
     gc.freeze()
-    store, workers = Store(CACHE), _cores()
+    store, workers = Store(CACHE), workers_here()
     store.sweep()
     return Runtime(store, Queue(store, workers), workers)

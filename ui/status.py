@@ -17,6 +17,7 @@ from lottery_core.store import Job
 from ui.runtime import runtime
 from ui.sidebar import Selection
 from ui.text import plain
+from ui.trouble import asking, show_problem, show_refused
 
 _FIRST_POINT = 0.6  # seconds; a busy or cold worker takes longer, and is not waited for
 
@@ -46,7 +47,13 @@ def state_of(selection: Selection) -> State:
 
 def plan_in_words(selection: Selection) -> str:
     """What Start would do: "7 trainings of 4 epochs; 3 are already in the cache; about 45 s"."""
-    todo = plan(runtime().store, selection.experiments, runtime().workers, selection.device)
+    todo = plan(
+        runtime().store,
+        selection.experiments,
+        runtime().workers,
+        selection.device,
+        selection.loop,
+    )
     choice = selection.choice
     amount = f"{choice.length:g} {choice.unit}"
     if choice.length == 1:
@@ -71,21 +78,18 @@ def rest_in_words(todo: Plan) -> str:
     return f"{words}."
 
 
+@asking
 def start(selection: Selection) -> None:
     """Ask the queue for everything that is chosen."""
     params = write_choice(selection.preset, selection.choice)
     folder = Path(selection.folder) if selection.folder else None
-    try:
-        runtime().queue.submit_all(
-            selection.experiments,
-            device=selection.device,
-            loop=selection.loop,
-            folder=folder,
-            params=params,
-        )
-    except InvalidValue as error:
-        st.session_state.refused = str(error)
-        return
+    runtime().queue.submit_all(
+        selection.experiments,
+        device=selection.device,
+        loop=selection.loop,
+        folder=folder,
+        params=params,
+    )
     _wait_for_first_point(selection.main)
 
 
@@ -98,6 +102,7 @@ def _wait_for_first_point(experiment: Experiment) -> None:
         time.sleep(0.02)
 
 
+@asking
 def stop(selection: Selection) -> None:
     """Cancel whatever of the choice is queued or running."""
     for experiment in selection.experiments:
@@ -112,6 +117,7 @@ def show_controls(selection: Selection, state: State) -> None:
         button.button("Start", type="primary", disabled=True, width="stretch")
         return
     words.markdown(f"**{plan_in_words(selection)}**")
+    no_room = "" if state.active or state.complete else _no_room(selection)
     if state.active:
         button.button(
             "Stop",
@@ -131,10 +137,21 @@ def show_controls(selection: Selection, state: State) -> None:
             args=(selection,),
             width="stretch",
             key="start",
+            disabled=bool(no_room),
         )
     with st.container():
-        if refused := st.session_state.pop("refused", None):
-            st.error(plain(refused))
+        if no_room:
+            st.error(plain(no_room))
+    show_refused()
+
+
+def _no_room(selection: Selection) -> str:
+    """Why the queue would not take all that is chosen; empty if it would."""
+    try:
+        runtime().queue.check_room(selection.experiments)
+    except InvalidValue as error:
+        return str(error)
+    return ""
 
 
 def show_progress(selection: Selection, state: State) -> None:
@@ -148,6 +165,9 @@ def show_progress(selection: Selection, state: State) -> None:
 def show_jobs(rows: Iterable[tuple[Experiment, Job | None, str]]) -> None:
     """A bar for each experiment that is running, how many wait, and what became of the others.
     A row is the experiment, its job if any, and what to begin its line with."""
+    rows = list(rows)
+    show_problem()
+    show_damaged([experiment for experiment, _, _ in rows])
     said = set()  # what went wrong with several is said once
     waiting = []
     for experiment, job, name in rows:
@@ -165,6 +185,25 @@ def show_jobs(rows: Iterable[tuple[Experiment, Job | None, str]]) -> None:
         others = f"; {len(waiting) - 1} more wait" if len(waiting) > 1 else ""
         job, name = waiting[0]
         st.progress(0.0, f"{name or 'The run: '}waiting for a free worker, {_place(job)}{others}")
+
+
+def show_damaged(experiments: Sequence[Experiment]) -> None:
+    """Which levels were found damaged, until they are computed again."""
+    keys = {key: n for one in experiments for n, key in enumerate(one.keys)}
+    levels = sorted({n for key, n in keys.items() if runtime().store.damaged(key)})
+    if levels:
+        many = len(levels) > 1
+        st.warning(
+            f"Level{'s' if many else ''} {_listed(levels)} {'were' if many else 'was'} found "
+            f"damaged in the cache, so {'they do' if many else 'it does'} not count: the run, "
+            f"started again, computes {'them' if many else 'it'} anew and keeps all others.",
+            icon=":material/healing:",
+        )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _name(selection: Selection, experiment: Experiment) -> str:
@@ -191,7 +230,8 @@ def _show_end(experiment: Experiment, job: Job, name: str) -> None:
     done = sum(runtime().store.has(key) for key in experiment.keys)
     kept = f"{done} of {len(experiment.keys)} levels are finished and kept. Resume goes on there."
     if job.state == "cancelled":
-        st.info(f"{name or 'The run is '}stopped. {kept}")
+        because = f", because {plain(job.message)}" if job.message else ""
+        st.info(f"{name or 'The run is '}stopped{because}. {kept}")
     elif job.state == "killed":
         st.error(f"{name or 'The run was '}interrupted: {plain(job.message)}. {kept}")
     elif job.state == "failed":
@@ -206,7 +246,7 @@ def _show_running(experiment: Experiment, job: Job, name: str) -> None:
     last = len(experiment.rounds)
     progress = store.read_progress(experiment.keys[n])
     later = [
-        seconds_of_level(facts, experiment, k, job.device)
+        seconds_of_level(facts, experiment, k, job.device, job.loop)
         for k in range(n + 1, last + 1)
         if not store.has(experiment.keys[k])
     ]

@@ -13,12 +13,13 @@ from threadpoolctl import threadpool_limits
 from lottery_core import story
 from lottery_core.answers import answers, reader, unseen_images
 from lottery_core.choice import write_choice
-from lottery_core.experiment import Experiment, InvalidValue
+from lottery_core.experiment import Experiment
 from lottery_core.speed import in_words, plan, seconds_of_level
 from lottery_core.store import Job, Store, measurement_key
 from ui.runtime import runtime
-from ui.status import current_level
+from ui.status import current_level, show_damaged
 from ui.text import plain
+from ui.trouble import asking, show_problem, show_refused
 
 # What has to be run for each step; 0 stands for all of them.
 NEEDS = {
@@ -133,9 +134,10 @@ def show_controls(tale: Tale, step: int) -> None:
         )  # fmt: skip
     else:
         words.markdown("**All of this is computed; it is read from the cache.**")
+    show_problem()
+    show_damaged([tale.main, tale.reinit])
+    show_refused()
     with st.container():
-        if refused := st.session_state.pop("story_refused", None):
-            st.error(plain(refused))
         if not active(tale):
             _show_ends(tale, missing)
 
@@ -152,13 +154,10 @@ def _plan(tale: Tale, missing: list[str]) -> str:
     return f"{words}: about {in_words(seconds)}." if seconds else f"{words}: about a minute."
 
 
+@asking
 def _begin(tale: Tale, missing: list[str]) -> None:
     wanted = [getattr(tale, need) for need in ("main", "reinit") if need in missing]
-    try:
-        runtime().queue.submit_all(wanted, params=tale.params)
-    except InvalidValue as error:
-        st.session_state.story_refused = str(error)
-        return
+    runtime().queue.submit_all(wanted, params=tale.params)
     if "measure" in missing:
         st.session_state.story_measures = tale.main.key
         _measure_if_due(tale)
@@ -173,12 +172,15 @@ def _measure_if_due(tale: Tale) -> None:
     st.session_state.story_measures = None
     if any(job is not None and job.state != "done" for job in before):
         return
-    try:
-        runtime().queue.submit(tale.main, params=tale.params, task="measure")
-    except InvalidValue as error:
-        st.session_state.story_refused = str(error)
+    _measure(tale)
 
 
+@asking
+def _measure(tale: Tale) -> None:
+    runtime().queue.submit(tale.main, params=tale.params, task="measure")
+
+
+@asking
 def _stop(tale: Tale) -> None:
     st.session_state.story_measures = None
     for need in NEEDS[0]:
@@ -194,7 +196,8 @@ def _show_ends(tale: Tale, missing: list[str]) -> None:
             continue
         said.add((job.state, job.message))
         if job.state == "cancelled":
-            st.info("Stopped. What is finished is kept; Go on takes it up there.")
+            because = f", because {plain(job.message)}" if job.message else ""
+            st.info(f"Stopped{because}. What is finished is kept; Go on takes it up there.")
         else:
             st.error(f"It was not finished: {plain(job.message)}")
 

@@ -6,13 +6,14 @@ import streamlit as st
 
 from lottery_core.arms import arm_of, title_of
 from lottery_core.choice import PRESETS, write_choice
-from lottery_core.datasets import CLASSES, DATASETS, PIXELS
-from lottery_core.experiment import Experiment, InvalidValue
+from lottery_core.datasets import CLASSES, PIXELS
+from lottery_core.experiment import Experiment
 from lottery_core.speed import in_words
 from lottery_core.store import Job, task_key
 from ui.runtime import runtime
 from ui.status import current_level
 from ui.text import plain
+from ui.trouble import asking, show_problem, show_refused
 
 Runs = dict[str, tuple[Experiment, dict[str, str], str]]
 
@@ -45,7 +46,7 @@ def _words(experiment: Experiment) -> str:
     optimiser = {"sgd": "SGD", "adam": "Adam"}[recipe.optimiser]
     return (
         f"{'-'.join(map(str, (PIXELS, *recipe.hidden, CLASSES)))} on "
-        f"{DATASETS[recipe.dataset].title}, {optimiser}, batch {recipe.batch_size}, "
+        f"{recipe.data_title}, {optimiser}, batch {recipe.batch_size}, "
         f"{len(experiment.rounds)} rounds to {last.sparsity:.1%}, {title_of(experiment)}, "
         f"seed {recipe.seed}"
     )
@@ -92,6 +93,7 @@ def show_controls(
     one after another; not `again` where it would find the same."""
     store, key = runtime().store, task_key(task, experiment.key)
     job, measured = store.job(key), store.read_measurement(key)
+    show_problem()
     if job is not None and job.active:
         bar, button = st.columns([4, 1], vertical_alignment="center")
         with bar:
@@ -99,7 +101,7 @@ def show_controls(
         button.button(
             "Stop",
             icon=":material/stop:",
-            on_click=runtime().queue.cancel,
+            on_click=_stop,
             args=(job.key,),
             width="stretch",
             key="stop_measuring",
@@ -117,17 +119,19 @@ def show_controls(
         width="stretch",
         key="measure",
     )
-    if refused := st.session_state.pop("refused", None):
-        st.error(plain(refused))
-    if job is not None and job.state in ("failed", "killed"):
+    show_refused()
+    if job is not None and job.state != "done" and job.message:
         st.error(f"The measurement was not finished: {plain(job.message)}")
 
 
+@asking
 def _start(task: str, experiment: Experiment, params: dict[str, str]) -> None:
-    try:
-        runtime().queue.submit(experiment, params=params, task=task)
-    except InvalidValue as error:
-        st.session_state.refused = str(error)
+    runtime().queue.submit(experiment, params=params, task=task)
+
+
+@asking
+def _stop(key: str) -> None:
+    runtime().queue.cancel(key)
 
 
 def _show_progress(experiment: Experiment, job: Job, part: str) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from lottery_core.arms import arm_of, title_of
 from lottery_core.comparison import kept
-from lottery_core.datasets import CLASSES, DATASETS, PIXELS
+from lottery_core.datasets import CLASSES, PIXELS
 from lottery_core.experiment import Experiment
 from lottery_core.store import Level
 from lottery_core.tables import percent_remaining, smallest_within, weights_kept, weights_total
@@ -16,6 +16,7 @@ from ui.frame import one_of
 from ui.reading import finished
 from ui.runtime import runtime
 from ui.scrubber import scrubber
+from ui.status import show_damaged
 
 VIEWS = {
     "inside": "Look inside",
@@ -136,6 +137,7 @@ def choose() -> Subject | None:
     )
     experiment = found[chosen]
     levels = finished(experiment)
+    show_damaged([experiment])
     if not levels:
         st.warning("Its levels can't be read; choose another, or run it again in the Explorer.")
         return None
@@ -153,7 +155,7 @@ def in_words(experiment: Experiment) -> str:
     """An experiment in a line."""
     recipe = experiment.recipe
     sizes = "-".join(map(str, (PIXELS, *recipe.hidden, CLASSES)))
-    words = [f"{sizes} on {DATASETS[recipe.dataset].title}", f"{recipe.iterations:,} iterations"]
+    words = [f"{sizes} on {recipe.data_title}", f"{recipe.iterations:,} iterations"]
     if experiment.rounds:
         rounds = len(experiment.rounds)
         words += [

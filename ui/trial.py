@@ -8,7 +8,6 @@ import streamlit as st
 from lottery_core import answers, ticket_figures
 from lottery_core.answers import Judged
 from lottery_core.data import DataUnavailable
-from lottery_core.datasets import DATASETS
 from lottery_core.drawing import as_digit
 from lottery_core.experiment import Recipe
 from lottery_core.pruning import Arrays
@@ -33,8 +32,8 @@ def _judged(dense_key: str, key: str, _recipe: Recipe) -> Judged | None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
-def _images(dataset: str) -> tuple[np.ndarray, np.ndarray]:
-    return answers.unseen_images(dataset, runtime().store.datasets)
+def _images(dataset: str, content: str) -> tuple[np.ndarray, np.ndarray]:
+    return answers.unseen_images(dataset, runtime().store.datasets, content=content)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
@@ -47,7 +46,7 @@ def show_trial(subject: Subject) -> None:
     recipe = subject.experiment.recipe
     try:
         judged = _judged(subject.dense_key, subject.key, recipe)
-        images, labels = _images(recipe.dataset)
+        images, labels = _images(recipe.dataset, recipe.content)
     except DataUnavailable as error:
         st.warning(plain(str(error)))
         return
@@ -175,7 +174,7 @@ def _disagreements(subject: Subject, judged: Judged, images: np.ndarray) -> None
 
 def _confusions(subject: Subject, judged: Judged) -> None:
     st.subheader("What each confuses")
-    dataset = DATASETS[subject.experiment.recipe.dataset].title
+    dataset = subject.experiment.recipe.data_title
     st.caption(f"All {len(judged.labels):,} test images of {dataset}; colours are logarithmic.")
     for column, which, name in zip(
         wrapping("trial_confusion").columns(2),

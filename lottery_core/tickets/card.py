@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from lottery_core.arms import ARMS, arm_of
 from lottery_core.comparison import with_seed
-from lottery_core.datasets import CLASSES, DATASETS, NORMALISATIONS, PIXELS
+from lottery_core.datasets import CLASSES, NORMALISATIONS, PIXELS, title_of
 from lottery_core.experiment import INITS, OPTIMISERS, Experiment, InvalidValue
 from lottery_core.replicates import Band, band, paired, winning
 from lottery_core.store import Level, Store
@@ -56,8 +56,8 @@ def gather(store: Store, level: Level) -> Known:
 
 
 def _seeds(store: Store) -> list[int]:
-    infos = map(store.info, store.keys())
-    return sorted({info["experiment"]["recipe"]["seed"] for info in infos if info})
+    infos = store.infos(store.keys()).values()
+    return sorted({info["experiment"]["recipe"]["seed"] for info in infos})
 
 
 def _runs(store: Store, experiment: Experiment, seeds: Iterable[int], n: int) -> Runs:
@@ -67,9 +67,9 @@ def _runs(store: Store, experiment: Experiment, seeds: Iterable[int], n: int) ->
             keys = with_seed(experiment, seed).keys
         except InvalidValue:
             continue
-        infos = [store.info(key) for key in dict.fromkeys((keys[0], keys[n]))]
-        if infos[-1] is not None:
-            found[seed] = [info for info in infos if info is not None]
+        infos = store.infos(dict.fromkeys((keys[0], keys[n])))
+        if keys[n] in infos:
+            found[seed] = [*infos.values()]
     return found
 
 
@@ -92,7 +92,7 @@ def _head(known: Known) -> str:
     info = known.info
     recipe, rounds = info["experiment"]["recipe"], info["experiment"]["rounds"]
     network = "-".join(map(str, (PIXELS, *recipe["hidden"], CLASSES)))
-    title = f"# {_title(info)}: {_size(info)} of {network} on {DATASETS[recipe['dataset']].title}"
+    title = f"# {_title(info)}: {_size(info)} of {network} on {_data(recipe)}"
     what = [
         f"Level {info['level']} of an experiment with the Lottery Ticket Explorer keeps "
         f"{weights_kept(info):,} of {weights_total(info):,} weights ({_size(info)}); biases are "
@@ -109,6 +109,10 @@ def _head(known: Known) -> str:
     if _arm(info) == "ticket":
         what.append(_verdict(known.runs))
     return f"{title}\n\n{' '.join(what)}"
+
+
+def _data(recipe: dict) -> str:
+    return title_of(recipe["dataset"], recipe.get("content", ""))
 
 
 def _arm(info: dict) -> str:
@@ -270,7 +274,8 @@ def _recipe(info: dict) -> str:
         at = ", ".join(f"{step:,}" for step in recipe["decay_at"])
         rate += f", times {recipe['decay_factor']:g} at iteration {at}"
     rows = [
-        ["data set", DATASETS[recipe["dataset"]].title],
+        ["data set", _data(recipe)],
+        *([["SHA-256 of the data", f"`{recipe['content']}`"]] if recipe.get("content") else []),
         ["normalisation", NORMALISATIONS[recipe["normalisation"]]],
         ["validation", f"{recipe['validation_size']:,} images held out"],
         ["network", "-".join(map(str, (PIXELS, *recipe["hidden"], CLASSES))) + ", ReLU"],
@@ -329,6 +334,8 @@ def _repeat(known: Known) -> str:
     info = known.info
     if known.command:
         text = f"In the folder of the Lottery Ticket Explorer:\n\n    {known.command}"
+        if info["experiment"]["recipe"].get("content"):
+            text += "\n\nwith `--dataset-folder` and the folder of these files, to begin with."
     else:
         experiment = json.dumps(info["experiment"])
         rounds = info["experiment"]["rounds"]

@@ -6,17 +6,18 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from lottery_core import terminal
 from lottery_core.arms import title_of
 from lottery_core.comparison import Line, in_common, kept
 from lottery_core.experiment import Experiment, InvalidValue
-from lottery_core.store import CACHE, Store
+from lottery_core.store import CACHE, Store, StoreUnavailable
+from lottery_core.store.files import place, write
 from lottery_core.tables import percent_remaining, smallest_within, weights_kept
 from lottery_core.tickets import card, files
 from lottery_core.tickets.incoming import Upload, read_upload
@@ -24,7 +25,6 @@ from lottery_core.tickets.unpacking import MAX_FILE
 from lottery_core.tickets.verify import verify, verify_in_words
 
 _SHORTEST = 6  # characters of a key
-_PIPED = 300  # columns of a table that goes into a file or another program
 
 Cache = Annotated[Path, typer.Option(help="Where results are kept and found.")]
 Key = Annotated[str, typer.Argument(help=f"A level's key, or its first {_SHORTEST} or more.")]
@@ -43,25 +43,27 @@ def export(
     cache: Cache = CACHE,
 ) -> None:
     """Write a level as a file to take away."""
-    store = Store(cache)
+    store = open_cache(cache)
     try:
         whole = find(store, key)
         name = files.file_name(store.info(whole) or files.read(store, whole).info, format)
-        path = Path(out or name)
+        path = from_home("out", Path(out or name))
         if out != "-" and path.exists() and not force:
             raise InvalidValue(
                 "out", str(path), "is there already; choose another --out, or add --force"
             )
         content = files.export(store, whole, format)
-        if out == "-":
-            sys.stdout.buffer.write(content)
-            return
-        path.write_bytes(content)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
+    if out == "-":
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        write_file(path, content)
     except OSError as error:
-        raise typer.BadParameter(f"out={str(path)!r} can't be written: {error}") from error
-    _console().print(f"{path}: {files.FORMATS[format].summary}, {len(content):,} bytes")
+        raise typer.BadParameter(f"out={str(path)!r} can't be written: {error.strerror}") from error
+    terminal.console().print(f"{path}: {files.FORMATS[format].summary}, {len(content):,} bytes")
 
 
 def list_experiments(
@@ -69,32 +71,39 @@ def list_experiments(
     cache: Cache = CACHE,
 ) -> None:
     """List the experiments in the cache, newest first, with the best ticket of each."""
-    store = Store(cache)
-    table = _table("when", "key", "state", "levels", "best ticket", "what")
+    store = open_cache(cache)
+    table = terminal.table("when", "key", "state", "levels", "best ticket", "what")
     if levels:
-        table = _table("when", "key", "level", "weights left", "test accuracy", "what")
+        table = terminal.table("when", "key", "level", "weights left", "test accuracy", "what")
     rows = _level_rows(store) if levels else _experiment_rows(store)
     for row in sorted(rows, key=lambda row: -row.time):
         table.add_row(f"{datetime.fromtimestamp(row.time).astimezone():%Y-%m-%d %H:%M}", *row.cells)
+    console, closed = terminal.console(), len(store.unreadable())
     if table.row_count:
-        _console().print(table)
-    else:
-        _console().print(f"Nothing is kept in {store.root} yet; `python -m lottery_core run`")
+        console.print(table)
+    elif not closed:
+        console.print(f"Nothing is kept in {store.root} yet; `python -m lottery_core run`")
+    if closed:
+        console.print(
+            f"{closed} level{'s' if closed > 1 else ''} in {store.root} "
+            f"{'are' if closed > 1 else 'is'} not yours to read: ask the owner for read permission "
+            f"(chmod -R g+rX {store.root})",
+            soft_wrap=True,
+        )
 
 
 def show(key: Key, cache: Cache = CACHE) -> None:
     """Show a level: its card, and the keys of the levels before it."""
-    store = Store(cache)
+    store = open_cache(cache)
     try:
         whole = find(store, key)
         level = files.read(store, whole)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
-    console = _console()
+    console = terminal.console()
     console.print(card.card(card.gather(store, level)), soft_wrap=True)
-    chain = [info for info in _chain(store, level.info) if info]
-    table = _table("level", "key", "weights left", "test accuracy")
-    for info in chain:
+    table = terminal.table("level", "key", "weights left", "test accuracy")
+    for info in _chain(store, level.info):
         table.add_row(str(info["level"]), info["key"][:8], *_facts(info))
     console.print("Levels of this experiment that are kept:\n")
     console.print(table)
@@ -109,21 +118,51 @@ def verify_file(
         upload = read_file(file)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
-    findings = verify(upload, Store(cache))
-    table = _table("verdict", "what", "claimed", "found")
+    findings = verify(upload, open_cache(cache))
+    table = terminal.table("verdict", "what", "claimed", "found")
     for finding in findings:
         table.add_row(finding.verdict, finding.what, finding.claimed, finding.found)
-    console = _console()
-    for note in upload.notes:
-        console.print(note, soft_wrap=True)
+    console = terminal.console()
+    for line in upload.reading.in_lines():
+        console.print(line, soft_wrap=True)
     console.print(table)
     console.print(verify_in_words(findings), soft_wrap=True)
     if any(finding.verdict == "differs" for finding in findings):
         raise typer.Exit(1)
 
 
+def open_cache(cache: Path, *, make: bool = False) -> Store:
+    """The store in a folder that was named, made if `make`. Raises `typer.BadParameter` where it
+    can be none."""
+    try:
+        store = Store(cache)
+        if make:
+            store.make()
+        return store
+    except StoreUnavailable as error:
+        raise typer.BadParameter(str(error), param_hint="--cache") from error
+
+
+def from_home(name: str, path: Path) -> Path:
+    """A path as it was typed, with "~" read as the home. Raises `InvalidValue`."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise InvalidValue(name, str(path), "names the home of nobody here") from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. Raises `OSError`."""
+    path = path.resolve()
+    if path.is_file() or (path.parent.is_dir() and not path.exists()):
+        place(path, lambda new: write(new, content))
+    else:  # a device, say, or nothing that can be written to
+        path.write_bytes(content)
+
+
 def read_file(file: Path) -> Upload:
     """A file that is brought along. Raises `InvalidValue`."""
+    file = from_home("file", file)
     try:
         with file.open("rb") as opened:
             content = opened.read(MAX_FILE + 1)
@@ -156,18 +195,14 @@ class _Row:
 
 def _experiment_rows(store: Store) -> Iterable[_Row]:
     """One an experiment; when it was asked for or, where nobody did, computed."""
-    for key, (experiment, job) in kept(store).items():
-        time = job.submitted if job else _time(store, key)
+    for experiment, job in kept(store).values():
+        time = job.submitted if job else max(map(store.computed, experiment.keys))
         yield _Row(time, _experiment_cells(store, experiment, job.state if job else "kept"))
 
 
 def _experiment_cells(store: Store, experiment: Experiment, state: str) -> tuple[str, ...]:
-    infos = []
-    for key in experiment.keys:
-        info = store.info(key)
-        if info is None:
-            break
-        infos.append(info)
+    known = store.infos(experiment.keys)
+    infos = [known[key] for key in takewhile(known.__contains__, experiment.keys)]
     best = smallest_within(infos) if infos else None
     return (
         infos[-1]["key"][:8] if infos else "",
@@ -179,11 +214,11 @@ def _experiment_cells(store: Store, experiment: Experiment, state: str) -> tuple
 
 
 def _level_rows(store: Store) -> Iterable[_Row]:
-    for info in filter(None, map(store.info, store.keys())):
+    for info in store.infos(store.keys()).values():
         experiment = Experiment.known(info["experiment"])
         what = _what(experiment) if experiment else "of another version"
         cells = info["key"][:8], str(info["level"]), *_facts(info), what
-        yield _Row(_time(store, info["key"]), cells)
+        yield _Row(store.computed(info["key"]), cells)
 
 
 def _facts(info: dict) -> tuple[str, str]:
@@ -196,25 +231,7 @@ def _what(experiment: Experiment) -> str:
     return f"{title_of(experiment)}, seed {experiment.recipe.seed}, {in_common([line])}"
 
 
-def _chain(store: Store, info: dict) -> list[dict | None]:
+def _chain(store: Store, info: dict) -> list[dict]:
     experiment = Experiment.known(info["experiment"])
     keys = experiment.keys if experiment and info["key"] in experiment.keys else [info["key"]]
-    return [store.info(key) for key in keys]
-
-
-def _time(store: Store, key: str) -> float:
-    return (store.root / "levels" / key).stat().st_mtime
-
-
-def _console() -> Console:
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = _PIPED
-    return console
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+    return [*store.infos(keys).values()]

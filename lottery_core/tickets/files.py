@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save
 
 from lottery_core.experiment import InvalidValue, check_known
 from lottery_core.store import Level, Store
+from lottery_core.tensors import save
 from lottery_core.tickets import card, script
 from lottery_core.tickets.content import FORMAT, digest
 
@@ -106,7 +106,7 @@ def read(store: Store, key: str) -> Level:
     level = store.read(key)
     if level is None:
         rule = "is not in this cache; `python -m lottery_core list` shows what is"
-        if store.has(key):
+        if store.damaged(key):
             rule = "is damaged; run its experiment again"
         raise InvalidValue("key", key, rule)
     return level

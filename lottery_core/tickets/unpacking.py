@@ -77,12 +77,14 @@ class Refused(ValueError):
 @dataclass(frozen=True)
 class Contents:
     """`arrays` by their names in the file, each bool (where the file has bools, or integers 0 and
-    1) or float32 (finite), with at most two dimensions; `header` are the texts of a safetensors
-    file; `notes` say what was rounded."""
+    1) or float32 (finite), with at most two dimensions; those named in `rounded` had other values.
+    They follow each other as in the file, which is as they were written if `in_file_order`.
+    `header` are the texts of a safetensors file."""
 
     arrays: Arrays
     header: dict[str, str]
-    notes: tuple[str, ...]
+    rounded: frozenset[str]
+    in_file_order: bool
 
 
 def unpack(content: bytes) -> Contents:
@@ -99,22 +101,24 @@ def unpack(content: bytes) -> Contents:
             "upload the masks and weights alone"
         )
     header: dict[str, str] = {}
+    is_npz = content.startswith((b"PK\3\4", b"PK\5\6"))
     # A text may have a brace there too, but then no length before it.
     if content[8:9] == b"{" and not _is_text(content[:8]):
         header, found = _safetensors(content)
-    elif content.startswith((b"PK\3\4", b"PK\5\6")):
+    elif is_npz:
         found = _npz(content)
     else:
         raise Refused(_what_else(content))
     arrays: Arrays = {}
-    notes = []
+    rounded = set()
     for name, values in found:
-        arrays[name], rounded = _plain(name, values)
-        if rounded:
-            notes.append(f"{shown(name)} was rounded to 32-bit numbers.")
+        arrays[name], changed = _plain(name, values)
+        if changed:
+            rounded.add(name)
     if not arrays:
         raise Refused("holds no arrays; upload a file with one mask a layer")
-    return Contents(arrays, header, tuple(notes))
+    # safetensors sorts by type and name when it writes.
+    return Contents(arrays, header, frozenset(rounded), in_file_order=is_npz)
 
 
 def shown(name: str) -> str:

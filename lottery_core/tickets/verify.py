@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lottery_core.datasets import CLASSES, PIXELS
+from lottery_core.data import is_prepared
+from lottery_core.datasets import CLASSES, PIXELS, title_of
 from lottery_core.experiment import VERSION, Experiment
 from lottery_core.pruning import Arrays, apply
-from lottery_core.store import Level, Store
+from lottery_core.store import Level, Store, StoreUnavailable
 from lottery_core.tickets.content import PARTS, digest
 from lottery_core.tickets.incoming import Upload
 
@@ -42,19 +43,28 @@ def verify(upload: Upload, store: Store) -> list[Finding]:
         *_digests(upload),
         *_counts(upload),
         *_shapes(upload),
+        *_data(upload, store),
         *_key(upload),
         *_revived(upload),
     ]
     key = upload.claims.get("key") or _key_of(upload.claims)
-    level = store.read(key) if key and store.has(key) else None
+    level, found = _look_up(store, key)
     if level:
         findings += _against(upload, level)
     elif key:
-        found = "damaged" if store.has(key) else "not in this cache"
         findings.append(Finding(_LEVEL, _named(upload.claims, key), found, "unknown"))
     if level is None or not _same(upload.mask, level.mask):
         findings += _search(upload, store)
     return findings
+
+
+def _look_up(store: Store, key: str | None) -> tuple[Level | None, str]:
+    """The level of that key or, in words, why there is none."""
+    try:
+        level = store.read(key) if key and store.has(key) else None
+    except StoreUnavailable:
+        return None, "not yours to read"
+    return level, "damaged" if key and store.damaged(key) else "not in this cache"
 
 
 # The file against itself
@@ -89,6 +99,16 @@ def _shapes(upload: Upload) -> Iterator[Finding]:
         yield _finding("network", _network(hidden), _network(upload.hidden), None)
 
 
+def _data(upload: Upload, store: Store) -> Iterator[Finding]:
+    """Files other than the published ones, where the recipe names such."""
+    recipe = upload.claims["experiment"]["recipe"] if "experiment" in upload.claims else {}
+    if content := recipe.get("content"):
+        there = is_prepared(recipe["dataset"], store.datasets, content)
+        found = "the same files in the cache" if there else "not in this cache"
+        title = title_of(recipe["dataset"], content)
+        yield Finding("data set", title, found, "matches" if there else "unknown")
+
+
 def _network(hidden: tuple[int, ...] | list[int]) -> str:
     return "-".join(map(str, (PIXELS, *hidden, CLASSES)))
 
@@ -115,8 +135,10 @@ def _key_of(claims: dict) -> str | None:
 
 
 def _revived(upload: Upload) -> Iterator[Finding]:
+    if not upload.claims:  # torch.nn.utils.prune, for one, keeps what it prunes
+        return
     for part, count in upload.revived.items():
-        found = f"{count:,} are not" if count else "all are 0"
+        found = f"{count:,} are not 0" if count else "all are 0"
         yield _finding(f"pruned {_TITLES[part]}", "all are 0", found, not count)
 
 
@@ -158,7 +180,7 @@ def _search(upload: Upload, store: Store) -> list[Finding]:
         for name, kept in upload.mask.items()
     }
     best = None
-    infos = [info for info in map(store.info, store.keys()) if info]
+    infos = store.infos(store.keys()).values()
     alike = [info for info in infos if info.get("layers") == counts]
     for info in sorted(alike, key=_was_brought):
         level = store.read(info["key"])

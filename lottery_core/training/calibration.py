@@ -77,21 +77,21 @@ def costs_of(
     known = store.read_machine().get("costs", {})
     if kind not in known:
         say("measuring what a step of this network costs here")
-        with store.held(f"costs-{kept.FOLDER.name}", check):  # two at once would disturb each other
+        with store.held(f"costs-{kept.tag()}", check):  # two at once would disturb each other
             known = store.read_machine().get("costs", {})
             if kind not in known:
                 known = {kind: asdict(_measure(recipe, data, check))}
-                with store.held("machine"):
-                    facts = store.read_machine()
-                    facts["costs"] = facts.get("costs", {}) | known
-                    store.write_machine(facts)
+                measured = known
+                store.revise_machine(
+                    lambda facts: facts | {"costs": facts.get("costs", {}) | measured}
+                )
     return Costs(**known[kind])
 
 
 def _kind(recipe: Recipe) -> str:
     hidden = "-".join(map(str, recipe.hidden))
     decay = "decay" if recipe.weight_decay else ""
-    return f"{hidden} {recipe.batch_size} {recipe.optimiser} {decay} {kept.FOLDER.name}"
+    return f"{hidden} {recipe.batch_size} {recipe.optimiser} {decay} {kept.tag()}"
 
 
 def _measure(recipe: Recipe, data: Data, check: Callable[[], None]) -> Costs:

@@ -7,7 +7,8 @@ and for the way back an index of the same weights by column; its inner loops run
 examples of a panel, whose sums stay in registers. Where rows are long, columns are taken in
 tiles whose part of the panel fits the first-level cache.
 
-The code is kept on disk beside the results, so that only the first process ever waits for it.
+The code is kept on disk beside the results (see `kept`), so that only the first process ever
+waits for it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from lottery_core.training.vectors import (
     zeros,
 )
 
-numba.config.CACHE_DIR = str(kept.FOLDER)  # read by the decorators below
+numba.config.CACHE_DIR = str(kept.folder())  # read by the decorators below
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as in the paper and in torch
 

@@ -7,14 +7,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from lottery_core.data import Data
+from lottery_core.data import Data, Images
 from lottery_core.experiment import InvalidValue, Recipe, check_known
-from lottery_core.process import follow_parent
+from lottery_core.process import follow
 from lottery_core.pruning import Arrays
-from lottery_core.store import Store
+from lottery_core.store import Store, StoreUnavailable
+from lottery_core.store.files import explained
 from lottery_core.training import kept, torch_loop
 from lottery_core.training.base import LOOPS, Report, Trained
 
@@ -46,8 +48,8 @@ def train(
     weights are exactly 0.0. `report` is called about every 50 ms and may raise to stop, as
     may `check` before training; `say` is given what has to be waited for, in words.
 
-    Raises `InvalidValue` for a loop or device that is not here, and `TrainingDiverged` when
-    the loss is no longer finite.
+    Raises `InvalidValue` for a loop or device that is not here, `CannotCompile`, and
+    `TrainingDiverged` when the loss is no longer finite.
     """
     check_known("loop", loop, LOOPS)
     given = {"first_iteration": first_iteration, "snapshots": snapshots, "order": order}
@@ -77,14 +79,16 @@ def prepare(
 ) -> None:
     """Load the compiled loop, compiled first if this machine never did; returns when it is
     there. In another process, so that this one's interpreter stays free; of all processes
-    that ask, one compiles. Raises `RuntimeError` when compiling fails."""
+    that ask, one compiles. What is compiled is kept in the store's folder. Raises
+    `CannotCompile` and `StoreUnavailable`."""
     if _loaded.is_set():
         return
-    if not kept.is_ready():
+    if not kept.is_ready(store.root):
         say("compiling the training loop, once on this machine, about half a minute")
-    with store.held(f"compile-{kept.FOLDER.name}", check):
+    with store.held(f"compile-{kept.tag()}", check):
         if not kept.is_ready():
-            command = [sys.executable, "-m", "lottery_core.training.loops"]
+            given = [str(os.getpid()), str(kept.place())]
+            command = [sys.executable, "-m", "lottery_core.training.loops", *given]
             # Not our output: who reads that to its end would wait for the compiler.
             quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
             with subprocess.Popen(command, **quiet, stderr=subprocess.PIPE) as compiler:
@@ -99,7 +103,7 @@ def prepare(
                     compiler.kill()
                     raise
             if compiler.returncode != 0:
-                raise RuntimeError(
+                raise kept.CannotCompile(
                     "the compiled training loop could not be compiled here; choose loop=torch. "
                     f"The compiler said: {errors.decode(errors='replace').strip()[-500:]}"
                 )
@@ -115,18 +119,25 @@ def _load() -> None:
 
     recipe = Recipe(hidden=(2,), validation_size=0, batch_size=8, iterations=1)
     mask = {name: np.ones(shape, bool) for name, shape in recipe.shapes.items()}
-    images, labels = np.zeros((8, 784), np.float32), np.zeros(8, np.int64)
+    pixels, values = np.zeros((8, 784), np.uint8), np.zeros(256, np.float32)
+    images, labels = Images.of(pixels, "half", values), np.zeros(8, np.int64)
     none = np.arange(0)
     data = Data(images, labels, np.arange(60_000) % 8, none, images, labels, "")
     sparse_loop.train(recipe, initial_weights(recipe), mask, data, lambda moment: None)
     network = sparse_loop.SparseNetwork(recipe, initial_weights(recipe), mask)
     compiled.rehearse(network.net, network.rule, SGEMM, 0, 1)
-    network.predict(images)
+    network.predict(images[:])
 
 
 if __name__ == "__main__":
-    follow_parent()
+    if len(sys.argv) > 1:  # by `prepare`: for that process, and where it says
+        follow(int(sys.argv[1]))
+        kept.place(Path(sys.argv[2]))
     if hasattr(os, "nice"):
         os.nice(10)  # torch trains meanwhile, and somebody watches that
-    _load()
-    kept.mark_ready()
+    try:
+        with explained(kept.place()):
+            _load()
+            kept.mark_ready()
+    except StoreUnavailable as error:
+        sys.exit(str(error))

@@ -91,11 +91,11 @@ class TorchNetwork:
         self._model.load_state_dict(
             {name: torch.from_numpy(value) for name, value in weights.items()}
         )
-        self._images, self._labels = there(data.images), there(data.labels)
+        self._images, self._labels = there(data.images[:]), there(data.labels)
         self._index, held_out = there(data.train_index), there(data.validation_index)
         self._judged_on = [
             (self._images[held_out], self._labels[held_out]),
-            (there(data.test_images), there(data.test_labels)),
+            (there(data.test_images[:]), there(data.test_labels)),
         ]
         self._optimiser = _optimiser(recipe, self._model)
         parameters = dict(self._model.named_parameters())
@@ -173,7 +173,7 @@ def _evaluate(
 
 def test_accuracy(recipe: Recipe, weights: Arrays, data: Data) -> float:
     """Fraction of the test images that the network with these weights names rightly."""
-    return accuracy(recipe, weights, data.test_images, data.test_labels)
+    return accuracy(recipe, weights, data.test_images[:], data.test_labels)
 
 
 def accuracy(

@@ -1,7 +1,6 @@
 """A real server over a store of its own, and how to visit it."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -91,8 +90,8 @@ class Server:
         self.store = store
         # Compiled once for all servers: it would take half a minute of both cores each time.
         loops.prepare(store)
-        there = store.root / "compiled" / kept.FOLDER.name
-        shutil.copytree(kept.FOLDER, there, dirs_exist_ok=True)
+        if not (store.root / "compiled").exists():
+            (store.root / "compiled").symlink_to(kept.folder().parent)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]

@@ -1,0 +1,59 @@
+"""Levels on disk, each under the key that names its content, and the news of running jobs.
+
+The store is the only place where workers and pages meet. A level is one folder that appears
+whole: it is written under a temporary name, synced and renamed, and carries the SHA-256 of
+each of its files. What does not match is treated as absent, with a warning; whoever needs it
+computes it again. Nothing here is pickled.
+
+    levels/<key>/      level.json  weights.safetensors  snapshots.safetensors  history.parquet
+                       SHA256SUMS (the form `sha256sum -c` reads)
+    tickets/           <digest>.safetensors: masks and weights from outside, by their `digest`
+    measurements/      <key>.json: what was measured on an experiment's levels (see `task_key`)
+    progress/<key>     what a level that is being trained looks like right now
+    jobs/<key>.json    what became of an experiment: queued, running, done, ...
+    locks/             one lock a level, a job and a queue; the system frees a dead owner's
+    machine.json       what this machine can do (see speed.py)
+
+A folder is made when something is first written to it, and made again when it was deleted.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lottery_core.store.files import StoreUnavailable
+from lottery_core.store.jobs import STOPPED, Job, Jobs, measurement_key, task_key
+from lottery_core.store.levels import Level, Levels
+from lottery_core.store.notes import Notes, processor
+from lottery_core.store.tickets import Tickets, digest
+
+__all__ = [
+    "CACHE",
+    "STOPPED",
+    "Job",
+    "Level",
+    "Store",
+    "StoreUnavailable",
+    "digest",
+    "measurement_key",
+    "processor",
+    "task_key",
+]
+
+# Where results are kept unless somebody says otherwise; an empty variable says nothing.
+_NAMED = os.environ.get("LOTTERY_CACHE") or Path(__file__).resolve().parents[2] / "cache"
+CACHE = Path(os.path.expanduser(_NAMED))  # noqa: PTH111 - a home of nobody is left to `Store`
+
+
+class Store(Levels, Tickets, Jobs, Notes):
+    """All that is kept under one folder; any number of processes may use it at once.
+
+    What the system refuses (no space, no permission, not a folder) is a `StoreUnavailable`,
+    whose message can be shown as it is.
+    """
+
+    @property
+    def datasets(self) -> Path:
+        """Where data sets lie."""
+        return (self.root / "datasets").resolve()

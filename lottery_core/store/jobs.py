@@ -1,0 +1,138 @@
+"""What became of requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from lottery_core.store.files import StoreUnavailable, explained
+from lottery_core.store.locks import Locks
+
+
+@dataclass(frozen=True)
+class Job:
+    """What became of one request. With `task` "run" it asks for an experiment, whose key it
+    has; with "measure" for the speed of that experiment's levels, with "instability" for what
+    another data order does to them (see `task_key`).
+
+    `state` is queued, running, done, cancelled, failed or killed. `owner` names the lock
+    that whoever answers for this state holds: a queued or running job whose owner's lock is
+    free has been killed. Times are seconds since 1970. `params` is the choice it came from, as
+    in a link to it.
+    """
+
+    key: str
+    state: str
+    owner: str
+    submitted: float
+    experiment: dict
+    device: str = "cpu"
+    loop: str = "auto"
+    started: float | None = None
+    finished: float | None = None
+    message: str = ""
+    process: int | None = None
+    params: dict[str, str] = field(default_factory=dict)
+    task: str = "run"
+
+    @property
+    def active(self) -> bool:
+        """Queued or running."""
+        return self.state in ("queued", "running")
+
+
+def task_key(task: str, experiment_key: str) -> str:
+    """The key of a job with that task on an experiment, and of what it measures; that of task
+    "run" is the experiment's own."""
+    return experiment_key if task == "run" else f"{task}-{experiment_key}"
+
+
+def measurement_key(experiment_key: str) -> str:
+    """The key of a job that measures an experiment's levels, and of what it measured."""
+    return task_key("measure", experiment_key)
+
+
+STOPPED = "the server stopped"
+
+
+class Jobs(Locks):
+    """One record a job. All that write raise `StoreUnavailable`."""
+
+    def __init__(self, root: str | Path):
+        super().__init__(root)
+        self._untold: dict[str, Job] = {}
+
+    def write_job(self, job: Job) -> None:
+        """Replace what is said of a job."""
+        self._put(self._job_path(job.key), json.dumps(asdict(job)).encode())
+        self._untold.pop(job.key, None)
+
+    def tell_job(self, job: Job) -> None:
+        """As `write_job`; what can't be written is remembered by this process until
+        `tell_again` can write it, and `job` knows it meanwhile."""
+        try:
+            self.write_job(job)
+        except StoreUnavailable:
+            self._untold[job.key] = job
+
+    def tell_again(self) -> str:
+        """Write what could not be written; why it still can't be, or an empty text."""
+        for job in list(self._untold.values()):
+            try:
+                self.write_job(job)
+            except StoreUnavailable as error:
+                return f"What became of a run can't be written: {error}."
+        return ""
+
+    def job(self, key: str) -> Job | None:
+        """What became of an experiment. Where its owner died without a word: "killed" if it
+        was running; "cancelled" if it waited, and the server it waited for stopped. Raises
+        `StoreUnavailable` where the record is not ours to read."""
+        job = self._recorded(key)
+        if job and job.active and not self.is_held(job.owner):
+            # The owner may have finished between the two looks.
+            if self._recorded(key) != job:
+                return self.job(key)
+            if job.state == "queued":
+                return replace(job, state="cancelled", message=STOPPED)
+            message = "its process ended without a word"
+            return replace(job, state="killed", message=job.message or message)
+        return job
+
+    def jobs(self) -> list[Job]:
+        """All known jobs that are ours to read, newest request first."""
+        return sorted(self._readable(), key=lambda job: -job.submitted)
+
+    def request_cancel(self, key: str) -> None:
+        """Ask whoever runs the job to stop."""
+        self._put(self._job_path(key, ".cancel"), b"")
+
+    def cancel_requested(self, key: str) -> bool:
+        """Whether `request_cancel` was called since the last `clear_cancel`."""
+        with explained(self.root, f"job {key}"):
+            return self._job_path(key, ".cancel").exists()
+
+    def clear_cancel(self, key: str) -> None:
+        """Take a request to cancel back."""
+        self._forget(self._job_path(key, ".cancel"))
+
+    def _readable(self) -> Iterator[Job]:
+        for name in self._names("jobs"):
+            with suppress(StoreUnavailable):
+                if name.endswith(".json") and (job := self.job(name.removesuffix(".json"))):
+                    yield job
+
+    def _recorded(self, key: str) -> Job | None:
+        if key in self._untold:
+            return self._untold[key]
+        content = self._get(self._job_path(key), f"job {key}")
+        try:
+            return None if content is None else Job(**json.loads(content))
+        except (ValueError, TypeError):
+            return None
+
+    def _job_path(self, key: str, suffix: str = ".json") -> Path:
+        return self.root / "jobs" / f"{key}{suffix}"

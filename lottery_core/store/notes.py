@@ -1,0 +1,94 @@
+"""What is written down beside levels: progress, measurements, facts about the machine."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from lottery_core.pruning import Arrays
+from lottery_core.store.files import StoreUnavailable
+from lottery_core.store.locks import Locks
+from lottery_core.tensors import load, metadata, save
+
+
+class Notes(Locks):
+    """One file each. Progress and the machine's facts are a convenience: where they can't be kept
+    or read, nothing fails, and there are none."""
+
+    # Progress of the level being trained
+
+    def write_progress(self, key: str, numbers: dict, arrays: Arrays) -> None:
+        """Replace a level's progress: plain values, and a compact picture of its weights."""
+        content = save(arrays, metadata={"progress": json.dumps(numbers)})
+        with suppress(StoreUnavailable):
+            self._put(self._progress_path(key), content)
+
+    def read_progress(self, key: str) -> tuple[dict, Arrays] | None:
+        """What `write_progress` wrote last; None if there is none."""
+        try:
+            content = self._progress_path(key).read_bytes()
+            return json.loads(metadata(content)["progress"]), load(content)
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def clear_progress(self, key: str) -> None:
+        """Forget a level's progress."""
+        with suppress(StoreUnavailable):
+            self._forget(self._progress_path(key))
+
+    def _progress_path(self, key: str) -> Path:
+        return self.root / "progress" / key
+
+    # What was measured on the levels of an experiment
+
+    def write_measurement(self, key: str, measured: dict) -> None:
+        """Replace what was measured under that key, plain values. Raises `StoreUnavailable`."""
+        self._put(self._measurement_path(key), json.dumps(measured, indent=1).encode())
+
+    def read_measurement(self, key: str) -> dict | None:
+        """What `write_measurement` wrote last; None if there is nothing, or it is damaged. Raises
+        `StoreUnavailable` where it is not ours to read."""
+        content = self._get(self._measurement_path(key), f"measurement {key}")
+        return None if content is None else _dictionary(content)
+
+    def _measurement_path(self, key: str) -> Path:
+        return self.root / "measurements" / f"{key}.json"
+
+    # What this machine can do
+
+    def read_machine(self) -> dict:
+        """What is known of this machine (see speed.py); empty if there is nothing readable."""
+        with suppress(StoreUnavailable):
+            return self._machine()
+        return {}
+
+    def revise_machine(self, change: Callable[[dict], dict]) -> None:
+        """Put `change(facts)` in place of the facts that are known of this machine."""
+        with suppress(StoreUnavailable), self.held("machine"):
+            facts = self._machine()
+            self._put(self.root / "machine.json", json.dumps(change(facts), indent=1).encode())
+
+    def _machine(self) -> dict:
+        content = self._get(self.root / "machine.json", "what is known of the machine")
+        return _dictionary(content or b"") or {}
+
+
+def _dictionary(content: bytes) -> dict | None:
+    try:
+        return dict(json.loads(content))
+    except (ValueError, TypeError):
+        return None
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,109 @@
+"""What the header of a ticket file of ours says of it, checked for its form and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from lottery_core.experiment import MAX_HIDDEN_LAYERS, MAX_ROUNDS, MAX_WEIGHTS, Experiment
+from lottery_core.tickets.content import FORMAT, PARTS
+from lottery_core.tickets.reading import Notes
+from lottery_core.tickets.unpacking import strict_json
+
+_MAX_CLAIM = 64 * 2**10  # characters of one field; an experiment of forty rounds takes 9 KB
+_MAX_DEPTH = 8  # of claims in claims
+
+
+def claims_in(header: dict[str, str], notes: Notes) -> dict:
+    """Field -> value of what is well-formed in the header of a file of ours; {} for another's."""
+    ours = header.get("format", "").startswith("lottery-ticket ") or (
+        "format" not in header and {"contents", "key", "level", "experiment"} <= header.keys()
+    )
+    if not ours:
+        return {}
+    if header.get("format", FORMAT) != FORMAT:
+        notes.worked_out.append(
+            "The file is of another version of its format; what is unknown is left out."
+        )
+    found = {}
+    for field, check in _CHECKS.items():
+        if field in header:
+            value = _claim(header[field], check)
+            if value is None:
+                notes.left_out.append((f"header: {field}", "not well-formed"))
+            else:
+                found[field] = value
+    return found
+
+
+def _claim(text: str, check: Callable[[str], object]) -> object:
+    """The value that `check` makes of a claim; None where it makes none."""
+    if len(text) > _MAX_CLAIM:
+        return None
+    try:
+        return check(text)
+    except Exception:  # noqa: BLE001 - a hostile value meets code that is written for other ones
+        return None
+
+
+def _format(text: str) -> str | None:
+    return text if len(text) <= 40 and text.isprintable() else None
+
+
+def _key(text: str) -> str | None:
+    return text if re.fullmatch("[0-9a-f]{40}", text) else None
+
+
+def _level(text: str) -> int | None:
+    return int(text) if re.fullmatch("[0-9]{1,3}", text) and int(text) <= MAX_ROUNDS else None
+
+
+def _experiment(text: str) -> dict | None:
+    experiment = Experiment.from_dict(strict_json(text))
+    return experiment.as_dict() if isinstance(experiment.control, str) else None
+
+
+def _layers(text: str) -> dict | None:
+    layers = strict_json(text)
+    good = 0 < len(layers) <= MAX_HIDDEN_LAYERS + 1 and all(
+        re.fullmatch(r"fc[1-9]\.weight", name)
+        and counts.keys() == {"weights", "kept"}
+        and all(type(count) is int and 0 <= count <= MAX_WEIGHTS for count in counts.values())
+        for name, counts in layers.items()
+    )
+    return layers if good else None
+
+
+def _digests(text: str) -> dict | None:
+    digests = strict_json(text)
+    good = digests.keys() <= {*PARTS} and all(
+        re.fullmatch("[0-9a-f]{64}", value) for value in digests.values()
+    )
+    return digests if good else None
+
+
+def _plain_values(text: str) -> dict | None:
+    values = strict_json(text)
+    return values if isinstance(values, dict) and _is_plain(values, _MAX_DEPTH) else None
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Texts of one line, numbers that fit and what holds them, not deep."""
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, dict | list):
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        return depth > 0 and all(_is_plain(item, depth - 1) for item in inner)
+    return value is None or (isinstance(value, int | float) and abs(value) < 2**63)
+
+
+_CHECKS = {
+    "format": _format,
+    "key": _key,
+    "level": _level,
+    "experiment": _experiment,
+    "layers": _layers,
+    "results": _plain_values,
+    "versions": _plain_values,
+    "digests": _digests,
+}
