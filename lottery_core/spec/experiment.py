@@ -101,14 +101,6 @@ _HASH = re.compile("[0-9a-f]{64}")
 MAX_MULTIPLY_ADDS = 10**17
 
 
-def check_content(value: object) -> None:
-    """Raise `InvalidValue` unless `value` is empty or a SHA-256 sum."""
-    if not isinstance(value, str) or not (value == "" or _HASH.fullmatch(value)):
-        raise InvalidValue(
-            "content", value, "must be the SHA-256 of the files, 64 hex digits; or leave it out"
-        )
-
-
 @dataclass(frozen=True)
 class Recipe:
     """Everything that fixes one training of the dense network, or of any of its subnetworks.
