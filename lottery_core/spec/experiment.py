@@ -35,7 +35,13 @@ import numpy as np
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.pruning import Target
 from lottery_core.method.restart import RULES
-from lottery_core.spec.checks import InvalidValue, check_integer, check_known, check_number
+from lottery_core.spec.checks import (
+    InvalidValue,
+    check_content,
+    check_integer,
+    check_known,
+    check_number,
+)
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, title_of
 from lottery_core.spec.networks import Network, Shape, network, shortest
 
