@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +49,15 @@ class Images:
         return len(self.pixels)
 
     def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
-        found = self.values[self.pixels[index]]
-        found /= np.asarray(self.lengths[index])[..., None]
+        # "clip" spares the check of bounds, which no byte can break: half of the time.
+        found = np.take(self.values, self.pixels[index], mode="clip")
+        if self._is_scaled:
+            found /= np.asarray(self.lengths[index])[..., None]
         return found
+
+    @cached_property
+    def _is_scaled(self) -> bool:
+        return bool((self.lengths != 1).any())
 
     def take(self, index: slice | np.ndarray) -> Images:
         """Some of the images, as bytes still."""
