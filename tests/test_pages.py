@@ -209,6 +209,7 @@ def test_files_that_nobody_can_verify_are_told_and_have_a_link_of_their_own(
 ):
     facts = replace(DATASETS["kmnist"], train_size=6_000, test_size=10)
     monkeypatch.setitem(DATASETS, "kmnist", facts)
+    (shared.store.root / "datasets").unlink()  # a link to the project's own
     folder = write_files(tmp_path / "files")
     content = identify("kmnist", folder)
     page = open_page(**SMALL | {"dataset": "kmnist"})

@@ -132,8 +132,8 @@ def path_of(
     """
     seen = data.train_index[:TRAIN_IMAGES]
     sets = {
-        "train": (data.images[seen], data.labels[seen]),
-        "test": (data.test_images[:], data.test_labels),
+        "train": (data.images.take(seen), data.labels[seen]),
+        "test": (data.test_images, data.test_labels),
     }
     errors: dict[str, list[float]] = {"train": [], "test": []}
     for alpha in ALPHAS:

@@ -27,6 +27,8 @@ from lottery_core.training.vectors import (
     matrix_product,
     multiply_add,
     plus,
+    prefetch,
+    read_eight,
     rectified,
     spread,
     store,
@@ -95,6 +97,14 @@ class Answers(NamedTuple):
     segment_from: np.ndarray
     activity: np.ndarray
     panel_at: np.ndarray
+
+
+class Pictures(NamedTuple):
+    """Images as they lie on disk, one after another, and how they are read (see `data.Images`)."""
+
+    pixels: np.ndarray
+    values: np.ndarray
+    lengths: np.ndarray
 
 
 class Rule(NamedTuple):
@@ -279,14 +289,35 @@ def _forward(net, sgemm):
 @njit(error_model="numpy")
 def _gather(net, images, chosen, first, count):
     """The pixels that are read, of images `chosen[first : first + count]`, as the input's panel."""
-    start = np.empty(8, np.intp)
+    start, length, ahead = np.empty(8, np.intp), np.empty(8, np.float32), np.empty(8, np.intp)
     for example in range(0, count, 8):
         for k in range(8):  # the last ones again where there are fewer
-            start[k] = chosen[first + min(example + k, count - 1)] * net.pixels
+            image = chosen[first + min(example + k, count - 1)]
+            start[k], length[k] = image * net.pixels, images.lengths[image]
+            ahead[k] = chosen[min(first + example + 8 + k, len(chosen) - 1)] * net.pixels
+        lengths = load(8, length, 0)
+        for block in range(len(net.blocks)):
+            pixel = net.blocks[block] * 8
+            prefetch(images.pixels, ahead[block & 7] + 64 * (block >> 3))
+            read_eight(
+                images.pixels, images.values, lengths,
+                start[0] + pixel, start[1] + pixel, start[2] + pixel, start[3] + pixel,
+                start[4] + pixel, start[5] + pixel, start[6] + pixel, start[7] + pixel,
+                net.activity, block * 8 * net.width + example, net.width,
+            )  # fmt: skip
+
+
+@njit(error_model="numpy")
+def _gather_numbers(net, numbers, first, count):
+    """The same of `numbers`, images as networks read them, one after another."""
+    start = np.empty(8, np.intp)
+    for example in range(0, count, 8):
+        for k in range(8):
+            start[k] = (first + min(example + k, count - 1)) * net.pixels
         for block in range(len(net.blocks)):
             pixel = net.blocks[block] * 8
             transpose_eight(
-                images,
+                numbers,
                 start[0] + pixel, start[1] + pixel, start[2] + pixel, start[3] + pixel,
                 start[4] + pixel, start[5] + pixel, start[6] + pixel, start[7] + pixel,
                 net.activity, block * 8 * net.width + example, net.width,
@@ -421,14 +452,13 @@ def judge(net, sgemm, images, labels, chosen):
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def predict(net, sgemm, images, count, logits):
-    """Write the logits of the first `count` of `images`, one row of `logits` for each."""
+def predict(net, sgemm, numbers, count, logits):
+    """Write the logits of the first `count` images, one row of `logits` for each."""
     last = len(net.sizes) - 1
     at, width = net.panel_at[last], net.width
-    in_order = np.arange(width)
     for first in range(0, count, width):
         here = min(width, count - first)
-        _gather(net, images[first * net.pixels :], in_order, 0, here)
+        _gather_numbers(net, numbers, first, here)
         _forward(net, sgemm)
         for example in range(here):
             for c in range(net.sizes[last]):

@@ -11,12 +11,12 @@ from collections.abc import Callable
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from lottery_core.data import Data
+from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.experiment import Recipe
 from lottery_core.training import compiled
 from lottery_core.training.base import Report, Trained, batch_order, drive, rates_of
-from lottery_core.training.compiled import Answers, Net, Rule
+from lottery_core.training.compiled import Answers, Net, Pictures, Rule
 from lottery_core.training.vectors import SGEMM
 
 # Examples of a panel at most. The sparse form reads rows of a panel in any order, so a panel
@@ -193,7 +193,7 @@ class SparseNetwork:
 
     def attach(self, data: Data, *, judge: bool = True, order: int = 0) -> None:
         """Say what to train on and in which order, and to judge on if that is wanted."""
-        self._data, self._images, self._epoch = data, data.images[:].reshape(-1), -1
+        self._data, self._images, self._epoch = data, _pictures(data.images), -1
         self._order_number = order
         if not judge:
             return
@@ -202,7 +202,7 @@ class SparseNetwork:
         test = np.arange(len(data.test_images))
         self._judged_on = [
             (self._images, data.labels, data.validation_index),
-            (data.test_images[:].reshape(-1), data.test_labels, test),
+            (_pictures(data.test_images), data.test_labels, test),
         ]
 
     def _answers(self, width: int) -> Answers:
@@ -239,7 +239,8 @@ class SparseNetwork:
         return results
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Logits (n, classes) of images (n, 784), any number of them; not for two threads."""
+        """Logits (n, classes) of images (n, 784), float32, any number of them; not for two
+        threads."""
         logits = np.empty((len(images), self._classes), np.float32)
         compiled.predict(self._predict, SGEMM, images.reshape(-1), len(images), logits)
         return logits
@@ -251,6 +252,10 @@ class SparseNetwork:
             target = found[name][place]
             found[name][place] = values.reshape(target.shape)
         return found
+
+
+def _pictures(images: Images) -> Pictures:
+    return Pictures(images.pixels.reshape(-1), images.values, images.lengths)
 
 
 def _aligned(count: int) -> np.ndarray:

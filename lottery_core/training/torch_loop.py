@@ -1,8 +1,8 @@
 """The training loop in torch: any model, any device.
 
-The data set is one tensor and a batch an index selection of it. One thread on the CPU: for
-networks of this size a second one gains little, and the result does not depend on how many
-cores the machine has.
+The data set stays bytes, on the device that trains, and a batch is an index selection of it. One
+thread on the CPU: for networks of this size a second one gains little, and the result does not
+depend on how many cores the machine has.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
-from lottery_core.data import Data
+from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Recipe
@@ -85,17 +86,15 @@ class TorchNetwork:
         device: str,
         order: int = 0,
     ) -> None:
-        def there(values: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(values).to(device)
-
-        self._recipe, self._device, self._order_number = recipe, device, order
+        self._recipe, self._order_number = recipe, order
         self._model = build(recipe).to(device)
         load(self._model, weights)
-        self._images, self._labels = there(data.images[:]), there(data.labels)
-        self._index, held_out = there(data.train_index), there(data.validation_index)
+        shown = _Shown if device == "cpu" else partial(_ShownElsewhere, device=device)
+        held_out = data.validation_index
+        self._index, self._data = data.train_index, shown(data.images, data.labels)
         self._judged_on = [
-            (self._images[held_out], self._labels[held_out]),
-            (there(data.test_images[:]), there(data.test_labels)),
+            shown(data.images.take(held_out), data.labels[held_out]),
+            shown(data.test_images, data.test_labels),
         ]
         self._optimiser = _optimiser(recipe, self._model)
         parameters = dict(self._model.named_parameters())
@@ -103,24 +102,24 @@ class TorchNetwork:
         pruned = [name for name, kept in mask.items() if not kept.all()]
         self._masked = [parameters[name].data for name in pruned]
         self._masks = [
-            torch.empty_like(where).copy_(there(mask[name].astype(np.float32)))
+            torch.empty_like(where).copy_(torch.from_numpy(mask[name]))
             for name, where in zip(pruned, self._masked, strict=True)
         ]
-        self._epoch, self._order = -1, self._index
+        self._epoch = -1
 
     def steps(self, epoch: int, batch: int, losses: np.ndarray) -> None:
         if epoch != self._epoch:
             order = batch_order(self._recipe, epoch, self._order_number)
-            self._epoch = epoch
-            self._order = self._index[torch.from_numpy(order).to(self._device)]
+            self._epoch, self._order = epoch, self._data.index(self._index[order])
         size = self._recipe.batch_size
-        written = torch.empty(len(losses), device=self._device)
+        written = torch.empty(len(losses), device=self._data.device)
         (group,) = self._optimiser.param_groups
         for n, rate in enumerate(rates_of(self._recipe, epoch, batch, len(losses)).tolist()):
             if rate != group["lr"]:
                 group["lr"] = rate
             chosen = self._order[(batch + n) * size : (batch + n + 1) * size]
-            loss = F.cross_entropy(self._model(self._images[chosen]), self._labels[chosen])
+            images, labels = self._data[chosen]
+            loss = F.cross_entropy(self._model(images), labels)
             self._optimiser.zero_grad()
             loss.backward()
             self._optimiser.step()
@@ -139,6 +138,46 @@ class TorchNetwork:
         }
 
 
+class _Shown:
+    """Images and labels for torch on the CPU, normalised by NumPy as they are asked for: it is
+    as fast with bytes as torch with numbers."""
+
+    device = "cpu"
+
+    def __init__(self, images: Images, labels: np.ndarray) -> None:
+        self._images, self._labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def index(self, chosen: np.ndarray) -> np.ndarray:
+        """Positions in the form in which parts of them are asked for."""
+        return chosen
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.from_numpy(self._images[chosen]), torch.from_numpy(self._labels[chosen])
+
+
+class _ShownElsewhere:
+    """The same on another device, where the bytes are kept and normalised."""
+
+    def __init__(self, images: Images, labels: np.ndarray, device: str) -> None:
+        self.device = device
+        self._pixels, self._values, self._lengths, self._labels = (
+            self.index(part) for part in (images.pixels, images.values, images.lengths, labels)
+        )
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def index(self, chosen: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(chosen).to(self.device)
+
+    def __getitem__(self, chosen: slice | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        numbers = self._values[self._pixels[chosen].long()]
+        return numbers / self._lengths[chosen].unsqueeze(1), self._labels[chosen]
+
+
 def _optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(
@@ -155,23 +194,23 @@ def _optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
 
 def _evaluate(
     model: nn.Module,
-    sets: list[tuple[torch.Tensor, torch.Tensor]],
+    sets: list[_Shown] | list[_ShownElsewhere],
     tick: Callable[[], None] = lambda: None,
 ) -> list[tuple[float, float]]:
     """(mean cross-entropy in nats, accuracy) on each set of images and labels; NaN if empty."""
     results = []
     at_once = min(_EVALUATION_BATCH, max(32, _EVALUATION_NUMBERS // model.activations))
     model.eval()
-    for images, labels in sets:
+    for shown in sets:
         loss, correct = 0.0, 0
         with torch.inference_mode():
-            for start in range(0, len(images), at_once):
-                logits = model(images[start : start + at_once])
-                answers = labels[start : start + at_once]
+            for start in range(0, len(shown), at_once):
+                images, answers = shown[start : start + at_once]
+                logits = model(images)
                 loss += float(F.cross_entropy(logits, answers, reduction="sum"))
                 correct += int((logits.argmax(1) == answers).sum())
                 tick()
-        count = len(images)
+        count = len(shown)
         results.append((loss / count, correct / count) if count else (math.nan, math.nan))
     model.train()
     return results
@@ -179,13 +218,13 @@ def _evaluate(
 
 def test_accuracy(recipe: Recipe, weights: Arrays, data: Data) -> float:
     """Fraction of the test images that the network with these weights names rightly."""
-    return accuracy(recipe, weights, data.test_images[:], data.test_labels)
+    return accuracy(recipe, weights, data.test_images, data.test_labels)
 
 
 def accuracy(
     recipe: Recipe,
     weights: Arrays,
-    images: np.ndarray,
+    images: Images,
     labels: np.ndarray,
     tick: Callable[[], None] = lambda: None,
 ) -> float:
@@ -194,5 +233,4 @@ def accuracy(
     with one_torch_thread():
         model = build(recipe)
         load(model, weights)
-        judged_on = torch.from_numpy(images), torch.from_numpy(labels)
-        return _evaluate(model, [judged_on], tick)[0][1]
+        return _evaluate(model, [_Shown(images, labels)], tick)[0][1]

@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic, models, register_model
 
-_FLOAT, _INT = ir.FloatType(), ir.IntType(32)
+_FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 # Products may be fused with the sum they go into: one instruction, and one rounding fewer.
 _FUSED = ("contract",)
 
@@ -231,6 +231,55 @@ def transpose_eight(typing, source, a, b, c, d, e, f, g, h, target, at, step):
 
     size = types.intp
     return types.void(source, *[size] * 8, target, size, size), generate
+
+
+@intrinsic
+def prefetch(typing, array, at):
+    """Have `array[at]` brought near while something else is done; `at` may lie outside."""
+
+    def generate(context, builder, signature, arguments):
+        address = _address(context, builder, signature.args[0], *arguments)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, _INT, _INT, _INT])
+        name = "llvm.prefetch.p0"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        read, near, data = (ir.Constant(_INT, value) for value in (0, 3, 1))
+        builder.call(function, [address, read, near, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@intrinsic
+def read_eight(typing, pixels, values, lengths, a, b, c, d, e, f, g, h, target, at, step):
+    """Write eight of `pixels`, uint8, from each of eight places as the columns of eight rows of
+    `target`, `step` apart: what `values` (256,) has for each, divided by the one of the eight
+    `lengths` that belongs to its column."""
+
+    def generate(context, builder, signature, arguments):
+        table = context.make_array(signature.args[1])(context, builder, arguments[1]).data
+        columns = []
+        for position in arguments[3:11]:
+            address = _address(context, builder, signature.args[0], arguments[0], position)
+            # Eight bytes at one go, the first of them lowest, as on every processor of Numba's.
+            columns.append(builder.load(builder.bitcast(address, _LONG.as_pointer())))
+            columns[-1].align = 1
+        position = arguments[12]
+        for pixel in range(8):
+            row = ir.Constant(_vector(8), ir.Undefined)
+            for i, eight in enumerate(columns):
+                shifted = builder.lshr(eight, ir.Constant(_LONG, 8 * pixel))
+                grey = builder.and_(shifted, ir.Constant(_LONG, 255))
+                number = builder.load(builder.gep(table, [grey]))
+                row = builder.insert_element(row, number, ir.Constant(_INT, i))
+            address = _address(context, builder, signature.args[11], arguments[11], position)
+            address = builder.bitcast(address, _vector(8).as_pointer())
+            # The division hides behind the loads: that by 1 costs nothing either.
+            builder.store(builder.fdiv(row, arguments[2]), address).align = 4
+            position = builder.add(position, arguments[13])
+        return context.get_dummy_value()
+
+    size = types.intp
+    return types.void(pixels, values, lengths, *[size] * 8, target, size, size), generate
 
 
 # Where BLAS's single-precision matrix product stands, as SciPy publishes it for compiled code.

@@ -71,9 +71,8 @@ class CsrNetwork:
 
     def __init__(self, recipe: Recipe, weights: Arrays, mask: Arrays, data: Data) -> None:
         self._batch_size = recipe.batch_size
-        self._images = torch.from_numpy(data.images[:])
-        self._labels = torch.from_numpy(data.labels)
-        self._order = torch.from_numpy(data.train_index[batch_order(recipe, 0)])
+        self._images, self._labels = data.images, data.labels
+        self._order = data.train_index[batch_order(recipe, 0)]
         self._next = 0
         self._layers = [
             _CsrLayer(weights[name], weights[name.replace(".weight", ".bias")], mask[name])
@@ -95,7 +94,8 @@ class CsrNetwork:
                 self._next = 0
             chosen = self._order[self._next : self._next + self._batch_size]
             self._next += self._batch_size
-            self.derive(self._images[chosen], self._labels[chosen])
+            images, labels = self._images[chosen], self._labels[chosen]
+            self.derive(torch.from_numpy(images), torch.from_numpy(labels))
             self._optimiser.step()
 
     @torch.no_grad()
