@@ -14,14 +14,21 @@ import numpy as np
 import pytest
 
 from lottery_core.data import load_data, originals
+from lottery_core.findings.forward import logits
 from lottery_core.method.seeds import seed_of
 from lottery_core.run import engine
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.store.tensors import load, metadata, save
 from lottery_core.tickets import files, train_ticket
+from lottery_core.tickets.content import in_header
+from lottery_core.training import torch_loop
 from lottery_core.training.base import batch_order
+from lottery_core.training.models import Model
+from lottery_core.training.models import load as set_weights
 from lottery_core.training.torch_loop import one_torch_thread
+from tests.networks import CONVOLUTIONAL, make_level
 
 # An epoch at batch 128: it takes a second and learns to 93 or 94 %.
 RECIPE = Recipe(
@@ -53,6 +60,21 @@ def home(tmp_path):
     for file in originals("mnist", tmp_path):
         shutil.copy(file, raw)
     return tmp_path / "home"
+
+
+@pytest.fixture
+def few(mnist):
+    """MNIST cut down to what five small batches see; as many indices as the recipe counts."""
+    some = slice(500)
+    return replace(
+        mnist,
+        images=mnist.images[some],
+        labels=mnist.labels[some],
+        train_index=mnist.train_index % 500,
+        validation_index=mnist.validation_index[:20] % 500,
+        test_images=mnist.test_images[:20],
+        test_labels=mnist.test_labels[:20],
+    )
 
 
 def run(script: Path, *arguments: object) -> subprocess.CompletedProcess:
@@ -133,7 +155,7 @@ def trained_by_the_script(store, experiment, mnist) -> dict[str, np.ndarray]:
     path.write_bytes(files.export(store, experiment.key, "ticket"))
     header, parts = train_ticket.read_ticket(path)
     told = json.loads(header["experiment"])
-    model = train_ticket.build(parts["restart"])
+    model = train_ticket.build(json.loads(header["network"]), parts["restart"])
     recipe, first = train_ticket.schedule_of(told)
     images, labels = (
         train_ticket.torch.from_numpy(a[mnist.train_index]) for a in (mnist.images, mnist.labels)
@@ -166,6 +188,68 @@ def test_it_repeats_every_kind_of_level_to_the_bit(store, case, datasets):
         np.testing.assert_array_equal(found[name], values)
         if name in level.mask:
             assert (found[name][~level.mask[name]] == 0).all()
+
+
+# Convolutions, batch norm, and ResNets with their shortcuts.
+@pytest.mark.parametrize("network", [*CONVOLUTIONAL, "lenet-5"])
+def test_it_trains_every_network_as_the_cores_torch_loop_does(store, few, network):
+    recipe = Recipe(network=network, batch_size=8, iterations=5, evaluate_every=5, warmup=3)
+    level, experiment = make_level(network), Experiment(recipe, rounds_of([0.5, 0.75]))
+    info = level.info | {"experiment": experiment.as_dict(), "key": experiment.key}
+    store.write(experiment.key, replace(level, info=info))
+    trained = torch_loop.train(recipe, level.start, level.mask, few, lambda moment: None)
+    with one_torch_thread():
+        found = trained_by_the_script(store, experiment, few)
+    assert set(found) == set(trained.weights)
+    for name, values in trained.weights.items():
+        moved = np.abs(values - level.start[name]).max()
+        assert np.abs(found[name] - values).max() < moved / 100, name
+        if name in level.mask:
+            assert (found[name][~level.mask[name]] == 0).all()
+
+
+@pytest.mark.parametrize("network", [*CONVOLUTIONAL, "lenet-5"])
+def test_its_networks_are_the_cores_with_gradients_and_running_statistics(network):
+    start, chance = make_level(network).start, np.random.default_rng(0)
+    net = Recipe(network=network).net
+    core = Model(net)
+    set_weights(core, start)
+    both = core.double(), train_ticket.build(in_header(net), start).double()
+    images = train_ticket.torch.from_numpy(chance.normal(size=(6, *net.input)))
+    results = []
+    for model in both:
+        logits = model(images)
+        (logits * logits.detach().cos()).sum().backward()
+        slopes = {name: p.grad.numpy() for name, p in model.named_parameters()}
+        kept = {name: values.numpy() for name, values in model.named_buffers()}
+        results.append({"logits": logits.detach().numpy()} | slopes | kept)
+    ours, theirs = results
+    assert ours.keys() == theirs.keys() == {"logits", *start}
+    for name, values in ours.items():
+        np.testing.assert_allclose(theirs[name], values, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("network", [*CONVOLUTIONAL, "lenet-5"])
+def test_it_judges_every_network_as_numpy_does(network, few):
+    level = make_level(network)
+    net = Experiment.from_dict(level.info["experiment"]).recipe.net
+    images, labels = (train_ticket.torch.from_numpy(a) for a in (few.images, few.labels))
+    model = train_ticket.build(in_header(net), level.end)
+    named = logits(net, level.end, few.images.reshape(-1, *net.input)).argmax(1)
+    found = train_ticket.accuracy(model, images, labels)
+    assert found == pytest.approx((named == few.labels).mean(), abs=1.5 / len(images))
+
+
+def test_a_ticket_that_does_not_say_its_network_is_sent_back_in_words(store, tiny, tmp_path):
+    list(engine.run(tiny, store))
+    script = download(store, tiny, tmp_path)
+    ticket = next(tmp_path.glob("ticket-*"))
+    header = metadata(ticket.read_bytes())
+    del header["network"]
+    ticket.write_bytes(save(load(ticket.read_bytes()), metadata=header))
+    done = run(script)
+    assert done.returncode == 2
+    assert "does not say which network it is; export the ticket again" in done.stderr
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**31 - 1])

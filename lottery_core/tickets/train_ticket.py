@@ -160,7 +160,10 @@ def layer(at: dict, weights: dict[str, np.ndarray]) -> nn.Module:
 def build(network: dict, weights: dict[str, np.ndarray]) -> nn.Module:
     """The network with these weights."""
     model = Network(network, weights)
-    model.load_state_dict({name: torch.tensor(values) for name, values in weights.items()})
+    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    with torch.no_grad():
+        for name in own.keys() | weights.keys():  # the same names, or it is another network's file
+            own[name].copy_(torch.tensor(weights[name]))
     return model
 
 
