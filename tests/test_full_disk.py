@@ -9,10 +9,10 @@ from itertools import count
 
 import pytest
 
+from lottery_core.cli import kept as commands
 from lottery_core.run import engine, worker
 from lottery_core.spec.choice import read_choice
 from lottery_core.store import files, levels
-from lottery_core.tickets import commands
 
 # Long enough that something is learned of the machine, too.
 PARAMS = {"network": "2", "length": "100", "unit": "iterations", "rounds": "1", "controls": "none"}

@@ -285,6 +285,7 @@ def _recipe(info: dict) -> str:
         rate += f", times {recipe['decay_factor']:g} at iteration {at}"
     rows = [
         ["data set", data_in_words(info)],
+        *([["SHA-256 of the data", f"`{recipe['content']}`"]] if recipe.get("content") else []),
         ["normalisation", NORMALISATIONS[recipe["normalisation"]]],
         ["validation", f"{recipe['validation_size']:,} images held out"],
         ["network", net.in_words if net else "of another version"],
@@ -343,6 +344,8 @@ def _repeat(known: Known) -> str:
     info = known.info
     if known.command:
         text = f"In the folder of the Lottery Ticket Explorer:\n\n    {known.command}"
+        if info["experiment"]["recipe"].get("content"):
+            text += "\n\nwith `--dataset-folder` and the folder of these files, to begin with."
     else:
         experiment = json.dumps(info["experiment"])
         rounds = info["experiment"]["rounds"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.datasets import DATASETS
+from lottery_core.spec.datasets import DATASETS, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network, Operation
 from lottery_core.store import digest as digest  # the store verifies by it what it keeps
@@ -29,8 +29,9 @@ def known_network_of(info: dict) -> Network:
 
 def data_in_words(info: dict) -> str:
     """The data set of a level."""
-    name = info["experiment"]["recipe"]["dataset"]
-    return DATASETS[name].title if name in DATASETS else str(name)
+    recipe = info["experiment"]["recipe"]
+    known = recipe["dataset"] in DATASETS
+    return title_of(recipe["dataset"], recipe.get("content", "")) if known else recipe["dataset"]
 
 
 def in_header(net: Network) -> dict:
