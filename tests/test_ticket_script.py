@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import importlib.util
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -195,7 +197,9 @@ def test_it_repeats_every_kind_of_level_to_the_bit(store, case, datasets):
 # Convolutions, batch norm, and ResNets with their shortcuts.
 @pytest.mark.parametrize("network", [*CONVOLUTIONAL, "lenet-5"])
 def test_it_trains_every_network_as_the_cores_torch_loop_does(store, few, network):
-    recipe = Recipe(network=network, batch_size=8, iterations=5, evaluate_every=5, warmup=3)
+    recipe = replace(
+        SCHEDULED, network=network, batch_size=8, iterations=5, decay_at=(4,), warmup=3
+    )
     level, experiment = make_level(network), Experiment(recipe, rounds_of([0.5, 0.75]))
     info = level.info | {"experiment": experiment.as_dict(), "key": experiment.key}
     store.write(experiment.key, replace(level, info=info))
@@ -205,7 +209,7 @@ def test_it_trains_every_network_as_the_cores_torch_loop_does(store, few, networ
     assert set(found) == set(trained.weights)
     for name, values in trained.weights.items():
         moved = np.abs(values - level.start[name]).max()
-        assert np.abs(found[name] - values).max() < moved / 100, name
+        assert np.abs(found[name] - values).max() < moved / 100 + 1e-6, name
         if name in level.mask:
             assert (found[name][~level.mask[name]] == 0).all()
 
@@ -274,10 +278,14 @@ def test_where_the_library_loads_nothing_is_defined(monkeypatch):
     def refuse(*args):
         raise AssertionError("defined an operator that the library brings")
 
-    train_ticket.import_datasets.cache_clear()
+    whole = ModuleType("torchvision")  # as it is where its library fits
+    whole.__spec__, whole.datasets = importlib.util.find_spec("torchvision"), "its data sets"
+    monkeypatch.setitem(sys.modules, "torchvision", whole)
     monkeypatch.setattr(train_ticket.torch.ops, "load_library", lambda path: None)
     monkeypatch.setattr(train_ticket.torch.library, "Library", refuse)
-    assert train_ticket.import_datasets().MNIST
+    train_ticket.import_datasets.cache_clear()
+    assert train_ticket.import_datasets() == "its data sets"
+    train_ticket.import_datasets.cache_clear()
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**31 - 1])

@@ -117,7 +117,9 @@ def _pt(part: str) -> Callable[[Store, str], bytes]:
         from lottery_core.tickets import torch_form  # torch: only when such a file is asked for
 
         level = read(store, key)
-        return torch_form.pruned_state(_parts(level)[part], level.mask)
+        weights, net = _parts(level)[part], network_of(level.info)
+        order = net.parameters | net.buffers if net else sorted(weights)
+        return torch_form.pruned_state({name: weights[name] for name in order}, level.mask)
 
     return make
 

@@ -118,6 +118,9 @@ class Network(nn.Module):
     def __init__(self, network: dict, weights: dict[str, np.ndarray]):
         super().__init__()
         self.image, self.operations = network["input"], network["operations"]
+        # As where it was trained: faster for convolutions, and rounded otherwise.
+        self.convolutional = any(at["kind"] == "conv" for at in self.operations)
+        self.layout = torch.channels_last if self.convolutional else torch.contiguous_format
         last_read = {read: n for n, at in enumerate(self.operations) for read in at["reads"]}
         # What nobody reads any more is let go: a thousand images' results would fill the memory.
         self.done = [[r for r in at["reads"] if last_read[r] == n]
@@ -127,7 +130,7 @@ class Network(nn.Module):
                 self.add_module(at["name"], layer(at, weights))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        results = [images.reshape(-1, *self.image)]
+        results = [images.reshape(-1, *self.image).contiguous(memory_format=self.layout)]
         for at, done in zip(self.operations, self.done, strict=True):
             compute = getattr(self, at["name"]) if "name" in at else PLAIN[at["kind"]]
             results.append(compute(*[results[read] for read in at["reads"]]))
@@ -161,6 +164,7 @@ def layer(at: dict, weights: dict[str, np.ndarray]) -> nn.Module:
 def build(network: dict, weights: dict[str, np.ndarray]) -> nn.Module:
     """The network with these weights."""
     model = Network(network, weights)
+    model.to(memory_format=model.layout)
     own = dict(model.named_parameters()) | dict(model.named_buffers())
     with torch.no_grad():
         for name in own.keys() | weights.keys():  # the same names, or it is another network's file
@@ -245,9 +249,10 @@ def batch_order(seed: int, epoch: int, count: int) -> torch.Tensor:
 @torch.inference_mode()
 def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
     model.eval()  # batch norm by its running statistics
+    size = 100 if model.convolutional else 1_000
     right = sum(
         int((model(some).argmax(1) == answers).sum())
-        for some, answers in zip(images.split(1_000), labels.split(1_000), strict=True)
+        for some, answers in zip(images.split(size), labels.split(size), strict=True)
     )
     return right / len(labels)
 
