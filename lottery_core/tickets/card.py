@@ -274,7 +274,7 @@ def _counts(layer: dict) -> list[str]:
 def _recipe(info: dict) -> str:
     net = network_of(info)
     recipe, rounds = info["experiment"]["recipe"], info["experiment"]["rounds"]
-    optimiser = OPTIMISERS[recipe["optimiser"]]
+    optimiser = OPTIMISERS[recipe["optimiser"]].title
     if recipe["optimiser"] == "sgd":
         optimiser = f"SGD, momentum {recipe['momentum']:g}"
     rate = f"{recipe['learning_rate']:g}"
@@ -289,7 +289,7 @@ def _recipe(info: dict) -> str:
         ["normalisation", NORMALISATIONS[recipe["normalisation"]]],
         ["validation", f"{recipe['validation_size']:,} images held out"],
         ["network", net.in_words if net else "of another version"],
-        ["initial weights", INITS[recipe["init"]]],
+        ["initial weights", INITS[recipe["init"]].title],
         ["optimiser", optimiser],
         ["learning rate", rate],
         ["weight decay", f"{recipe['weight_decay']:g}"],

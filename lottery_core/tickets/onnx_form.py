@@ -38,7 +38,8 @@ def network(level: Level, datasets: Path) -> bytes:
 
     Pruned weights are zeros in dense tensors, as runtimes want them; batch norm has its running
     statistics. The metadata names key, recipe and normalisation, with the data set's mean and
-    deviation where it lies in `datasets`. Raises `InvalidValue` for a level of another version.
+    deviation, channel by channel, where it lies in `datasets`. Raises `InvalidValue` for a level
+    of another version.
     """
     net = known_network_of(level.info)
     image = net.input if net.is_convolutional else (math.prod(net.input),)
@@ -113,6 +114,7 @@ def _metadata(info: dict, net: Network, datasets: Path) -> dict[str, str]:
             )
         except DataUnavailable:
             return found
-        mean, deviation = mean_and_deviation(counts_of(pieces))
-        return found | {"mean": f"{mean:.9g}", "deviation": f"{deviation:.9g}"}
+        channels = zip(*map(mean_and_deviation, counts_of(pieces)), strict=True)
+        mean, deviation = (", ".join(f"{value:.9g}" for value in values) for values in channels)
+        return found | {"mean": mean, "deviation": deviation}
     return found
