@@ -1,41 +1,81 @@
-"""Small networks for tests: masks and weights by name, and files of them."""
+"""Small networks for tests: masks and weights by name, levels that nobody trained, and files."""
 
 import io
 
 import numpy as np
+import pandas as pd
 
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.experiment import VERSION, Experiment, Recipe, rounds_of
+from lottery_core.store import Level
 
 HIDDEN = (4,)
+# A chain of convolutions, one with batch norm, one with shortcuts.
+CONVOLUTIONAL = ("4 pool 6@5v pool 12", "norm 4 pool 6 mean", "resnet-8 x0.25")
 
 
-def text_of(hidden):
-    """A fully connected network as a text."""
-    return " ".join(map(str, hidden)) or "none"
+def text_of(network):
+    """A network as a text; a fully connected one may be given by its hidden layers' sizes."""
+    return network if isinstance(network, str) else " ".join(map(str, network)) or "none"
 
 
-def shapes(hidden=HIDDEN):
-    return Recipe(network=text_of(hidden)).shapes
+def net_of(network):
+    return Recipe(network=text_of(network)).net
 
 
-def masks(hidden=HIDDEN, seed=0):
+def shapes(network=HIDDEN):
+    return net_of(network).shapes
+
+
+def masks(network=HIDDEN, seed=0):
     """A mask that keeps about half, and something in every layer."""
     source = np.random.default_rng(seed)
-    return {name: source.random(shape) < 0.5 for name, shape in shapes(hidden).items()}
-
-
-def weights(hidden=HIDDEN, seed=1):
-    """Weights and biases of all layers, none of them 0."""
-    source = np.random.default_rng(seed)
-    made = {}
-    for name, (rows, columns) in shapes(hidden).items():
-        made[name] = source.uniform(0.1, 1, (rows, columns)).astype(np.float32)
-        made[name.replace("weight", "bias")] = source.uniform(0.1, 1, rows).astype(np.float32)
+    made = {name: source.random(shape) < 0.5 for name, shape in shapes(network).items()}
+    for kept in made.values():
+        kept.ravel()[0] |= not kept.any()
     return made
+
+
+def weights(network=HIDDEN, seed=1):
+    """Parameters and buffers, none of them 0."""
+    source, net = np.random.default_rng(seed), net_of(network)
+    return {
+        name: source.uniform(0.1, 1, shape).astype(np.float32)
+        for name, shape in (net.parameters | net.buffers).items()
+    }
 
 
 def masked(arrays, mask):
     return {name: values * mask.get(name, np.float32(1)) for name, values in arrays.items()}
+
+
+def make_level(network=HIDDEN, **recipe):
+    """Level 2 of an experiment, with numbers that no training made."""
+    recipe = Recipe(network=text_of(network), iterations=12, evaluate_every=6, **recipe)
+    experiment, mask = Experiment(recipe, rounds_of([0.5, 0.75])), masks(network)
+    return Level(
+        info={
+            "key": experiment.key,
+            "level": 2,
+            "experiment": experiment.as_dict(),
+            "weights": [*mask],
+            "layers": {n: {"weights": k.size, "kept": int(k.sum())} for n, k in mask.items()},
+            "versions": {"key": VERSION, "python": "3.11", "torch": "2", "numpy": "2"},
+            "test_accuracy": 0.5,
+            "test_accuracy_before_retraining": 0.1,
+            "test_accuracy_dense_pruned": 0.1,
+            "validation_accuracy": None,
+            "early_stop_iteration": None,
+            "test_accuracy_at_early_stop": None,
+            "iterations_trained": 12,
+            "device": "cpu",
+            "loop": "torch",
+        },
+        mask=mask,
+        start=masked(weights(network), mask),
+        end=masked(weights(network, 2), mask),
+        losses=np.zeros(12, np.float32),
+        history=pd.DataFrame(),
+    )
 
 
 def npz(**arrays):

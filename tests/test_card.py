@@ -1,5 +1,6 @@
 """The ticket card tells what is known of a level, over how many seeds, and how to repeat it."""
 
+import math
 import re
 import shlex
 from dataclasses import replace
@@ -17,6 +18,7 @@ from lottery_core.tickets.card import card, gather
 from lottery_core.tickets.content import digest
 from lottery_core.tickets.incoming import read_upload
 from lottery_core.tickets.repeat import command_of
+from tests.networks import CONVOLUTIONAL, make_level
 
 RECIPE = Recipe(network="8", iterations=40, evaluate_every=20, batch_size=64, learning_rate=0.1)
 EXPERIMENT = Experiment(RECIPE, rounds_of([0.5, 0.75]))
@@ -102,9 +104,32 @@ def test_controls_are_compared_seed_by_seed(shelf):
 
 def test_layers_add_up(shelf):
     text = section(written(shelf, EXPERIMENT.key), "Layers")
-    assert row(text, "`fc1.weight`") == ["`fc1.weight`", "6,272", "1,568", "25.00"]
-    assert row(text, "`fc2.weight`") == ["`fc2.weight`", "80", "20", "25.00"]
-    assert row(text, "all") == ["all", "6,352", "1,588", "25.00"]
+    first = ["`fc1.weight`", "8 x 784", "6,272", "1,568", "25.00", "1,568"]
+    assert row(text, "`fc1.weight`") == first
+    assert row(text, "`fc2.weight`") == ["`fc2.weight`", "10 x 8", "80", "20", "25.00", "20"]
+    assert row(text, "all") == ["all", "", "6,352", "1,588", "25.00", "1,588"]
+
+
+@pytest.mark.parametrize("network", [*CONVOLUTIONAL, "resnet-20"])
+def test_layers_of_convolutions_have_their_kernels_and_multiply_adds(store, network):
+    level = make_level(network)
+    store.write(level.info["key"], level)
+    text = written(store, level.info["key"])
+    net = Experiment.from_dict(level.info["experiment"]).recipe.net
+    layers = section(text, "Layers")
+    for name, kept in level.mask.items():
+        cells = row(layers, f"`{name}`")
+        assert cells[1] == " x ".join(map(str, kept.shape))
+        assert cells[3] == f"{kept.sum():,}"
+        # Every kept weight is used once for each pixel of its layer's result.
+        made = next(at for at in net.operations if name == f"{at.name}.weight")
+        assert cells[5] == f"{kept.sum() * math.prod(made.shape[1:]):,}"
+    assert f"the dense network takes {net.multiply_adds():,}." in layers
+    told = row(section(text, "Recipe"), "network")[1]
+    assert told.startswith(net.title)
+    assert "images of 1x28x28, 10 classes" in told
+    assert ("batch norm" in told) == bool(net.buffers)
+    assert f"% of {net.title} on MNIST" in text.partition("\n")[0]
 
 
 def test_key_digests_and_versions_are_the_levels(shelf):
@@ -192,6 +217,9 @@ CHOICES = {
     "global": Choice(scope="global", criterion="movement", rewind_percent=5.0),
     "adam": Choice(optimiser="adam", learning_rate=0.001, evaluate_every=77),
     "linear": Choice(network="none", dataset="fashion-mnist", restart="rate-rewind"),
+    "lenet-5": Choice(network="lenet-5", layer_factors=(("conv1", 0.5), ("conv2", 0.5))),
+    "residual": Choice(network="resnet-20 x0.5", length=900, unit="iterations", warmup=100),
+    "batch norm": Choice(network="norm 8@5v pool 16 mean", rewind_percent=1.0),
 }
 
 
@@ -226,9 +254,9 @@ def test_what_no_command_expresses_gets_a_few_lines_of_python(store):
     list(engine.run(odd, store))
     text = section(written(store, odd.key), "Repeat it")
     lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
-    assigned = next(line for line in lines if line.startswith("experiment = "))
+    imports_and_experiment = lines[: next(i for i, line in enumerate(lines) if line[:4] == "for ")]
     found: dict = {}
-    exec("import json\nfrom lottery_core.spec.experiment import Experiment\n" + assigned, found)  # noqa: S102
+    exec("\n".join(imports_and_experiment), found)  # noqa: S102
     assert found["experiment"] == odd
 
 

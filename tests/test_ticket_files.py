@@ -11,15 +11,23 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import load
+from torch.nn.utils import prune
 
+from lottery_core.findings.forward import logits
 from lottery_core.run import engine
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.networks import network
 from lottery_core.tickets import files
-from lottery_core.tickets.content import FORMAT, digest
+from lottery_core.tickets.content import FORMAT, digest, in_header
+from lottery_core.training.models import Model
+from lottery_core.training.models import load as set_weights
+from tests.networks import CONVOLUTIONAL, make_level
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ["fc1.weight", "fc2.weight"]
@@ -172,6 +180,97 @@ print(clear.mean() > 0.99, (answers.argmax(1) == x.numpy().argmax(1))[clear].all
     assert printed.splitlines() == ["image batch 784 logits batch 10", "True True"]
 
 
+# Every network
+
+
+@pytest.fixture(scope="module", params=[*CONVOLUTIONAL, "lenet-5"])
+def other(request, make_store, tmp_path_factory):
+    """(level, folder with a file of every format by name) of a network with convolutions."""
+    folder = tmp_path_factory.mktemp("other")
+    store, level = make_store(folder / "store"), make_level(request.param)
+    key, paths = level.info["key"], {}
+    store.write(key, level)
+    level = store.read(key)
+    for name in files.FORMATS:
+        paths[name] = folder / files.file_name(level.info, name)
+        paths[name].write_bytes(files.export(store, key, name))
+    return level, paths
+
+
+def test_masks_and_tickets_of_convolutions_hold_what_the_store_holds(other):
+    level, paths = other
+    with np.load(paths["mask-npz"]) as archive:
+        assert sums(dict(archive)) == sums(level.mask)
+    assert sums(load(paths["mask"].read_bytes())) == sums(level.mask)
+    assert sums(load(paths["ticket"].read_bytes())) == sums(in_parts(level))
+    with zipfile.ZipFile(paths["bundle"]) as archive:
+        assert archive.read(paths["card"].name) == paths["card"].read_bytes()
+
+
+def test_the_header_lists_a_networks_operations_and_the_text_that_makes_them_again(other):
+    level, paths = other
+    for name in ("mask", "ticket"):
+        with safe_open(paths[name], "numpy") as file:
+            told = json.loads(file.metadata()["network"])
+        net = network(told["text"], tuple(told["input"]), told["classes"])
+        assert in_header(net) == told
+        assert {n: k.shape for n, k in level.mask.items()} == net.shapes
+        named = [at["name"] for at in told["operations"] if at["kind"] in ("conv", "fc")]
+        assert [f"{name}.weight" for name in named] == [*level.mask]
+
+
+def net_of(level):
+    return Experiment.from_dict(level.info["experiment"]).recipe.net
+
+
+def test_pruned_convolutions_with_batch_norm_go_into_a_plain_torch_model(other):
+    level, paths = other
+    for name, part in (("pt", level.start), ("pt-trained", level.end)):
+        state = torch.load(paths[name], weights_only=True)
+        model = Model(net_of(level))
+        for layer in model.children():
+            if isinstance(layer, torch.nn.BatchNorm2d):  # as torch makes it
+                layer.num_batches_tracked = torch.tensor(0)
+            else:
+                prune.identity(layer, "weight")
+        model.load_state_dict(state)  # strict: not a name too many or too few
+        for layer in model.children():
+            if not isinstance(layer, torch.nn.BatchNorm2d):
+                prune.remove(layer, "weight")
+        found = {n: values.numpy() for n, values in model.state_dict().items() if values.ndim}
+        assert sums(found) == sums(part)
+
+
+def test_onnxruntime_answers_for_convolutions_as_numpy_and_torch_do(other, mnist):
+    level, paths = other
+    net = net_of(level)
+    images = mnist.test_images[:50].reshape(-1, *net.input)
+    session = onnxruntime.InferenceSession(paths["onnx"])
+    (given,), (got,) = session.get_inputs(), session.get_outputs()
+    assert (given.name, given.shape) == ("image", ["batch", 1, 28, 28])
+    assert (got.name, got.shape) == ("logits", ["batch", 10])
+    answers = session.run(None, {"image": images})[0]
+    expected = logits(net, level.end, images)
+    np.testing.assert_allclose(answers, expected, rtol=1e-4, atol=1e-4)
+    model = Model(net).eval()
+    set_weights(model, level.end)
+    with torch.no_grad():
+        theirs = model(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(answers, theirs, rtol=1e-4, atol=1e-4)
+    one = session.run(["logits"], {"image": images[:1]})[0]
+    np.testing.assert_allclose(one, answers[:1], rtol=1e-5, atol=1e-5)
+
+
+def test_an_onnx_file_of_convolutions_has_one_node_an_operation_and_names_its_image(other):
+    level, paths = other
+    net, model = net_of(level), onnx.load(paths["onnx"])
+    assert len(model.graph.node) == len(net.operations)
+    assert {values.name for values in model.graph.initializer} == set(level.end)
+    told = {entry.key: entry.value for entry in model.metadata_props}
+    assert told["image"] == "1x28x28: channels, rows, columns"
+    assert told["network"] == net.title
+
+
 def test_a_zip_holds_ticket_script_and_card(taken):
     with zipfile.ZipFile(taken["bundle"]) as archive:
         assert archive.namelist() == [taken[name].name for name in ("ticket", "script", "card")]
@@ -243,6 +342,7 @@ def test_an_onnx_file_names_key_recipe_and_normalisation(shelf, taken):
     assert told["key"] == experiment.key
     assert json.loads(told["recipe"]) == experiment.as_dict()["recipe"]
     assert "(x - 0.5) / 0.5" in told["normalisation"]
+    assert told["image"] == "1x28x28: channels, rows, columns, flat in that order"
     assert (told["mean"], told["deviation"]) == ("0.5", "0.5")
 
 

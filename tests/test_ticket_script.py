@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import importlib.util
 import json
 import re
 import shutil
@@ -9,20 +10,28 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from lottery_core.data import identify, load_data, originals
+from lottery_core.findings.forward import logits
 from lottery_core.method.seeds import seed_of
 from lottery_core.run import engine
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.store.tensors import load, metadata, save
 from lottery_core.tickets import files, train_ticket
+from lottery_core.tickets.content import in_header
+from lottery_core.training import torch_loop
 from lottery_core.training.base import batch_order
+from lottery_core.training.models import Model
+from lottery_core.training.models import load as set_weights
 from lottery_core.training.torch_loop import one_torch_thread
 from tests.images import write_files
+from tests.networks import CONVOLUTIONAL, make_level
 
 ROOT = Path(__file__).resolve().parents[1]
 # An epoch at batch 128: it takes a second and learns to 93 or 94 %.
@@ -55,6 +64,21 @@ def home(tmp_path):
     for file in originals("mnist", tmp_path):
         shutil.copy(file, raw)
     return tmp_path / "home"
+
+
+@pytest.fixture
+def few(mnist):
+    """MNIST cut down to what five small batches see; as many indices as the recipe counts."""
+    some = slice(500)
+    return replace(
+        mnist,
+        images=mnist.images.take(some),
+        labels=mnist.labels[some],
+        train_index=mnist.train_index % 500,
+        validation_index=mnist.validation_index[:20] % 500,
+        test_images=mnist.test_images.take(slice(20)),
+        test_labels=mnist.test_labels[:20],
+    )
 
 
 def run(script: Path, *arguments: object) -> subprocess.CompletedProcess:
@@ -135,7 +159,7 @@ def trained_by_the_script(store, experiment, mnist) -> dict[str, np.ndarray]:
     path.write_bytes(files.export(store, experiment.key, "ticket"))
     header, parts = train_ticket.read_ticket(path)
     told = json.loads(header["experiment"])
-    model = train_ticket.build(parts["restart"])
+    model = train_ticket.build(json.loads(header["network"]), parts["restart"])
     recipe, first = train_ticket.schedule_of(told)
     images, labels = (
         train_ticket.torch.from_numpy(a[mnist.train_index]) for a in (mnist.images, mnist.labels)
@@ -170,6 +194,70 @@ def test_it_repeats_every_kind_of_level_to_the_bit(store, case, datasets):
             assert (found[name][~level.mask[name]] == 0).all()
 
 
+# Convolutions, batch norm, and ResNets with their shortcuts.
+@pytest.mark.parametrize("network", [*CONVOLUTIONAL, "lenet-5"])
+def test_it_trains_every_network_as_the_cores_torch_loop_does(store, few, network):
+    recipe = replace(
+        SCHEDULED, network=network, batch_size=8, iterations=5, decay_at=(4,), warmup=3
+    )
+    level, experiment = make_level(network), Experiment(recipe, rounds_of([0.5, 0.75]))
+    info = level.info | {"experiment": experiment.as_dict(), "key": experiment.key}
+    store.write(experiment.key, replace(level, info=info))
+    trained = torch_loop.train(recipe, level.start, level.mask, few, lambda moment: None)
+    with one_torch_thread():
+        found = trained_by_the_script(store, experiment, few)
+    assert set(found) == set(trained.weights)
+    for name, values in trained.weights.items():
+        moved = np.abs(values - level.start[name]).max()
+        assert np.abs(found[name] - values).max() < moved / 100 + 1e-6, name
+        if name in level.mask:
+            assert (found[name][~level.mask[name]] == 0).all()
+
+
+@pytest.mark.parametrize("network", [*CONVOLUTIONAL, "lenet-5"])
+def test_its_networks_are_the_cores_with_gradients_and_running_statistics(network):
+    start, chance = make_level(network).start, np.random.default_rng(0)
+    net = Recipe(network=network).net
+    core = Model(net)
+    set_weights(core, start)
+    both = core.double(), train_ticket.build(in_header(net), start).double()
+    images = train_ticket.torch.from_numpy(chance.normal(size=(6, *net.input)))
+    results = []
+    for model in both:
+        logits = model(images)
+        (logits * logits.detach().cos()).sum().backward()
+        slopes = {name: p.grad.numpy() for name, p in model.named_parameters()}
+        kept = {name: values.numpy() for name, values in model.named_buffers()}
+        results.append({"logits": logits.detach().numpy()} | slopes | kept)
+    ours, theirs = results
+    assert ours.keys() == theirs.keys() == {"logits", *start}
+    for name, values in ours.items():
+        np.testing.assert_allclose(theirs[name], values, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("network", [*CONVOLUTIONAL, "lenet-5"])
+def test_it_judges_every_network_as_numpy_does(network, few):
+    level = make_level(network)
+    net = Experiment.from_dict(level.info["experiment"]).recipe.net
+    images, labels = (train_ticket.torch.from_numpy(a) for a in (few.images[:], few.labels))
+    model = train_ticket.build(in_header(net), level.end)
+    named = logits(net, level.end, few.images[:].reshape(-1, *net.input)).argmax(1)
+    found = train_ticket.accuracy(model, images, labels)
+    assert found == pytest.approx((named == few.labels).mean(), abs=1.5 / len(images))
+
+
+def test_a_ticket_that_does_not_say_its_network_is_sent_back_in_words(store, tiny, tmp_path):
+    list(engine.run(tiny, store))
+    script = download(store, tiny, tmp_path)
+    ticket = next(tmp_path.glob("ticket-*"))
+    header = metadata(ticket.read_bytes())
+    del header["network"]
+    ticket.write_bytes(save(load(ticket.read_bytes()), metadata=header))
+    done = run(script)
+    assert done.returncode == 2
+    assert "does not say which network it is; export the ticket again" in done.stderr
+
+
 def test_torchvision_can_be_imported_where_its_library_does_not_load():
     code = """
 import torch
@@ -190,10 +278,14 @@ def test_where_the_library_loads_nothing_is_defined(monkeypatch):
     def refuse(*args):
         raise AssertionError("defined an operator that the library brings")
 
-    train_ticket.import_datasets.cache_clear()
+    whole = ModuleType("torchvision")  # as it is where its library fits
+    whole.__spec__, whole.datasets = importlib.util.find_spec("torchvision"), "its data sets"
+    monkeypatch.setitem(sys.modules, "torchvision", whole)
     monkeypatch.setattr(train_ticket.torch.ops, "load_library", lambda path: None)
     monkeypatch.setattr(train_ticket.torch.library, "Library", refuse)
-    assert train_ticket.import_datasets().MNIST
+    train_ticket.import_datasets.cache_clear()
+    assert train_ticket.import_datasets() == "its data sets"
+    train_ticket.import_datasets.cache_clear()
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**31 - 1])

@@ -13,7 +13,6 @@ from shlex import quote
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import (
     InvalidValue,
-    check_content,
     check_integer,
     check_known,
     check_number,
@@ -27,6 +26,7 @@ from lottery_core.spec.experiment import (
     REWIND_PERCENTS,
     Experiment,
     Recipe,
+    check_content,
     iterative,
     one_shot,
     rounds_of,

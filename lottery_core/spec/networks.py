@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -174,6 +175,21 @@ class Network:
             return self.title
         units = [math.prod(self.input), *(at.shape[0] for at in self.operations if at.name)]
         return "-".join(map(str, units))
+
+    @property
+    def in_words(self) -> str:
+        """What it is made of, and for which images: a phrase."""
+        if not self.is_convolutional:
+            return f"{self.sizes}, ReLU"
+        count = Counter(at.kind for at in self.operations)
+        more = "s" if count["conv"] > 1 else ""
+        what = [f"{count['conv']} convolution{more}, {count['fc']} fully connected"]
+        what += ["batch norm"] if count["norm"] else []
+        what += ["shortcuts"] if count["add"] else []
+        named = self.title if self.title == self.text else f"{self.title} ({self.text})"
+        image = "x".join(map(str, self.input))
+        classes = f"images of {image}, {self.classes} classes"
+        return f"{named}: {', '.join(what)}, ReLU; {classes}"
 
     def _is_normed(self, n: int) -> bool:
         return any(at.kind == "norm" and at.reads == (n,) for at in self.operations)

@@ -14,10 +14,10 @@ from lottery_core.findings.replicates import Band, band, paired, winning
 from lottery_core.findings.tables import percent_remaining, weights_kept, weights_total
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.datasets import NORMALISATIONS, title_of
+from lottery_core.spec.datasets import NORMALISATIONS
 from lottery_core.spec.experiment import INITS, OPTIMISERS, Experiment
 from lottery_core.store import Level, Store
-from lottery_core.tickets.content import digest
+from lottery_core.tickets.content import data_in_words, digest, network_of
 from lottery_core.tickets.repeat import command_of
 
 # By seed, the infos of level 0 and of the level itself (of level 0 alone where it is that).
@@ -89,15 +89,11 @@ def card(known: Known) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _network(info: dict) -> str:
-    return Experiment.from_dict(info["experiment"]).recipe.net.sizes
-
-
 def _head(known: Known) -> str:
-    info = known.info
-    recipe, rounds = info["experiment"]["recipe"], info["experiment"]["rounds"]
-    network = _network(info)
-    title = f"# {_title(info)}: {_size(info)} of {network} on {_data(recipe)}"
+    info, rounds = known.info, known.info["experiment"]["rounds"]
+    net = network_of(info)
+    whole = net.sizes if net else "the network"
+    title = f"# {_title(info)}: {_size(info)} of {whole} on {data_in_words(info)}"
     what = [
         f"Level {info['level']} of an experiment with the Lottery Ticket Explorer keeps "
         f"{weights_kept(info):,} of {weights_total(info):,} weights ({_size(info)}); biases are "
@@ -114,10 +110,6 @@ def _head(known: Known) -> str:
     if _arm(info) == "ticket":
         what.append(_verdict(known.runs))
     return f"{title}\n\n{' '.join(what)}"
-
-
-def _data(recipe: dict) -> str:
-    return title_of(recipe["dataset"], recipe.get("content", ""))
 
 
 def _arm(info: dict) -> str:
@@ -254,20 +246,33 @@ def _selection(info: dict) -> str:
 
 
 def _layers(info: dict) -> str:
-    rows = [
-        [f"`{name}`", f"{layer['weights']:,}", f"{layer['kept']:,}", _share(layer)]
-        for name, layer in info["layers"].items()
-    ]
+    net, kept = network_of(info), {name: layer["kept"] for name, layer in info["layers"].items()}
+    rows = [[f"`{name}`", *_counts(layer)] for name, layer in info["layers"].items()]
     total = {"kept": weights_kept(info), "weights": weights_total(info)}
-    rows.append(["all", f"{total['weights']:,}", f"{total['kept']:,}", _share(total)])
-    return f"## Layers\n\n{_table(['layer', 'weights', 'kept', 'kept, %'], rows)}"
+    rows.append(["all", *_counts(total)])
+    head = ["layer", "weights", "kept", "kept, %"]
+    if net is None:
+        return f"## Layers\n\n{_table(head, rows)}"
+    for row, (name, shape) in zip(rows, net.shapes.items(), strict=False):
+        row.insert(1, " x ".join(map(str, shape)))
+        row.append(f"{kept[name] * net.positions[name]:,}")
+    rows[-1].insert(1, "")
+    rows[-1].append(f"{net.multiply_adds(kept):,}")
+    head.insert(1, "outputs x inputs" + (" x kernel" if net.is_convolutional else ""))
+    words = (
+        "Multiply-adds are those of the kept weights for one image; the dense network takes "
+        f"{net.multiply_adds():,}."
+    )
+    return f"## Layers\n\n{_table([*head, 'multiply-adds'], rows)}\n\n{words}"
 
 
-def _share(layer: dict) -> str:
-    return f"{100 * layer['kept'] / layer['weights']:.2f}"
+def _counts(layer: dict) -> list[str]:
+    share = 100 * layer["kept"] / layer["weights"]
+    return [f"{layer['weights']:,}", f"{layer['kept']:,}", f"{share:.2f}"]
 
 
 def _recipe(info: dict) -> str:
+    net = network_of(info)
     recipe, rounds = info["experiment"]["recipe"], info["experiment"]["rounds"]
     optimiser = OPTIMISERS[recipe["optimiser"]].title
     if recipe["optimiser"] == "sgd":
@@ -279,11 +284,11 @@ def _recipe(info: dict) -> str:
         at = ", ".join(f"{step:,}" for step in recipe["decay_at"])
         rate += f", times {recipe['decay_factor']:g} at iteration {at}"
     rows = [
-        ["data set", _data(recipe)],
+        ["data set", data_in_words(info)],
         *([["SHA-256 of the data", f"`{recipe['content']}`"]] if recipe.get("content") else []),
         ["normalisation", NORMALISATIONS[recipe["normalisation"]]],
         ["validation", f"{recipe['validation_size']:,} images held out"],
-        ["network", f"{_network(info)}, ReLU"],
+        ["network", net.in_words if net else "of another version"],
         ["initial weights", INITS[recipe["init"]].title],
         ["optimiser", optimiser],
         ["learning rate", rate],

@@ -21,7 +21,7 @@ from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.store import Level, Store
 from lottery_core.store.tensors import save
 from lottery_core.tickets import card, script
-from lottery_core.tickets.content import FORMAT, digest
+from lottery_core.tickets.content import FORMAT, digest, in_header, network_of
 
 _TIMEOUT = 120  # seconds; what needs torch takes about three
 _RESULTS = (
@@ -65,7 +65,7 @@ def mask_safetensors(level: Level) -> bytes:
 
 def ticket_safetensors(level: Level) -> bytes:
     """The ticket: `mask/<name>`, `restart/<name>` with the weights that its training starts from,
-    and `trained/<name>` with those it ends with; biases are in the last two."""
+    and `trained/<name>` with those it ends with; biases and batch norm are in the last two."""
     arrays = {
         f"{part}/{name}": values
         for part, weights in _parts(level).items()
@@ -83,8 +83,8 @@ def _parts(level: Level) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _header(level: Level, contents: str, parts: tuple[str, ...]) -> dict[str, str]:
-    info, arrays = level.info, _parts(level)
-    return {
+    info, arrays, net = level.info, _parts(level), network_of(level.info)
+    return ({} if net is None else {"network": json.dumps(in_header(net))}) | {
         "format": FORMAT,
         "contents": contents,
         "key": info["key"],
@@ -117,7 +117,9 @@ def _pt(part: str) -> Callable[[Store, str], bytes]:
         from lottery_core.tickets import torch_form  # torch: only when such a file is asked for
 
         level = read(store, key)
-        return torch_form.pruned_state(_parts(level)[part], level.mask)
+        weights, net = _parts(level)[part], network_of(level.info)
+        order = net.parameters | net.buffers if net else sorted(weights)
+        return torch_form.pruned_state({name: weights[name] for name in order}, level.mask)
 
     return make
 
@@ -185,7 +187,7 @@ FORMATS: dict[str, Format] = {
     ),
     "onnx": Format(
         "Trained, .onnx",
-        "the trained sparse network for other runtimes: image (batch, 784) to logits (batch, 10)",
+        "the trained sparse network for other runtimes, from images to logits",
         "trained",
         ".onnx",
         _onnx,

@@ -6,7 +6,8 @@ TITLE
 
 trains the ticket that lies beside this script and prints its accuracy. --seed 1 takes another
 order of the data, --from trained only judges the trained weights in the file, --data names where
-the data set is. Another ticket's file can be named:
+the data set is, --threads 4 goes faster and rounds otherwise. Another ticket's file can be named,
+which says itself which network it is:
 
     python train-ticket.py other.safetensors --data /where/it/is
 
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("ticket", nargs="?", type=Path, default=beside, help=f"default: {TICKET}")
     parser.add_argument("--data", type=Path, default=Path("data"), help="default: ./data")
     parser.add_argument("--seed", type=int, help="default: the recipe's")
+    parser.add_argument("--threads", type=int, default=1, help="default: 1, as in the recipe's run")
     parser.add_argument(
         "--from",
         dest="start",
@@ -58,8 +60,11 @@ def main() -> None:
     if not given.ticket.is_file():
         parser.error(f"{given.ticket} is not there; download the ticket too, or name its file")
 
-    torch.set_num_threads(1)  # as where it was trained; a network so small gains little by more
+    torch.set_num_threads(max(1, given.threads))
     header, parts = read_ticket(given.ticket)
+    if "network" not in header:
+        parser.error(f"{given.ticket} does not say which network it is; export the ticket again")
+    network = json.loads(header["network"])
     experiment, results = json.loads(header["experiment"]), json.loads(header["results"])
     recipe, mask = experiment["recipe"], parts["mask"]
     if given.seed is not None:
@@ -77,11 +82,11 @@ def main() -> None:
             f"The data set is not to be had: {error}\nPut its idx .gz files into {folder}"
             + (", or start again with a network" if not recipe.get("content") else "")
         )
-    trained = accuracy(build(parts["trained"]), test_images, test_labels)
+    trained = accuracy(build(network, parts["trained"]), test_images, test_labels)
     recorded = results["test_accuracy"]
     print(f"The trained weights in the file: {trained:.2%} on the test images")
     if given.start == "restart":
-        model = build(parts["restart"])
+        model = build(network, parts["restart"])
         schedule, first = schedule_of(experiment)
         train(model, mask, schedule, first, images, labels)
         print(
@@ -106,15 +111,64 @@ def read_ticket(path: Path) -> tuple[dict, dict[str, dict[str, np.ndarray]]]:
     return header, parts
 
 
-def build(weights: dict[str, np.ndarray]) -> nn.Module:
-    """The fully connected ReLU network with these weights: (batch, 784) -> (batch, 10)."""
-    model, layers = nn.Sequential(), sum(name.endswith(".weight") for name in weights)
-    for n in range(1, layers + 1):
-        outputs, inputs = weights[f"fc{n}.weight"].shape
-        model.add_module(f"fc{n}", nn.Linear(inputs, outputs))
-        if n < layers:
-            model.add_module(f"relu{n}", nn.ReLU())
-    model.load_state_dict({name: torch.tensor(values) for name, values in weights.items()})
+class Network(nn.Module):
+    """(batch, ...) images -> (batch, classes), operation by operation as the ticket's header lists
+    them: each reads results by their numbers, where 0 are the images."""
+
+    def __init__(self, network: dict, weights: dict[str, np.ndarray]):
+        super().__init__()
+        self.image, self.operations = network["input"], network["operations"]
+        # As where it was trained: faster for convolutions, and rounded otherwise.
+        self.convolutional = any(at["kind"] == "conv" for at in self.operations)
+        self.layout = torch.channels_last if self.convolutional else torch.contiguous_format
+        last_read = {read: n for n, at in enumerate(self.operations) for read in at["reads"]}
+        # What nobody reads any more is let go: a thousand images' results would fill the memory.
+        self.done = [[r for r in at["reads"] if last_read[r] == n]
+                     for n, at in enumerate(self.operations)]  # fmt: skip
+        for at in self.operations:
+            if "name" in at:
+                self.add_module(at["name"], layer(at, weights))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        results = [images.reshape(-1, *self.image).contiguous(memory_format=self.layout)]
+        for at, done in zip(self.operations, self.done, strict=True):
+            compute = getattr(self, at["name"]) if "name" in at else PLAIN[at["kind"]]
+            results.append(compute(*[results[read] for read in at["reads"]]))
+            for read in done:
+                results[read] = None
+        return results[-1]
+
+
+PLAIN = {
+    "relu": F.relu,
+    "pool": lambda images: F.max_pool2d(images, 2),
+    "mean": lambda images: images.mean(dim=(2, 3)),
+    "flat": lambda images: images.flatten(1),
+    "add": torch.add,
+}
+
+
+def layer(at: dict, weights: dict[str, np.ndarray]) -> nn.Module:
+    """The operation that has parameters, with any values."""
+    shape, has_bias = weights[f"{at['name']}.weight"].shape, f"{at['name']}.bias" in weights
+    if at["kind"] == "fc":
+        return nn.Linear(shape[1], shape[0])
+    if at["kind"] == "conv":
+        options = {"stride": at["stride"], "padding": at["padding"], "bias": has_bias}
+        return nn.Conv2d(shape[1], shape[0], at["kernel"], **options)
+    norm = nn.BatchNorm2d(shape[0])
+    norm.num_batches_tracked = None  # a count that nothing asks for
+    return norm
+
+
+def build(network: dict, weights: dict[str, np.ndarray]) -> nn.Module:
+    """The network with these weights."""
+    model = Network(network, weights)
+    model.to(memory_format=model.layout)
+    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    with torch.no_grad():
+        for name in own.keys() | weights.keys():  # the same names, or it is another network's file
+            own[name].copy_(torch.tensor(weights[name]))
     return model
 
 
@@ -194,15 +248,17 @@ def batch_order(seed: int, epoch: int, count: int) -> torch.Tensor:
 
 @torch.inference_mode()
 def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+    model.eval()  # batch norm by its running statistics
+    size = 100 if model.convolutional else 1_000
     right = sum(
         int((model(some).argmax(1) == answers).sum())
-        for some, answers in zip(images.split(1_000), labels.split(1_000), strict=True)
+        for some, answers in zip(images.split(size), labels.split(size), strict=True)
     )
     return right / len(labels)
 
 
 def load_data(recipe: dict, folder: Path) -> tuple[torch.Tensor, ...]:
-    """Images (n, 784), normalised, and labels: to train on, and to test on."""
+    """Images (n, pixels), normalised, and labels: to train on, and to test on."""
     name = recipe["dataset"]
     source = getattr(import_datasets(), SOURCES[name])
     options = {"split": "digits"} if name == "emnist-digits" else {}
@@ -221,7 +277,7 @@ def load_data(recipe: dict, folder: Path) -> tuple[torch.Tensor, ...]:
             pixels = np.ascontiguousarray(pixels.transpose(0, 2, 1))
         for kind, values in (("images", pixels), ("labels", answers.astype(np.uint8))):
             digest.update(f"{part}_{kind} {values.shape} ".encode() + values.tobytes())
-        images[part] = pixels.reshape(-1, 28 * 28).astype(np.float32) / np.float32(255)
+        images[part] = pixels.reshape(len(pixels), -1).astype(np.float32) / np.float32(255)
         labels[part] = answers.astype(np.int64)
     if content and digest.hexdigest() != content:
         raise RuntimeError(
