@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from lottery_core.report import figures
+from lottery_core.report import weight_figures
 from lottery_core.spec.experiment import Experiment
 from ui.frame import one_of
 from ui.plot import plot
@@ -66,7 +66,7 @@ def _draw(shown: Look, experiment: Experiment, n: int, shared: bool) -> None:
         picture = shown.layers[name]
         layer = name.removesuffix(".weight")
         plot(
-            figures.weights_figure(
+            weight_figures.weights_figure(
                 picture.values,
                 name,
                 limits[name],
@@ -84,7 +84,7 @@ def _draw(shown: Look, experiment: Experiment, n: int, shared: bool) -> None:
     with narrow:
         if shown.kept_per_pixel is not None:
             units = shapes[first][0]
-            plot(figures.pixels_figure(shown.kept_per_pixel, units, 380), "plot_pixels")
+            plot(weight_figures.pixels_figure(shown.kept_per_pixel, units, 380), "plot_pixels")
         else:
             st.caption("The map of weights per pixel appears when this level is finished.")
     for pair in (others[i : i + 2] for i in range(0, len(others), 2)):

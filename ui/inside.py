@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from lottery_core.findings import anatomy
-from lottery_core.report import figures, ticket_figures
+from lottery_core.report import ticket_figures, weight_figures
 from lottery_core.spec.datasets import PIXELS
 from lottery_core.store import Level
 from ui.frame import one_of, wrapping
@@ -43,7 +43,7 @@ def _layers(level: Level) -> None:
     with right:
         if per_pixel is not None:
             units = int(table["units"].iloc[0])
-            plot(figures.pixels_figure(per_pixel, units, 320), "plot_ticket_pixels")
+            plot(weight_figures.pixels_figure(per_pixel, units, 320), "plot_ticket_pixels")
     shown = pd.DataFrame(
         {
             "layer": table["layer"],
@@ -208,7 +208,7 @@ def show_survival(subject: Subject) -> None:
     with narrow:
         if per_pixel is not None:
             units = len(died[first])
-            plot(figures.pixels_figure(per_pixel, units, 400), "plot_survival_pixels")
+            plot(weight_figures.pixels_figure(per_pixel, units, 400), "plot_survival_pixels")
     for pair in (others[i : i + 2] for i in range(0, len(others), 2)):
         for column, name in zip(st.columns(len(pair)), pair, strict=True):
             with column:

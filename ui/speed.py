@@ -8,7 +8,7 @@ import streamlit as st
 
 from lottery_core.findings import speed as catch
 from lottery_core.findings.tables import smallest_within
-from lottery_core.report import figures
+from lottery_core.report import time_figures
 from lottery_core.run.time_left import in_words
 from lottery_core.spec.experiment import Experiment
 from ui.plot import plot
@@ -44,9 +44,9 @@ def show_measured(experiment: Experiment) -> None:
     _show_label(measured)
     left, right = st.columns(2)
     with left:
-        plot(figures.epoch_figure(catch.epochs(measured)), "plot_epochs")
+        plot(time_figures.epoch_figure(catch.epochs(measured)), "plot_epochs")
     with right:
-        plot(figures.cumulative_figure(catch.cumulative(measured)), "plot_cumulative")
+        plot(time_figures.cumulative_figure(catch.cumulative(measured)), "plot_cumulative")
 
     st.subheader("The trained ticket at work")
     names = [f"level {row['level']}: {p:.1f}%" for row, p in
