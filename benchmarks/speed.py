@@ -41,7 +41,7 @@ import torch
 from torch import nn
 
 from benchmarks.training_overhead import processor, without_evaluation
-from lottery_core.data import Data, import_torchvision, load_data
+from lottery_core.data import Data, Images, load_data
 from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.pruning import prune
@@ -50,6 +50,7 @@ from lottery_core.run.queue import local_worker
 from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Level, Store
+from lottery_core.tickets.train_ticket import import_datasets
 from lottery_core.training import calibration, kept, loops, yardsticks
 from lottery_core.training.models import build, initial_weights
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
@@ -280,16 +281,17 @@ def torch_epoch(network: TorchNetwork, recipe: Recipe, epoch: int = 0) -> None:
 class _Images(torch.utils.data.Dataset):
     """What torchvision's MNIST is: bytes, made a picture and transformed when asked for."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(self, images: Images, labels: np.ndarray) -> None:
         from PIL import Image
 
-        transforms = import_torchvision("transforms")
+        import_datasets()  # makes torchvision importable, whatever torch is beside it
+        from torchvision import transforms
+
         self._picture = Image.fromarray
         self._transform = transforms.Compose(
             [transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))]
         )
-        pixels = np.rint((images + 1) * 127.5).astype(np.uint8)  # as they were before ours
-        self._pixels, self._labels = pixels.reshape(-1, 28, 28), labels.tolist()
+        self._pixels, self._labels = images.pixels.reshape(-1, 28, 28), labels.tolist()
 
     def __len__(self) -> int:
         return len(self._labels)

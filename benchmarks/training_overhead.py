@@ -81,7 +81,7 @@ def bare(recipe: Recipe, weights: Arrays, mask: Arrays, data: Data) -> Arrays:
     """The training alone, as one would write it by hand with the data set as one tensor."""
     model = build(recipe)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
+    images, labels = torch.from_numpy(data.images[:]), torch.from_numpy(data.labels)
     index = torch.from_numpy(data.train_index)
     options = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": True}
     if recipe.optimiser == "sgd":
@@ -117,7 +117,7 @@ def without_evaluation(data: Data) -> Data:
     return replace(
         data,
         validation_index=data.validation_index[:0],
-        test_images=data.test_images[:0],
+        test_images=data.test_images.take(slice(0)),
         test_labels=data.test_labels[:0],
     )
 

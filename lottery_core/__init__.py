@@ -5,7 +5,7 @@ asking       choice.py      what a person picks; presets; links and commands
              arms.py        ways to treat the same masks, side by side
              datasets.py    the data sets one can name
 computing    engine.py      the procedure: train, prune, restart, train again
-             data.py        a data set's name -> arrays
+             data/          a data set's name and content -> arrays
              models.py      networks and their initial weights
              pruning.py     evidence, round -> mask
              gradients.py   slopes of the loss, for criteria that ask for them

@@ -20,7 +20,7 @@ def test_images_are_read_as_trainings_read_them(datasets, tmp_path, normalisatio
     root = datasets if place == "prepared" else tmp_path
     images, labels = answers.unseen_images("mnist", root)
     np.testing.assert_array_equal(labels, data.test_labels)
-    np.testing.assert_array_equal(answers.reader(recipe, root)(images), data.test_images)
+    np.testing.assert_array_equal(answers.reader(recipe, root)(images), data.test_images[:])
 
 
 def test_the_first_test_images_can_be_had_alone(datasets, tmp_path):
@@ -43,7 +43,7 @@ def test_both_networks_answer_as_torch_does(store, tiny):
         model = build(tiny.recipe)
         model.load_state_dict({name: torch.from_numpy(v) for name, v in level.end.items()})
         with torch.inference_mode():
-            expected = model(torch.from_numpy(data.test_images))
+            expected = model(torch.from_numpy(data.test_images[:]))
         np.testing.assert_allclose(getattr(judged, which), expected.numpy(), atol=1e-5)
         assert judged.accuracy(which) == pytest.approx(level.info["test_accuracy"], abs=2.5e-4)
         np.testing.assert_allclose(

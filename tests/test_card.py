@@ -58,6 +58,18 @@ def accuracy(infos) -> dict[int, float]:
 # What it says
 
 
+def test_files_that_nobody_verified_are_named(shelf):
+    level = shelf.read(EXPERIMENT.key)
+    recipe = replace(RECIPE, dataset="kmnist", content="ab" * 32)
+    other = replace(EXPERIMENT, recipe=recipe)
+    info = level.info | {"experiment": other.as_dict(), "key": other.key}
+    text = card(gather(shelf, replace(level, info=info)))
+    assert "on KMNIST (unverified files abababab)\n" in text
+    assert row(text, "SHA-256 of the data")[1] == f"`{'ab' * 32}`"
+    assert f"--content {'ab' * 32}" in section(text, "Repeat it")
+    assert "with `--dataset-folder` and the folder" in section(text, "Repeat it")
+
+
 def test_accuracies_have_their_spread_and_the_number_of_seeds(shelf):
     text = section(written(shelf, EXPERIMENT.key), "Numbers")
     values = accuracy(infos(shelf, EXPERIMENT, range(3)))

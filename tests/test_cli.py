@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lottery_core.data import identify
 from lottery_core.run import engine
 from lottery_core.spec.choice import read_choice
 from lottery_core.store import Store
+from lottery_core.tickets import files
+from tests.images import write_files
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--hidden", "16", "--length", "40", "--unit", "iterations", "--rounds", "2"]
@@ -110,6 +114,37 @@ def test_bad_input_is_refused_with_the_rule_and_the_remedy(arguments, reason, tm
     assert reason in result.stderr
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.glob("levels/*"))
+
+
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_a_folder_that_is_not_there_is_refused_though_the_data_set_is(winner, tmp_path, command):
+    level, store = winner
+    what = [command]
+    if command == "train":
+        (tmp_path / "mask.npz").write_bytes(files.mask_npz(level))
+        what.append(tmp_path / "mask.npz")
+    result = run(*what, "--dataset-folder", tmp_path / "none", "--cache", store.root)
+    assert result.returncode == 2
+    assert "is not a folder on this machine" in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_other_files_than_the_published_ones_are_kept_apart_and_told(tmp_path, monkeypatch):
+    write_files(tmp_path / "files")
+    content = identify("kmnist", tmp_path / "files")
+    cache = tmp_path / "cache"
+    short = [*SMALL[:2], "--length", 2, "--unit", "iterations", "--rounds", 1, "--controls", "none",
+             "--dataset", "kmnist", "--loop", "torch", "--cache", cache]  # fmt: skip
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = run("run", *short, "--dataset-folder", "~/files")
+    assert result.returncode == 0, result.stderr
+    assert "These files could not be verified as KMNIST as published" in result.stdout
+    assert f"Its SHA-256 is {content}." in result.stdout
+    (job,) = Store(cache).jobs()
+    assert job.params["content"] == content
+    shutil.rmtree(tmp_path / "files")
+    again = run("run", *short, "--content", content)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == result.stdout
 
 
 def test_a_device_that_is_not_here_is_refused(store):

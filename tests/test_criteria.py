@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
-from lottery_core.data import Data
+from lottery_core.data import Data, Images
 from lottery_core.method.criteria import CRITERIA, Criterion, Evidence
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.method.seeds import seed_of
@@ -18,6 +18,7 @@ from lottery_core.run.engine import run
 from lottery_core.spec.experiment import SCOPES, Experiment, Recipe, Round, rounds_of
 from lottery_core.training.gradients import Slopes
 from lottery_core.training.models import initial_weights
+from tests.images import unreadable
 from tests.rounds import prune
 
 RECIPE = Recipe(network="6 5")
@@ -32,12 +33,16 @@ each_scope = pytest.mark.parametrize("scope", SCOPES)
 def data():
     """Training images of all classes, and held-out and test images that no number comes from."""
     source = np.random.default_rng(1)
-    images = source.normal(size=(3_000, 784)).astype(np.float32)
+    images = Images(
+        source.integers(0, 256, (3_000, 784), np.uint8),
+        source.normal(size=256).astype(np.float32),
+        np.ones(3_000, np.float32),
+    )
     labels = source.integers(0, 10, 3_000)
     order = source.permutation(3_000)
     train, held_out = np.sort(order[:2_000]), np.sort(order[2_000:])
-    images[held_out], labels[held_out] = np.nan, 99
-    nothing = np.full((100, 784), np.nan, np.float32)
+    images, labels[held_out] = unreadable(images, held_out), 99
+    nothing = unreadable(images.take(held_out[:100]))
     return Data(images, labels, train, held_out, nothing, np.full(100, 99), "drawn")
 
 
@@ -395,11 +400,15 @@ def test_a_weight_that_is_gone_has_no_say(criterion, evidence):
 @pytest.mark.parametrize("criterion", WITH_IMAGES)
 def test_only_training_images_are_looked_at(criterion, evidence, data):
     """Those held out and those of the test are NaN, their labels 99, in `data`."""
-    images, labels = data.images.copy(), data.labels.copy()
-    images[data.validation_index], labels[data.validation_index] = 7, 7
-    zeros = np.zeros_like(data.test_images)
+    labels = data.labels.copy()
+    labels[data.validation_index] = 7
+    readable = replace(data.images, lengths=np.ones(3_000, np.float32))
     others = replace(
-        data, images=images, labels=labels, test_images=zeros, test_labels=np.zeros(100, int)
+        data,
+        images=readable,
+        labels=labels,
+        test_images=readable.take(slice(100)),
+        test_labels=np.zeros(100, int),
     )
     step = Round(0.5, 0.5, criterion=criterion)
     one = prune(evidence, step)

@@ -1,44 +1,46 @@
-"""A data set arrives whole and verified or not at all, and is split by its seed alone."""
+"""A data set arrives whole and verified or not at all, under its own content, split by its seed."""
 
-import gc
+import contextlib
+import errno
 import gzip
+import hashlib
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import zipfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
-from lottery_core import data
 from lottery_core.data import (
     DataUnavailable,
-    import_torchvision,
+    fetching,
+    identify,
+    idx,
     is_prepared,
     load_data,
     prepare,
+    prepared,
+    preparing,
 )
+from lottery_core.run import engine
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, PARTS
+from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.store import Store
+from lottery_core.tickets.train_ticket import import_datasets
+from tests.images import contents_of, write_files
 
 ROOT = Path(__file__).resolve().parents[1]
 ORIGINALS = ROOT / "cache" / "datasets" / "MNIST" / "raw"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # its package dataset-fashion-mnist
-HEADERS = {
-    "train-images-idx3-ubyte": (2051, 60_000, 28, 28),
-    "train-labels-idx1-ubyte": (2049, 60_000),
-    "t10k-images-idx3-ubyte": (2051, 10_000, 28, 28),
-    "t10k-labels-idx1-ubyte": (2049, 10_000),
-}
+FILES = list(DATASETS["mnist"].idx.values())
 
 
 @pytest.fixture
@@ -67,18 +69,40 @@ def originals(root):
 
 @pytest.fixture(scope="module")
 def blank(tmp_path_factory):
-    """A folder of the four files of a data set, whole but for their content: all zeros."""
-    folder = tmp_path_factory.mktemp("blank")
-    for name, numbers in HEADERS.items():
-        header = b"".join(number.to_bytes(4, "big") for number in numbers)
-        content = header + bytes(int(np.prod(numbers[1:])))
-        (folder / f"{name}.gz").write_bytes(gzip.compress(content, 1))
-    return folder
+    """A folder of files of the right names and sizes, all zeros: nobody's published ones."""
+    return write_files(tmp_path_factory.mktemp("blank") / "files")
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory):
+    """The same with other pixels."""
+    return write_files(tmp_path_factory.mktemp("grey") / "files", grey=7)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """KMNIST and EMNIST with thirty images each."""
+    for name in ("kmnist", "emnist-digits"):
+        facts = replace(DATASETS[name], train_size=20, test_size=10)
+        monkeypatch.setitem(DATASETS, name, facts)
+
+
+def md5(path):
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def publish(monkeypatch, name, folder, **changes):
+    """From now on the archives in `folder` are the published ones of that data set."""
+    archives = {file: md5(folder / file) for file in DATASETS[name].archives}
+    facts = replace(DATASETS[name], archives=archives, **changes)
+    monkeypatch.setitem(DATASETS, name, facts)
+    idx._content.cache_clear()
 
 
 def assert_nothing_left(root):
     """No data set, nor any part of one."""
-    assert [path.name for path in root.iterdir() if path.suffix != ".lock"] in ([], ["MNIST"])
+    left = [path.name for path in root.iterdir()] if root.exists() else []
+    assert [name for name in left if not name.endswith(".lock")] in ([], ["MNIST"])
 
 
 # MNIST, from the files that come with the project
@@ -87,8 +111,10 @@ def assert_nothing_left(root):
 def test_torchvision_itself_verifies_and_unpacks_the_files_without_network(
     originals, no_network, mnist
 ):
-    transforms = import_torchvision("transforms")
-    whole = import_torchvision("datasets").MNIST(
+    datasets = import_datasets()
+    from torchvision import transforms
+
+    whole = datasets.MNIST(
         root=originals,
         download=True,
         transform=transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))]),
@@ -101,37 +127,58 @@ def test_torchvision_itself_verifies_and_unpacks_the_files_without_network(
         assert label == mnist.labels[i]
 
 
+def test_archives_and_their_sums_are_those_that_torchvision_knows():
+    datasets = import_datasets()
+    for name in ("mnist", "fashion-mnist", "kmnist"):
+        theirs = getattr(datasets, DATASETS[name].folder)
+        assert dict(theirs.resources) == DATASETS[name].archives
+        assert set(theirs.mirrors) == set(DATASETS[name].addresses)
+    emnist = DATASETS["emnist-digits"]
+    assert emnist.archives == {"gzip.zip": datasets.EMNIST.md5}
+    assert emnist.addresses == (datasets.EMNIST.url.removesuffix("gzip.zip"),)
+
+
 def test_mnist_is_prepared_without_network(originals, no_network, datasets):
     assert is_prepared("mnist", originals)
     prepare("mnist", originals)
     made, known = (load_file(root / "mnist.safetensors") for root in (originals, datasets))
-    assert made.keys() == known.keys()
+    assert made.keys() == known.keys() == set(PARTS)
     assert all(np.array_equal(made[name], known[name]) for name in made)
-    assert [array.shape for _, array in sorted(made.items())] == [
+    assert [made[part].shape for part in PARTS] == [
         (10_000, 28, 28), (10_000,), (60_000, 28, 28), (60_000,)
     ]  # fmt: skip
     assert not [path for path in originals.iterdir() if path.name.startswith(".")]
 
 
+def test_a_file_that_an_earlier_version_prepared_is_taken(root, no_network, datasets):
+    root.mkdir()
+    arrays = load_file(datasets / "mnist.safetensors")
+    save_file(arrays, root / "mnist.safetensors", {"sha256": DATASETS["mnist"].digest})
+    before = (root / "mnist.safetensors").read_bytes()
+    found = load_data(Recipe(), root).test_images.pixels
+    assert np.array_equal(found, arrays["test_images"].reshape(-1, 784))
+    assert (root / "mnist.safetensors").read_bytes() == before
+
+
 def test_a_damaged_prepared_file_is_made_anew_with_a_warning(originals, no_network, datasets):
-    content = bytearray((datasets / "mnist.safetensors").read_bytes())
+    prepare("mnist", originals)
+    good = (originals / "mnist.safetensors").read_bytes()
+    content = bytearray(good)
     content[len(content) // 3] ^= 4
     (originals / "mnist.safetensors").write_bytes(content)
     with pytest.warns(UserWarning, match=r"mnist\.safetensors is damaged and is made anew"):
         prepare("mnist", originals)
-    made = (originals / "mnist.safetensors").read_bytes()
-    assert made == (datasets / "mnist.safetensors").read_bytes()
+    assert (originals / "mnist.safetensors").read_bytes() == good
 
 
 @pytest.mark.parametrize("length", [0, 5, 1_000])
-def test_a_prepared_file_cut_short_is_made_anew_with_a_warning(
-    originals, no_network, datasets, length
-):
-    content = (datasets / "mnist.safetensors").read_bytes()
-    (originals / "mnist.safetensors").write_bytes(content[:length])
+def test_a_prepared_file_cut_short_is_made_anew_with_a_warning(originals, no_network, length):
+    prepare("mnist", originals)
+    good = (originals / "mnist.safetensors").read_bytes()
+    (originals / "mnist.safetensors").write_bytes(good[:length])
     with pytest.warns(UserWarning, match="damaged"):
         prepare("mnist", originals)
-    assert (originals / "mnist.safetensors").read_bytes() == content
+    assert (originals / "mnist.safetensors").read_bytes() == good
 
 
 def test_a_damaged_original_is_not_used(originals, no_network):
@@ -145,13 +192,13 @@ def test_a_damaged_original_is_not_used(originals, no_network):
 
 
 def test_of_many_that_ask_at_once_one_prepares(originals, monkeypatch):
-    calls, fetch = [], data._from_torchvision
+    calls, write = [], preparing.write
 
-    def counted(*args):
+    def counted(*args, **options):
         calls.append(1)
-        return fetch(*args)
+        return write(*args, **options)
 
-    monkeypatch.setattr(data, "_from_torchvision", counted)
+    monkeypatch.setattr(preparing, "write", counted)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: prepare("mnist", originals), range(4)))
     assert len(calls) == 1
@@ -162,23 +209,88 @@ def test_an_unknown_data_set_is_refused_with_the_known_ones(root):
         prepare("cifar", root)
 
 
+def test_mnist_is_there_wherever_results_are_kept(tmp_path):
+    assert is_prepared("mnist", tmp_path / "elsewhere")
+    assert not is_prepared("kmnist", tmp_path / "elsewhere")
+    data = load_data(Recipe(), tmp_path / "elsewhere")
+    assert len(data.images) == 60_000
+    assert [path.name for path in (tmp_path / "elsewhere").glob("*.safetensors")] == [
+        "mnist.safetensors"
+    ]
+
+
+def test_what_is_done_between_a_time_out_and_the_look_at_it_is_done(root, monkeypatch):
+    class Late(Future):
+        def result(self, timeout=None):
+            if timeout is not None:
+                raise TimeoutError
+            return super().result()
+
+    class Pool:
+        def __init__(self, *args, **options):
+            pass
+
+        def submit(self, *args):
+            return work
+
+        def shutdown(self, wait):
+            pass
+
+    work = Late()
+
+    def ends() -> None:
+        if not work.done():
+            work.set_result(None)
+
+    monkeypatch.setattr(preparing, "ThreadPoolExecutor", Pool)
+    prepare("mnist", root, check=ends)
+
+
+def full_disk(*args, **options):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("place", [(preparing, "write"), (os, "fsync"), (fetching, "_fetch")])
+def test_a_full_disk_is_told_as_such_and_nothing_half_written_is_left(
+    originals, monkeypatch, no_network, place
+):
+    name = "kmnist" if place[1] == "_fetch" else "mnist"
+    monkeypatch.setattr(*place, full_disk)
+    with pytest.raises(DataUnavailable) as caught:
+        prepare(name, originals)
+    message = str(caught.value)
+    assert message.startswith(f"no space to prepare {DATASETS[name].title}: it needs 55 MB in ")
+    assert "MB are free. Make room" in message
+    assert "downloaded (" not in message
+    assert_nothing_left(originals)
+
+
+def test_a_folder_that_cannot_be_written_is_told_as_such(tmp_path, no_network):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(
+        DataUnavailable, match=r"MNIST can't be prepared in .*file/datasets \(Not a"
+    ):
+        prepare("mnist", tmp_path / "file" / "datasets")
+
+
 # Values and splits
 
 
-def test_half_normalisation_is_exact_for_every_grey(mnist, datasets):
-    transforms = import_torchvision("transforms")
-    grey = load_file(datasets / "mnist.safetensors")["train_images"]
-    _, first = np.unique(grey, return_index=True)
+def test_half_normalisation_is_exact_for_every_grey(mnist):
+    import_datasets()
+    from torchvision import transforms
+
+    _, first = np.unique(mnist.images.pixels, return_index=True)
     assert len(first) == 256
-    images = np.unique(first // 784)
     both = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
-    for i in images:
-        assert both(grey[i][:, :, None]).numpy().tobytes() == mnist.images[i].tobytes()
+    for i in np.unique(first // 784):
+        image = mnist.images.pixels[i].reshape(28, 28, 1)
+        assert both(image).numpy().tobytes() == mnist.images[i].tobytes()
 
 
 def test_unit_normalisation_gives_every_image_the_norm_1(datasets):
     found = load_data(Recipe(normalisation="unit"), datasets)
-    for images in (found.images, found.test_images):
+    for images in (found.images[:], found.test_images[:]):
         norms = np.linalg.norm(images.astype(np.float64), axis=1)
         np.testing.assert_allclose(norms, 1, atol=1e-6)
         assert images.min() == 0
@@ -186,11 +298,48 @@ def test_unit_normalisation_gives_every_image_the_norm_1(datasets):
 
 def test_data_set_normalisation_makes_mean_0_and_deviation_1_of_the_training_images(datasets):
     found = load_data(Recipe(normalisation="dataset"), datasets)
-    assert found.images.mean(dtype=np.float64) == pytest.approx(0, abs=1e-5)
-    assert found.images.std(dtype=np.float64) == pytest.approx(1, abs=1e-5)
+    images, test_images = found.images[:], found.test_images[:]
+    assert images.mean(dtype=np.float64) == pytest.approx(0, abs=1e-5)
+    assert images.std(dtype=np.float64) == pytest.approx(1, abs=1e-5)
     # The test images are moved by the same amounts, not by their own.
-    assert abs(found.test_images.mean(dtype=np.float64)) > 1e-3
-    assert found.test_images.min() == found.images.min()
+    assert abs(test_images.mean(dtype=np.float64)) > 1e-3
+    assert test_images.min() == images.min()
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_images_of_a_single_grey_are_numbers_all_the_same(root, small, tmp_path, normalisation):
+    folder = write_files(tmp_path / "files")
+    recipe = Recipe(
+        dataset="kmnist", content=identify("kmnist", folder), normalisation=normalisation,
+        validation_size=0,
+    )  # fmt: skip
+    assert np.isfinite(load_data(recipe, root, folder=folder).images[:]).all()
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_images_are_the_same_numbers_however_they_are_asked_for(datasets, normalisation):
+    images = load_data(Recipe(normalisation=normalisation), datasets).images
+    chosen = np.array([5, 0, 59_999, 5])
+    few = images[chosen]
+    assert (few.shape, few.dtype) == ((4, 784), np.float32)
+    assert few[1].tobytes() == images[0].tobytes() == images[:3][0].tobytes()
+    assert few.tobytes() == images.take(chosen)[:].tobytes()
+    assert len(images.take(chosen)) == 4
+
+
+def test_images_are_bytes_in_memory_that_all_processes_share(mnist):
+    for images in (mnist.images, mnist.test_images):
+        assert images.pixels.dtype == np.uint8
+        owner = images.pixels
+        while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
+            owner = owner.base
+        assert isinstance(owner, np.memmap)
+    numbers = sum(
+        array.nbytes
+        for part in (mnist.images, mnist.test_images)
+        for array in (part.values, part.lengths)
+    )
+    assert numbers < 1_000_000  # and no float copy beside them
 
 
 @pytest.mark.parametrize("size", [0, 1, 5_000, 10_000])
@@ -208,57 +357,177 @@ def test_the_split_repeats_with_its_seed_and_changes_with_it(datasets):
 
 
 def test_arrays_are_what_a_loop_expects(mnist):
-    assert (mnist.images.shape, mnist.images.dtype) == ((60_000, 784), np.float32)
-    assert (mnist.test_images.shape, mnist.test_labels.shape) == ((10_000, 784), (10_000,))
+    assert (mnist.images[:].shape, mnist.images[:2].dtype) == ((60_000, 784), np.float32)
+    assert (mnist.test_images[:].shape, mnist.test_labels.shape) == ((10_000, 784), (10_000,))
     assert (mnist.labels.dtype, set(mnist.labels)) == (np.int64, set(range(10)))
-    assert (mnist.images.min(), mnist.images.max()) == (-1, 1)
-    assert mnist.digest == data._KNOWN_CONTENT["mnist"]
+    assert (mnist.images.values.min(), mnist.images.values.max()) == (-1, 1)
+    assert mnist.digest == DATASETS["mnist"].digest
 
 
-# Other data sets, from a folder
+# Other data sets, from a folder: under which names
 
 
-@pytest.fixture
-def published(monkeypatch):
-    """A folder of Fashion-MNIST's files: Debian's, or where it is not installed MNIST's, which
-    have the same names, taken for them."""
-    if DEBIAN.is_dir():
-        return DEBIAN
-    content = {"fashion-mnist": data._KNOWN_CONTENT["mnist"]}
-    monkeypatch.setattr(data, "_KNOWN_CONTENT", content)
-    return ORIGINALS
+@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("folder", ["none", "file", "~nobody-of-that-name/files", "nul\0"])
+def test_a_folder_that_is_none_is_refused_for_every_data_set(tmp_path, name, folder):
+    (tmp_path / "file").write_text("mine")
+    given = folder if folder[0] == "~" else str(tmp_path / folder)
+    for look in (identify, lambda name, folder: prepare(name, tmp_path / "root", folder=folder)):
+        with pytest.raises(
+            InvalidValue, match="is not a folder on this machine; name one"
+        ) as caught:
+            look(name, given)
+        assert caught.value.field == "dataset_folder"
+    assert_nothing_left(tmp_path / "root")
 
 
-def test_a_data_set_comes_from_a_folder_of_its_published_files(root, published, no_network):
-    prepare("fashion-mnist", root, folder=published)
-    found = load_data(Recipe(dataset="fashion-mnist"), root)
-    assert found.images.shape == (60_000, 784)
-    assert found.digest == data._KNOWN_CONTENT["fashion-mnist"]
+def test_a_named_folder_is_looked_at_even_where_the_data_set_is_prepared(datasets, tmp_path):
+    with pytest.raises(InvalidValue, match=r"lacks train-images-idx3-ubyte\.gz; name the folder"):
+        load_data(Recipe(), datasets, folder=tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_refused(root, tmp_path):
-    with pytest.raises(InvalidValue, match=r"^dataset_folder='.*/none' is not a folder"):
-        prepare("fashion-mnist", root, folder=tmp_path / "none")
-    assert_nothing_left(root)
+def test_the_home_may_be_written_as_a_tilde(root, blank, monkeypatch, small):
+    write_files(blank.parent / "few")
+    monkeypatch.setenv("HOME", str(blank.parent))
+    content = identify("kmnist", "~/few")
+    prepare("kmnist", root, content=content, folder="~/few")
+    assert is_prepared("kmnist", root, content)
 
 
-def test_a_folder_without_the_files_is_told_which_one_it_lacks(root, tmp_path):
-    with pytest.raises(InvalidValue, match=r"lacks train-images-idx3-ubyte\.gz"):
-        prepare("fashion-mnist", root, folder=tmp_path)
-    assert_nothing_left(root)
+def dotted(folder):
+    for path in list(folder.iterdir()):
+        path.rename(folder / path.name.replace("-idx", ".idx"))
+
+
+def plain(folder):
+    for path in list(folder.iterdir()):
+        (folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+
+
+def plain_and_dotted(folder):
+    plain(folder)
+    dotted(folder)
+
+
+def in_folders_of_their_own_names(folder):
+    plain(folder)
+    for path in list(folder.iterdir()):
+        path.rename(folder / "file")
+        path.mkdir()
+        (folder / "file").rename(path / path.name.replace("-idx", ".idx"))
+
+
+def under(*parts):
+    def move(folder):
+        paths = list(folder.iterdir())
+        inside = folder.joinpath(*parts)
+        inside.mkdir(parents=True)
+        for path in paths:
+            path.rename(inside / path.name)
+
+    return move
+
+
+def unpacked_in_spite_of_the_name(folder):
+    for path in folder.iterdir():
+        path.write_bytes(gzip.decompress(path.read_bytes()))
+
+
+PLACES = {
+    "unpacked": plain,
+    "a dot before idx": dotted,
+    "unpacked, a dot before idx": plain_and_dotted,
+    "a folder of the file's own name": in_folders_of_their_own_names,
+    "unpacked under the packed name": unpacked_in_spite_of_the_name,
+    "raw": under("raw"),
+    "torchvision's root": under("KMNIST", "raw"),
+    "a folder of the data set's name": under("KMNIST"),
+    "gzip": under("gzip"),
+}
+
+
+@pytest.mark.parametrize("move", PLACES.values(), ids=PLACES)
+def test_files_are_found_under_the_names_that_people_have_them_by(small, tmp_path, move):
+    folder = write_files(tmp_path / "files")
+    expected = identify("kmnist", folder)
+    move(folder)
+    assert identify("kmnist", folder) == expected
+
+
+def test_the_folder_of_the_data_sets_own_name_goes_before_the_one_above(small, tmp_path):
+    folder = write_files(tmp_path / "data")
+    write_files(folder / "KMNIST" / "raw", grey=9)
+    assert identify("kmnist", folder) == identify("kmnist", folder / "KMNIST" / "raw")
+    assert identify("kmnist", folder) != identify("kmnist", write_files(tmp_path / "other"))
+
+
+def test_similar_names_are_told(tmp_path):
+    for name in ("train_images-idx3-ubyte.gz", "holiday.jpg", "emnist-letters-test-labels.gz"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(InvalidValue) as caught:
+        identify("mnist", tmp_path)
+    assert str(caught.value).endswith(
+        "lacks train-images-idx3-ubyte.gz; name the folder that holds MNIST's files "
+        "(similar names there: train_images-idx3-ubyte.gz)"
+    )
+
+
+def test_emnists_archive_is_named_where_it_would_do(tmp_path):
+    with pytest.raises(InvalidValue, match=r"-train-images-idx3-ubyte\.gz or gzip\.zip; name"):
+        identify("emnist-digits", tmp_path)
+
+
+# What a folder holds
+
+
+def test_published_files_are_known_packed_or_unpacked(tmp_path):
+    assert identify("mnist", ORIGINALS) == ""
+    shutil.copytree(ORIGINALS, tmp_path / "files")
+    plain(tmp_path / "files")
+    assert identify("mnist", tmp_path / "files") == ""
+
+
+def test_the_archives_as_published_are_known_by_their_sums(small, tmp_path, monkeypatch):
+    folder = write_files(tmp_path / "files")
+    assert identify("kmnist", folder) != ""
+    publish(monkeypatch, "kmnist", folder)
+    assert identify("kmnist", folder) == ""
+    plain(folder)  # and unpacked, nobody can say
+    assert len(identify("kmnist", folder)) == 64
+
+
+def test_other_files_are_named_by_all_they_hold(small, tmp_path):
+    folder = write_files(tmp_path / "files")
+    before = identify("kmnist", folder)
+    for file in FILES:
+        path = folder / f"{file}.gz"
+        kept = path.read_bytes()
+        content = bytearray(gzip.decompress(kept))
+        content[-1] ^= 1
+        path.write_bytes(gzip.compress(content))
+        assert identify("kmnist", folder) != before
+        path.write_bytes(kept)
+    assert identify("kmnist", folder) == before
+    digest = hashlib.sha256()
+    for part in PARTS:
+        shape = DATASETS["kmnist"].shape(part)
+        digest.update(f"{part} {shape} ".encode() + bytes(int(np.prod(shape))))
+    assert before == digest.hexdigest()
 
 
 def test_mnists_files_are_refused_as_another_data_set(root, no_network):
-    with pytest.raises(DataUnavailable, match="these files are not Fashion-MNIST's"):
+    with pytest.raises(InvalidValue, match="holds MNIST's files, not Fashion-MNIST's; name the"):
         prepare("fashion-mnist", root, folder=ORIGINALS)
-    with pytest.raises(DataUnavailable, match="these files are MNIST's, not KMNIST's"):
+    with pytest.raises(InvalidValue, match="holds MNIST's files, not KMNIST's"):
         prepare("kmnist", root, folder=ORIGINALS)
     assert_nothing_left(root)
 
 
-def test_files_of_the_right_size_with_other_content_are_refused(root, blank, no_network):
-    with pytest.raises(DataUnavailable, match="these files are not Fashion-MNIST's"):
-        prepare("fashion-mnist", root, folder=blank)
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_other_content_is_refused_where_the_published_one_is_known(root, blank, no_network, name):
+    with pytest.raises(InvalidValue, match=r"holds files that are not .*MNIST's; fetch"):
+        prepare(name, root, folder=blank)
     assert_nothing_left(root)
 
 
@@ -281,6 +550,7 @@ SPOILED = {
     "damaged inside": lambda content: flipped(gzip.compress(os.urandom(60_008), 1), 20_000),
     "of a wrong checksum": lambda content: flipped(gzip.compress(content, 1), -6),
     "with a broken block": lambda content: flipped(gzip.compress(content, 1), 10),
+    "with labels beyond 9": lambda content: gzip.compress(content[:-1] + b"\x0a", 1),
 }
 
 
@@ -291,34 +561,129 @@ def test_a_spoiled_file_is_refused_by_its_name(root, blank, tmp_path, no_network
     path = folder / "train-labels-idx1-ubyte.gz"
     path.write_bytes(spoil(gzip.decompress(path.read_bytes())))
     with pytest.raises(InvalidValue, match=r"has a (damaged )?train-labels-idx1-ubyte") as caught:
-        prepare("fashion-mnist", root, folder=folder)
+        prepare("kmnist", root, folder=folder)
     assert caught.value.field == "dataset_folder"
+    assert str(caught.value).endswith("fetch the original again")
     assert_nothing_left(root)
 
 
-def test_unpacked_files_are_taken_too(root, blank, tmp_path, no_network):
-    folder = tmp_path / "plain"
+def numbered(folder):
+    """EMNIST's four files with thirty images of pixels that tell where they stand."""
+    facts = DATASETS["emnist-digits"]
     folder.mkdir()
-    for path in blank.glob("*.gz"):
-        (folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
-    prepare("kmnist", root, folder=folder)
-    assert not load_data(Recipe(dataset="kmnist"), root).labels.any()
+    for (file, content), part in zip(contents_of("emnist-digits"), facts.idx, strict=True):
+        size = int(np.prod(facts.shape(part)))
+        values = (np.arange(size) % (251 if part.endswith("images") else 10)).astype(np.uint8)
+        packed = gzip.compress(content[:-size] + values.tobytes(), 1, mtime=0)
+        (folder / f"{file}.gz").write_bytes(packed)
+    return folder
 
 
-def test_emnist_is_turned_upright(tmp_path, monkeypatch):
-    pixels = torch.arange(2 * 784, dtype=torch.int32).reshape(2, 28, 28) % 251
-    stored = SimpleNamespace(data=pixels.to(torch.uint8), targets=torch.tensor([3, 9]))
-    fake = SimpleNamespace(EMNIST=lambda *args, **options: stored)
-    monkeypatch.setattr(data, "import_torchvision", lambda module: fake)
-    found = data._from_torchvision("emnist-digits", tmp_path / "t", tmp_path, None)
-    assert np.array_equal(found["train_images"], stored.data.numpy().transpose(0, 2, 1))
-    assert found["test_labels"].tolist() == [3, 9]
+def test_emnist_is_turned_upright(root, small, tmp_path):
+    folder = numbered(tmp_path / "files")
+    content = identify("emnist-digits", folder)
+    prepare("emnist-digits", root, content=content, folder=folder)
+    arrays = load_file(prepared("emnist-digits", root, content))
+    stored = (np.arange(20 * 784) % 251).reshape(20, 28, 28)
+    assert np.array_equal(arrays["train_images"], stored.transpose(0, 2, 1))
+    assert arrays["test_labels"].tolist() == list(range(10))
+
+
+def test_emnists_one_archive_is_read_as_it_is_published(root, small, tmp_path, monkeypatch):
+    files = numbered(tmp_path / "files")
+    archive = tmp_path / "named" / "gzip.zip"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in files.iterdir():
+            packed.write(path, f"gzip/{path.name}")
+        packed.writestr("gzip/emnist-letters-mapping.txt", "1 65 97")
+    content = identify("emnist-digits", files)
+    assert identify("emnist-digits", archive.parent) == content
+    publish(monkeypatch, "emnist-digits", archive.parent)
+    assert identify("emnist-digits", archive.parent) == ""
+    assert identify("emnist-digits", files) == content  # the archive alone can be verified
+    prepare("emnist-digits", root, folder=archive.parent)
+    assert load_data(Recipe(dataset="emnist-digits", validation_size=0), root).digest == content
+    archive.write_bytes(archive.read_bytes()[:-50])
+    with pytest.raises(InvalidValue, match=r"lacks emnist-digits-train-images-idx3-ubyte\.gz"):
+        identify("emnist-digits", archive.parent)
+
+
+# Each content apart
+
+
+def test_contents_lie_beside_each_other(root, blank, grey, no_network):
+    contents = [identify("kmnist", folder) for folder in (blank, grey)]
+    for content, folder in zip(contents, (blank, grey), strict=True):
+        prepare("kmnist", root, content=content, folder=folder)
+    for content, pixel in zip(contents, (0, 7), strict=True):
+        assert is_prepared("kmnist", root, content)
+        found = load_data(Recipe(dataset="kmnist", content=content), root)
+        assert found.digest == content
+        assert (found.images.pixels == pixel).all()
+    assert not is_prepared("kmnist", root)
+    assert sorted(path.name for path in root.glob("*.safetensors")) == sorted(
+        f"kmnist-{content[:16]}.safetensors" for content in contents
+    )
+
+
+def test_another_folder_than_the_recipe_names_is_refused(root, blank, grey):
+    content, other = (identify("kmnist", folder) for folder in (blank, grey))
+    with pytest.raises(InvalidValue, match=f"^dataset_folder=.* but .* say content={other}"):
+        prepare("kmnist", root, content=content, folder=grey)
+    with pytest.raises(InvalidValue, match=r"unverified files .*but KMNIST is asked for"):
+        prepare("kmnist", root, folder=blank)
+    assert_nothing_left(root)
+
+
+def test_a_content_that_is_not_here_is_told_with_the_remedy(root, no_network):
+    with pytest.raises(DataUnavailable, match=r"\(unverified files abababab\) is not in this cac"):
+        load_data(Recipe(dataset="kmnist", content="ab" * 32), root)
+    assert_nothing_left(root)
+
+
+def test_a_prepared_file_of_another_content_is_never_loaded(root, blank, grey):
+    contents = [identify("kmnist", folder) for folder in (blank, grey)]
+    prepare("kmnist", root, content=contents[0], folder=blank)
+    there = prepared("kmnist", root, contents[0])
+    for wrong in ("", contents[1]):
+        shutil.copy(there, prepared("kmnist", root, wrong))
+        assert not is_prepared("kmnist", root, wrong)
+        with pytest.raises(DataUnavailable, match=r"holds other files than KMNIST.*; move it away"):
+            load_data(Recipe(dataset="kmnist", content=wrong), root)
+
+
+def test_what_nobody_verified_is_not_taken_for_the_published_files(root, blank, no_network):
+    content = identify("kmnist", blank)
+    prepare("kmnist", root, content=content, folder=blank)
+    # As earlier versions wrote it, whatever the folder they were given held.
+    arrays = load_file(prepared("kmnist", root, content))
+    save_file(arrays, prepared("kmnist", root), {"sha256": content})
+    assert not is_prepared("kmnist", root)
+    with pytest.raises(DataUnavailable, match="KMNIST could not be downloaded"):
+        load_data(Recipe(dataset="kmnist"), root)
+
+
+def test_a_second_folder_with_other_pixels_trains_anew(tmp_path, blank, grey):
+    store, trained = Store(tmp_path), []
+    for folder in (blank, grey, blank):
+        recipe = Recipe(
+            dataset="kmnist", content=identify("kmnist", folder), network="4", iterations=2,
+            evaluate_every=2,
+        )  # fmt: skip
+        (level,) = engine.run(Experiment(recipe), store, loop="torch", folder=folder)
+        trained.append(level)
+    assert [level.info["data"] for level in trained[:2]] == [
+        identify("kmnist", folder) for folder in (blank, grey)
+    ]
+    assert trained[2].info["seconds"] == trained[0].info["seconds"]  # read, not trained
+    assert len(store.keys()) == 2
 
 
 # Other data sets, from the network
 
 
-@contextmanager
+@contextlib.contextmanager
 def server(answer):
     """The address of a server on this machine that answers every request with `answer`."""
 
@@ -339,9 +704,28 @@ def server(answer):
             thread.join()
 
 
-def begin_file(request):
+@pytest.fixture
+def fetched_from(monkeypatch):
+    """Has KMNIST fetched from these addresses, whatever proxy there is."""
+    monkeypatch.setenv("no_proxy", "*")
+
+    def redirect(*addresses):
+        facts = replace(DATASETS["kmnist"], addresses=addresses)
+        monkeypatch.setitem(DATASETS, "kmnist", facts)
+
+    return redirect
+
+
+def send(request, content):
     request.send_response(200)
-    request.send_header("Content-Length", "1000000")
+    request.send_header("Content-Length", str(len(content)))
+    request.end_headers()
+    request.wfile.write(content)
+
+
+def begin_file(request, length=1_000_000):
+    request.send_response(200)
+    request.send_header("Content-Length", str(length))
     request.end_headers()
     request.wfile.write(b"\x1f\x8b beginning")
     request.wfile.flush()
@@ -359,31 +743,43 @@ ANSWERS = {
     "not found": lambda request: request.send_error(404),
     "garbage": garbage,
     "closed": lambda request: None,
+    "another file": lambda request: send(request, gzip.compress(b"a page that says welcome")),
 }
 
 
-# torchvision leaves the socket of an HTTP error to the garbage collector.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-def test_a_download_that_fails_names_both_ways_and_leaves_nothing(root, monkeypatch, answer):
-    monkeypatch.setenv("no_proxy", "*")
+def test_a_download_that_fails_names_both_ways_and_leaves_nothing(root, fetched_from, answer):
     with server(answer) as address:
-        monkeypatch.setattr(import_torchvision("datasets").KMNIST, "mirrors", [address])
+        fetched_from(address)
         with pytest.raises(DataUnavailable) as caught:
             prepare("kmnist", root)
     message = str(caught.value)
-    del caught
-    gc.collect()
     assert message.startswith("KMNIST could not be downloaded (")
     assert "start again when the network allows it, or name a folder that holds" in message
-    for name in HEADERS:
+    for name in FILES:
         assert f"{name}.gz" in message
     assert_nothing_left(root)
     assert not is_prepared("kmnist", root)
 
 
-def test_a_stalled_download_is_cancelled_at_once_and_leaves_nothing(root, monkeypatch):
-    monkeypatch.setenv("no_proxy", "*")
+def test_a_download_is_what_was_published_from_the_first_address_that_has_it(
+    root, small, tmp_path, monkeypatch, fetched_from
+):
+    files = write_files(tmp_path / "files")
+    publish(monkeypatch, "kmnist", files)
+
+    def answer(request):
+        send(request, (files / request.path[1:]).read_bytes())
+
+    with server(ANSWERS["not found"]) as broken, server(answer) as working:
+        fetched_from(broken, working)
+        prepare("kmnist", root)
+    assert is_prepared("kmnist", root)
+    found = load_data(Recipe(dataset="kmnist", validation_size=0), root)
+    assert found.digest == idx.digest_of("kmnist", idx.read("kmnist", idx.find("kmnist", files)))
+
+
+def test_a_stalled_download_is_cancelled_at_once_and_leaves_nothing(root, fetched_from):
     stalled, go_on = threading.Event(), threading.Event()
 
     def stall(request):
@@ -399,7 +795,7 @@ def test_a_stalled_download_is_cancelled_at_once_and_leaves_nothing(root, monkey
             raise Stop
 
     with server(stall) as address:
-        monkeypatch.setattr(import_torchvision("datasets").KMNIST, "mirrors", [address])
+        fetched_from(address)
         with pytest.raises(Stop):
             prepare("kmnist", root, check=check)
         fetching = [t for t in threading.enumerate() if t.name.startswith("prepare-data")]
@@ -410,56 +806,31 @@ def test_a_stalled_download_is_cancelled_at_once_and_leaves_nothing(root, monkey
     assert_nothing_left(root)
 
 
-# torchvision beside a torch it was not compiled for
+def test_a_download_that_nobody_waits_for_ends(root, fetched_from):
+    sent, begun = [], threading.Event()
 
+    def endless(request):
+        begin_file(request, 10**12)
+        with contextlib.suppress(OSError):
+            while len(sent) < 10_000:
+                request.wfile.write(bytes(100_000))
+                sent.append(1)
+                begun.set()
 
-def run_python(code):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
+    class Stop(Exception):
+        pass
 
+    def check():
+        if begun.is_set():
+            raise Stop
 
-def test_torchvision_can_be_imported_here():
-    code = "from lottery_core.data import *; print(import_torchvision('datasets').MNIST.__name__)"
-    assert run_python(code) == ["MNIST"]
-
-
-def test_torchvision_can_be_imported_where_its_library_does_not_load():
-    code = """
-import torch
-def fail(path): raise OSError("undefined symbol")
-torch.ops.load_library = fail
-from lottery_core import data
-for _ in range(2):
-    print(data.import_torchvision("datasets").MNIST.__name__, len(data._STAND_INS))
-"""
-    assert run_python(code) == ["MNIST", "1"] * 2
-
-
-def test_where_the_library_loads_nothing_is_defined(monkeypatch):
-    def refuse(*args):
-        raise AssertionError("defined an operator that the library brings")
-
-    monkeypatch.setattr(torch.ops, "load_library", lambda path: None)
-    monkeypatch.setattr(torch.library, "Library", refuse)
-    assert import_torchvision("datasets").MNIST
-
-
-def test_without_torchvision_the_remedy_is_named(monkeypatch):
-    monkeypatch.setattr(data.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(DataUnavailable, match=r"not installed; install requirements\.txt"):
-        import_torchvision("datasets")
-
-
-def test_mnist_is_there_wherever_results_are_kept(tmp_path):
-    assert is_prepared("mnist", tmp_path / "elsewhere")
-    assert not is_prepared("kmnist", tmp_path / "elsewhere")
-    data = load_data(Recipe(), tmp_path / "elsewhere")
-    assert data.images.shape == (60_000, 784)
-    assert [path.name for path in (tmp_path / "elsewhere").glob("*.safetensors")] == [
-        "mnist.safetensors"
-    ]
+    with server(endless) as address:
+        fetched_from(address)
+        with pytest.raises(Stop):
+            prepare("kmnist", root, check=check)
+        for thread in threading.enumerate():
+            if thread.name.startswith("prepare-data"):
+                thread.join(60)
+                assert not thread.is_alive()
+    assert len(sent) < 10_000
+    assert_nothing_left(root)

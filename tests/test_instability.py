@@ -39,7 +39,7 @@ def few(mnist):
     return replace(
         mnist,
         train_index=mnist.train_index[:500],
-        test_images=mnist.test_images[:500],
+        test_images=mnist.test_images.take(slice(500)),
         test_labels=mnist.test_labels[:500],
     )
 
@@ -133,7 +133,7 @@ def test_error_along_the_line_is_that_of_the_networks_on_it(few):
     assert found["alphas"] == list(ALPHAS)
     assert (ALPHAS[0], ALPHAS[-1], len(ALPHAS)) == (0, 1, 21)
     train = few.images[few.train_index], few.labels[few.train_index]
-    test = few.test_images, few.test_labels
+    test = few.test_images[:], few.test_labels
     for n, alpha in enumerate(ALPHAS):
         mixed = {name: (1 - alpha) * one[name] + alpha * other[name] for name in one}
         assert_error(found["train_error"][n], mixed, *train)

@@ -15,8 +15,8 @@ LAYERS = [(128, 784), (64, 128), (10, 64)]
 
 def test_the_network_is_a_chain_of_linear_layers_with_relu_between():
     model = build(Recipe())
-    kinds = [type(part) for part in model]
-    assert kinds == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
+    kinds = [at.kind for at in Recipe().net.operations]
+    assert kinds == ["flat", "fc", "relu", "fc", "relu", "fc"]
     assert {name: tuple(value.shape) for name, value in model.named_parameters()} == {
         "fc1.weight": (128, 784),
         "fc1.bias": (128,),

@@ -5,19 +5,23 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import ui.frame
 import ui.runtime
+from lottery_core.data import DataUnavailable, identify, prepare, preparing
 from lottery_core.findings import speed as catch
 from lottery_core.findings import stability as paths
 from lottery_core.run import instability, measurement
 from lottery_core.run.time_left import in_words
 from lottery_core.spec.choice import PRESETS, read_choice, write_choice
+from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Job, measurement_key, task_key
+from tests.images import write_files
 from tests.pages import ROOT, open_page, said
 from ui import stability
 
@@ -174,13 +178,59 @@ def test_levels_that_are_there_are_counted_and_not_trained_again(shared):
     assert page.button(key="start").label == "Start"
 
 
-def test_a_failed_run_says_why(shared):
+def test_a_failed_run_says_why(shared, monkeypatch):
+    def fail(*args):
+        raise DataUnavailable("no network in this test")
+
+    monkeypatch.setattr(preparing, "download", fail)
     params = SMALL | {"dataset": "kmnist"}
     page = open_page(**params)
-    page.text_input(key="dataset_folder").set_value("/nowhere").run()
     page.button(key="start").click().run()
     wait_until_done(shared, read_choice(params)[1].experiment().key)
-    assert "dataset_folder='/nowhere' is not a folder on this machine" in said(page.run())
+    assert "no network in this test" in said(page.run())
+
+
+def may_start(page: AppTest) -> bool:
+    (start,) = [button for button in page.button if button.label == "Start"]
+    return not start.disabled
+
+
+def test_what_is_wrong_with_a_folder_is_said_before_start(shared):
+    page = open_page(**SMALL | {"dataset": "kmnist"})
+    page.text_input(key="dataset_folder").set_value("/nowhere").run()
+    assert "dataset_folder='/nowhere' is not a folder on this machine" in said(page)
+    assert not may_start(page)
+    page.text_input(key="dataset_folder").set_value("").run()
+    assert may_start(page)
+
+
+def test_files_that_nobody_can_verify_are_told_and_have_a_link_of_their_own(
+    shared, tmp_path, monkeypatch
+):
+    facts = replace(DATASETS["kmnist"], train_size=6_000, test_size=10)
+    monkeypatch.setitem(DATASETS, "kmnist", facts)
+    folder = write_files(tmp_path / "files")
+    content = identify("kmnist", folder)
+    page = open_page(**SMALL | {"dataset": "kmnist"})
+    assert "content" not in page.query_params
+    page.text_input(key="dataset_folder").set_value(f" {folder} ").run()
+    assert "These files could not be verified as KMNIST as published" in said(page)
+    assert page.query_params["content"] == content
+    assert may_start(page)
+
+    linked = SMALL | {"dataset": "kmnist", "content": content}
+    page = open_page(**linked)
+    assert f"content={content[:8]}... is not in this cache; name the folder" in said(page)
+    assert not may_start(page)
+    prepare("kmnist", shared.store.datasets, content=content, folder=folder)
+    page = open_page(**linked)
+    assert "These files could not be verified as KMNIST as published" in said(page)
+    assert may_start(page)
+    widget(page, "button", "use_published").click().run()
+    assert "content" not in page.query_params
+    assert page.session_state["choice"].content == ""
+    widget(page, "selectbox", "dataset").set_value("mnist").run()
+    assert not [field for field in page.text_input if field.key == "dataset_folder"]
 
 
 def test_a_network_that_learned_nothing_has_no_ticket(shared):

@@ -19,6 +19,7 @@ from lottery_core.training.base import TrainingDiverged, batch_order
 from lottery_core.training.models import initial_weights
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
 from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread
+from tests.images import images_of
 from tests.reference import Reference, bias_of, judged, logits, slopes
 from tests.rounds import prune
 
@@ -82,6 +83,7 @@ def data_of(recipe, chance, count=150):
     images = chance.choice(np.array([0, 0, 0, 0, 0, 0, -1, 1], np.float32), (count, 784))
     labels = chance.integers(0, 10, count)
     index = np.arange(recipe.train_size) % count
+    images = images_of(images)
     return Data(images, labels, index, np.arange(0), images, labels, "")
 
 
@@ -168,7 +170,7 @@ def test_the_sparse_form_holds_kept_weights_and_biases_that_can_matter_and_no_ot
 @settings(max_examples=50)
 def test_logits_are_those_of_float64_for_any_number_of_images(drawn, count):
     recipe, weights, mask, forms, chance = drawn
-    images = data_of(recipe, chance, count).images
+    images = data_of(recipe, chance, count).images[:]
     found = SparseNetwork(recipe, weights, mask, forms).predict(images)
     assert found == pytest.approx(logits(weights, images), rel=1e-6, abs=1e-6)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lottery_core.data import load_data, originals
+from lottery_core.data import identify, load_data, originals
 from lottery_core.method.seeds import seed_of
 from lottery_core.run import engine
 from lottery_core.spec.arms import ARMS
@@ -22,7 +22,9 @@ from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.tickets import files, train_ticket
 from lottery_core.training.base import batch_order
 from lottery_core.training.torch_loop import one_torch_thread
+from tests.images import write_files
 
+ROOT = Path(__file__).resolve().parents[1]
 # An epoch at batch 128: it takes a second and learns to 93 or 94 %.
 RECIPE = Recipe(
     normalisation="dataset",
@@ -168,6 +170,32 @@ def test_it_repeats_every_kind_of_level_to_the_bit(store, case, datasets):
             assert (found[name][~level.mask[name]] == 0).all()
 
 
+def test_torchvision_can_be_imported_where_its_library_does_not_load():
+    code = """
+import torch
+def fail(path): raise OSError("undefined symbol")
+torch.ops.load_library = fail
+from lottery_core.tickets.train_ticket import import_datasets
+for _ in range(2):
+    print(import_datasets().MNIST.__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["MNIST"] * 2
+
+
+def test_where_the_library_loads_nothing_is_defined(monkeypatch):
+    def refuse(*args):
+        raise AssertionError("defined an operator that the library brings")
+
+    train_ticket.import_datasets.cache_clear()
+    monkeypatch.setattr(train_ticket.torch.ops, "load_library", lambda path: None)
+    monkeypatch.setattr(train_ticket.torch.library, "Library", refuse)
+    assert train_ticket.import_datasets().MNIST
+
+
 @pytest.mark.parametrize("seed", [0, 7, 2**31 - 1])
 def test_random_numbers_are_the_cores(seed):
     recipe = replace(RECIPE, seed=seed)
@@ -207,10 +235,29 @@ for recipe in {[asdict(recipe) for recipe in recipes]}:
     for recipe in recipes:
         data = load_data(recipe, datasets)
         kept = data.train_index
-        expected += [data.images[kept], data.labels[kept], data.test_images, data.test_labels]
+        expected += [data.images[kept], data.labels[kept], data.test_images[:], data.test_labels]
     sums = [hashlib.sha256(array.tobytes()).hexdigest() for array in expected]
     assert done.stdout.split() == sums
 
 
+def test_other_files_are_taken_where_the_recipe_names_them_and_no_others(home):
+    raw = write_files(home / "data" / "KMNIST" / "raw")
+    recipe = Recipe(dataset="kmnist", content=identify("kmnist", raw))
+    shutil.copy(train_ticket.__file__, home / "script.py")
+    statements = f"""
+import pathlib, script
+recipe = {asdict(recipe)}
+print(script.load_data(recipe, pathlib.Path("data"))[0].shape)
+script.load_data(recipe | {{"content": "ab" * 32}}, pathlib.Path("data"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", statements], cwd=home, capture_output=True, text=True, env={}
+    )
+    assert done.stdout.strip() == "torch.Size([55000, 784])"
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("RuntimeError: the ticket was trained on files whose SHA-256 is abab")
+    assert last.endswith(f"that of these is {recipe.content}")
+
+
 def test_it_knows_every_data_set():
-    assert {name: d.source for name, d in DATASETS.items()} == train_ticket.SOURCES
+    assert {name: facts.folder for name, facts in DATASETS.items()} == train_ticket.SOURCES

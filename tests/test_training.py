@@ -21,6 +21,7 @@ from lottery_core.training.base import TrainingDiverged, batch_order
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
 from tests import reference
+from tests.images import unreadable
 from tests.rounds import prune
 
 SMALL = Recipe(network="24 12", iterations=60, evaluate_every=30)
@@ -277,9 +278,11 @@ def test_no_two_purposes_share_a_seed():
 
 
 def test_neither_held_out_nor_test_images_have_any_part_in_training(train, mnist):
-    images = mnist.images.copy()
-    images[mnist.validation_index] = np.nan
-    blind = replace(mnist, images=images, test_images=np.full_like(mnist.test_images, np.nan))
+    blind = replace(
+        mnist,
+        images=unreadable(mnist.images, mnist.validation_index),
+        test_images=unreadable(mnist.test_images),
+    )
     start, mask = pruned_start(SMALL)
     with_them = train(SMALL, start, mask, mnist, nobody)
     without = train(SMALL, start, mask, blind, nobody)
@@ -308,7 +311,7 @@ def test_evaluations_are_what_float64_computes_from_the_final_weights(train, mni
             mnist.images[held_out],
             mnist.labels[held_out],
         ),
-        (last.test_loss, last.test_accuracy, mnist.test_images, mnist.test_labels),
+        (last.test_loss, last.test_accuracy, mnist.test_images[:], mnist.test_labels),
     ):
         true_loss, true_accuracy, level = reference.judged(trained.weights, images, labels)
         assert loss == pytest.approx(true_loss, abs=1e-6)

@@ -144,6 +144,15 @@ def test_an_older_ticket_without_hashes_is_known_by_the_cache_alone(full, empty,
     )
 
 
+def test_other_files_than_the_published_ones_are_told_and_looked_for(empty, changed, experiment):
+    recipe = replace(experiment.recipe, dataset="kmnist", content="ab" * 32)
+    told = json.dumps(replace(experiment, recipe=recipe).as_dict())
+    by = {one.what: one for one in verify(read(changed(experiment=told)), empty)}
+    assert by["data set"] == Finding(
+        "data set", "KMNIST (unverified files abababab)", "not in this cache", "unknown"
+    )
+
+
 # Files without a header
 
 

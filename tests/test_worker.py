@@ -5,7 +5,7 @@ import threading
 import time
 from dataclasses import replace
 
-from lottery_core import data
+from lottery_core.data import arrays
 from lottery_core.findings import walk as story
 from lottery_core.run import engine, worker
 from lottery_core.run.time_left import seconds_of_level
@@ -131,10 +131,10 @@ def test_warming_up_measures_this_machine_once(store, monkeypatch):
     experiment = Experiment(Recipe(), rounds_of([0.5]))
     assert 0.1 < seconds_of_level(facts, experiment, 1) < 3_600
     # What a newcomer runs first finds its images scaled already.
-    scaled = data._normalised.cache_info().misses
+    scaled = arrays._arrays.cache_info().misses
     for choice in (PRESETS["quick"].choice, story.read_story({})[1]):
-        data.load_data(choice.recipe(), store.datasets)
-    assert data._normalised.cache_info().misses == scaled
+        arrays.load_data(choice.recipe(), store.datasets)
+    assert arrays._arrays.cache_info().misses == scaled
 
     monkeypatch.setattr(worker, "_measure", lambda *_: {"step": "anew"})
     warm(store.root)

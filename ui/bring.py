@@ -16,7 +16,7 @@ from lottery_core.report import weight_figures
 from lottery_core.run.time_left import plan
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.datasets import DATASETS
+from lottery_core.spec.datasets import DATASETS, unverified_in_words
 from lottery_core.spec.experiment import OPTIMISERS, Experiment
 from lottery_core.tickets import transfer, unpacking
 from lottery_core.tickets.incoming import Upload, read_upload
@@ -189,7 +189,10 @@ def _show_form(upload: Upload) -> None:
             key=f"{key}_dataset",
             format_func=lambda name: DATASETS[name].title,
         )
-        if not is_prepared(dataset, runtime().store.datasets):
+        content = base.content if dataset == base.dataset else ""
+        if content:
+            st.caption(unverified_in_words(dataset, content))
+        elif not is_prepared(dataset, runtime().store.datasets):
             st.caption("It is downloaded first: the Explorer can read it from a folder instead.")
         weights = "initial"
         if upload.restart is not None:
@@ -371,7 +374,7 @@ def _title(trial: Trial) -> str:
     recipe = trial.main.recipe
     start = "its own weights" if trial.main.rounds[0].restart == "ticket" else "initial weights"
     return (
-        f"On {DATASETS[recipe.dataset].title}, {OPTIMISERS[recipe.optimiser]} at "
+        f"On {recipe.data_title}, {OPTIMISERS[recipe.optimiser]} at "
         f"{recipe.learning_rate:g}, {recipe.iterations:,} iterations, from {start}"
     )
 
@@ -392,7 +395,7 @@ def _table(found: list[Trial]) -> pd.DataFrame:
         }
         rows.append(
             {
-                "data set": DATASETS[recipe.dataset].title,
+                "data set": recipe.data_title,
                 "optimiser": f"{OPTIMISERS[recipe.optimiser]}, {recipe.learning_rate:g}",
                 "iterations": recipe.iterations,
                 "from": "own" if trial.main.rounds[0].restart == "ticket" else "initial",

@@ -6,7 +6,6 @@ from collections import Counter
 
 from lottery_core.findings.comparison import with_seed
 from lottery_core.spec.arms import title_of
-from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job
 from ui.runtime import runtime
@@ -40,7 +39,7 @@ def title(jobs: list[Job]) -> str:
     """What was asked for, as Markdown."""
     experiments = [Experiment.from_dict(job.experiment) for job in jobs]
     recipe, rounds = experiments[0].recipe, experiments[0].rounds
-    words = f"{_MEASURES[jobs[0].task]}**{recipe.net.sizes}** on {DATASETS[recipe.dataset].title}, "
+    words = f"{_MEASURES[jobs[0].task]}**{recipe.net.sizes}** on {recipe.data_title}, "
     words += f"{recipe.iterations:,} iterations, "
     if rounds:
         many = f"{len(rounds)} rounds" if len(rounds) > 1 else "1 round"

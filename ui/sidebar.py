@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from lottery_core.data import is_prepared
+from lottery_core.data import identify, is_prepared
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
@@ -20,7 +20,7 @@ from lottery_core.spec.choice import (
     write_choice,
     write_value,
 )
-from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
+from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, unverified_in_words
 from lottery_core.spec.experiment import INITS, OPTIMISERS, SCOPES, Experiment
 from lottery_core.spec.networks import NAMED, shortest
 from lottery_core.training.base import LOOPS
@@ -68,14 +68,14 @@ def choose() -> Selection:
     state = st.session_state
     with st.sidebar:
         _preset_cards(state.preset)
-        choice, slots, device, loop, folder = _widgets(state.base, state.choice)
+        choice, slots, device, loop, source = _widgets(state.base, state.choice)
         state.choice = choice
-        arms, problem = _check(choice, slots)
+        arms, problem = ({}, source.problem) if source.problem else _check(choice, slots)
     params = write_choice(state.preset, choice)
     if params != state.url:
         st.query_params.from_dict(params)
         state.url = params
-    return Selection(state.preset, choice, arms, problem, device, loop, folder)
+    return Selection(state.preset, choice, arms, problem, device, loop, source.folder)
 
 
 def _check(choice: Choice, slots: dict) -> tuple[dict[str, tuple[Experiment, ...]], str]:
@@ -158,7 +158,7 @@ def _preset_cards(chosen: str) -> None:
 
 def _widgets(base: Choice, current: Choice):
     """All widgets. Returns the choice, a place for an error under each field, device, loop and
-    folder.
+    where the data comes from.
 
     `base` holds the widgets' defaults; a field without a widget keeps its `current` value.
     """
@@ -203,7 +203,8 @@ def _widgets(base: Choice, current: Choice):
 
     st.subheader("Data and network")
     pick("dataset", "Data set", DATASETS, lambda name: DATASETS[name].title)
-    folder = _folder(new["dataset"], slots)
+    source = _source(new["dataset"], base)
+    new["content"] = source.content
     known = {shortest(name): words for name, (_, words) in NAMED.items()}
     chosen = st.selectbox(
         "Network",
@@ -314,7 +315,7 @@ def _widgets(base: Choice, current: Choice):
             format_func=lambda name: _capital(LOOPS[name]),
             help="Does not change what is computed, only how long it takes.",
         )
-    return replace(current, **new), slots, device, loop, folder
+    return replace(current, **new), slots, device, loop, source
 
 
 def _restart_of(choice: Choice) -> str:
@@ -355,17 +356,59 @@ def _grid(choice: Choice) -> tuple[list[int], int]:
     return [i for i in recipe.snapshot_iterations if i], recipe.iterations
 
 
-def _folder(dataset: str, slots: dict) -> str | None:
-    slots["dataset_folder"] = None
-    if is_prepared(dataset, runtime().store.datasets):
-        return None
+@dataclass(frozen=True)
+class _Source:
+    """A folder with a data set's files, where one is named, the content of these files as in
+    `Recipe`, and what is wrong."""
+
+    folder: str | None = None
+    content: str = ""
+    problem: str = ""
+
+
+def _source(dataset: str, base: Choice) -> _Source:
+    """Where a folder can matter, ask for it, and say at once what it holds."""
+    linked = base.content if dataset == base.dataset else ""
+    is_there = is_prepared(dataset, runtime().store.datasets)
+    if is_there and DATASETS[dataset].digest and not linked:
+        return _Source()
     text = st.text_input(
-        "Folder with its original files, if there is no network",
+        "Folder with its original files",
         key="dataset_folder",
-        placeholder="downloaded if left empty",
-    )
-    slots["dataset_folder"] = st.empty()
-    return text.strip() or None
+        placeholder="not needed" if is_there or linked else "downloaded if left empty",
+        help="A folder of the machine that runs this app: of use where there is no network, or "
+        "for other files than the published ones.",
+    ).strip()
+    if not text:
+        return _linked(dataset, linked)
+    try:
+        with st.spinner("Looking at the files"):
+            content = identify(dataset, text)
+    except InvalidValue as error:
+        st.error(plain(str(error)))
+        return _Source(problem=str(error))
+    if content:
+        st.caption(unverified_in_words(dataset, content))
+    return _Source(text, content)
+
+
+def _linked(dataset: str, content: str) -> _Source:
+    """The content that a link names, and the way back to what was published."""
+    if not content:
+        return _Source()
+    problem = ""
+    if is_prepared(dataset, runtime().store.datasets, content):
+        st.caption(unverified_in_words(dataset, content))
+    else:
+        problem = f"content={content[:8]}... is not in this cache; name the folder with its files"
+        st.error(plain(problem))
+    st.button("Use the published files", key=_key("use_published"), on_click=_use_published)
+    return _Source(content=content, problem=problem)
+
+
+def _use_published() -> None:
+    state = st.session_state
+    _offer(state.preset, replace(state.choice, content=""))
 
 
 def _device() -> str:

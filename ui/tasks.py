@@ -7,7 +7,6 @@ import streamlit as st
 from lottery_core.run.time_left import in_words
 from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.choice import PRESETS, write_choice
-from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, task_key
 from ui.runtime import runtime
@@ -46,7 +45,7 @@ def _words(experiment: Experiment) -> str:
     optimiser = {"sgd": "SGD", "adam": "Adam"}[recipe.optimiser]
     return (
         f"{recipe.net.sizes} on "
-        f"{DATASETS[recipe.dataset].title}, {optimiser}, batch {recipe.batch_size}, "
+        f"{recipe.data_title}, {optimiser}, batch {recipe.batch_size}, "
         f"{len(experiment.rounds)} rounds to {last.sparsity:.1%}, {title_of(experiment)}, "
         f"seed {recipe.seed}"
     )

@@ -14,7 +14,6 @@ from lottery_core.findings.tables import (
     weights_total,
 )
 from lottery_core.spec.arms import arm_of, title_of
-from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level
 from ui.frame import one_of
@@ -159,10 +158,7 @@ def choose() -> Subject | None:
 def in_words(experiment: Experiment) -> str:
     """An experiment in a line."""
     recipe = experiment.recipe
-    words = [
-        f"{recipe.net.sizes} on {DATASETS[recipe.dataset].title}",
-        f"{recipe.iterations:,} iterations",
-    ]
+    words = [f"{recipe.net.sizes} on {recipe.data_title}", f"{recipe.iterations:,} iterations"]
     if experiment.rounds:
         rounds = len(experiment.rounds)
         words += [

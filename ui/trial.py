@@ -11,7 +11,6 @@ from lottery_core.findings.answers import Judged
 from lottery_core.findings.drawing import as_digit
 from lottery_core.method.masks import Arrays
 from lottery_core.report import ticket_figures
-from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Recipe
 from ui.digits import show_digits
 from ui.frame import one_of, wrapping
@@ -34,8 +33,8 @@ def _judged(dense_key: str, key: str, _recipe: Recipe) -> Judged | None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
-def _images(dataset: str) -> tuple[np.ndarray, np.ndarray]:
-    return answers.unseen_images(dataset, runtime().store.datasets)
+def _images(dataset: str, content: str) -> tuple[np.ndarray, np.ndarray]:
+    return answers.unseen_images(dataset, runtime().store.datasets, content=content)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
@@ -48,7 +47,7 @@ def show_trial(subject: Subject) -> None:
     recipe = subject.experiment.recipe
     try:
         judged = _judged(subject.dense_key, subject.key, recipe)
-        images, labels = _images(recipe.dataset)
+        images, labels = _images(recipe.dataset, recipe.content)
     except DataUnavailable as error:
         st.warning(plain(str(error)))
         return
@@ -176,7 +175,7 @@ def _disagreements(subject: Subject, judged: Judged, images: np.ndarray) -> None
 
 def _confusions(subject: Subject, judged: Judged) -> None:
     st.subheader("What each confuses")
-    dataset = DATASETS[subject.experiment.recipe.dataset].title
+    dataset = subject.experiment.recipe.data_title
     st.caption(f"All {len(judged.labels):,} test images of {dataset}; colours are logarithmic.")
     for column, which, name in zip(
         wrapping("trial_confusion").columns(2),

@@ -1,1 +1,45 @@
-"""."""
+"""The same job without a browser: `python -m lottery_core run --preset notebook --out results`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from lottery_core.cli import kept, terminal
+from lottery_core.cli.run import run
+from lottery_core.cli.train import train
+from lottery_core.store import StoreUnavailable
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def main() -> None:
+    """Find lottery tickets: train, prune, rewind, retrain."""
+
+
+app.command()(run)
+app.command()(train)
+app.command("list")(kept.list_experiments)
+app.command()(kept.show)
+app.command()(kept.export)
+app.command("verify")(kept.verify_file)
+
+
+def start() -> None:
+    """The command line as it is called: whatever the system or the terminal refuses is told in a
+    sentence, with exit code 1."""
+    terminal.print_anything()
+    try:
+        app()
+    except StoreUnavailable as error:
+        sys.exit(f"Error: {error}")
+    except OSError as error:
+        terminal.give_up_printing()
+        sys.exit(f"Error: {error.filename or 'the output'} can't be used: {error.strerror}")

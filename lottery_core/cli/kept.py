@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from lottery_core.cli import terminal
+from lottery_core.cli.options import Cache
 from lottery_core.findings.comparison import Line, in_common, kept
 from lottery_core.findings.tables import percent_remaining, smallest_within, weights_kept
 from lottery_core.spec.arms import title_of
@@ -27,7 +28,6 @@ from lottery_core.tickets.verify import verify, verify_in_words
 
 _SHORTEST = 6  # characters of a key
 
-Cache = Annotated[Path, typer.Option(help="Where results are kept and found.")]
 Key = Annotated[str, typer.Argument(help=f"A level's key, or its first {_SHORTEST} or more.")]
 
 

@@ -6,17 +6,20 @@ weights by name. Answers agree with torch's to rounding.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
-from lottery_core.data import DataUnavailable, make_unit, originals, prepared
+from lottery_core.data import (
+    Images,
+    counts_of,
+    read_part,
+    values_of,
+)
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.datasets import CLASSES, DATASETS, PIXELS
+from lottery_core.spec.datasets import CLASSES
 from lottery_core.spec.experiment import Recipe
 
 _BATCH = 2_000  # images at once: all of them, with what is computed of them, would be 100 MB
@@ -30,68 +33,40 @@ def parts(count: int) -> list[slice]:
 # Images
 
 
-def unseen_images(dataset: str, root: Path, count: int | None = None) -> tuple[np.ndarray, ...]:
+def unseen_images(
+    dataset: str, root: Path, count: int | None = None, content: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
     """The first `count` test images, uint8 (count, 28, 28), and their labels; all by default.
 
-    `root` is cache/datasets. Raises `DataUnavailable` where the data set was never fetched.
+    `root` is cache/datasets, `content` that of `Recipe`. Raises `DataUnavailable` where the data
+    set was never fetched.
     """
-    size = DATASETS[dataset].test_size if count is None else count
-    path = prepared(dataset, root)
-    try:
-        with safe_open(path, "numpy") as file:
-            found = (file.get_slice(f"test_{part}")[:size] for part in ("images", "labels"))
-            return tuple(found)
-    except (OSError, SafetensorError):
-        if dataset != "mnist" or not originals(dataset, root):
-            raise DataUnavailable(
-                f"{DATASETS[dataset].title} is not in this cache; train on it first"
-            ) from None
-    images = unpacked(root, "t10k-images-idx3-ubyte.gz", 16, PIXELS * size)
-    return images.reshape(-1, 28, 28), unpacked(root, "t10k-labels-idx1-ubyte.gz", 8, size)
+    return tuple(
+        first(read_part(dataset, root, part, content), count)
+        for part in ("test_images", "test_labels")
+    )
 
 
-def unpacked(root: Path, file: str, header: int, size: int) -> np.ndarray:
-    """`size` bytes after the `header` of one of MNIST's published archives."""
-    with gzip.open(_original(root, file)) as source:
-        source.read(header)
-        return np.frombuffer(source.read(size), np.uint8)
-
-
-def _original(root: Path, file: str) -> Path:
-    return next(path for path in originals("mnist", root) if path.name == file)
+def first(pieces: Iterator[np.ndarray], count: int | None = None) -> np.ndarray:
+    """The first `count` images or labels that come in pieces, or all of them."""
+    found, size = [], 0
+    for piece in pieces:
+        found.append(piece)
+        size += len(piece)
+        if count is not None and size >= count:
+            break
+    return np.concatenate(found)[:count]
 
 
 def reader(recipe: Recipe, root: Path) -> Callable[[np.ndarray], np.ndarray]:
     """What turns images, uint8, into what the recipe's network reads, (n, 784) float32: as
     `data.load_data` has them."""
-    values = np.arange(256, dtype=np.float32) / np.float32(255)
-    if recipe.normalisation == "unit":
-        return lambda images: make_unit(values[images.reshape(-1, PIXELS)])
-    mean, deviation = np.float32(0.5), np.float32(0.5)
-    if recipe.normalisation == "dataset":
-        counts = np.zeros(256)
-        for chunk in _training_pixels(recipe.dataset, root):
-            counts += np.bincount(chunk, minlength=256)
-        exact = np.average(values.astype(np.float64), weights=counts)
-        spread = np.average((values.astype(np.float64) - exact) ** 2, weights=counts)
-        mean, deviation = np.float32(exact), np.float32(np.sqrt(spread))
-    scaled = (values - mean) / deviation
-    return lambda images: scaled[images.reshape(-1, PIXELS)]
 
+    def counts() -> np.ndarray:
+        return counts_of(read_part(recipe.dataset, root, "train_images", recipe.content))
 
-def _training_pixels(dataset: str, root: Path) -> Iterator[np.ndarray]:
-    # In pieces: all of them would be 47 MB, or 188.
-    path = prepared(dataset, root)
-    if path.exists():
-        with safe_open(path, "numpy") as file:
-            images = file.get_slice("train_images")
-            for part in parts(DATASETS[dataset].train_size):
-                yield images[part].ravel()
-        return
-    with gzip.open(_original(root, "train-images-idx3-ubyte.gz")) as source:
-        source.read(16)
-        while chunk := source.read(_BATCH * PIXELS):
-            yield np.frombuffer(chunk, np.uint8)
+    values = values_of(recipe.normalisation, counts)
+    return lambda images: Images.of(images, recipe.normalisation, values)[:]
 
 
 # Answers
@@ -147,7 +122,7 @@ class Judged:
 
 def judge(recipe: Recipe, dense: Arrays, ticket: Arrays, root: Path) -> Judged:
     """Both networks' answers to all test images of the recipe's data set."""
-    images, labels = unseen_images(recipe.dataset, root)
+    images, labels = unseen_images(recipe.dataset, root, content=recipe.content)
     read = reader(recipe, root)
     given: tuple[list[np.ndarray], ...] = ([], [])
     for part in parts(len(images)):

@@ -25,7 +25,6 @@ from lottery_core.findings.replicates import (
 from lottery_core.spec.arms import ARMS, arm_of, title_of
 from lottery_core.spec.checks import InvalidValue, check_integer, check_known, check_number
 from lottery_core.spec.choice import read_choice, write_choice
-from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import (
     MAX_MULTIPLY_ADDS,
     MAX_REPLICATES,
@@ -271,7 +270,7 @@ def _facts(experiment: Experiment) -> dict[str, str]:
     recipe, steps = experiment.recipe, experiment.rounds
     found = {
         "network": recipe.net.title,
-        "dataset": DATASETS[recipe.dataset].title,
+        "dataset": recipe.data_title,
     }
     pruned = [step for step in steps if step.sparsity]
     if steps:
@@ -279,7 +278,7 @@ def _facts(experiment: Experiment) -> dict[str, str]:
     if pruned:
         found["sparsity"] = f"to {_percent(pruned[-1].sparsity)} of the weights"
     for name in sorted((f.name for f in fields(Recipe)), key=lambda n: n not in _WORDS):
-        if name not in ("network", "dataset", "seed"):
+        if name not in ("network", "dataset", "content", "seed"):
             value = getattr(recipe, name)
             words = _WORDS.get(name, lambda value, name=name: f"{name.replace('_', ' ')} {value}")
             found[name] = words(value)

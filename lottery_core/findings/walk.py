@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lottery_core.findings.answers import answers, parts, unpacked, unseen_images
+from lottery_core.data import read_part
+from lottery_core.findings.answers import answers, first, parts, unseen_images
 from lottery_core.findings.replicates import verdict_in_words
 from lottery_core.findings.tables import (
     LEARNED,
@@ -90,8 +91,8 @@ class Averages:
 def averages(root: Path) -> Averages:
     """Of the first 10,000 training images; judged by the test images."""
     count = 10_000
-    images = unpacked(root, "train-images-idx3-ubyte.gz", 16, PIXELS * count)
-    labels = unpacked(root, "train-labels-idx1-ubyte.gz", 8, count)
+    images = first(read_part("mnist", root, "train_images"), count)
+    labels = first(read_part("mnist", root, "train_labels"), count)
     belongs = (labels == np.arange(CLASSES)[:, None]).astype(np.float32)
     sums = np.zeros((CLASSES, PIXELS), np.float32)
     for part in parts(count):

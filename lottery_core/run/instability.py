@@ -133,7 +133,7 @@ def path_of(
     seen = data.train_index[:TRAIN_IMAGES]
     sets = {
         "train": (data.images[seen], data.labels[seen]),
-        "test": (data.test_images, data.test_labels),
+        "test": (data.test_images[:], data.test_labels),
     }
     errors: dict[str, list[float]] = {"train": [], "test": []}
     for alpha in ALPHAS:

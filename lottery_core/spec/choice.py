@@ -10,37 +10,25 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from shlex import quote
 
-from lottery_core.method.criteria import CRITERIA
-from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue, check_integer, check_known, check_number
-from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.experiment import (
-    INITS,
     MAX_ITERATIONS,
     MAX_MULTIPLY_ADDS,
     MAX_REPLICATES,
     MAX_ROUNDS,
     MAX_SEED,
-    OPTIMISERS,
     REWIND_PERCENTS,
-    SCOPES,
     Experiment,
     Recipe,
+    check_content,
     iterative,
     one_shot,
     rounds_of,
 )
+from lottery_core.spec.fields import FIELDS, SCHEDULES, UNITS
 from lottery_core.spec.networks import shortest
 
-SCHEDULES = {
-    "iterative": "the same fraction of what is left, round after round",
-    "one-shot": "everything in one round",
-    "list": "the sparsities I name",
-}
-# A ticket's own weights come with a file, which a link or a command of this kind can't name.
-RESTARTS = tuple(name for name in RULES if name != "ticket")
-UNITS = ("epochs", "iterations")
 EVALUATIONS_PER_EPOCH = 5
 
 
@@ -48,16 +36,18 @@ EVALUATIONS_PER_EPOCH = 5
 class Choice:
     """One experiment as a person asks for it; the defaults are the notebook's.
 
+    `content` is that of `Recipe`: empty for the published files of the data set.
     `length` counts epochs or iterations (`unit`). `evaluate_every` is in iterations; 0 means
     five times an epoch. `rate` and `rounds` belong to the iterative schedule, `sparsity` to
     the one-shot one and `sparsities` to the list; the others are ignored. `layer_factors` names
-    layers that have a factor of their own in place of 1 (or of `output_factor`): fc2=0.5 loses
-    half as large a part a round. `rewind_percent`, if above 0, stands for `rewind_iteration`, in
-    percent of the training. `controls` are the names in `arms.ARMS` to run beside it, `replicates`
-    the number of seeds, from `seed` on.
+    layers that have a factor of their own in place of 1 (or of `output_factor` or, of
+    convolutions, `conv_factor`): fc2=0.5 loses half as large a part a round. `rewind_percent`,
+    if above 0, stands for `rewind_iteration`, in percent of the training. `controls` are the
+    names in `arms.ARMS` to run beside it, `replicates` the number of seeds, from `seed` on.
     """
 
     dataset: str = "mnist"
+    content: str = ""
     normalisation: str = "half"
     validation_size: int = 0
     network: str = "128 64"
@@ -79,6 +69,7 @@ class Choice:
     sparsity: float = 0.9
     sparsities: tuple[float, ...] = (0.4, 0.64, 0.784, 0.95)
     output_factor: float = 1.0
+    conv_factor: float = 1.0
     layer_factors: tuple[tuple[str, float], ...] = ()
     scope: str = "layerwise"
     criterion: str = "magnitude"
@@ -95,6 +86,7 @@ class Choice:
         # One iteration stands in until the length is known, which depends on the data set.
         trial = Recipe(
             dataset=self.dataset,
+            content=self.content,
             normalisation=self.normalisation,
             validation_size=self.validation_size,
             network=self.network,
@@ -159,11 +151,25 @@ class Choice:
             output_factor=self.output_factor,
             scope=self.scope,
             criterion=self.criterion,
-            layer_factors={f"{name}.weight": factor for name, factor in self.layer_factors},
+            layer_factors=self._layer_factors(recipe),
             restart=self.restart,
             rewind_iteration=self._rewind_iteration(recipe),
         )
         return Experiment(recipe, rounds)
+
+    def _layer_factors(self, recipe: Recipe) -> dict[str, float]:
+        factors = {}
+        if self.conv_factor != 1:
+            check_number("conv_factor", self.conv_factor, 0, 1)
+            convolutions = [name for name, shape in recipe.shapes.items() if len(shape) == 4]
+            if not convolutions:
+                raise InvalidValue(
+                    "conv_factor",
+                    self.conv_factor,
+                    "does not apply to a network without convolutions; set it to 1",
+                )
+            factors = dict.fromkeys(convolutions, self.conv_factor)
+        return factors | {f"{name}.weight": factor for name, factor in self.layer_factors}
 
     def _rewind_iteration(self, recipe: Recipe) -> int:
         if self.restart not in ("rewind", "rate-rewind"):
@@ -262,35 +268,29 @@ PRESETS = {
         ),
     ),
 }
+PRESETS["lenet-5"] = Preset(
+    "LeNet-5",
+    "Convolutions on the same images: one network, 5 rounds at 50 %, in about two minutes.",
+    Choice(
+        normalisation="dataset",
+        validation_size=5_000,
+        network="lenet-5",
+        learning_rate=0.05,
+        batch_size=64,
+        length=800,
+        unit="iterations",
+        evaluate_every=200,
+        rate=0.5,
+        rounds=5,
+        controls=("reinit",),
+    ),
+)
 DEFAULT_PRESET = "quick"
 
 _TYPES = {field.name: type(getattr(Choice(), field.name)) for field in fields(Choice)}
 
 
-def _factor(text: str) -> tuple[str, float]:
-    layer, _, factor = text.partition("=")
-    return layer.strip(), float(factor)
-
-
-_ITEMS = {
-    "sparsities": float,
-    "decay_at": int,
-    "controls": str.strip,
-    "layer_factors": _factor,
-}
 _LARGEST = 1e15  # a browser holds whole numbers a little beyond it exactly
-_KNOWN = {
-    "dataset": DATASETS,
-    "normalisation": NORMALISATIONS,
-    "init": INITS,
-    "optimiser": OPTIMISERS,
-    "unit": UNITS,
-    "schedule": SCHEDULES,
-    "scope": SCOPES,
-    "criterion": CRITERIA,
-    "restart": RESTARTS,
-    "controls": ARMS,
-}
 
 
 def write_value(value: object) -> str:
@@ -322,15 +322,17 @@ def read_value(field: str, text: str) -> object:
         raise InvalidValue(field, text.strip(), rule) from None
     if field == "network":
         return shortest(value)
-    if field in _KNOWN:
+    if field == "content":
+        check_content(value)
+    if known := FIELDS[field].known:
         for item in value if kind is tuple else (value,):
-            check_known(field, item, _KNOWN[field])
+            check_known(field, item, known)
     return value
 
 
 def _read_items(field: str, text: str) -> tuple:
     parts = [] if text.lower() in ("", "none") else text.split(",")
-    return tuple(_ITEMS[field](part) for part in parts)
+    return tuple(FIELDS[field].item(part) for part in parts)
 
 
 def read_choice(params: Mapping[str, str]) -> tuple[str, Choice]:

@@ -1,9 +1,13 @@
 """The data sets one can name: facts that are true before any file is read."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 PIXELS = 28 * 28
 CLASSES = 10
+# The arrays of a data set, in the order in which they are kept and hashed.
+PARTS = ("test_images", "test_labels", "train_images", "train_labels")
 
 NORMALISATIONS = {
     "half": "(x - 0.5) / 0.5, as in the notebook: pixels from -1 to 1",
@@ -14,19 +18,127 @@ NORMALISATIONS = {
 
 @dataclass(frozen=True)
 class Dataset:
-    """`source` is the class in torchvision.datasets; sizes are in images of 28x28 bytes."""
+    """`folder` is where torchvision keeps the archives: <root>/<folder>/raw. `archives` are the
+    published files with their MD5 sums, to be had from each of `addresses`; `idx` names the
+    four files of images and labels that come out of them, by their part in `PARTS`. Sizes are
+    in images of 28x28 bytes. `digest` is the SHA-256 of what is published (see
+    `data.idx.digest_of`), where we have seen it; "" where only the archives can be verified.
+    """
 
     title: str
-    source: str
+    folder: str
     train_size: int
     test_size: int
+    archives: Mapping[str, str]
+    addresses: tuple[str, ...]
+    idx: Mapping[str, str]
+    digest: str = ""
+    transposed: bool = False  # in the files; ours are upright
     image: tuple[int, int, int] = (1, 28, 28)  # channels, rows, columns
     classes: int = 10
 
+    def shape(self, part: str) -> tuple[int, ...]:
+        """Of the array that is one of `PARTS`: (n, 28, 28) of grey images, (n, channels, rows,
+        columns) of others, or (n,)."""
+        size = self.train_size if part.startswith("train") else self.test_size
+        image = self.image[1:] if self.image[0] == 1 else self.image
+        return (size, *image) if part.endswith("images") else (size,)
 
+    @property
+    def size(self) -> int:
+        """Bytes of all images and labels."""
+        return sum(math.prod(self.shape(part)) for part in PARTS)
+
+
+def _idx(train: str, test: str) -> Mapping[str, str]:
+    names = {"train": train, "test": test}
+    kinds = {"images": "images-idx3-ubyte", "labels": "labels-idx1-ubyte"}
+    return {f"{part}_{kind}": f"{names[part]}-{kinds[kind]}" for part in names for kind in kinds}
+
+
+_MNIST = _idx("train", "t10k")
+
+
+def _four(*sums: str) -> Mapping[str, str]:
+    """The MD5 sums of MNIST's four archives, or of their namesakes, in the order of `PARTS`."""
+    names = (f"{_MNIST[part]}.gz" for part in PARTS)
+    return dict(zip(names, sums, strict=True))
+
+
+# Addresses and MD5 sums are those of torchvision 0.28, datasets/mnist.py.
 DATASETS = {
-    "mnist": Dataset("MNIST", "MNIST", 60_000, 10_000),
-    "fashion-mnist": Dataset("Fashion-MNIST", "FashionMNIST", 60_000, 10_000),
-    "kmnist": Dataset("KMNIST", "KMNIST", 60_000, 10_000),
-    "emnist-digits": Dataset("EMNIST digits", "EMNIST", 240_000, 40_000),
+    "mnist": Dataset(
+        "MNIST",
+        "MNIST",
+        60_000,
+        10_000,
+        _four(
+            "9fb629c4189551a2d022fa330f9573f3",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+        ),
+        (
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "http://yann.lecun.com/exdb/mnist/",
+        ),
+        _MNIST,
+        "87ea53c66e633545fe169d7df5839f90c413c874610a6d3fb39f9685ab74186b",
+    ),
+    "fashion-mnist": Dataset(
+        "Fashion-MNIST",
+        "FashionMNIST",
+        60_000,
+        10_000,
+        _four(
+            "bef4ecab320f06d8554ea6380940ec79",
+            "bb300cfdad3c16e7a12a480ee83cd310",
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "25c81989df183df01b3e8a0aad5dffbe",
+        ),
+        ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        _MNIST,
+        "f637f44247cd73bdfa995c3d2d93b582ceb958b1426023a03de3f689acf70215",
+    ),
+    "kmnist": Dataset(
+        "KMNIST",
+        "KMNIST",
+        60_000,
+        10_000,
+        _four(
+            "5c965bf0a639b31b8f53240b1b52f4d7",
+            "7320c461ea6c1c855c0b718fb2a4b134",
+            "bdb82020997e1d708af4cf47b453dcf7",
+            "e144d726b3acfaa3e44228e80efcd344",
+        ),
+        ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+        _MNIST,
+    ),
+    "emnist-digits": Dataset(
+        "EMNIST digits",
+        "EMNIST",
+        240_000,
+        40_000,
+        {"gzip.zip": "58c8d27c78d21e728a6bc7b3cc06412e"},
+        ("https://biometrics.nist.gov/cs_links/EMNIST/",),
+        _idx("emnist-digits-train", "emnist-digits-test"),
+        transposed=True,
+    ),
 }
+
+
+def unverified_in_words(dataset: str, content: str) -> str:
+    """What becomes of files with that content that can't be verified as the published ones."""
+    facts = DATASETS[dataset]
+    archives = ", ".join(sorted(facts.archives))
+    return (
+        f"These files could not be verified as {facts.title} as published (its archives "
+        f"{archives} could be): their results are kept apart, under content {content[:8]}."
+    )
+
+
+def title_of(dataset: str, content: str = "") -> str:
+    """The data set in words; with a `content` (see `Recipe`) it says that these are not known
+    to be the published files."""
+    title = DATASETS[dataset].title
+    return f"{title} (unverified files {content[:8]})" if content else title

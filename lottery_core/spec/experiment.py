@@ -4,15 +4,19 @@ A *recipe* fixes one training, a *round* one pruning step and what its survivors
 from, and an *experiment* is a recipe with its rounds. All three are frozen and checked
 when they are made, so a value that exists is a value that can run.
 
-Keys. Level 0 is named by the hash of its recipe, level n by the hash of its parent's key
-and its round:
+Keys. Level 0 is named by the hash of its recipe and of the images and labels it trains on,
+level n by the hash of its parent's key and its round:
 
-    key_0 = H(version, recipe)        key_n = H(version, key_(n-1), round_n)
+    key_0 = H(version, data, recipe)        key_n = H(version, key_(n-1), round_n)
 
 where the parent of a control's level n is level n-1 of the experiment it stands beside. Two
-experiments that begin alike therefore share their first levels, whatever follows. H covers
-every field, defaults included. What cannot change a result (device, threads, number of
-workers) is not a field.
+experiments that begin alike therefore share their first levels, whatever follows. `data` is the
+digest of what is published under the data set's name, or of the recipe's own `content`. What
+cannot change a result (device, threads, number of workers) is not a field.
+
+Keys last. H covers every field that was there when `VERSION` was raised last, defaults included;
+a field that came later (`_LATER`) stays out of it while it has the value that means what was done
+before there was such a field. So nothing that is kept is lost to a field that nobody set.
 """
 
 from __future__ import annotations
@@ -32,11 +36,14 @@ from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.pruning import Target
 from lottery_core.method.restart import RULES
 from lottery_core.spec.checks import InvalidValue, check_integer, check_known, check_number
-from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
+from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, title_of
 from lottery_core.spec.networks import Network, Shape, network, shortest
 
 # Raised by hand whenever the same request would now give other numbers.
-VERSION = 2
+VERSION = 3
+
+# Fields of recipes and rounds added since: the value of each that means what was done before.
+_LATER: dict[str, object] = {}
 
 INITS = {
     "pytorch": "PyTorch's default for Linear: uniform in ±1/√fan_in",
@@ -76,10 +83,20 @@ _HASH = re.compile("[0-9a-f]{64}")
 MAX_MULTIPLY_ADDS = 10**17
 
 
+def check_content(value: object) -> None:
+    """Raise `InvalidValue` unless `value` is empty or a SHA-256 sum."""
+    if not isinstance(value, str) or not (value == "" or _HASH.fullmatch(value)):
+        raise InvalidValue(
+            "content", value, "must be the SHA-256 of the files, 64 hex digits; or leave it out"
+        )
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that fixes one training of the dense network, or of any of its subnetworks.
 
+    `content` is empty for the images and labels published under the data set's name; for other
+    files of it, which can't be verified as these, it is their digest (see `data.identify`).
     `network` is a name or a text as in `networks`, and becomes its shortest text; `net` is what
     that means for the data set's images and classes. `iterations` is the number of optimiser
     steps; `evaluate_every` the number between evaluations (0 and the last are always evaluated);
@@ -89,6 +106,7 @@ class Recipe:
     """
 
     dataset: str = "mnist"
+    content: str = ""
     normalisation: str = "half"
     validation_size: int = 5_000
     network: str = "128 64"
@@ -107,6 +125,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_known("dataset", self.dataset, DATASETS)
+        self._check_content()
         check_known("normalisation", self.normalisation, NORMALISATIONS)
         check_integer("validation_size", self.validation_size, 0, MAX_VALIDATION)
         if not isinstance(self.network, str):
@@ -147,6 +166,15 @@ class Recipe:
         self._check_schedule()
         _make_floats(self, "learning_rate", "momentum", "weight_decay", "decay_factor")
 
+    def _check_content(self) -> None:
+        check_content(self.content)
+        known = DATASETS[self.dataset].digest
+        if known and self.content == known:  # two ways to say what is published, one key
+            object.__setattr__(self, "content", "")
+        elif known and self.content:
+            title = DATASETS[self.dataset].title
+            raise InvalidValue("content", self.content, f"is not that of {title}; leave it out")
+
     def _check_schedule(self) -> None:
         check_integer("warmup", self.warmup, 0, self.iterations)
         if not isinstance(self.decay_at, tuple) or len(self.decay_at) > MAX_DECAYS:
@@ -180,6 +208,11 @@ class Recipe:
         """The recipe with the learning rate it ends with throughout: fine-tuning's."""
         (rate,) = self.learning_rates(self.iterations - 1, self.iterations)
         return replace(self, learning_rate=float(rate), warmup=0, decay_at=(), decay_factor=0.1)
+
+    @property
+    def data_title(self) -> str:
+        """The data set in words."""
+        return title_of(self.dataset, self.content)
 
     @property
     def train_size(self) -> int:
@@ -419,11 +452,12 @@ class Experiment:
         if self.control:
             trunk = self.trunk.keys
             steps = range(1, len(trunk))
-            branches = (_hash(VERSION, trunk[n - 1], asdict(self.round(n))) for n in steps)
+            branches = (_hash(trunk[n - 1], _hashed(self.round(n))) for n in steps)
             return trunk[0], *branches
-        keys = [_hash(VERSION, asdict(self.recipe))]
+        data = self.recipe.content or DATASETS[self.recipe.dataset].digest
+        keys = [_hash(data, _hashed(self.recipe))]
         for step in self.rounds:
-            keys.append(_hash(VERSION, keys[-1], asdict(step)))
+            keys.append(_hash(keys[-1], _hashed(step)))
         return tuple(keys)
 
     @property
@@ -462,8 +496,17 @@ def _make_floats(checked: Recipe | Round, *names: str) -> None:
         object.__setattr__(checked, name, float(getattr(checked, name)) + 0.0)
 
 
+def _hashed(checked: Recipe | Round) -> dict:
+    """The fields that a key covers."""
+    return {
+        name: value
+        for name, value in asdict(checked).items()
+        if name not in _LATER or value != _LATER[name]
+    }
+
+
 def _hash(*parts: object) -> str:
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps((VERSION, *parts), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 

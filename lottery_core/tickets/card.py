@@ -14,7 +14,7 @@ from lottery_core.findings.replicates import Band, band, paired, winning
 from lottery_core.findings.tables import percent_remaining, weights_kept, weights_total
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
+from lottery_core.spec.datasets import NORMALISATIONS, title_of
 from lottery_core.spec.experiment import INITS, OPTIMISERS, Experiment
 from lottery_core.store import Level, Store
 from lottery_core.tickets.content import digest
@@ -97,7 +97,7 @@ def _head(known: Known) -> str:
     info = known.info
     recipe, rounds = info["experiment"]["recipe"], info["experiment"]["rounds"]
     network = _network(info)
-    title = f"# {_title(info)}: {_size(info)} of {network} on {DATASETS[recipe['dataset']].title}"
+    title = f"# {_title(info)}: {_size(info)} of {network} on {_data(recipe)}"
     what = [
         f"Level {info['level']} of an experiment with the Lottery Ticket Explorer keeps "
         f"{weights_kept(info):,} of {weights_total(info):,} weights ({_size(info)}); biases are "
@@ -114,6 +114,10 @@ def _head(known: Known) -> str:
     if _arm(info) == "ticket":
         what.append(_verdict(known.runs))
     return f"{title}\n\n{' '.join(what)}"
+
+
+def _data(recipe: dict) -> str:
+    return title_of(recipe["dataset"], recipe.get("content", ""))
 
 
 def _arm(info: dict) -> str:
@@ -275,7 +279,8 @@ def _recipe(info: dict) -> str:
         at = ", ".join(f"{step:,}" for step in recipe["decay_at"])
         rate += f", times {recipe['decay_factor']:g} at iteration {at}"
     rows = [
-        ["data set", DATASETS[recipe["dataset"]].title],
+        ["data set", _data(recipe)],
+        *([["SHA-256 of the data", f"`{recipe['content']}`"]] if recipe.get("content") else []),
         ["normalisation", NORMALISATIONS[recipe["normalisation"]]],
         ["validation", f"{recipe['validation_size']:,} images held out"],
         ["network", f"{_network(info)}, ReLU"],
@@ -334,6 +339,8 @@ def _repeat(known: Known) -> str:
     info = known.info
     if known.command:
         text = f"In the folder of the Lottery Ticket Explorer:\n\n    {known.command}"
+        if info["experiment"]["recipe"].get("content"):
+            text += "\n\nwith `--dataset-folder` and the folder of these files, to begin with."
     else:
         experiment = json.dumps(info["experiment"])
         rounds = info["experiment"]["rounds"]
@@ -342,7 +349,7 @@ def _repeat(known: Known) -> str:
             "No command line expresses this experiment. In the folder of the Lottery Ticket "
             f"Explorer, this does it{brought}:\n\n"
             "    import json\n"
-            "    from lottery_core import engine\n"
+            "    from lottery_core.run import engine\n"
             "    from lottery_core.spec.experiment import Experiment\n"
             "    from lottery_core.store import CACHE, Store\n\n"
             f"    experiment = Experiment.from_dict(json.loads({experiment!r}))\n"

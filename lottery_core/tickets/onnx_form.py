@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.numpy import load_file
 
-from lottery_core.data import prepared
+from lottery_core.data import DataUnavailable, counts_of, mean_and_deviation, read_part
 from lottery_core.spec.datasets import CLASSES, NORMALISATIONS, PIXELS
 from lottery_core.store import Level
 
@@ -67,19 +64,13 @@ def _metadata(info: dict, datasets: Path) -> dict[str, str]:
     }
     if how == "half":
         return found | {"mean": "0.5", "deviation": "0.5"}
-    path = prepared(recipe["dataset"], datasets)
-    if how == "dataset" and path.is_file():
-        mean, deviation = _scale(path, path.stat().st_mtime_ns)
+    if how == "dataset":
+        try:
+            pieces = read_part(
+                recipe["dataset"], datasets, "train_images", recipe.get("content", "")
+            )
+        except DataUnavailable:
+            return found
+        mean, deviation = mean_and_deviation(counts_of(pieces))
         return found | {"mean": f"{mean:.9g}", "deviation": f"{deviation:.9g}"}
     return found
-
-
-@lru_cache(maxsize=8)
-def _scale(path: Path, changed: int) -> tuple[float, float]:
-    """Mean and deviation of the training images' pixels, from 0 to 1."""
-    images = load_file(path)["train_images"]
-    # Counted by value, part by part: exact, and without a copy of all pixels as floats.
-    counts = sum(np.bincount(part.ravel(), minlength=256) for part in np.array_split(images, 60))
-    values = np.arange(256) / 255
-    mean = np.average(values, weights=counts)
-    return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))

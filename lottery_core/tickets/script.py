@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from lottery_core.findings.tables import percent_remaining
-from lottery_core.spec.datasets import DATASETS
+from lottery_core.spec.datasets import title_of
 
 _TEMPLATE = Path(__file__).with_name("train_ticket.py")
 
 
 def script(info: dict, name: str, ticket: str) -> str:
     """The script called `name`, for a level whose ticket lies beside it in the file `ticket`."""
-    dataset = DATASETS[info["experiment"]["recipe"]["dataset"]].title
+    recipe = info["experiment"]["recipe"]
+    dataset = title_of(recipe["dataset"], recipe.get("content", ""))
     title = (
         f"This is level {info['level']} of {info['key']}: {percent_remaining(info):.4g} % of the\n"
         f"weights, on {dataset}, {info['test_accuracy']:.2%} of the test images when it was made."

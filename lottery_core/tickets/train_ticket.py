@@ -12,7 +12,8 @@ the data set is. Another ticket's file can be named:
 
 With the recipe's own seed it repeats the training that made the file: the same images held out,
 batches in the same order, the same steps, so that what differs is rounding. The data set is
-downloaded into --data unless it is there, as torchvision keeps it: data/MNIST/raw/*.gz.
+downloaded into --data unless it is there, as torchvision keeps it: data/MNIST/raw/*.gz. Where the
+recipe names a content, other files than the published ones, it takes them from there alone.
 """
 
 import argparse
@@ -73,8 +74,8 @@ def main() -> None:
     except (OSError, RuntimeError) as error:
         folder = given.data / SOURCES[recipe["dataset"]] / "raw"
         sys.exit(
-            f"The data set is not to be had: {error}\nPut its idx .gz files into {folder}, or "
-            "start again with a network"
+            f"The data set is not to be had: {error}\nPut its idx .gz files into {folder}"
+            + (", or start again with a network" if not recipe.get("content") else "")
         )
     trained = accuracy(build(parts["trained"]), test_images, test_labels)
     recorded = results["test_accuracy"]
@@ -206,21 +207,30 @@ def load_data(recipe: dict, folder: Path) -> tuple[torch.Tensor, ...]:
     source = getattr(import_datasets(), SOURCES[name])
     options = {"split": "digits"} if name == "emnist-digits" else {}
     raw = folder / SOURCES[name] / "raw"
-    for packed in raw.glob("emnist-digits-*.gz"):  # torchvision looks for these in one big archive
+    # torchvision looks for EMNIST's in one big archive, and knows no other files than published.
+    content = recipe.get("content", "")
+    for packed in raw.glob("*.gz" if content else "emnist-digits-*.gz"):
         if not packed.with_suffix("").exists():
             with gzip.open(packed) as file, packed.with_suffix("").open("wb") as plain:
                 shutil.copyfileobj(file, plain)
-    images, labels = [], []
-    for part in (True, False):
-        dataset = source(folder, train=part, download=True, **options)
-        pixels = dataset.data.numpy()
+    images, labels, digest = {}, {}, hashlib.sha256()
+    for part in ("test", "train"):
+        dataset = source(folder, train=part == "train", download=not content, **options)
+        pixels, answers = dataset.data.numpy(), dataset.targets.numpy()
         if name == "emnist-digits":  # whose files hold every image transposed
-            pixels = pixels.transpose(0, 2, 1)
-        images.append(pixels.reshape(-1, 28 * 28).astype(np.float32) / np.float32(255))
-        labels.append(dataset.targets.numpy().astype(np.int64))
-    train, test = normalise(recipe["normalisation"], *images)
+            pixels = np.ascontiguousarray(pixels.transpose(0, 2, 1))
+        for kind, values in (("images", pixels), ("labels", answers.astype(np.uint8))):
+            digest.update(f"{part}_{kind} {values.shape} ".encode() + values.tobytes())
+        images[part] = pixels.reshape(-1, 28 * 28).astype(np.float32) / np.float32(255)
+        labels[part] = answers.astype(np.int64)
+    if content and digest.hexdigest() != content:
+        raise RuntimeError(
+            f"the ticket was trained on files whose SHA-256 is {content}, and that of these is "
+            f"{digest.hexdigest()}"
+        )
+    train, test = normalise(recipe["normalisation"], images["train"], images["test"])
     kept = training_images(recipe, len(train))
-    arrays = train[kept], labels[0][kept], test, labels[1]
+    arrays = train[kept], labels["train"][kept], test, labels["test"]
     return tuple(torch.from_numpy(values) for values in arrays)
 
 

@@ -71,6 +71,8 @@ def adapted(
         changes["evaluate_every"] = max(1, round(recipe.evaluate_every * part))
         changes["warmup"] = min(recipe.warmup, iterations)
         changes["decay_at"] = tuple(step for step in recipe.decay_at if step < iterations)
+    if dataset not in (None, recipe.dataset):
+        changes["content"] = ""
     given = {
         "dataset": dataset,
         "optimiser": optimiser,

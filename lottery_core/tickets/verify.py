@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lottery_core.data import is_prepared
 from lottery_core.method.masks import Arrays, apply
+from lottery_core.spec.datasets import title_of
 from lottery_core.spec.experiment import VERSION, Experiment
 from lottery_core.store import Level, Store, StoreUnavailable
 from lottery_core.tickets.content import PARTS, digest
@@ -41,6 +43,7 @@ def verify(upload: Upload, store: Store) -> list[Finding]:
         *_digests(upload),
         *_counts(upload),
         *_shapes(upload),
+        *_data(upload, store),
         *_key(upload),
         *_revived(upload),
     ]
@@ -94,6 +97,16 @@ def _shapes(upload: Upload) -> Iterator[Finding]:
     if "experiment" in upload.claims:
         claimed = Experiment.from_dict(upload.claims["experiment"]).recipe.net.sizes
         yield _finding("network", claimed, upload.net.sizes, None)
+
+
+def _data(upload: Upload, store: Store) -> Iterator[Finding]:
+    """Files other than the published ones, where the recipe names such."""
+    recipe = upload.claims["experiment"]["recipe"] if "experiment" in upload.claims else {}
+    if content := recipe.get("content"):
+        there = is_prepared(recipe["dataset"], store.datasets, content)
+        found = "the same files in the cache" if there else "not in this cache"
+        title = title_of(recipe["dataset"], content)
+        yield Finding("data set", title, found, "matches" if there else "unknown")
 
 
 def _key(upload: Upload) -> Iterator[Finding]:

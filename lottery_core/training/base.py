@@ -12,6 +12,7 @@ import numpy as np
 
 from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Recipe
 
 LOOPS = {
@@ -19,6 +20,20 @@ LOOPS = {
     "torch": "torch: any device, equally fast at every density",
     "compiled": "compiled for this processor: the faster the sparser",
 }
+
+
+def why_not_compiled(recipe: Recipe) -> str:
+    """Why the compiled loop can't train this, as the end of a sentence; empty if it can."""
+    if recipe.net.is_convolutional:
+        return "knows fully connected networks alone"
+    return ""
+
+
+def check_compiled(recipe: Recipe) -> None:
+    """Raise `InvalidValue` unless the compiled loop can train this."""
+    if why := why_not_compiled(recipe):
+        raise InvalidValue("loop", "compiled", f"{why}; choose loop=auto or loop=torch")
+
 
 _CHUNK = 0.05  # seconds: a cancel must work within one, a page be fed a few times in one
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lottery_core.data import Data
+from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.experiment import Recipe
 from lottery_core.store import Store, StoreUnavailable
 from lottery_core.store.files import explained
 from lottery_core.training import kept, torch_loop
-from lottery_core.training.base import LOOPS, Report, Trained
+from lottery_core.training.base import LOOPS, Report, Trained, check_compiled, why_not_compiled
 from lottery_core.training.process import follow
 
 _loaded = threading.Event()
@@ -53,8 +53,11 @@ def train(
     `TrainingDiverged` when the loss is no longer finite.
     """
     check_known("loop", loop, LOOPS)
+    if loop == "compiled":
+        check_compiled(recipe)
     given = {"first_iteration": first_iteration, "snapshots": snapshots, "order": order}
-    if device != "cpu" or loop == "torch" or (loop == "auto" and not _loaded.is_set()):
+    can_compile = device == "cpu" and not why_not_compiled(recipe)
+    if loop == "torch" or not can_compile or (loop == "auto" and not _loaded.is_set()):
         if loop == "compiled":
             raise InvalidValue(
                 "loop", loop, f"runs on the CPU only; set device=cpu instead of {device}"
@@ -120,13 +123,14 @@ def _load() -> None:
 
     recipe = Recipe(network="2", validation_size=0, batch_size=8, iterations=1)
     mask = {name: np.ones(shape, bool) for name, shape in recipe.shapes.items()}
-    images, labels = np.zeros((8, 784), np.float32), np.zeros(8, np.int64)
+    pixels, values = np.zeros((8, 784), np.uint8), np.zeros(256, np.float32)
+    images, labels = Images.of(pixels, "half", values), np.zeros(8, np.int64)
     none = np.arange(0)
     data = Data(images, labels, np.arange(60_000) % 8, none, images, labels, "")
     sparse_loop.train(recipe, initial_weights(recipe), mask, data, lambda moment: None)
     network = sparse_loop.SparseNetwork(recipe, initial_weights(recipe), mask)
     compiled.rehearse(network.net, network.rule, SGEMM, 0, 1)
-    network.predict(images)
+    network.predict(images[:])
 
 
 if __name__ == "__main__":

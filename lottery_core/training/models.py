@@ -21,7 +21,9 @@ class Model(nn.Module):
 
     def __init__(self, network: Network):
         super().__init__()
-        self._input = network.input
+        self._input, self.activations = network.input, network.activations
+        # Channels last in memory: 1.2 to 1.5 times as fast on the CPU, see benchmarks.
+        self.layout = torch.channels_last if network.is_convolutional else torch.contiguous_format
         operations = network.operations
         read_last = {read: n for n, at in enumerate(operations, 1) for read in at.reads}
         self._plan = []
@@ -45,7 +47,8 @@ class Model(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits."""
-        results = [images.reshape(-1, *self._input)]
+        shaped = images.reshape(-1, *self._input)
+        results = [shaped.contiguous(memory_format=self.layout)]
         for compute, reads, done in self._plan:
             result = compute(*[results[read] for read in reads])
             for read in done:
@@ -80,7 +83,8 @@ _INITS = {"pytorch": _pytorch, "glorot": _glorot}
 
 def build(recipe: Recipe) -> Model:
     """The recipe's network as a torch module; the values of its parameters are not set."""
-    return Model(recipe.net)
+    model = Model(recipe.net)
+    return model.to(memory_format=model.layout)
 
 
 def tensors(model: Model) -> dict[str, torch.Tensor]:

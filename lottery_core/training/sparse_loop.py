@@ -192,7 +192,7 @@ class SparseNetwork:
 
     def attach(self, data: Data, *, judge: bool = True, order: int = 0) -> None:
         """Say what to train on and in which order, and to judge on if that is wanted."""
-        self._data, self._images, self._epoch = data, data.images.reshape(-1), -1
+        self._data, self._images, self._epoch = data, data.images[:].reshape(-1), -1
         self._order_number = order
         if not judge:
             return
@@ -201,7 +201,7 @@ class SparseNetwork:
         test = np.arange(len(data.test_images))
         self._judged_on = [
             (self._images, data.labels, data.validation_index),
-            (data.test_images.reshape(-1), data.test_labels, test),
+            (data.test_images[:].reshape(-1), data.test_labels, test),
         ]
 
     def _answers(self, width: int) -> Answers:

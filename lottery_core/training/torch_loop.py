@@ -24,6 +24,7 @@ from lottery_core.training.base import Report, Trained, batch_order, drive, rate
 from lottery_core.training.models import build, load, tensors
 
 _EVALUATION_BATCH = 1_000
+_EVALUATION_NUMBERS = 2**23  # of all results of a batch: more do not stay in a processor's caches
 
 
 def devices() -> list[str]:
@@ -90,18 +91,21 @@ class TorchNetwork:
         self._recipe, self._device, self._order_number = recipe, device, order
         self._model = build(recipe).to(device)
         load(self._model, weights)
-        self._images, self._labels = there(data.images), there(data.labels)
+        self._images, self._labels = there(data.images[:]), there(data.labels)
         self._index, held_out = there(data.train_index), there(data.validation_index)
         self._judged_on = [
             (self._images[held_out], self._labels[held_out]),
-            (there(data.test_images), there(data.test_labels)),
+            (there(data.test_images[:]), there(data.test_labels)),
         ]
         self._optimiser = _optimiser(recipe, self._model)
         parameters = dict(self._model.named_parameters())
         # Only layers that lost something are masked: level 0 pays nothing.
         pruned = [name for name, kept in mask.items() if not kept.all()]
         self._masked = [parameters[name].data for name in pruned]
-        self._masks = [there(mask[name].astype(np.float32)) for name in pruned]
+        self._masks = [
+            torch.empty_like(where).copy_(there(mask[name].astype(np.float32)))
+            for name, where in zip(pruned, self._masked, strict=True)
+        ]
         self._epoch, self._order = -1, self._index
 
     def steps(self, epoch: int, batch: int, losses: np.ndarray) -> None:
@@ -156,13 +160,14 @@ def _evaluate(
 ) -> list[tuple[float, float]]:
     """(mean cross-entropy in nats, accuracy) on each set of images and labels; NaN if empty."""
     results = []
+    at_once = min(_EVALUATION_BATCH, max(32, _EVALUATION_NUMBERS // model.activations))
     model.eval()
     for images, labels in sets:
         loss, correct = 0.0, 0
         with torch.inference_mode():
-            for start in range(0, len(images), _EVALUATION_BATCH):
-                logits = model(images[start : start + _EVALUATION_BATCH])
-                answers = labels[start : start + _EVALUATION_BATCH]
+            for start in range(0, len(images), at_once):
+                logits = model(images[start : start + at_once])
+                answers = labels[start : start + at_once]
                 loss += float(F.cross_entropy(logits, answers, reduction="sum"))
                 correct += int((logits.argmax(1) == answers).sum())
                 tick()
@@ -174,7 +179,7 @@ def _evaluate(
 
 def test_accuracy(recipe: Recipe, weights: Arrays, data: Data) -> float:
     """Fraction of the test images that the network with these weights names rightly."""
-    return accuracy(recipe, weights, data.test_images, data.test_labels)
+    return accuracy(recipe, weights, data.test_images[:], data.test_labels)
 
 
 def accuracy(

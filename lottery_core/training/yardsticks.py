@@ -71,7 +71,7 @@ class CsrNetwork:
 
     def __init__(self, recipe: Recipe, weights: Arrays, mask: Arrays, data: Data) -> None:
         self._batch_size = recipe.batch_size
-        self._images = torch.from_numpy(data.images)
+        self._images = torch.from_numpy(data.images[:])
         self._labels = torch.from_numpy(data.labels)
         self._order = torch.from_numpy(data.train_index[batch_order(recipe, 0)])
         self._next = 0

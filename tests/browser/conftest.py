@@ -1,58 +1,36 @@
-"""A server, a browser, and a visitor whose pages must not complain."""
+"""One server and one browser for all tests, each of which looks at experiments of its own."""
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, expect, sync_playwright
 
 from tests.browser.browser import executable
-from tests.browser.server import ARGUMENTS, Server
+from tests.browser.server import ARGUMENTS, PATIENCE, Server, visiting
+
+# What a busy machine takes long for is no fault: only what never comes is.
+expect.set_options(timeout=1000 * PATIENCE)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def server(make_store, tmp_path_factory):
     running = Server(make_store(tmp_path_factory.mktemp("server") / "store"))
     yield running
     running.stop()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS) as running,
-    ):
+@pytest.fixture(scope="package")
+def browser(tmp_path_factory):
+    # With a profile on disk, what was compiled of the app's scripts serves the next page too.
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"), executable_path=executable(), args=ARGUMENTS
+        )
+        running.set_default_timeout(1000 * PATIENCE)
         yield running
+        running.close()
 
 
 @pytest.fixture
-def visit(browser: Browser):
+def visit(browser: BrowserContext):
     """Opens a page as a visitor of its own; afterwards no page may have complained."""
-    pages, complaints = [], []
-
-    def open_page(url: str, width: int = 1440, scheme: str = "light") -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
-        )
-        page = context.new_page()
-        page.on(
-            "console",
-            # On a deep link Streamlit itself asks for its health below the page's path first.
-            lambda message: (
-                message.type == "error"
-                and "/_stcore/" not in message.location["url"]
-                and complaints.append(f"{message.text} {message.location}")
-            ),
-        )
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(url)
-        expect(page.get_by_test_id("stApp")).to_have_attribute(
-            "data-test-connection-state", "CONNECTED", timeout=30_000
-        )
-        expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=30_000)
-        pages.append(page)
-        return page
-
-    yield open_page
-    for page in pages:
-        assert page.get_by_test_id("stException").count() == 0
-        page.context.close()
-    assert complaints == []
+    with visiting(browser) as open_page:
+        yield open_page

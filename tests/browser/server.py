@@ -1,4 +1,4 @@
-"""A real server to visit, over a store of its own."""
+"""A real server over a store of its own, and how to visit it."""
 
 import os
 import signal
@@ -12,22 +12,61 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
-from playwright.sync_api import Page
+from playwright.sync_api import BrowserContext, Page, expect
 
 from lottery_core.store import Store
 from lottery_core.training import kept, loops
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 120  # seconds
 # How to start the browser: as root, in a container, without asking anybody outside.
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    """Look again and again until something holds; a failure if it does not in time."""
-    end = time.monotonic() + seconds
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Look again and again until something holds."""
+    end = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s in vain"
+        assert time.monotonic() < end, f"waited {PATIENCE} s in vain"
         time.sleep(0.005)
+
+
+@contextmanager
+def visiting(browser: BrowserContext) -> Iterator[Callable[..., Page]]:
+    """Inside, a function that opens a page as a visitor of its own; in the end no page may have
+    complained."""
+    pages, complaints = [], []
+
+    def open_page(url: str, width: int = 1440, scheme: str = "light") -> Page:
+        page = browser.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        page.on(
+            "console",
+            # On a deep link Streamlit itself asks for its health below the page's path first.
+            lambda message: (
+                message.type == "error"
+                and "/_stcore/" not in message.location["url"]
+                and complaints.append(f"{message.text} {message.location}")
+            ),
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        expect(page.get_by_test_id("stApp")).to_have_attribute(
+            "data-test-connection-state", "CONNECTED"
+        )
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        pages.append(page)
+        return page
+
+    try:
+        yield open_page
+        for page in pages:
+            assert page.get_by_test_id("stException").count() == 0
+    finally:
+        for page in pages:
+            page.close()
+    assert complaints == []
 
 
 def overflow(page: Page) -> int:
@@ -36,6 +75,12 @@ def overflow(page: Page) -> int:
         "(() => { const m = document.querySelector('[data-testid=stMain]');"
         " return m.scrollWidth - m.clientWidth })()"
     )
+
+
+def fits(page: Page, width: int) -> bool:
+    """Whether nothing hangs over the edge and every chart is wide enough to be read."""
+    boxes = [chart.bounding_box() for chart in page.locator(".lottery-plot").all()]
+    return overflow(page) <= 0 and all(box and 150 < box["width"] <= width for box in boxes)
 
 
 class Server:
@@ -58,7 +103,7 @@ class Server:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(self._answers, 60)
+        wait_until(self._answers)
 
     def _answers(self) -> bool:
         try:
@@ -80,9 +125,9 @@ class Server:
 
         def begun() -> bool:
             progress = self.store.read_progress(key)
-            return self.store.has(key) or bool(progress and progress[0].get("iteration"))
+            return self.store.has(key) or bool(progress and "iteration" in progress[0])
 
-        wait_until(begun, 60)
+        wait_until(begun)
         worker = self.store.job(keys[-1]).process
         os.kill(worker, signal.SIGSTOP)
         assert not self.store.has(key), "the level was over too soon: train it for longer"
@@ -94,4 +139,4 @@ class Server:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(PATIENCE)

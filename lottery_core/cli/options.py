@@ -1,0 +1,44 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lottery_core.data import identify
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.datasets import unverified_in_words
+from lottery_core.training.base import LOOPS
+
+
+def one_of(known) -> str:
+    """What help says of a choice among names."""
+    return "One of " + ", ".join(known) + "."
+
+
+def content_of(dataset: str, asked: str, folder: Path | None) -> str:
+    """The content of a named folder, which is looked at whether it is needed or not; without
+    one, what is asked for. Raises `InvalidValue`."""
+    if folder is None:
+        return asked
+    found = identify(dataset, folder)
+    if asked not in ("", found):
+        raise InvalidValue("content", asked, f"is not what {folder} holds; leave it out")
+    return found
+
+
+def tell_unverified(console: Console, dataset: str, content: str) -> None:
+    """Say so where files can't be verified as the published ones."""
+    if content:
+        console.print(f"{unverified_in_words(dataset, content)} Its SHA-256 is {content}.")
+
+
+Cache = Annotated[Path, typer.Option(help="Where results are kept and found.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
+Loop = Annotated[str, typer.Option(help=one_of(LOOPS))]
+DatasetFolder = Annotated[
+    Path | None, typer.Option(help="Folder with the data set's original files, packed or not.")
+]

@@ -1,0 +1,127 @@
+"""The one table of what a person can choose: links, the command line and the sidebar are made
+from it. A new choice is a row here and a field, with its meaning, in `Choice`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from lottery_core.method.criteria import CRITERIA
+from lottery_core.method.restart import RULES
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
+from lottery_core.spec.experiment import INITS, OPTIMISERS, REWIND_PERCENTS, SCOPES
+from lottery_core.spec.networks import NAMED
+
+SCHEDULES = {
+    "iterative": "the same fraction of what is left, round after round",
+    "one-shot": "everything in one round",
+    "list": "the sparsities I name",
+}
+# A ticket's own weights come with a file, which a link or a command of this kind can't name.
+RESTARTS = tuple(name for name in RULES if name != "ticket")
+UNITS = ("epochs", "iterations")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One choice. `words` name it beside a widget, `more` explains it there and on the command
+    line; `known` are the values one can name, with words for them where they have any; `item`
+    reads one part of a list. With `percent` people see a fraction times 100."""
+
+    words: str
+    more: str = ""
+    known: Collection[str] = ()
+    item: Callable[[str], object] | None = None
+    percent: bool = False
+
+    @property
+    def on_command_line(self) -> str:
+        """What `--help` says of it."""
+        listed = f"One of {', '.join(self.known)}." if self.known else ""
+        return " ".join(filter(None, (self.more or f"{self.words}.", listed)))
+
+    def words_of(self, value: str) -> str:
+        """A known value in words."""
+        return self.known[value] if isinstance(self.known, Mapping) else value
+
+
+def _factor(text: str) -> tuple[str, float]:
+    layer, _, factor = text.partition("=")
+    return layer.strip(), float(factor)
+
+
+FIELDS = {
+    "dataset": Field("Data set", known={name: one.title for name, one in DATASETS.items()}),
+    "content": Field(
+        "Content", "SHA-256 of other files than the published ones, as a run printed it."
+    ),
+    "normalisation": Field("Normalisation", known=NORMALISATIONS),
+    "validation_size": Field("Training images held out for validation"),
+    "network": Field(
+        "Network",
+        f"A name ({', '.join(NAMED)}), or layers as in `64 64 pool 256 256`; a factor for all "
+        "widths may follow: `vgg-16 x0.5`.",
+    ),
+    "init": Field("Initial weights", known=INITS),
+    "optimiser": Field("Optimiser", known=OPTIMISERS),
+    "learning_rate": Field("Learning rate"),
+    "momentum": Field("Momentum", "Of SGD."),
+    "weight_decay": Field("Weight decay"),
+    "warmup": Field("Warm-up", "Iterations until the learning rate is reached."),
+    "decay_at": Field(
+        "Iterations at which the rate falls", "Iterations at which the rate falls: 4000,6000",
+        item=int,
+    ),
+    "decay_factor": Field("Factor by which it falls"),
+    "batch_size": Field("Batch size"),
+    "length": Field("Length", "Epochs or iterations, see --unit."),
+    "unit": Field("in", "What --length counts.", known=UNITS),
+    "evaluate_every": Field(
+        "Evaluate every so many iterations", "Iterations; 0: five times an epoch."
+    ),
+    "schedule": Field("Schedule", known=SCHEDULES),
+    "rate": Field("% per round", "Iterative: of the weights that are left.", percent=True),
+    "rounds": Field("Rounds", "Iterative: number of rounds."),
+    "sparsity": Field(
+        "% of weights to remove", "One-shot: the part that is removed.", percent=True
+    ),
+    "sparsities": Field(
+        "% of all weights removed after each round", "List: cumulative fractions, 0.4,0.64,0.95",
+        item=float, percent=True,
+    ),
+    "output_factor": Field(
+        "Output layer's rate, as a factor of the others'",
+        "The output layer's rate, as a factor of the others'. 1: as the others (notebook). 0.5: "
+        "half as fast (paper).",
+    ),
+    "conv_factor": Field(
+        "Convolutions' rate, as a factor of the others'",
+        "The convolutions' rate, as a factor of the fully connected layers'. 0.5 and 0.75 in the "
+        "paper.",
+    ),
+    "layer_factors": Field(
+        "Layers with a factor of their own", "Factors of single layers: fc1=1,fc2=0.5",
+        item=_factor,
+    ),
+    "scope": Field("Scope of pruning", known=SCOPES),
+    "criterion": Field(
+        "What goes first", known={name: one.title for name, one in CRITERIA.items()}
+    ),
+    "restart": Field("After each round the survivors restart from", known=RESTARTS),
+    "rewind_iteration": Field(
+        "Iteration of dense training", "Iteration of level 0 to rewind to."
+    ),
+    "rewind_percent": Field(
+        "Percent of dense training",
+        f"The same in percent: one of {', '.join(map(str, REWIND_PERCENTS))}.",
+    ),
+    "controls": Field(
+        "Run beside it, to compare", "Arms to run beside it, or none.",
+        known={name: arm.title for name, arm in ARMS.items()}, item=str.strip,
+    ),
+    "seed": Field("Seed", "Initial weights, data order, split and controls follow from it."),
+    "replicates": Field(
+        "Seeds", "How many seeds, from --seed on: with more than one, curves have bands."
+    ),
+}  # fmt: skip

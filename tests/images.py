@@ -1,0 +1,45 @@
+"""Images, and original files of a data set, made up for a test."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lottery_core.data import Images
+from lottery_core.spec.datasets import DATASETS
+
+
+def images_of(numbers: np.ndarray) -> Images:
+    """Images (n, 784) of at most 256 different numbers, as networks are to read them."""
+    values, pixels = np.unique(numbers.astype(np.float32), return_inverse=True)
+    assert len(values) <= 256
+    values = np.concatenate([values, np.zeros(256 - len(values), np.float32)])
+    pixels = pixels.reshape(numbers.shape).astype(np.uint8)
+    return Images(pixels, values, np.ones(len(pixels), np.float32))
+
+
+def unreadable(images: Images, index=slice(None)) -> Images:
+    """The same, but that networks read those at `index` as NaN."""
+    lengths = images.lengths.copy()
+    lengths[index] = np.nan
+    return Images(images.pixels, images.values, lengths)
+
+
+def contents_of(name: str, grey: int = 0) -> Iterator[tuple[str, bytes]]:
+    """The four files of a data set, by name and whole but for their content: all of one grey."""
+    facts = DATASETS[name]
+    for part, file in facts.idx.items():
+        shape = facts.shape(part)
+        numbers = 2051 if part.endswith("images") else 2049, *shape
+        header = b"".join(number.to_bytes(4, "big") for number in numbers)
+        pixel = grey if part.endswith("images") else 0
+        yield file, header + bytes([pixel]) * int(np.prod(shape))
+
+
+def write_files(folder: Path, name: str = "kmnist", grey: int = 0) -> Path:
+    """These files, packed, in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, content in contents_of(name, grey):
+        (folder / f"{file}.gz").write_bytes(gzip.compress(content, 1, mtime=0))
+    return folder
