@@ -131,6 +131,6 @@ def test_a_layer_without_weights_is_drawn_and_said_to_be_pruned():
 
 def test_the_pixel_map_is_the_image_and_counts_unread_pixels():
     kept = np.arange(784)
-    figure = weight_figures.pixels_figure(kept, 800)
+    figure = weight_figures.pixels_figure(kept.reshape(28, 28), 800)
     np.testing.assert_array_equal(figure.data[0].z, kept.reshape(28, 28))
     assert "1 of 784 pixels keep none" in figure.layout.meta["alt"]

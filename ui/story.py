@@ -17,8 +17,8 @@ from lottery_core.findings.tables import smallest_within
 from lottery_core.report import figures, story_figures, time_figures
 from lottery_core.run.time_left import in_words
 from lottery_core.spec.experiment import MAX_SEED, Experiment
-from ui.digits import show_digits
 from ui.frame import PAGES, one_of
+from ui.images import show_images
 from ui.plot import plot
 from ui.pruner import pruner
 from ui.reading import finished, summary
@@ -185,13 +185,13 @@ def _show_digits(tale: Tale, trained: bool) -> None:
         f"{said}" if said == label else f"{said}, is {label}"
         for said, label in zip(read, labels, strict=True)
     ]
-    show_digits(images, captions)
+    show_images(images, captions, ink=True)
     plainly = _averages()
     st.caption(
         "What it has to beat: the averages of 10,000 other digits. Taking each image for the one "
         f"it is nearest to, without any network, reads {plainly.accuracy:.1%} correctly."
     )
-    show_digits(plainly.images, [str(digit) for digit in range(10)])
+    show_images(plainly.images, [str(digit) for digit in range(10)], ink=True)
 
 
 def _prune(tale: Tale, words, picture) -> None:

@@ -82,6 +82,13 @@ def alive(network: Network, mask: Arrays) -> dict[str, np.ndarray]:
     A unit that reads nothing still passes its bias on: a constant, which says nothing of the
     image, so it does not count as alive.
     """
+    passed = signals(network, mask)
+    return {name: passed[place_of(network, name)] for name in mask}
+
+
+def signals(network: Network, mask: Arrays) -> list[np.ndarray]:
+    """As `alive`, of the units or channels of each result of `network.operations`; first of the
+    images' channels. A sum carries a signal where any of its parts does."""
     links = {name: columns_of(kept, kept.shape[1]).any(axis=2) for name, kept in mask.items()}
     reached = [np.ones(network.input[0], bool)]
     for at in network.operations:
@@ -93,11 +100,7 @@ def alive(network: Network, mask: Arrays) -> dict[str, np.ndarray]:
         back = _back(at, useful[n], links, len(useful[at.reads[0]]))
         for read in at.reads:
             useful[read] |= back
-    return {
-        f"{at.name}.weight": reached[n] & useful[n]
-        for n, at in enumerate(network.operations, 1)
-        if at.kind in _HAS_WEIGHTS
-    }
+    return [there & needed for there, needed in zip(reached, useful, strict=True)]
 
 
 def _onward(at: Operation, given: list[np.ndarray], links: Arrays, pixels: int) -> np.ndarray:

@@ -6,15 +6,13 @@ no scale. Kernels stand beside and below each other as small squares with gaps b
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
-from PIL import Image, ImageColor
 
 from lottery_core.report.figures import DIVERGING, GREY, MARGIN, PRUNED, begin_figure
+from lottery_core.report.pixels import png_of, rgb_of
 from lottery_core.spec.networks import Shape
 
 PAPER = "#fefefd"  # becomes the page's own background where the page draws it
@@ -38,6 +36,11 @@ class Tiles:
     across: int
     strips: int
     blank: int
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is one picture alone, whose positions are its own rows and columns."""
+        return self.down * self.across == 1
 
     @property
     def numbers(self) -> np.ndarray:
@@ -74,11 +77,10 @@ def tiles(kernels: np.ndarray) -> Tiles:
 
 def place(figure: go.Figure, tiled: Tiles, trace: go.Heatmap | go.Image) -> go.Figure:
     """Put a trace of `tiled.cells` into a figure: positions count tiles, gaps part them."""
-    rows, columns = tiled.side
-    figure.add_trace(
-        trace.update(x0=-0.5 + 0.5 / columns, dx=1 / columns, y0=-0.5 + 0.5 / rows, dy=1 / rows)
-    )
-    if rows * columns > 1 and tiled.down * tiled.across > 1:
+    rows, columns = (1, 1) if tiled.alone else tiled.side
+    x, y = (-0.5 + 0.5 / side for side in (columns, rows))
+    figure.add_trace(trace.update(x0=x, dx=1 / columns, y0=y, dy=1 / rows))
+    if rows * columns > 1:
         figure.add_trace(_gaps(tiled))
     if tiled.blank:
         last = tiled.down - 0.5
@@ -92,12 +94,12 @@ def place(figure: go.Figure, tiled: Tiles, trace: go.Heatmap | go.Image) -> go.F
             line={"width": 0},
         )
     axis = {"showgrid": False, "zeroline": False, "constrain": "domain"}
+    down, across = tiled.side if tiled.alone else (tiled.down, tiled.across)
     # Tiles keep their shape: a kernel of 5x5 is a square.
-    figure.update_xaxes(range=[-0.5, tiled.across - 0.5], **axis)
-    figure.update_yaxes(
-        range=[tiled.down - 0.5, -0.5], scaleanchor="x", scaleratio=rows / columns, **axis
-    )
-    for update, count in ((figure.update_xaxes, tiled.across), (figure.update_yaxes, tiled.down)):
+    shape = {"scaleanchor": "x", "scaleratio": rows / columns}
+    figure.update_xaxes(range=[-0.5, across - 0.5], **axis)
+    figure.update_yaxes(range=[down - 0.5, -0.5], **shape, **axis)
+    for update, count in ((figure.update_xaxes, across), (figure.update_yaxes, down)):
         if count <= 8:
             update(dtick=1)
     return figure
@@ -279,11 +281,6 @@ def maps_figure(maps: np.ndarray, title: str, what: str, height: int = 380) -> g
     else:
         hover, numbers = f"{what} %{{customdata}}: %{{z:.4f}}<extra></extra>", tiled.numbers
     place(figure, tiled, _heatmap(tiled.cells, largest, hover, numbers))
-    if len(maps) == 1:  # positions are pixels
-        rows, columns = tiled.side
-        figure.update_traces(x0=0, dx=1, y0=0, dy=1)
-        figure.update_xaxes(range=[-0.5, columns - 0.5])
-        figure.update_yaxes(range=[rows - 0.5, -0.5], scaleratio=1)
     figure.update_xaxes(**NO_AXIS)
     figure.update_yaxes(**NO_AXIS)
     return figure
@@ -359,31 +356,3 @@ def _heatmap(
         hovertemplate=hover,
         customdata=numbers,
     )
-
-
-# Pixels
-
-
-def diverging_of(values: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
-    """Colours, uint8 (..., 3), of values from -scale to scale; NaN is drawn as pruned."""
-    part = (np.nan_to_num(values) / np.where(np.asarray(scale) > 0, scale, 1) + 1) / 2
-    stops = [stop for stop, _ in DIVERGING]
-    colours = np.array([ImageColor.getrgb(colour) for _, colour in DIVERGING], float)
-    found = np.stack([np.interp(part, stops, colours[:, k]) for k in range(3)], axis=-1)
-    found[np.isnan(values)] = ImageColor.getrgb(PRUNED)
-    return np.rint(found).astype(np.uint8)
-
-
-def rgb_of(values: np.ndarray, scale: float) -> np.ndarray:
-    """Weights for red, green and blue, (..., 3), as such a colour, uint8; that of pruned ones where
-    all three are NaN."""
-    found = 127.5 * (1 + np.clip(np.nan_to_num(values) / (scale or 1), -1, 1))
-    found[np.isnan(values).all(axis=-1)] = ImageColor.getrgb(PRUNED)
-    return np.rint(found).astype(np.uint8)
-
-
-def png_of(pixels: np.ndarray) -> str:
-    """A PNG in base64 of uint8 (rows, columns, 3)."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()

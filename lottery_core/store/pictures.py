@@ -46,12 +46,13 @@ def _blocks(cells: np.ndarray, side: int) -> np.ndarray:
 
 
 def counted(kept: np.ndarray) -> dict[str, int]:
-    """Of a convolution's mask the kernels with a weight left, and the channels with a kernel left;
-    nothing of other layers."""
-    if kept.ndim != 4:
-        return {}
-    kernels = kept.any(axis=(2, 3))
-    return {"kernels": int(kernels.sum()), "channels": int(kernels.any(axis=1).sum())}
+    """How many weights a mask keeps; of a convolution also the kernels with a weight left, and the
+    output channels with a kernel left."""
+    found = {"kept": int(kept.sum())}
+    if kept.ndim == 4:
+        kernels = kept.any(axis=(2, 3))
+        found |= {"kernels": int(kernels.sum()), "channels": int(kernels.any(axis=1).sum())}
+    return found
 
 
 def pack(weights: Arrays, mask: Arrays) -> tuple[Arrays, dict[str, dict]]:
