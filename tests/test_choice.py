@@ -13,7 +13,6 @@ from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import (
     DEFAULT_PRESET,
     PRESETS,
-    RESTARTS,
     Choice,
     command,
     read_choice,
@@ -22,6 +21,7 @@ from lottery_core.spec.choice import (
     write_value,
 )
 from lottery_core.spec.experiment import CRITERIA, DATASETS, INITS, NORMALISATIONS, OPTIMISERS
+from lottery_core.spec.fields import RESTARTS
 
 FRACTIONS = st.floats(0.001, 0.999)
 CHOICES = st.builds(

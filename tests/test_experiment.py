@@ -314,8 +314,8 @@ def test_keys_stay_what_they_are():
     # Whoever changes these throws away every result in every store: raise VERSION and say so; a
     # new field need not, see the module's docstring.
     assert Experiment(Recipe(), rounds_of([0.4])).keys == (
-        "f9535a2783bac343a816c98e1867c796aaef11e9",
-        "cbaf8ac10422083e184ba93b605126cde581cb84",
+        "951f83d149dd84e424d13774e52fb8315bf70d9e",
+        "3d492567f2d3c3e69fb877faa5e1da551a8644d5",
     )
 
 
@@ -528,3 +528,23 @@ def test_fine_tuning_has_the_last_rate_throughout(schedule, factors):
     tuned = recipe.at_last_rate()
     assert tuned.learning_rates(0, 8).tolist() == [last] * 8
     assert tuned == replace(Recipe(iterations=8), learning_rate=last)
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "changed"),
+    [
+        ("CRITERIA", "magnitude", [False, True, True]),
+        ("RULES", "rewind", [False, True, True]),
+        ("INITS", "pytorch", [True, True, True]),
+        ("OPTIMISERS", "adam", [False, False, False]),
+    ],
+)
+def test_a_name_that_means_something_else_gives_other_keys_to_those_who_ask_for_it(
+    monkeypatch, table, name, changed
+):
+    rounds = rounds_of([0.4, 0.7])
+    before = Experiment(Recipe(), rounds).keys
+    known = getattr(limits, table)
+    monkeypatch.setitem(known, name, replace(known[name], version=2))
+    after = Experiment(Recipe(), rounds).keys
+    assert [one != other for one, other in zip(before, after, strict=True)] == changed

@@ -34,7 +34,10 @@ def job_for(experiment):
     )
 
 
-def test_a_job_to_measure_trains_what_is_missing_and_times_every_level(store, experiment):
+def test_a_job_to_measure_trains_what_is_missing_and_times_every_level(
+    store, experiment, monkeypatch
+):
+    monkeypatch.setattr(measurement, "_SECONDS", 0.002)  # a turn
     job = worker.perform(store, job_for(experiment))
     assert (job.state, job.message) == ("done", "")
     assert all(map(store.has, experiment.keys))

@@ -648,12 +648,10 @@ def test_facts_about_the_machine_read_back_and_garbage_reads_as_nothing(store):
         assert store.read_machine() == {}
 
 
-@pytest.mark.slow
 def test_a_process_that_reads_a_level_and_ends_ends_well(store, folder):
     script = (
         "import sys; from lottery_core.store import Store; Store(sys.argv[1]).read(sys.argv[2])"
     )
     command = [sys.executable, "-c", script, store.root, KEY]
-    for _ in range(10):
-        several = [subprocess.Popen(command, cwd=ROOT) for _ in range(4)]
-        assert [process.wait(60) for process in several] == [0] * 4
+    several = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
+    assert [process.wait(120) for process in several] == [0] * 3

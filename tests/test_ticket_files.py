@@ -110,40 +110,38 @@ def test_safetensors_alone_reads_the_ticket(taken, level):
     assert json.loads(elsewhere(opening + SUMS, path.parent)) == sums(in_parts(level))
 
 
-@pytest.mark.parametrize(("name", "part"), [("pt", "start"), ("pt-trained", "end")])
-@pytest.mark.parametrize(
-    "way", ["identity(layer, 'weight')", "l1_unstructured(layer, 'weight', 1)"]
-)
-def test_torch_reads_pt_and_a_plain_pruned_model_takes_it(taken, level, name, part, way):
-    path = taken[name]
-    printed = elsewhere(
-        f"""
+def test_torch_reads_pt_and_a_plain_pruned_model_takes_it(taken, level):
+    ways = ("identity(layer, 'weight')", "l1_unstructured(layer, 'weight', 1)")
+    parts = {taken["pt"]: level.start, taken["pt-trained"]: level.end}
+    for way in ways:
+        statements = f"""
 import torch
 from torch import nn
 from torch.nn.utils import prune
-state = torch.load({path.name!r}, weights_only=True)
 class Plain(nn.Module):
     def __init__(self):
         super().__init__()
         self.fc1, self.fc2 = nn.Linear(784, 8), nn.Linear(8, 10)
     def forward(self, images):
         return self.fc2(torch.relu(self.fc1(images)))
-model = Plain()
-for layer in (model.fc1, model.fc2):
-    prune.{way}
-model.load_state_dict(state)  # strict: not a name too many or too few
-model(torch.zeros(1, 784))
-torch.optim.SGD(model.parameters(), 0.1).zero_grad()
-nn.functional.cross_entropy(model(torch.ones(4, 784)), torch.arange(4)).backward()
-assert (model.fc1.weight_orig.grad[state["fc1.weight_mask"] == 0] == 0).all()
-for layer in (model.fc1, model.fc2):
-    prune.remove(layer, "weight")
-arrays = {{name: a.numpy() for name, a in model.state_dict().items()}}
+for name in {[path.name for path in parts]}:
+    state = torch.load(name, weights_only=True)
+    model = Plain()
+    for layer in (model.fc1, model.fc2):
+        prune.{way}
+    model.load_state_dict(state)  # strict: not a name too many or too few
+    model(torch.zeros(1, 784))
+    torch.optim.SGD(model.parameters(), 0.1).zero_grad()
+    nn.functional.cross_entropy(model(torch.ones(4, 784)), torch.arange(4)).backward()
+    assert (model.fc1.weight_orig.grad[state["fc1.weight_mask"] == 0] == 0).all()
+    for layer in (model.fc1, model.fc2):
+        prune.remove(layer, "weight")
+    arrays = {{name: a.numpy() for name, a in model.state_dict().items()}}
 """
-        + SUMS,
-        path.parent,
-    )
-    assert json.loads(printed) == sums(getattr(level, part))
+        printed = elsewhere(statements + SUMS.replace("\n", "\n    "), taken["pt"].parent)
+        assert [json.loads(line) for line in printed.splitlines()] == list(
+            map(sums, parts.values())
+        )
 
 
 def test_onnxruntime_answers_as_torch_does(taken, mnist):

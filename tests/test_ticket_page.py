@@ -1,12 +1,12 @@
 """The Ticket page's logic, without a browser: any level, every view, and files brought back."""
 
 import io
+import shutil
 import time
 
 import numpy as np
 import pytest
 
-import ui.runtime
 from lottery_core.findings.tables import smallest_within, weights_kept
 from lottery_core.run import engine
 from lottery_core.spec.arms import ARMS
@@ -24,16 +24,24 @@ EXPERIMENT = Experiment(RECIPE, rounds_of([0.5, 0.75]))
 VIEWS = ("inside", "survival", "try", "take", "bring")
 
 
-@pytest.fixture
-def trained(shared):
-    """The page's store with one finished run, its random reinit, and the jobs that asked."""
-    store = ui.runtime.runtime().store
+@pytest.fixture(scope="module")
+def finished_runs(make_store, tmp_path_factory):
+    """A store with one finished run, its random reinit, and the jobs that asked."""
+    store = make_store(tmp_path_factory.mktemp("finished") / "store")
     for when, experiment in enumerate((EXPERIMENT, ARMS["reinit"].of(EXPERIMENT))):
         list(engine.run(experiment, store))
         store.write_job(
             Job(experiment.key, "done", "", submitted=when, experiment=experiment.as_dict())
         )
     return store
+
+
+@pytest.fixture
+def trained(finished_runs, shared):
+    """The page's store, a copy of `finished_runs`."""
+    for name in ("levels", "jobs"):
+        shutil.copytree(finished_runs.root / name, shared.store.root / name, dirs_exist_ok=True)
+    return shared.store
 
 
 def metric(page, label: str) -> str:

@@ -213,7 +213,7 @@ def _show_form(upload: Upload) -> None:
             optimisers,
             optimisers.index(base.optimiser),
             key=f"{key}_optimiser",
-            format_func=OPTIMISERS.get,
+            format_func=lambda name: OPTIMISERS[name].title,
         )
         usual = transfer.rate_of(base, optimiser)
         rate = st.number_input(
@@ -374,7 +374,7 @@ def _title(trial: Trial) -> str:
     recipe = trial.main.recipe
     start = "its own weights" if trial.main.rounds[0].restart == "ticket" else "initial weights"
     return (
-        f"On {recipe.data_title}, {OPTIMISERS[recipe.optimiser]} at "
+        f"On {recipe.data_title}, {OPTIMISERS[recipe.optimiser].title} at "
         f"{recipe.learning_rate:g}, {recipe.iterations:,} iterations, from {start}"
     )
 
@@ -396,7 +396,7 @@ def _table(found: list[Trial]) -> pd.DataFrame:
         rows.append(
             {
                 "data set": recipe.data_title,
-                "optimiser": f"{OPTIMISERS[recipe.optimiser]}, {recipe.learning_rate:g}",
+                "optimiser": f"{OPTIMISERS[recipe.optimiser].title}, {recipe.learning_rate:g}",
                 "iterations": recipe.iterations,
                 "from": "own" if trial.main.rounds[0].restart == "ticket" else "initial",
             }

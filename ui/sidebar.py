@@ -7,21 +7,19 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from lottery_core.data import identify, is_prepared
-from lottery_core.method.criteria import CRITERIA
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import (
     PRESETS,
-    SCHEDULES,
-    UNITS,
     Choice,
     read_choice,
     read_value,
     write_choice,
     write_value,
 )
-from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, unverified_in_words
-from lottery_core.spec.experiment import INITS, OPTIMISERS, SCOPES, Experiment
+from lottery_core.spec.datasets import DATASETS, unverified_in_words
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.fields import FIELDS
 from lottery_core.spec.networks import NAMED, shortest
 from lottery_core.training.base import LOOPS
 from ui.runtime import runtime
@@ -165,22 +163,31 @@ def _widgets(base: Choice, current: Choice):
     slots: dict = {}
     new: dict = {}
 
-    def number(field: str, label: str, *, percent: bool = False, **options) -> None:
-        value = getattr(base, field)
-        shown = round(100 * value, 10) if percent else value
-        given = st.number_input(label, value=shown, key=_key(field), **options)
-        new[field] = round(given / 100, 12) if percent else given
+    def number(field: str, **options) -> None:
+        told, value = FIELDS[field], getattr(base, field)
+        shown = round(100 * value, 10) if told.percent else value
+        options.setdefault("help", told.more or None)
+        given = st.number_input(told.words, value=shown, key=_key(field), **options)
+        new[field] = round(given / 100, 12) if told.percent else given
         slots[field] = st.empty()
 
-    def pick(field: str, label: str, known, words=str) -> None:
-        options, value = list(known), getattr(base, field)
-        index = options.index(value) if value in options else len(options) - 1
-        new[field] = st.selectbox(label, options, index, key=_key(field), format_func=words)
+    def pick(field: str) -> None:
+        told, value = FIELDS[field], getattr(base, field)
+        options = list(told.known)
+        new[field] = st.selectbox(
+            told.words,
+            options,
+            options.index(value) if value in options else len(options) - 1,
+            key=_key(field),
+            format_func=lambda name: _capital(told.words_of(name)),
+        )
         slots[field] = st.empty()
 
-    def numbers(field: str, label: str, kind: type, by: float, placeholder: str) -> None:
+    def numbers(field: str, placeholder: str) -> None:
+        told = FIELDS[field]
+        kind, by = told.item, 100 if told.percent else 1
         shown = ", ".join(f"{by * value:.10g}" for value in getattr(base, field))
-        text = st.text_input(label, shown, key=_key(field), placeholder=placeholder)
+        text = st.text_input(told.words, shown, key=_key(field), placeholder=placeholder)
         slots[field] = st.empty()
         try:
             parts = [kind(part) for part in text.replace(",", " ").split()]
@@ -192,9 +199,9 @@ def _widgets(base: Choice, current: Choice):
         else:
             new[field] = tuple(parts) if by == 1 else tuple(round(v / by, 12) for v in parts)
 
-    def texts(field: str, label: str, placeholder: str) -> None:
+    def texts(field: str, placeholder: str) -> None:
         shown = write_value(getattr(base, field)).replace("none", "")
-        text = st.text_input(label, shown, key=_key(field), placeholder=placeholder)
+        text = st.text_input(FIELDS[field].words, shown, key=_key(field), placeholder=placeholder)
         slots[field] = st.empty()
         try:
             new[field] = read_value(field, text)
@@ -202,7 +209,7 @@ def _widgets(base: Choice, current: Choice):
             slots[field].warning(plain(str(error)))
 
     st.subheader("Data and network")
-    pick("dataset", "Data set", DATASETS, lambda name: DATASETS[name].title)
+    pick("dataset")
     source = _source(new["dataset"], base)
     new["content"] = source.content
     known = {shortest(name): words for name, (_, words) in NAMED.items()}
@@ -214,30 +221,23 @@ def _widgets(base: Choice, current: Choice):
         format_func=lambda text: _capital(known.get(text, "another, as a text")),
     )
     if chosen == _OTHER:
-        texts("network", "Its layers", "64 64 pool 256 256")
+        texts("network", "64 64 pool 256 256")
     else:
         new["network"] = chosen
         slots["network"] = st.empty()
 
     st.subheader("Pruning schedule")
-    pick("schedule", "Schedule", SCHEDULES, lambda name: _capital(SCHEDULES[name]))
+    pick("schedule")
     if new["schedule"] == "iterative":
         left, right = st.columns(2)
         with left:
-            number(
-                "rate",
-                "% per round",
-                percent=True,
-                format="%.4g",
-                help="Of the weights that are left.",
-            )
+            number("rate", format="%.4g")
         with right:
-            number("rounds", "Rounds", step=1)
+            number("rounds", step=1)
     elif new["schedule"] == "one-shot":
-        number("sparsity", "% of weights to remove", percent=True, format="%.6g")
+        number("sparsity", format="%.6g")
     else:
-        label = "% of all weights removed after each round"
-        numbers("sparsities", label, float, 100, "40, 64, 78.4, 95")
+        numbers("sparsities", "40, 64, 78.4, 95")
 
     st.subheader("Rewind or not")
     restart = st.radio(
@@ -267,46 +267,37 @@ def _widgets(base: Choice, current: Choice):
     st.subheader("Training")
     left, right = st.columns(2)
     with left:
-        number("length", "Length", format="%.6g")
+        number("length", format="%.6g")
     with right:
-        pick("unit", "in", UNITS)
+        pick("unit")
     left, right = st.columns(2)
     with left:
-        help_text = "Initial weights, data order, split and controls follow from it."
-        number("seed", "Seed", step=1, help=help_text)
+        number("seed", step=1)
     with right:
-        help_text = "How many seeds, from that one on: with more than one, curves have bands."
-        number("replicates", "Seeds", step=1, help=help_text)
+        number("replicates", step=1)
 
     with st.expander("Advanced choices"):
-        pick("optimiser", "Optimiser", OPTIMISERS, OPTIMISERS.get)
-        number("learning_rate", "Learning rate", format="%.6g", step=0.0001)
+        pick("optimiser")
+        number("learning_rate", format="%.6g", step=0.0001)
         if new["optimiser"] == "sgd":
-            number("momentum", "Momentum", format="%.4g", step=0.1)
-        number("weight_decay", "Weight decay", format="%.6g", step=0.0001)
-        number("warmup", "Warm-up: iterations until the rate is reached", step=1)
-        numbers("decay_at", "Iterations at which the rate falls", int, 1, "none")
-        number("decay_factor", "Factor by which it falls", format="%.4g", step=0.1)
-        number("batch_size", "Batch size", step=1)
-        number(
-            "evaluate_every",
-            "Evaluate every so many iterations",
-            step=1,
-            help="0: five times an epoch.",
-        )
-        number("validation_size", "Training images held out for validation", step=1)
-        pick("init", "Initial weights", INITS, INITS.get)
-        pick("normalisation", "Normalisation", NORMALISATIONS, NORMALISATIONS.get)
-        pick("scope", "Scope of pruning", SCOPES, lambda name: _capital(SCOPES[name]))
-        number(
-            "output_factor",
-            "Output layer's rate, as a factor of the others'",
-            format="%.4g",
-            step=0.1,
-            help="1: as the others (notebook). 0.5: half as fast (paper).",
-        )
-        texts("layer_factors", "Layers with a factor of their own", "fc1=1, fc2=0.5")
-        pick("criterion", "What goes first", CRITERIA, lambda name: _capital(CRITERIA[name].title))
+            number("momentum", format="%.4g", step=0.1)
+        number("weight_decay", format="%.6g", step=0.0001)
+        number("warmup", step=1)
+        numbers("decay_at", "none")
+        number("decay_factor", format="%.4g", step=0.1)
+        number("batch_size", step=1)
+        number("evaluate_every", step=1)
+        number("validation_size", step=1)
+        pick("init")
+        pick("normalisation")
+        pick("scope")
+        number("output_factor", format="%.4g", step=0.1)
+        if _has_convolutions(new.get("network", current.network)):
+            number("conv_factor", format="%.4g", step=0.1)
+        else:
+            new["conv_factor"] = 1.0
+        texts("layer_factors", "fc1=1, fc2=0.5")
+        pick("criterion")
         device = _device()
         loop = st.selectbox(
             "Training loop",
@@ -316,6 +307,10 @@ def _widgets(base: Choice, current: Choice):
             help="Does not change what is computed, only how long it takes.",
         )
     return replace(current, **new), slots, device, loop, source
+
+
+def _has_convolutions(text: str) -> bool:
+    return any(word in text for word in ("pool", "mean", "resnet"))
 
 
 def _restart_of(choice: Choice) -> str:

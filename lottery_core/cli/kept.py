@@ -14,6 +14,7 @@ import typer
 
 from lottery_core.cli import terminal
 from lottery_core.cli.options import Cache
+from lottery_core.data import own
 from lottery_core.findings.comparison import Line, in_common, kept
 from lottery_core.findings.tables import percent_remaining, smallest_within, weights_kept
 from lottery_core.spec.arms import title_of
@@ -139,6 +140,7 @@ def open_cache(cache: Path, *, make: bool = False) -> Store:
         store = Store(cache)
         if make:
             store.make()
+        own.register(store.datasets)
         return store
     except StoreUnavailable as error:
         raise typer.BadParameter(str(error), param_hint="--cache") from error

@@ -45,6 +45,7 @@ def run(
     **given: str | None,
 ) -> None:
     """Run an experiment, print what the notebook prints, and write tables and the last mask."""
+    kept.open_cache(cache)  # whose own data sets can be asked for
     params = {name: text for name, text in given.items() if text is not None}
     try:
         preset, choice = read_choice({"preset": preset} | params)

@@ -13,7 +13,7 @@ from lottery_core.data.fetching import DataUnavailable
 from lottery_core.data.prepared import header_of, mapped, prepared, read_part
 from lottery_core.data.preparing import prepare
 from lottery_core.method.seeds import seed_of
-from lottery_core.spec.datasets import PIXELS, title_of
+from lottery_core.spec.datasets import title_of
 from lottery_core.spec.experiment import Recipe
 
 _PIECE = 2_000  # images whose numbers are worked out at once
@@ -22,11 +22,11 @@ _PIECE = 2_000  # images whose numbers are worked out at once
 @dataclass(frozen=True)
 class Images:
     """Images as they lie on disk, and as networks read them: `images[index]` is float32,
-    (n, 784), or (784,) for a single one.
+    (n, pixels), or (pixels,) for a single one; the pixels of one channel after another.
 
-    `pixels` (n, 784) uint8 may be in memory that other processes share. A pixel has 256 values:
-    what becomes of each is in `values` (256,) float32, and is divided by the image's length in
-    `lengths` (n,) float32, which is 1 unless images are scaled to length 1.
+    `pixels` (n, pixels) uint8 may be in memory that other processes share. A pixel has 256 values:
+    what becomes of each is in `values` (256,) float32, or (channels, 256), and is divided by the
+    image's length in `lengths` (n,) float32, which is 1 unless images are scaled to length 1.
     """
 
     pixels: np.ndarray
@@ -35,12 +35,12 @@ class Images:
 
     @classmethod
     def of(cls, pixels: np.ndarray, normalisation: str, values: np.ndarray) -> Images:
-        """Images of uint8 pixels, (n, 28, 28) or (n, 784), of a data set with these `values_of`."""
-        pixels = pixels.reshape(-1, PIXELS)
+        """Images of uint8 pixels, (n, ...), of a data set with these `values_of`."""
+        pixels = pixels.reshape(len(pixels), -1)
         lengths = np.ones(len(pixels), np.float32)
         if normalisation == "unit":
             for first in range(0, len(pixels), _PIECE):
-                norms = np.linalg.norm(values[pixels[first : first + _PIECE]], axis=1)
+                norms = np.linalg.norm(_looked_up(values, pixels[first : first + _PIECE]), axis=1)
                 # A black image stays one.
                 lengths[first : first + _PIECE] = np.maximum(norms, np.finfo(np.float32).tiny)
         return cls(pixels, values, lengths)
@@ -49,13 +49,21 @@ class Images:
         return len(self.pixels)
 
     def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
-        found = self.values[self.pixels[index]]
+        found = _looked_up(self.values, self.pixels[index])
         found /= np.asarray(self.lengths[index])[..., None]
         return found
 
     def take(self, index: slice | np.ndarray) -> Images:
         """Some of the images, as bytes still."""
         return replace(self, pixels=self.pixels[index], lengths=self.lengths[index])
+
+
+def _looked_up(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """What becomes of pixels (..., pixels), each channel by its own values."""
+    if values.ndim == 1:
+        return values[pixels]
+    channels = np.split(pixels, len(values), axis=-1)
+    return np.concatenate([row[part] for row, part in zip(values, channels, strict=True)], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -124,14 +132,19 @@ def _arrays(name: str, normalisation: str, path: Path, changed: int):
 
 
 def values_of(normalisation: str, counts: Callable[[], np.ndarray]) -> np.ndarray:
-    """What becomes of each of a pixel's 256 values, float32; images of norm 1 are then divided
-    by their lengths. `counts` gives the `counts_of` the training images, where they matter."""
+    """What becomes of each of a pixel's 256 values, (256,) float32, or where channels differ
+    (channels, 256); images of norm 1 are then divided by their lengths. `counts` gives the
+    `counts_of` the training images, where they matter."""
     values = np.arange(256, dtype=np.float32) / np.float32(255)
     if normalisation == "unit":
         return values
     mean = deviation = 0.5
     if normalisation == "dataset":
-        mean, deviation = mean_and_deviation(counts())
+        found = [mean_and_deviation(row) for row in counts()]
+        if len(found) > 1:
+            mean, deviation = np.array(found, np.float32).T[..., None]
+            return (values - mean) / deviation
+        ((mean, deviation),) = found
     return (values - np.float32(mean)) / np.float32(deviation or 1.0)  # 0 if all are of one grey
 
 
@@ -143,8 +156,11 @@ def mean_and_deviation(counts: np.ndarray) -> tuple[float, float]:
 
 
 def counts_of(images: Iterable[np.ndarray]) -> np.ndarray:
-    """How often each of a pixel's 256 values stands in images, uint8, that come in pieces."""
-    counts = np.zeros(256, np.int64)
+    """How often each of a pixel's 256 values stands in each channel, (channels, 256), of images,
+    uint8 (n, rows, columns) or (n, channels, rows, columns), that come in pieces."""
+    counts = np.zeros((1, 256), np.int64)
     for piece in images:  # bincount makes eight bytes of each pixel
-        counts += np.bincount(piece.reshape(-1), minlength=256)
+        channels = np.moveaxis(piece, 1, 0) if piece.ndim == 4 else [piece]
+        found = [np.bincount(channel.reshape(-1), minlength=256) for channel in channels]
+        counts = counts + np.stack(found)
     return counts

@@ -36,7 +36,7 @@ def originals(name: str, root: Path) -> list[Path]:
     for place in (root, _EMBEDDED):
         raw = place / DATASETS[name].folder / "raw"
         found = [raw / file for file in sorted(DATASETS[name].archives)]
-        if all(path.is_file() for path in found):
+        if found and all(path.is_file() for path in found):
             return found
     return []
 
@@ -148,6 +148,11 @@ def _source(
 ) -> idx.Originals:
     if folder is not None:
         return idx.find(name, idx.named(folder))
+    if DATASETS[name].is_own:
+        raise DataUnavailable(
+            f"the images of {name} are damaged or gone; remove it and add it again: "
+            f"python -m lottery_core data remove {name}"
+        )
     if content:
         raise DataUnavailable(
             f"{title_of(name, content)} is not in this cache; name the folder that holds these "

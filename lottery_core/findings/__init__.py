@@ -1,1 +1,12 @@
-"""."""
+"""What came of it, told from levels that are there.
+
+tables.py      levels -> data frames
+replicates.py  seeds -> bands, paired differences, the verdict on a ticket
+comparison.py  experiments side by side: names, differences, what can be added
+anatomy.py     what a ticket is made of, and which weights died when
+answers.py     what networks answer, for pages; forward.py: a network's way forward in NumPy
+drawing.py     a drawn digit as an image like MNIST's
+speed.py       a measurement of speed -> curves, tables, sentences
+stability.py   a measurement of instability -> curves, sentences
+walk.py        the notebook's walk: its experiment, sentences, and slider
+"""

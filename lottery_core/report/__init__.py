@@ -1,1 +1,1 @@
-"""."""
+"""Findings as charts: data frames and curves -> Plotly figures."""

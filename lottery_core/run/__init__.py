@@ -1,1 +1,9 @@
-"""."""
+"""What runs, and how.
+
+engine.py       the procedure: train, prune, restart, train again
+queue.py        submit, watch, cancel; worker.py: what a worker process does
+progress.py     what can be seen of a level while it trains
+time_left.py    how long it will take
+measurement.py  how fast this machine is with an experiment's levels
+instability.py  what another order of the data does to where they end
+"""

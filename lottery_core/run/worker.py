@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from lottery_core.data import DataUnavailable, load_data
+from lottery_core.data import DataUnavailable, load_data, own
 from lottery_core.method.masks import dense_mask
 from lottery_core.run import engine, instability
 from lottery_core.spec.checks import InvalidValue
@@ -58,6 +58,7 @@ def perform(
             raise Cancelled
 
     owner = f"job-{job.key}"
+    own.register(store.datasets)
     try:
         with store.held(owner, check) as lock:
 

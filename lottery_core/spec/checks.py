@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
@@ -39,3 +40,11 @@ def check_number(
         lower = f"above {low:g}" if above else f"at least {low:g}"
         upper = f"below {high:g}" if below else f"at most {high:g}"
         raise InvalidValue(field, value, f"must be a number {lower} and {upper}")
+
+
+def check_content(value: object) -> None:
+    """Raise `InvalidValue` unless `value` is empty or a SHA-256 sum."""
+    if not isinstance(value, str) or not (value == "" or re.fullmatch("[0-9a-f]{64}", value)):
+        raise InvalidValue(
+            "content", value, "must be the SHA-256 of the files, 64 hex digits; or leave it out"
+        )

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lottery_core.spec.checks import InvalidValue
+
 PIXELS = 28 * 28
 CLASSES = 10
 # The arrays of a data set, in the order in which they are kept and hashed.
@@ -36,12 +38,18 @@ class Dataset:
     transposed: bool = False  # in the files; ours are upright
     image: tuple[int, int, int] = (1, 28, 28)  # channels, rows, columns
     classes: int = 10
+    class_names: tuple[str, ...] = ()  # empty: the classes are digits, or have numbers alone
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it was added by a person, and not published."""
+        return not self.archives
 
     def shape(self, part: str) -> tuple[int, ...]:
-        """Of the array that is one of `PARTS`: (n, 28, 28) of grey images, (n, channels, rows,
-        columns) of others, or (n,)."""
+        """Of the array that is one of `PARTS`: (n, 28, 28) as published, (n, channels, rows,
+        columns) of a person's own images, or (n,)."""
         size = self.train_size if part.startswith("train") else self.test_size
-        image = self.image[1:] if self.image[0] == 1 else self.image
+        image = self.image if self.is_own else self.image[1:]
         return (size, *image) if part.endswith("images") else (size,)
 
     @property
@@ -125,6 +133,20 @@ DATASETS = {
         transposed=True,
     ),
 }
+
+
+_PUBLISHED = tuple(DATASETS)
+
+
+def register(name: str, dataset: Dataset | None) -> None:
+    """Have this process know a data set that a person added, or with None no more. Raises
+    `InvalidValue` for the name of a published one."""
+    if name in _PUBLISHED:
+        raise InvalidValue("name", name, "is that of a published data set; choose another")
+    if dataset is None:
+        DATASETS.pop(name, None)
+    elif DATASETS.get(name) != dataset:  # other threads may be looking
+        DATASETS[name] = dataset
 
 
 def unverified_in_words(dataset: str, content: str) -> str:

@@ -35,21 +35,45 @@ import numpy as np
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.pruning import Target
 from lottery_core.method.restart import RULES
-from lottery_core.spec.checks import InvalidValue, check_integer, check_known, check_number
+from lottery_core.spec.checks import (
+    InvalidValue,
+    check_content,
+    check_integer,
+    check_known,
+    check_number,
+)
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, title_of
 from lottery_core.spec.networks import Network, Shape, network, shortest
 
 # Raised by hand whenever the same request would now give other numbers.
 VERSION = 3
 
+# What names mean: raised beside its definition when the same name would give other numbers, so
+# that only the levels which ask for it get other keys.
+_VERSIONS = {
+    "criterion": lambda name: CRITERIA[name].version,
+    "restart": lambda name: RULES[name].version,
+    "init": lambda name: INITS[name].version,
+    "optimiser": lambda name: OPTIMISERS[name].version,
+}
+
 # Fields of recipes and rounds added since: the value of each that means what was done before.
 _LATER: dict[str, object] = {}
 
+
+@dataclass(frozen=True)
+class Named:
+    """What a name stands for, in words, and its version (see `_VERSIONS`)."""
+
+    title: str
+    version: int = 1
+
+
 INITS = {
-    "pytorch": "PyTorch's default for Linear: uniform in ±1/√fan_in",
-    "glorot": "Gaussian Glorot: normal with variance 2/(fan_in + fan_out), biases 0",
+    "pytorch": Named("PyTorch's default: uniform in ±1/√fan_in"),
+    "glorot": Named("Gaussian Glorot: normal with variance 2/(fan_in + fan_out), biases 0"),
 }
-OPTIMISERS = {"sgd": "SGD with momentum", "adam": "Adam"}
+OPTIMISERS = {"sgd": Named("SGD with momentum"), "adam": Named("Adam")}
 SCOPES = {
     "layerwise": "each layer loses the same fraction",
     "global": "all layers are ranked together",
@@ -81,14 +105,6 @@ MAX_REPLICATES = 20
 _HASH = re.compile("[0-9a-f]{64}")
 # Of one request. A seed of the paper's LeNet run takes 5 * 10**13, of its Conv-6 run 2 * 10**16.
 MAX_MULTIPLY_ADDS = 10**17
-
-
-def check_content(value: object) -> None:
-    """Raise `InvalidValue` unless `value` is empty or a SHA-256 sum."""
-    if not isinstance(value, str) or not (value == "" or _HASH.fullmatch(value)):
-        raise InvalidValue(
-            "content", value, "must be the SHA-256 of the files, 64 hex digits; or leave it out"
-        )
 
 
 @dataclass(frozen=True)
@@ -497,12 +513,16 @@ def _make_floats(checked: Recipe | Round, *names: str) -> None:
 
 
 def _hashed(checked: Recipe | Round) -> dict:
-    """The fields that a key covers."""
-    return {
+    """The fields that a key covers; a name whose meaning has changed goes with its version."""
+    found = {
         name: value
         for name, value in asdict(checked).items()
         if name not in _LATER or value != _LATER[name]
     }
+    for field in found.keys() & _VERSIONS.keys():
+        if (version := _VERSIONS[field](found[field])) > 1:
+            found[field] = f"{found[field]} {version}"
+    return found
 
 
 def _hash(*parts: object) -> str:

@@ -43,7 +43,8 @@ class Field:
 
     def words_of(self, value: str) -> str:
         """A known value in words."""
-        return self.known[value] if isinstance(self.known, Mapping) else value
+        words = self.known[value] if isinstance(self.known, Mapping) else value
+        return words if isinstance(words, str) else words.title
 
 
 def _factor(text: str) -> tuple[str, float]:
@@ -52,7 +53,7 @@ def _factor(text: str) -> tuple[str, float]:
 
 
 FIELDS = {
-    "dataset": Field("Data set", known={name: one.title for name, one in DATASETS.items()}),
+    "dataset": Field("Data set", known=DATASETS),
     "content": Field(
         "Content", "SHA-256 of other files than the published ones, as a run printed it."
     ),

@@ -269,7 +269,7 @@ def _share(layer: dict) -> str:
 
 def _recipe(info: dict) -> str:
     recipe, rounds = info["experiment"]["recipe"], info["experiment"]["rounds"]
-    optimiser = OPTIMISERS[recipe["optimiser"]]
+    optimiser = OPTIMISERS[recipe["optimiser"]].title
     if recipe["optimiser"] == "sgd":
         optimiser = f"SGD, momentum {recipe['momentum']:g}"
     rate = f"{recipe['learning_rate']:g}"
@@ -284,7 +284,7 @@ def _recipe(info: dict) -> str:
         ["normalisation", NORMALISATIONS[recipe["normalisation"]]],
         ["validation", f"{recipe['validation_size']:,} images held out"],
         ["network", f"{_network(info)}, ReLU"],
-        ["initial weights", INITS[recipe["init"]]],
+        ["initial weights", INITS[recipe["init"]].title],
         ["optimiser", optimiser],
         ["learning rate", rate],
         ["weight decay", f"{recipe['weight_decay']:g}"],

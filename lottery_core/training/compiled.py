@@ -19,7 +19,6 @@ import numba
 import numpy as np
 from numba import njit
 
-from lottery_core.spec.datasets import PIXELS
 from lottery_core.training import kept
 from lottery_core.training.vectors import (
     eight_totals,
@@ -53,6 +52,7 @@ class Net(NamedTuple):
     """
 
     width: int
+    pixels: int  # of an image, all channels
     sizes: np.ndarray  # units of each layer, those of the input first
     blocks: np.ndarray  # the input's units are pixels 8 * block to 8 * block + 7 of these
     is_sparse: np.ndarray
@@ -82,6 +82,7 @@ class Answers(NamedTuple):
     either. A call hands over every array anew, which for one image takes as long as the work."""
 
     width: int
+    pixels: int
     sizes: np.ndarray
     blocks: np.ndarray
     is_sparse: np.ndarray
@@ -281,7 +282,7 @@ def _gather(net, images, chosen, first, count):
     start = np.empty(8, np.intp)
     for example in range(0, count, 8):
         for k in range(8):  # the last ones again where there are fewer
-            start[k] = chosen[first + min(example + k, count - 1)] * PIXELS
+            start[k] = chosen[first + min(example + k, count - 1)] * net.pixels
         for block in range(len(net.blocks)):
             pixel = net.blocks[block] * 8
             transpose_eight(
@@ -427,7 +428,7 @@ def predict(net, sgemm, images, count, logits):
     in_order = np.arange(width)
     for first in range(0, count, width):
         here = min(width, count - first)
-        _gather(net, images[first * PIXELS :], in_order, 0, here)
+        _gather(net, images[first * net.pixels :], in_order, 0, here)
         _forward(net, sgemm)
         for example in range(here):
             for c in range(net.sizes[last]):

@@ -13,7 +13,6 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.datasets import CLASSES, PIXELS
 from lottery_core.spec.experiment import Recipe
 from lottery_core.training.models import build
 from lottery_core.training.torch_loop import one_torch_thread
@@ -49,7 +48,9 @@ class Slopes:
         It is the slope of half the gradient flow g·g (Wang et al. 2020).
         """
         labels = self.data.labels[self._drawn]
-        chosen = [self._drawn[labels == label][:FLOW_IMAGES] for label in range(CLASSES)]
+        chosen = [
+            self._drawn[labels == label][:FLOW_IMAGES] for label in range(self.recipe.net.classes)
+        ]
         with one_torch_thread():
             loss, leaves = self._loss(weights, mask, np.concatenate(chosen))
             slopes = torch.autograd.grad(loss, leaves, create_graph=True)
@@ -68,7 +69,7 @@ class Slopes:
         for name, kept in mask.items():
             parameters[name] = parameters[name] * torch.tensor(kept)
         with one_torch_thread():
-            ones = torch.ones((1, PIXELS), dtype=torch.float64)
+            ones = torch.ones((1, *self.recipe.net.input), dtype=torch.float64)
             flow = functional_call(build(self.recipe), parameters, (ones,)).sum()
             return _named(mask, torch.autograd.grad(flow, leaves))
 

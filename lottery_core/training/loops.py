@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -123,7 +124,7 @@ def _load() -> None:
 
     recipe = Recipe(network="2", validation_size=0, batch_size=8, iterations=1)
     mask = {name: np.ones(shape, bool) for name, shape in recipe.shapes.items()}
-    pixels, values = np.zeros((8, 784), np.uint8), np.zeros(256, np.float32)
+    pixels, values = np.zeros((8, math.prod(recipe.net.input)), np.uint8), np.zeros(256, np.float32)
     images, labels = Images.of(pixels, "half", values), np.zeros(8, np.int64)
     none = np.arange(0)
     data = Data(images, labels, np.arange(60_000) % 8, none, images, labels, "")

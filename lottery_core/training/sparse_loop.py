@@ -166,6 +166,7 @@ class SparseNetwork:
         panel_at = width * np.concatenate([[0], np.cumsum(sizes)])
         return Net(
             width=width,
+            pixels=math.prod(self._recipe.net.input),
             sizes=sizes,
             blocks=units[0][::8] // 8,
             is_sparse=is_sparse,
