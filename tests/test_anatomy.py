@@ -266,8 +266,7 @@ def test_every_figure_draws_a_real_level_and_an_empty_one(store):
         unit = anatomy.unit(level, recipe.net, name, 0)
         figure = weight_figures.maps_figure(unit.reads, "Unit 0", "pixel")
         assert "of 784 pixels are read" in figure.layout.meta["alt"]
-        strengths = anatomy.strengths(unit.read_by["fc2.weight"])
-        links = [(f"fc2 {i}", w) for i, w in anatomy.strongest(strengths, 5)]
+        links = [(f"fc2 {i}", w) for i, w in anatomy.strongest(unit.read_by["fc2.weight"][:, 0], 5)]
         assert ticket_figures.links_figure(links, "Read by", "Nothing reads it.").data or not links
         died = anatomy.deaths([{name: np.ones_like(level.mask[name])}, {name: level.mask[name]}])
         figure = ticket_figures.survival_figure(died[name], "fc1", 1, 1)

@@ -80,7 +80,7 @@ def _draw(shown: Look, experiment: Experiment, n: int, part: str, shared: bool) 
             _one_channel(experiment.keys[n], network, name, part)
         return
     if network.shapes[first][2:]:
-        _pairs([first, *others], heatmap)
+        _pairs([first, *others], heatmap, 400)
         return
     wide, narrow = st.columns([2, 1])
     with wide:
@@ -91,14 +91,14 @@ def _draw(shown: Look, experiment: Experiment, n: int, part: str, shared: bool) 
             plot(weight_figures.pixels_figure(shown.kept_per_pixel, units, 380), "plot_pixels")
         else:
             st.caption("The map of weights per pixel appears when this level is finished.")
-    _pairs(others, heatmap)
+    _pairs(others, heatmap, 320)
 
 
-def _pairs(names: Sequence[str], heatmap: Callable[[str, int], None]) -> None:
+def _pairs(names: Sequence[str], heatmap: Callable[[str, int], None], height: int) -> None:
     for pair in (names[i : i + 2] for i in range(0, len(names), 2)):
         for column, name in zip(st.columns(len(pair)), pair, strict=True):
             with column:
-                heatmap(name, 320)
+                heatmap(name, height)
 
 
 def _layer(

@@ -116,8 +116,7 @@ def network_of(level: Level) -> Network:
 
 def names_of(recipe: Recipe) -> tuple[str, ...]:
     """What the classes of a recipe's images are called."""
-    named = getattr(DATASETS[recipe.dataset], "class_names", ())
-    return named or tuple(map(str, range(recipe.net.classes)))
+    return DATASETS[recipe.dataset].names
 
 
 def finished(experiment: Experiment) -> list[Level]:

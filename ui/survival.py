@@ -52,16 +52,16 @@ def _draw(subject: Subject, died: Rounds, name: str, n: int, height: int) -> Non
     plot(figure, f"plot_survival_{layer}")
 
 
-def _pairs(subject: Subject, died: Rounds, names: list[str], n: int) -> None:
+def _pairs(subject: Subject, died: Rounds, names: list[str], n: int, height: int) -> None:
     for pair in (names[i : i + 2] for i in range(0, len(names), 2)):
         for column, name in zip(st.columns(len(pair)), pair, strict=True):
             with column:
-                _draw(subject, died, name, n, 320)
+                _draw(subject, died, name, n, height)
 
 
 def _convolutional(subject: Subject, network: Network, died: Rounds, n: int) -> None:
     if len(died) <= SHOWN:
-        _pairs(subject, died, list(died), n)
+        _pairs(subject, died, list(died), n, 400)
         return
     kept = {name: int(((rounds == 0) | (rounds > n)).sum()) for name, rounds in died.items()}
     name = choose_layer(network, kept, f"survival_layer_{subject.key}")
@@ -81,7 +81,7 @@ def _fully_connected(subject: Subject, network: Network, died: Rounds, n: int) -
         if per_pixel is not None:
             units = len(died[first])
             plot(weight_figures.pixels_figure(per_pixel, units, 400), "plot_survival_pixels")
-    _pairs(subject, died, others, n)
+    _pairs(subject, died, others, n, 320)
     _one_unit(subject, network, died, first, n)
 
 

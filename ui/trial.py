@@ -70,7 +70,7 @@ def show_trial(subject: Subject) -> None:
 def _is_ink(recipe: Recipe) -> bool:
     """Whether images are bright strokes on black, as all published ones here, and are shown as
     ink on paper."""
-    return recipe.net.input[0] == 1 and not getattr(DATASETS[recipe.dataset], "is_own", False)
+    return recipe.net.input[0] == 1 and not DATASETS[recipe.dataset].is_own
 
 
 def _one(

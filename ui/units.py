@@ -99,17 +99,18 @@ def _show_reads(network: Network, name: str, number: int, reads: np.ndarray) -> 
 
 
 def _show_read_by(network: Network, found: anatomy.Unit) -> None:
+    arrays = found.read_by.values()
+    single = all(weights.shape[1] == 1 for weights in arrays)
     links = []
     for reader, weights in found.read_by.items():
         label = "answer" if reader == network.output else anatomy.short(reader)
-        strengths = anatomy.strengths(weights)
-        links += [(f"{label} {i}", w) for i, w in anatomy.strongest(strengths, _STRONGEST)]
+        strengths = weights[:, 0] if single else anatomy.strengths(weights)
+        links += [(f"{label} {i}", w) for i, w in anatomy.strongest(strengths, len(strengths))]
     links.sort(key=lambda link: -abs(link[1]))
-    weights = list(found.read_by.values())
-    kept = sum(int(np.isfinite(one).sum()) for one in weights)
-    title = f"It is read by {kept:,} of {sum(one.size for one in weights):,}"
-    axis = "weight" if all(one.shape[1] == 1 for one in weights) else "norm of the weights"
+    kept = sum(int(np.isfinite(weights).sum()) for weights in arrays)
+    title = f"It is read by {kept:,} of {sum(weights.size for weights in arrays):,}"
+    axis = "weight" if single else "norm of the weights"
     figure = ticket_figures.links_figure(links[:_STRONGEST], title, "Nothing reads it.", axis)
     plot(figure, "plot_unit_read_by")
-    if sum(int(np.isfinite(anatomy.strengths(one)).sum()) for one in weights) > _STRONGEST:
+    if len(links) > _STRONGEST:
         st.caption(f"The {_STRONGEST} strongest are drawn.")

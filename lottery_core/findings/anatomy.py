@@ -213,10 +213,7 @@ def shown(level: Level, name: str) -> np.ndarray:
 
 
 def strengths(weights: np.ndarray) -> np.ndarray:
-    """Of several weights for each of (n, weights): the one that there is, or their Euclidean norm;
-    NaN where none is kept."""
-    if weights.shape[1] == 1:
-        return weights[:, 0]
+    """Of (n, weights) each row's Euclidean norm; NaN where none is kept."""
     norms = np.sqrt(np.nansum(np.square(weights), axis=1))
     return np.where(np.isfinite(weights).any(axis=1), norms, np.float32(np.nan))
 

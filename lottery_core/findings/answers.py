@@ -15,6 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from lottery_core.data import (
     Images,
@@ -137,14 +138,16 @@ def judge(
     read, total, began = reader(recipe, root), len(images), time.perf_counter()
     given: tuple[list[np.ndarray], ...] = ([], [])
     done = 0
-    for count in (*takewhile(lambda count: count < total, _round_numbers()), total):
-        if done and (time.perf_counter() - began) * count / done > seconds:
-            break
-        for part in parts(count - done):
-            some = read(images[done:count][part])
-            for rows, weights in zip(given, (dense, ticket), strict=True):
-                rows.append(logits(recipe, weights, some))
-        done = count
+    # The cores may be busy with trainings: two threads would wait for each other.
+    with threadpool_limits(1, "blas"):
+        for count in (*takewhile(lambda count: count < total, _round_numbers()), total):
+            if done and (time.perf_counter() - began) * count / done > seconds:
+                break
+            for part in parts(count - done):
+                some = read(images[done:count][part])
+                for rows, weights in zip(given, (dense, ticket), strict=True):
+                    rows.append(logits(recipe, weights, some))
+            done = count
     return Judged(labels[:done], *(np.concatenate(rows) for rows in given), total)
 
 

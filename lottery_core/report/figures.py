@@ -25,6 +25,8 @@ DIVERGING = [
     [0.75, "#ec9c7c"],
     [1.0, "#b2182b"],
 ]
+_MANY = 8  # layers: more have no entry of their own in a legend
+_KINDS = ("convolutions", "fully connected")
 MARGIN = {"l": 58, "r": 14, "t": 44, "b": 78}
 
 
@@ -354,16 +356,25 @@ def sparsity_figure(
         line={"color": BLUE, "width": 5},
         opacity=0.45,
     )
+    many, said = len(layers) > _MANY, set()
     for i, (name, values) in enumerate(layers.items()):
+        layer, n = name.removesuffix(".weight"), i
+        kind = _KINDS[not layer.startswith("conv")]
+        if many:
+            n = _KINDS.index(kind)
         figure.add_scatter(
             x=x,
             y=100 * np.repeat(np.asarray(values, float), 2),
-            name=name.removesuffix(".weight"),
+            name=kind if many else layer,
+            legendgroup=kind if many else layer,
+            showlegend=not (many and kind in said),
             mode="lines",
             line={
-                "color": LAYER_COLOURS[(i + 1) % len(LAYER_COLOURS)],
-                "dash": dashes[i % len(dashes)],
+                "color": LAYER_COLOURS[(n + 1) % len(LAYER_COLOURS)],
+                "dash": dashes[n % len(dashes)],
                 "width": 1.8,
             },
+            hovertemplate=f"%{{y:.1f}} % at %{{x:,}}<extra>{layer}</extra>",
         )
+        said.add(kind)
     return figure

@@ -16,7 +16,7 @@ from lottery_core.report.figures import (
     ORANGE,
     begin_figure,
 )
-from lottery_core.report.weight_figures import NO_AXIS, place, tiles
+from lottery_core.report.weight_figures import NO_AXIS, UNMARKED, place, tiles
 
 # From what died first to what died last, told apart in grey too; survivors have a colour of their
 # own, lighter than any of them.
@@ -136,8 +136,8 @@ def _place_kernels(figure: go.Figure, kernels: np.ndarray, trace: go.Heatmap) ->
         figure.update_yaxes(title="output channel")
     place(figure, tiled, trace)
     if tiled.strips > 1:
-        figure.update_xaxes(title=f"{len(kernels)} filters, row by row", showticklabels=False)
-        figure.update_yaxes(showticklabels=False)
+        figure.update_xaxes(title=f"{len(kernels)} filters, row by row", **UNMARKED)
+        figure.update_yaxes(**UNMARKED)
 
 
 def _deaths(picture: np.ndarray, rounds: int) -> go.Heatmap:

@@ -17,6 +17,7 @@ from lottery_core.spec.networks import Shape
 
 PAPER = "#fefefd"  # becomes the page's own background where the page draws it
 NO_AXIS = {"showgrid": False, "zeroline": False, "visible": False}
+UNMARKED = {"showticklabels": False, "ticks": ""}
 _COLOURBAR = {"thickness": 10, "outlinewidth": 0, "tickformat": ".2~f", "nticks": 5}
 _ASPECT = 1.6  # width by height that wrapped rows aim at
 
@@ -216,8 +217,8 @@ def kernels_figure(kernels: np.ndarray, title: str, scale: float, height: int = 
     figure.update_yaxes(title="output channel")
     if tiled.strips > 1:
         hover, numbers = "filter %{customdata}: %{z:.4f}<extra></extra>", tiled.numbers
-        figure.update_xaxes(title=f"{len(kernels)} filters, row by row", showticklabels=False)
-        figure.update_yaxes(title="", showticklabels=False)
+        figure.update_xaxes(title=f"{len(kernels)} filters, row by row", **UNMARKED)
+        figure.update_yaxes(title="", **UNMARKED)
     return _with_legend(place(figure, tiled, _heatmap(tiled.cells, scale, hover, numbers)))
 
 
@@ -247,8 +248,8 @@ def colours_figure(
         figure.update_xaxes(title=f"{len(filters)} {what}s in red, green and blue; grey is 0")
     else:
         figure.update_xaxes(title="in red, green and blue; grey is 0")
-    figure.update_xaxes(showticklabels=False)
-    figure.update_yaxes(showticklabels=False)
+    figure.update_xaxes(**UNMARKED)
+    figure.update_yaxes(**UNMARKED)
     source = f"data:image/png;base64,{png_of(pixels)}"
     trace = go.Image(source=source, customdata=texts, hovertemplate="%{customdata}<extra></extra>")
     return _with_legend(place(figure, tiled, trace))
