@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ui.frame import page
-from ui.speed import plan_in_words, show_limits, show_measured
+from ui.speed import plan_in_words, show_limits, show_measured, why_not
 from ui.tasks import choose, is_active, runs, show_controls
 from ui.trouble import live
 
@@ -26,7 +26,11 @@ with page("Speed"):
         show_controls("measure", experiment, params, plan_in_words(experiment), "level")
 
     with st.container():
-        controls()
+        if why := why_not(experiment):
+            st.info(why, icon=":material/timer_off:")
+        else:
+            controls()
     with st.container():
-        show_measured(experiment)
+        if not why:
+            show_measured(experiment)
     show_limits()

@@ -4,7 +4,8 @@ import streamlit as st
 
 from ui.bring import show_bring
 from ui.frame import page
-from ui.inside import show_inside, show_survival
+from ui.inside import show_inside
+from ui.survival import show_survival
 from ui.takeaway import show_takeaway
 from ui.ticket import (
     asked_ticket,

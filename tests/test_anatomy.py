@@ -6,17 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 
-from lottery_core.findings import anatomy
-from lottery_core.report import ticket_figures
+from lottery_core.findings import anatomy, flow, values
+from lottery_core.report import ticket_figures, weight_figures
 from lottery_core.run import engine
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.networks import Network, network
 from lottery_core.store import Level
 
 
-def level_of(masks: list, starts: list | None = None, ends: list | None = None) -> Level:
-    """A level with these matrices, named fc1, fc2, ..., and biases of 0.5."""
-    names = [f"fc{k + 1}.weight" for k in range(len(masks))]
+def level_of(
+    masks: list, starts: list | None = None, ends: list | None = None, names: tuple = ()
+) -> Level:
+    """A level with these arrays, named fc1, fc2, ... by default, and biases of 0.5."""
+    names = names or [f"fc{k + 1}.weight" for k in range(len(masks))]
     mask = dict(zip(names, (np.array(m, bool) for m in masks), strict=True))
 
     def weights(values):
@@ -30,6 +33,13 @@ def level_of(masks: list, starts: list | None = None, ends: list | None = None) 
     return Level({}, mask, weights(starts), weights(ends), np.zeros(0), pd.DataFrame())
 
 
+def chain_of(level: Level) -> Network:
+    """The fully connected network that a level's matrices are of."""
+    shapes = [kept.shape for kept in level.mask.values()]
+    hidden = " ".join(str(outputs) for outputs, _ in shapes[:-1]) or "none"
+    return network(hidden, (1, 1, shapes[0][1]), shapes[-1][0])
+
+
 # Three inputs, three hidden units, two answers. Unit 1 reads nothing; nothing reads unit 2.
 SMALL = level_of(
     [[[1, 1, 0], [0, 0, 0], [1, 0, 0]], [[1, 1, 0], [0, 1, 0]]],
@@ -38,7 +48,7 @@ SMALL = level_of(
 
 
 def test_layers_are_counted():
-    first, second = anatomy.layers(SMALL).to_dict("records")
+    first, second = anatomy.layers(SMALL, chain_of(SMALL)).to_dict("records")
     assert (first["layer"], first["units"], first["inputs"]) == ("fc1", 3, 3)
     assert (first["weights"], first["kept"], first["pruned"]) == (9, 3, 6)
     assert first["density"] == pytest.approx(1 / 3)
@@ -52,20 +62,18 @@ def test_layers_are_counted():
 
 
 def test_dead_is_what_no_signal_passes_from_either_side():
-    first, second = anatomy.layers(SMALL).to_dict("records")
+    first, second = anatomy.layers(SMALL, chain_of(SMALL)).to_dict("records")
     assert first["dead_units"] == 2  # one reads nothing, nothing reads the other
     assert second["dead_units"] == 1  # the second answer reads the unit that reads nothing
-    pixels, hidden, out = anatomy.alive(SMALL.mask)
+    hidden, out = flow.alive(chain_of(SMALL), SMALL.mask).values()
     assert hidden.tolist() == [True, False, False]
     assert out.tolist() == [True, False]
-    assert pixels.tolist() == [True, True, False]
 
 
 def test_death_spreads_through_layers():
     # A chain of single units with a break in the middle: all of it is dead.
     broken = level_of([[[1]], [[0]], [[1]]])
-    assert [part.tolist() for part in anatomy.alive(broken.mask)] == [[False]] * 4
-    assert anatomy.layers(broken)["dead_units"].tolist() == [1, 1, 1]
+    assert anatomy.layers(broken, chain_of(broken))["dead_units"].tolist() == [1, 1, 1]
 
 
 @given(
@@ -85,9 +93,9 @@ def test_alive_units_are_those_whose_output_a_pixel_can_change(one, two, three):
     expected = [
         (a.sum(axis=1) > 0) & (b.sum(axis=0) > 0) for a, b in zip(into, out[::-1], strict=True)
     ]
-    names = ("fc1.weight", "fc2.weight", "fc3.weight")
-    found = anatomy.alive(dict(zip(names, (one, two, three), strict=True)))
-    for have, want in zip(found, expected, strict=True):
+    level = level_of([one, two, three])
+    found = flow.alive(chain_of(level), level.mask).values()
+    for have, want in zip(found, expected[1:], strict=True):
         np.testing.assert_array_equal(have, want)
 
 
@@ -130,11 +138,15 @@ def test_a_controls_weights_died_in_its_trunks_rounds(store, tiny, arm):
 def test_pixels_count_the_first_layers_kept_weights():
     mask = np.zeros((3, 784), bool)
     mask[:2, 29] = True
-    image = anatomy.kept_per_pixel({"fc1.weight": mask})
+    image = anatomy.kept_per_pixel({"fc1.weight": mask}, (1, 28, 28))
     assert image.shape == (28, 28)
     assert image[1, 1] == 2
     assert image.sum() == 2
-    assert anatomy.kept_per_pixel({"fc1.weight": np.ones((2, 3), bool)}) is None
+    assert anatomy.kept_per_pixel({"fc1.weight": np.ones((2, 3), bool)}, (1, 28, 28)) is None
+    in_colour = np.ones((2, 12), bool)
+    assert anatomy.kept_per_pixel({"fc1.weight": in_colour}, (3, 2, 2)).tolist() == [[6, 6], [6, 6]]
+    kernels = np.ones((2, 1, 3, 3), bool)
+    assert anatomy.kept_per_pixel({"conv1.weight": kernels}, (1, 3, 3)) is None
 
 
 @pytest.mark.parametrize("shape", [(7, 9), (300, 784), (301, 784), (1000, 784)])
@@ -154,17 +166,17 @@ def test_a_coarse_map_shows_in_each_block_what_lived_longest(shape):
 def test_histograms_count_every_value_once_and_share_their_bins():
     rng = np.random.default_rng(0)
     groups = {"all": rng.normal(size=5_000), "few": rng.normal(size=300)}
-    found = anatomy.histogram(groups)
+    found = values.histogram(groups)
     assert found.counts == {"all": 5_000, "few": 300}
-    for name, values in groups.items():
+    for name, group in groups.items():
         assert found.shares[name].sum() == pytest.approx(1)
-        inside = (values > found.edges[20]) & (values <= found.edges[21])
+        inside = (group > found.edges[20]) & (group <= found.edges[21])
         assert found.shares[name][20] == pytest.approx(inside.mean(), abs=2e-3)
     assert found.edges[0] == -found.edges[-1]
 
 
 def test_groups_without_values_are_empty_and_not_an_error():
-    found = anatomy.histogram({"none": np.zeros(0), "zeros": np.zeros(4)})
+    found = values.histogram({"none": np.zeros(0), "zeros": np.zeros(4)})
     assert found.shares["none"].sum() == 0
     assert found.shares["zeros"].sum() == 1
 
@@ -173,8 +185,8 @@ def test_survivors_are_set_beside_all_and_beside_the_rest():
     dense = level_of([[[1, 1]]], starts=[[[1, 2]]], ends=[[[4, 2.5]]])
     ticket = level_of([[[1, 0]]], starts=[[[1, 2]]], ends=[[[7, 0]]])
     names = ["fc1.weight"]
-    assert anatomy.initial_values(dense, ticket, names).counts == {"all weights": 2, "survivors": 1}
-    moved = anatomy.distances(dense, ticket, names)
+    assert values.initial_values(dense, ticket, names).counts == {"all weights": 2, "survivors": 1}
+    moved = values.distances(dense, ticket, names)
     assert moved.counts == {"weights that were pruned": 1, "survivors": 1}
     assert moved.centres[moved.shares["survivors"].argmax()] == pytest.approx(3, abs=0.05)
     assert moved.centres[moved.shares["weights that were pruned"].argmax()] == pytest.approx(
@@ -188,37 +200,38 @@ def test_directions_are_away_from_zero_towards_it_or_across():
         starts=[[[1, -1, 1, 2, 5]]],
         ends=[[[2, -0.5, -1, 2, 0]]],
     )
-    found = anatomy.moves(ticket, ["fc1.weight"])
+    found = values.moves(ticket, ["fc1.weight"])
     assert (found.away, found.towards, found.across, found.n) == (0.25, 0.25, 0.25, 4)
     assert found.distance == pytest.approx((1 + 0.5 + 2 + 0) / 4)
     assert found.size == pytest.approx(5 / 4)
-    assert "25% of the survivors moved away" in anatomy.moves_in_words(found)
+    assert "25% of the survivors moved away" in values.moves_in_words(found)
 
 
 def test_a_layer_without_weights_has_nothing_to_tell():
     empty = level_of([[[0, 0]]])
-    assert anatomy.moves_in_words(anatomy.moves(empty, ["fc1.weight"])) == "No weight is left here."
+    assert values.moves_in_words(values.moves(empty, ["fc1.weight"])) == "No weight is left here."
 
 
 # Units
 
 
 def test_units_come_in_the_order_of_what_they_keep():
-    table = anatomy.units(SMALL, "fc1.weight")
+    table = anatomy.units(SMALL, chain_of(SMALL), "fc1.weight")
     assert table["unit"].tolist() == [0, 2, 1]
     assert table["reads"].tolist() == [2, 1, 0]
     assert table["read_by"].tolist() == [1, 0, 2]
     assert table["alive"].tolist() == [True, False, False]
-    assert table["bias"].tolist() == [0.5] * 3
-    answers = anatomy.units(SMALL, "fc2.weight")
+    answers = anatomy.units(SMALL, chain_of(SMALL), "fc2.weight")
     assert answers["read_by"].tolist() == [0, 0]
 
 
 def test_a_unit_shows_what_it_reads_and_what_reads_it():
-    found = anatomy.unit(SMALL, "fc1.weight", 0)
-    np.testing.assert_array_equal(np.isfinite(found.reads), [True, True, False])
-    np.testing.assert_array_equal(np.isfinite(found.read_by), [True, False])
-    assert anatomy.unit(SMALL, "fc2.weight", 1).read_by is None
+    found = anatomy.unit(SMALL, chain_of(SMALL), "fc1.weight", 0)
+    np.testing.assert_array_equal(np.isfinite(found.reads), [[[True, True, False]]])  # as an image
+    ((reader, weights),) = found.read_by.items()
+    assert reader == "fc2.weight"
+    np.testing.assert_array_equal(np.isfinite(weights), [[True], [False]])
+    assert anatomy.unit(SMALL, chain_of(SMALL), "fc2.weight", 1).read_by == {}
 
 
 def test_the_strongest_links_come_first_and_pruned_ones_never():
@@ -231,7 +244,7 @@ def test_the_strongest_links_come_first_and_pruned_ones_never():
 
 
 def test_words_name_dead_units_unread_pixels_and_silent_answers():
-    words = anatomy.in_words(anatomy.layers(SMALL))
+    words = anatomy.in_words(anatomy.layers(SMALL, chain_of(SMALL)))
     assert "No weight reads 1 of the 3 pixels." in words
     assert "No signal passes 2 of the 3 hidden units: they are dead." in words
     assert "The image has no influence on 1 of the 2 answers any more." in words
@@ -239,7 +252,7 @@ def test_words_name_dead_units_unread_pixels_and_silent_answers():
 
 def test_a_dense_network_is_all_alive(store):
     (dense,) = engine.run(Experiment(Recipe(network="8", iterations=1, evaluate_every=1)), store)
-    words = anatomy.in_words(anatomy.layers(dense))
+    words = anatomy.in_words(anatomy.layers(dense, network("8", (1, 28, 28), 10)))
     assert words == "All 8 hidden units still carry a signal."
 
 
@@ -247,13 +260,13 @@ def test_every_figure_draws_a_real_level_and_an_empty_one(store):
     recipe = Recipe(network="8", iterations=4, evaluate_every=4)
     rounds = rounds_of([0.5, 0.999], scope="global")
     for level in engine.run(Experiment(recipe, rounds), store):
-        table = anatomy.layers(level)
+        table = anatomy.layers(level, recipe.net)
         assert "keeps" in ticket_figures.layers_figure(table).layout.meta["alt"]
         name = "fc1.weight"
-        unit = anatomy.unit(level, name, 0)
-        figure = ticket_figures.unit_pixels_figure(unit.reads, "Unit 0")
+        unit = anatomy.unit(level, recipe.net, name, 0)
+        figure = weight_figures.maps_figure(unit.reads, "Unit 0", "pixel")
         assert "of 784 pixels are read" in figure.layout.meta["alt"]
-        links = [(f"fc2 {i}", w) for i, w in anatomy.strongest(unit.read_by, 5)]
+        links = [(f"fc2 {i}", w) for i, w in anatomy.strongest(unit.read_by["fc2.weight"][:, 0], 5)]
         assert ticket_figures.links_figure(links, "Read by", "Nothing reads it.").data or not links
         died = anatomy.deaths([{name: np.ones_like(level.mask[name])}, {name: level.mask[name]}])
         figure = ticket_figures.survival_figure(died[name], "fc1", 1, 1)

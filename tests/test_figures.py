@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lottery_core.report import figures
+from lottery_core.report import compared_figures, figures, weight_figures
 
 
 def history(*accuracies: float, validation: bool = True) -> pd.DataFrame:
@@ -54,10 +54,10 @@ WIDE = figures.Curve(
     ("figure", "band"),
     [
         (figures.accuracy_figure([WIDE], 0.9), [100, 90, 70, 0]),
-        (figures.training_figure([WIDE], "accuracy", 50, total=100), [100, 90, 70, 0]),
-        (figures.early_stop_figure([WIDE]), [1.125, 0.9, 0.7, 0]),
+        (compared_figures.training_figure([WIDE], "accuracy", 50, total=100), [100, 90, 70, 0]),
+        (compared_figures.early_stop_figure([WIDE]), [1.125, 0.9, 0.7, 0]),
         # On a log axis there is no 0.
-        (figures.training_figure([WIDE], "loss", 50, total=100), [2.2, 0.9, 0.7, 0.4]),
+        (compared_figures.training_figure([WIDE], "loss", 50, total=100), [2.2, 0.9, 0.7, 0.4]),
     ],
 )
 def test_an_interval_over_few_seeds_is_not_drawn_where_nothing_can_be(figure, band):
@@ -112,7 +112,7 @@ def test_sparsity_steps_up_when_a_level_begins():
 
 def test_weights_are_centred_at_zero_and_pruned_ones_are_off_the_scale():
     picture = np.array([[0.5, np.nan], [-0.25, 0.0]], np.float32)
-    figure = figures.weights_figure(picture, "fc1.weight", 0.5)
+    figure = weight_figures.weights_figure(picture, "fc1.weight", 0.5)
     heatmap, legend = figure.data
     np.testing.assert_array_equal(heatmap.z, picture)
     assert (heatmap.zmin, heatmap.zmax) == (-0.5, 0.5)
@@ -125,12 +125,12 @@ def test_weights_are_centred_at_zero_and_pruned_ones_are_off_the_scale():
 
 
 def test_a_layer_without_weights_is_drawn_and_said_to_be_pruned():
-    figure = figures.weights_figure(np.full((2, 2), np.nan, np.float32), "fc3.weight", 1.0)
+    figure = weight_figures.weights_figure(np.full((2, 2), np.nan, np.float32), "fc3.weight", 1.0)
     assert figure.layout.meta["alt"] == "Weights of fc3: all pruned."
 
 
 def test_the_pixel_map_is_the_image_and_counts_unread_pixels():
     kept = np.arange(784)
-    figure = figures.pixels_figure(kept, 800)
+    figure = weight_figures.pixels_figure(kept.reshape(28, 28), 800)
     np.testing.assert_array_equal(figure.data[0].z, kept.reshape(28, 28))
     assert "1 of 784 pixels keep none" in figure.layout.meta["alt"]

@@ -11,7 +11,7 @@ import pytest
 from lottery_core.data import load_data
 from lottery_core.method.masks import dense_mask
 from lottery_core.method.seeds import seed_of
-from lottery_core.report import figures
+from lottery_core.report import compared_figures, figures
 from lottery_core.run import engine, instability, worker
 from lottery_core.run.instability import ALPHAS, ORDERS, Start, between, measure, path_of, starts_of
 from lottery_core.run.queue import Queue
@@ -347,7 +347,7 @@ def test_each_task_on_an_experiment_has_a_key_of_its_own():
 
 
 def test_a_path_is_drawn_in_percent_with_its_worst_point_in_words():
-    figure = figures.path_figure([0, 0.5, 1], [0.01, 0.2, 0.02], [0.03, 0.25, 0.04])
+    figure = compared_figures.path_figure([0, 0.5, 1], [0.01, 0.2, 0.02], [0.03, 0.25, 0.04])
     traces = {trace.name: trace for trace in figure.data}
     np.testing.assert_allclose(traces["training"].y, [1, 20, 2])
     np.testing.assert_allclose(traces["test"].y, [3, 25, 4])
@@ -358,7 +358,7 @@ def test_a_path_is_drawn_in_percent_with_its_worst_point_in_words():
 
 def test_instability_against_the_iteration_shows_0_left_of_all_others():
     curve = figures.Curve("dense", [0, 10, 100], [0.05, 0.02, 0.001], figures.STYLES["main"])
-    figure = figures.instability_figure([curve])
+    figure = compared_figures.instability_figure([curve])
     (trace,) = figure.data
     assert 0 < trace.x[0] < trace.x[1] == 10
     assert list(trace.customdata) == [0, 10, 100]
@@ -376,7 +376,7 @@ def test_instability_against_weights_falls_left_to_right():
     curve = figures.Curve(
         "test", [100, 21.1], [0.01, 0.03], figures.STYLES["main"], [0.0, 0.02], [0.02, 0.04], 3
     )
-    figure = figures.instability_figure([curve], against="remaining")
+    figure = compared_figures.instability_figure([curve], against="remaining")
     left, right = figure.layout.xaxis.range
     assert 10**left > 100 > 21.1 > 10**right
     band, trace = figure.data
@@ -387,9 +387,9 @@ def test_instability_against_weights_falls_left_to_right():
 
 def test_nothing_measured_yet_is_an_empty_figure_with_a_title():
     for figure in (
-        figures.path_figure([], [], []),
-        figures.instability_figure([]),
-        figures.instability_figure([], against="remaining"),
+        compared_figures.path_figure([], [], []),
+        compared_figures.instability_figure([]),
+        compared_figures.instability_figure([], against="remaining"),
     ):
         assert figure.layout.title.text
         assert figure.layout.meta["alt"]

@@ -27,7 +27,7 @@ def test_survivors_are_exact_to_half_a_step_and_pruned_weights_are_nan(given_dat
 def test_the_largest_survivor_sets_the_scale_and_a_pruned_weight_does_not():
     values = np.array([[127.0, -1e9, 1.0]], np.float32)
     pictures, scales = pack({"w": values}, {"w": np.array([[True, False, True]])})
-    assert scales["w"] == {"unit": 1.0, "block": 1}
+    assert scales["w"] == {"unit": 1.0, "block": 1, "kept": 2}
     assert pictures["w"].tolist() == [[127, PRUNED, 1]]
 
 

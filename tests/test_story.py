@@ -13,7 +13,7 @@ from lottery_core.findings import walk as story
 from lottery_core.findings.answers import reader, unseen_images
 from lottery_core.findings.tables import weights_kept
 from lottery_core.method.masks import dense_mask, removed_of
-from lottery_core.report import figures
+from lottery_core.report import figures, story_figures
 from lottery_core.run import engine, measurement
 from lottery_core.store import measurement_key
 from tests.pages import open_page, said
@@ -275,21 +275,23 @@ def test_stop_keeps_what_is_finished(shared):
 
 def test_a_learning_curve_leaves_out_the_untrained_tenth_and_says_where_it_ends():
     curve = figures.Curve("ticket", [0, 50, 100], [0.1, 0.9, 0.96], figures.STYLES["main"])
-    figure = figures.learning_figure([curve], 100, "Learning")
+    figure = story_figures.learning_figure([curve], 100, "Learning")
     np.testing.assert_allclose(figure.data[0].y, [10, 90, 96])
     assert figure.layout.yaxis.range[0] == 87
     assert figure.layout.meta["alt"] == "Learning. ticket: 96.0%."
-    empty = figures.awaited(figures.learning_figure([], 100, "Learning"), "in about 5 s")
+    empty = story_figures.awaited(
+        story_figures.learning_figure([], 100, "Learning"), "in about 5 s"
+    )
     assert empty.layout.yaxis.range == (0, 100)
     assert empty.layout.annotations[0].text == "in about 5 s"
     assert "Nothing is trained yet" in empty.layout.meta["alt"]
 
 
 def test_the_last_trace_of_the_falling_curve_is_the_marker_that_the_slider_moves():
-    figure = figures.falling_figure([0, 0.5, 0.99], [0.96, 0.9, 0.1])
+    figure = story_figures.falling_figure([0, 0.5, 0.99], [0.96, 0.9, 0.1])
     line, marker = figure.data
     np.testing.assert_allclose(line.x, [0, 50, 99])
     np.testing.assert_allclose(line.y, [96, 90, 10])
     assert (marker.mode, list(marker.x), list(marker.y)) == ("markers", [0], [96])
     assert "96.0% with all weights, 10.0% without 99% of them" in figure.layout.meta["alt"]
-    assert "Nothing is computed yet" in figures.falling_figure([], []).layout.meta["alt"]
+    assert "Nothing is computed yet" in story_figures.falling_figure([], []).layout.meta["alt"]

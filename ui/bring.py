@@ -12,7 +12,7 @@ from lottery_core.data import is_prepared
 from lottery_core.findings.anatomy import kept_per_pixel, short
 from lottery_core.findings.comparison import line_id
 from lottery_core.findings.replicates import band
-from lottery_core.report import figures
+from lottery_core.report import weight_figures
 from lottery_core.run.time_left import plan
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
@@ -130,7 +130,9 @@ def _show_findings(upload: Upload) -> None:
         )
     with right:
         units = len(next(iter(upload.mask.values())))
-        plot(figures.pixels_figure(kept_per_pixel(upload.mask), units, 360), "plot_brought_pixels")
+        per_pixel = kept_per_pixel(upload.mask, (1, 28, 28))
+        if per_pixel is not None:
+            plot(weight_figures.pixels_figure(per_pixel, units, 360), "plot_brought_pixels")
         key = upload.claims.get("key")
         if key and runtime().store.has(key):
             st.page_link(

@@ -12,7 +12,7 @@ import streamlit as st
 from lottery_core.findings import comparison, replicates
 from lottery_core.findings.comparison import Line, Runs, View
 from lottery_core.findings.tables import empty_in_words, percent_remaining
-from lottery_core.report import figures
+from lottery_core.report import compared_figures, figures
 from lottery_core.run.time_left import plan
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
@@ -458,14 +458,14 @@ def show_overview(compared: Compared) -> None:
     known = compared.runs[compared.reference.id].values()
     dense = replicates.band([levels[0]["test_accuracy"] for levels in known], "range")
     with left:
-        figure = figures.compared_accuracy_figure(
+        figure = compared_figures.compared_accuracy_figure(
             curves, dense.mean if dense.n else None, near_dense=compared.view.axis == "near"
         )
         plot(figure, "plot_compared_accuracy", GROUP)
     stops = [curve for curve in _curves(compared, "early_stop_iteration") if len(curve.x)]
     with right:
         if stops:
-            plot(figures.early_stop_figure(stops), "plot_early_stop", GROUP)
+            plot(compared_figures.early_stop_figure(stops), "plot_early_stop", GROUP)
         without = [line for line in compared.lines if not line.main.recipe.validation_size]
         if len(without) == len(compared.lines):
             st.info("No early stop: these recipes hold out no images to find it with.")
@@ -541,7 +541,9 @@ def show_training(compared: Compared) -> None:
         return
     lengths = {line.main.recipe.iterations for line in compared.lines}
     total = lengths.pop() if len(lengths) == 1 else None
-    plot(figures.training_figure(curves, what, percent, total=total), "plot_training", GROUP)
+    plot(
+        compared_figures.training_figure(curves, what, percent, total=total), "plot_training", GROUP
+    )
 
 
 def _training_frames(compared: Compared, what: str, percent: float) -> dict[str, pd.DataFrame]:

@@ -1,4 +1,4 @@
-// A button a unit; what is drawn is rebuilt only when the units change.
+// A button an entry; what is drawn is rebuilt only when the entries change.
 const SIDE = 56;
 
 // A short address for the pictures: each button would carry its own copy of the long one.
@@ -10,35 +10,35 @@ const addressOf = (base64) => {
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".lottery-gallery");
   if (!root || !data) return;
-  const { units, inputs, sprite, across } = data;
-  root.setAttribute("aria-label", "Units, those with most kept weights first");
-  const drawn = JSON.stringify([units, inputs, sprite.length]);
+  const { label, entries, sprite, across } = data;
+  root.setAttribute("aria-label", label);
+  const drawn = JSON.stringify([entries, sprite]);
 
   const mark = (chosen) => root.querySelectorAll("button").forEach((button) => {
-    const here = Number(button.dataset.unit) === chosen;
+    const here = Number(button.dataset.number) === chosen;
     button.setAttribute("aria-checked", here);
     button.tabIndex = here ? 0 : -1;
   });
   const choose = (button) => {
-    const unit = Number(button.dataset.unit);
-    mark(unit);
+    const number = Number(button.dataset.number);
+    mark(number);
     button.focus();
-    setStateValue("chosen", unit);
+    setStateValue("chosen", number);
   };
 
   if (root.lotteryDrawn !== drawn) {
     root.lotteryDrawn = drawn;
+    const held = root.contains(root.getRootNode().activeElement);
     if (root.lotteryAddress) URL.revokeObjectURL(root.lotteryAddress);
     root.lotteryAddress = sprite ? addressOf(sprite) : "";
-    root.replaceChildren(...units.map(([unit, reads, readBy, alive], n) => {
+    root.replaceChildren(...entries.map(([number, name, note, words, part, dead], n) => {
       const button = document.createElement("button");
       button.type = "button";
       button.setAttribute("role", "radio");
-      button.dataset.unit = unit;
-      if (!alive) button.className = "dead";
-      const words = `Unit ${unit} reads ${reads} of ${inputs}, is read by ${readBy}`;
-      button.title = alive ? words : `${words}; dead`;
-      button.setAttribute("aria-label", button.title);
+      button.dataset.number = number;
+      if (dead) button.className = "dead";
+      button.title = words;
+      button.setAttribute("aria-label", words);
       const picture = document.createElement("span");
       if (sprite) {
         picture.className = "picture";
@@ -48,15 +48,16 @@ export default function ({ data, parentElement, setStateValue }) {
           `-${(n % across) * SIDE}px -${Math.floor(n / across) * SIDE}px`;
       } else {
         picture.className = "bar";
-        const part = document.createElement("span");
-        part.style.width = `${(100 * reads) / inputs}%`;
-        picture.append(part);
+        const full = document.createElement("span");
+        full.style.width = `${100 * part}%`;
+        picture.append(full);
       }
-      const name = document.createElement("b");
-      name.textContent = unit;
-      button.append(picture, name, `reads ${reads}`);
+      const title = document.createElement("b");
+      title.textContent = name;
+      button.append(picture, title, note);
       return button;
     }));
+    if (held) root.querySelector(`[data-number="${data.chosen}"]`)?.focus();
   }
   root.onclick = (event) => {
     const button = event.target.closest("button");

@@ -1,17 +1,15 @@
-"""Units as buttons, those with most kept weights first; press one to look at it."""
+"""Units, filters or layers as buttons with a picture or a bar each; press one to look at it."""
 
 from __future__ import annotations
 
-import base64
-import io
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import streamlit as st
-from PIL import Image, ImageColor
 
-from lottery_core.report.figures import DIVERGING, PRUNED
+from lottery_core.report.pixels import png_of
 
 _HTML = '<div class="lottery-gallery" role="radiogroup"></div>'
 _CSS = """
@@ -45,16 +43,31 @@ _GALLERY = st.components.v2.component(
 _ACROSS = 16  # pictures in a row of the sprite
 
 
-def gallery(units: pd.DataFrame, sprite: str, inputs: int, key: str, wanted: int | None) -> int:
-    """The unit that is chosen, `wanted` or the first until one is. `units` as
-    `anatomy.units`; `sprite` has a picture each in that order, or is empty."""
-    numbers = units["unit"].tolist()
+@dataclass(frozen=True)
+class Entry:
+    """A button: the number it stands for, its name, a note below, what it says in full, the part
+    of its bar that is full (drawn where there are no pictures), and whether it is dead."""
+
+    number: int
+    name: str
+    note: str
+    words: str
+    part: float
+    dead: bool = False
+
+
+def gallery(
+    entries: Sequence[Entry], label: str, key: str, *, sprite: str = "", wanted: int | None = None
+) -> int:
+    """The number that is chosen, `wanted` or the first until one is. `sprite` has a picture for
+    each entry in their order (see `sprite_of`), or is empty."""
+    numbers = [entry.number for entry in entries]
     first = wanted if wanted in numbers else numbers[0]
     kept = st.session_state.get(key, {}).get("chosen")
     result = _GALLERY(
         data={
-            "units": units[["unit", "reads", "read_by", "alive"]].to_numpy(int).tolist(),
-            "inputs": inputs,
+            "label": label,
+            "entries": [astuple(entry) for entry in entries],
             "sprite": sprite,
             "across": _ACROSS,
             "chosen": kept if kept in numbers else first,
@@ -65,21 +78,11 @@ def gallery(units: pd.DataFrame, sprite: str, inputs: int, key: str, wanted: int
     return result.chosen if result.chosen in numbers else first
 
 
-def sprite_of(weights: np.ndarray) -> str:
-    """A PNG in base64: one picture of 28x28 a unit, from (units, 784), NaN where pruned;
-    each unit has a colour scale of its own."""
-    count = len(weights)
-    kept = np.isfinite(weights)
-    largest = np.abs(np.where(kept, weights, 0)).max(axis=1, keepdims=True)
-    part = (np.where(kept, weights, 0) / np.where(largest > 0, largest, 1) + 1) / 2
-    stops = [stop for stop, _ in DIVERGING]
-    colours = np.array([ImageColor.getrgb(colour) for _, colour in DIVERGING], float)
-    rgb = np.stack([np.interp(part, stops, colours[:, k]) for k in range(3)], axis=-1)
-    rgb[~kept] = ImageColor.getrgb(PRUNED)
+def sprite_of(pictures: np.ndarray) -> str:
+    """One PNG in base64 of square pictures, uint8 (n, side, side, 4)."""
+    count, side = pictures.shape[:2]
     rows = -(-count // _ACROSS)
-    sheet = np.zeros((rows * _ACROSS, 28, 28, 3), np.uint8)
-    sheet[:count] = np.rint(rgb).reshape(count, 28, 28, 3)
-    sheet = sheet.reshape(rows, _ACROSS, 28, 28, 3).swapaxes(1, 2)
-    buffer = io.BytesIO()
-    Image.fromarray(sheet.reshape(rows * 28, _ACROSS * 28, 3)).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    sheet = np.zeros((rows * _ACROSS, side, side, 4), np.uint8)
+    sheet[:count] = pictures
+    sheet = sheet.reshape(rows, _ACROSS, side, side, 4).swapaxes(1, 2)
+    return png_of(sheet.reshape(rows * side, _ACROSS * side, 4))

@@ -14,6 +14,9 @@ const load = (served) => (library ??= address(served).then((from) => import(from
   },
 ));
 
+// What figures draw in the page's own background (report/weight_figures.py).
+const PAPER = "#fefefd";
+
 const colours = (element) => {
   const style = getComputedStyle(element);
   const value = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
@@ -225,7 +228,7 @@ export default function ({ data, parentElement, key }) {
   node.lotteryDrawn = drawn;
   load(data.served).then((Plotly) => {
     if (node.lotteryDrawn !== drawn) return; // a newer figure has come meanwhile
-    const figure = JSON.parse(data.figure);
+    const figure = JSON.parse(data.figure.replaceAll(PAPER, c.background));
     const name = (figure.layout.title?.text ?? "chart").replace(/[^\w]+/g, "-").toLowerCase();
     node.dataset.name = name;
     // The first would upload the chart to somebody else's server.

@@ -11,20 +11,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 import streamlit as st
 
+from lottery_core.findings.anatomy import kept_per_pixel
 from lottery_core.run.progress import thin
-from lottery_core.spec.datasets import PIXELS
-from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.datasets import DATASETS
+from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.networks import Network
 from lottery_core.store import Level
-from lottery_core.store.pictures import shrink, unpack
+from lottery_core.store.pictures import counted, shrink, unpack
 from ui.runtime import runtime
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One layer to draw: (rows, columns) float32, NaN where pruned; blocks of side `block`."""
+    """One layer to draw: `values` as `pictures.shrink` gives them, float32, NaN where pruned, in
+    blocks of side `block`; and what the layer's mask keeps (see `pictures.counted`)."""
 
     values: np.ndarray
     block: int
+    kept: int
+    kernels: int | None = None
+    channels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,22 +90,33 @@ def _look(key: str, part: str) -> Look | None:
     if level is None:
         return None
     weights = getattr(level, part)
-    first = next(iter(level.mask.values()))
-    return Look(
-        {name: Picture(*shrink(weights[name], mask)) for name, mask in level.mask.items()},
-        first.sum(axis=0) if first.shape[1] == PIXELS else None,
-    )
+    layers = {
+        name: Picture(*shrink(weights[name], mask), **counted(mask))
+        for name, mask in level.mask.items()
+    }
+    return Look(layers, kept_per_pixel(level.mask, network_of(level).input))
 
 
-def live_look(scales: dict[str, dict], pictures: dict[str, np.ndarray]) -> Look:
+def live_look(network: Network, scales: dict[str, dict], pictures: dict[str, np.ndarray]) -> Look:
     """The weights of a level that is being trained, from its progress."""
     layers = {
-        name: Picture(unpack(pictures[name], scale["unit"]), scale["block"])
-        for name, scale in scales.items()
+        name: Picture(unpack(pictures[name], scale.pop("unit")), **scale)
+        for name, scale in ((name, dict(scale)) for name, scale in scales.items())
     }
-    first = next(iter(layers.values()))
-    whole = first.block == 1 and first.values.shape[1] == PIXELS
-    return Look(layers, np.isfinite(first.values).sum(axis=0) if whole else None)
+    first, picture = next(iter(layers.items()))
+    whole = picture.values.shape == network.shapes[first]
+    mask = {first: np.isfinite(picture.values)}
+    return Look(layers, kept_per_pixel(mask, network.input) if whole else None)
+
+
+def network_of(level: Level) -> Network:
+    """A level's network."""
+    return Experiment.from_dict(level.info["experiment"]).recipe.net
+
+
+def names_of(recipe: Recipe) -> tuple[str, ...]:
+    """What the classes of a recipe's images are called."""
+    return DATASETS[recipe.dataset].names
 
 
 def finished(experiment: Experiment) -> list[Level]:

@@ -8,14 +8,21 @@ import streamlit as st
 
 from lottery_core.findings import speed as catch
 from lottery_core.findings.tables import smallest_within
-from lottery_core.report import figures
+from lottery_core.report import time_figures
 from lottery_core.run.time_left import in_words
 from lottery_core.spec.experiment import Experiment
+from lottery_core.training.base import why_not_compiled
 from ui.plot import plot
 from ui.reading import finished
 from ui.runtime import runtime
 from ui.tasks import is_active, measured_of
 from ui.text import plain
+
+
+def why_not(experiment: Experiment) -> str:
+    """Why there is nothing to measure, in a sentence; empty where there is."""
+    why = why_not_compiled(experiment.recipe)
+    return f"There is nothing to measure here: the compiled loop {why}." if why else ""
 
 
 def plan_in_words(experiment: Experiment) -> str:
@@ -44,9 +51,9 @@ def show_measured(experiment: Experiment) -> None:
     _show_label(measured)
     left, right = st.columns(2)
     with left:
-        plot(figures.epoch_figure(catch.epochs(measured)), "plot_epochs")
+        plot(time_figures.epoch_figure(catch.epochs(measured)), "plot_epochs")
     with right:
-        plot(figures.cumulative_figure(catch.cumulative(measured)), "plot_cumulative")
+        plot(time_figures.cumulative_figure(catch.cumulative(measured)), "plot_cumulative")
 
     st.subheader("The trained ticket at work")
     names = [f"level {row['level']}: {p:.1f}%" for row, p in

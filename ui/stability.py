@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from lottery_core.findings import stability as paths
-from lottery_core.report import figures
+from lottery_core.report import compared_figures
 from lottery_core.run.time_left import in_words, seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import task_key
@@ -69,10 +69,10 @@ def show_measured(experiment: Experiment) -> None:
     left, right = st.columns(2)
     with left:
         curves = paths.against_iteration(measured)
-        plot(figures.instability_figure(curves, against="iteration"), "plot_by_iteration")
+        plot(compared_figures.instability_figure(curves, against="iteration"), "plot_by_iteration")
     with right:
         curves = paths.against_remaining(measured)
-        plot(figures.instability_figure(curves, against="remaining"), "plot_by_remaining")
+        plot(compared_figures.instability_figure(curves, against="remaining"), "plot_by_remaining")
     found = measured["paths"]
     n = st.selectbox(
         "The line between two copies of",
@@ -82,7 +82,7 @@ def show_measured(experiment: Experiment) -> None:
     )
     one = found[n]
     plot(
-        figures.path_figure(
+        compared_figures.path_figure(
             one["alphas"],
             one["train_error"],
             one["test_error"],

@@ -14,11 +14,11 @@ from lottery_core.findings import speed as catch
 from lottery_core.findings import walk as story
 from lottery_core.findings.answers import unseen_images
 from lottery_core.findings.tables import smallest_within
-from lottery_core.report import figures
+from lottery_core.report import figures, story_figures, time_figures
 from lottery_core.run.time_left import in_words
 from lottery_core.spec.experiment import MAX_SEED, Experiment
-from ui.digits import show_digits
 from ui.frame import PAGES, one_of
+from ui.images import show_images
 from ui.plot import plot
 from ui.pruner import pruner
 from ui.reading import finished, summary
@@ -121,7 +121,7 @@ def _learning(name: str, history: pd.DataFrame | None, style: figures.Style) -> 
 
 
 def _draw(figure, key: str, waiting: str = "") -> None:
-    plot(figures.awaited(figure, waiting) if waiting else figure, key)
+    plot(story_figures.awaited(figure, waiting) if waiting else figure, key)
 
 
 def _train(tale: Tale, words, picture) -> None:
@@ -149,7 +149,9 @@ def _train(tale: Tale, words, picture) -> None:
         )  # fmt: skip
     with picture:
         curves = _learning("all weights", history, figures.STYLES["main"])
-        _draw(figures.learning_figure(curves, total, "Learning to read"), "story_learn", waiting)
+        _draw(
+            story_figures.learning_figure(curves, total, "Learning to read"), "story_learn", waiting
+        )
     _show_digits(tale, bool(level))
 
 
@@ -183,13 +185,13 @@ def _show_digits(tale: Tale, trained: bool) -> None:
         f"{said}" if said == label else f"{said}, is {label}"
         for said, label in zip(read, labels, strict=True)
     ]
-    show_digits(images, captions)
+    show_images(images, captions, ink=True)
     plainly = _averages()
     st.caption(
         "What it has to beat: the averages of 10,000 other digits. Taking each image for the one "
         f"it is nearest to, without any network, reads {plainly.accuracy:.1%} correctly."
     )
-    show_digits(plainly.images, [str(digit) for digit in range(10)])
+    show_images(plainly.images, [str(digit) for digit in range(10)], ink=True)
 
 
 def _prune(tale: Tale, words, picture) -> None:
@@ -209,7 +211,7 @@ def _prune(tale: Tale, words, picture) -> None:
         _try("Drag the slider to where your network breaks.")
     with picture:
         axes = [point.sparsity for point in points], [point.accuracy for point in points]
-        _draw(figures.falling_figure(*axes), "story_fall", waiting)
+        _draw(story_figures.falling_figure(*axes), "story_fall", waiting)
         with st.container(height=128, border=False):
             if fall.done and points:
                 pruner(points, "story_fall", f"story_pruner_{tale.main.keys[0]}")
@@ -239,7 +241,7 @@ def _rewind(tale: Tale, words, picture) -> None:
             ends = [0, total], [alone, alone]
             curves.append(figures.Curve("pruned, left alone", *ends, style))
         title = f"Training again at {rounds[n - 1].sparsity:.1%} sparsity"
-        _draw(figures.learning_figure(curves, total, title), "story_rewind", waiting)
+        _draw(story_figures.learning_figure(curves, total, title), "story_rewind", waiting)
 
 
 def _again(tale: Tale, words, picture) -> None:
@@ -306,7 +308,7 @@ def _matter(tale: Tale, words, picture) -> None:
             curves += _learning("all weights", dense.history, _DENSE)
         total = tale.main.recipe.iterations
         left = 1 - tale.main.rounds[-1].sparsity
-        figure = figures.learning_figure(curves, total, f"The same {left:.1%} of the weights")
+        figure = story_figures.learning_figure(curves, total, f"The same {left:.1%} of the weights")
         _draw(figure, "story_matter", "" if curves else waiting)
 
 
@@ -337,7 +339,7 @@ def _catch(tale: Tale, words, picture) -> None:
         )  # fmt: skip
     with picture:
         curves = catch.epochs(measured) if measured else []
-        figure = figures.epoch_figure(curves, 400)
+        figure = time_figures.epoch_figure(curves, 400)
         if not curves:
             figure.update_yaxes(range=[-2, 1], autorange=False)
         _draw(figure, "story_epochs", waiting)

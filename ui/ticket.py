@@ -22,6 +22,7 @@ from ui.runtime import runtime
 from ui.scrubber import scrubber
 from ui.status import show_damaged
 
+GONE = "A level of this experiment could not be read; it is computed again when it is asked for."
 VIEWS = {
     "inside": "Look inside",
     "survival": "Survival map",

@@ -1,4 +1,4 @@
-"""Try a ticket: a drawn digit or a test image, answered by it and by the dense network."""
+"""Try a ticket: a drawing or a test image, answered by it and by the dense network."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import numpy as np
 import streamlit as st
 
 from lottery_core.data import DataUnavailable
-from lottery_core.findings import answers
+from lottery_core.findings import answers, features
 from lottery_core.findings.answers import Judged
-from lottery_core.findings.drawing import as_digit
+from lottery_core.findings.drawing import as_digit, as_image
 from lottery_core.method.masks import Arrays
-from lottery_core.report import ticket_figures
+from lottery_core.report import answer_figures
+from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Recipe
-from ui.digits import show_digits
 from ui.frame import one_of, wrapping
+from ui.images import show_images
+from ui.maps import CHANNELS, show_maps
 from ui.plot import plot
-from ui.reading import whole
+from ui.reading import names_of, whole
 from ui.runtime import runtime
 from ui.sketch import sketch
 from ui.text import plain
 from ui.ticket import Subject
 
 _FEW = 24  # images of a grid
+_PATIENCE = 2.0  # seconds in which both networks look at as many test images as they can
+_DIGITS = ("mnist", "emnist-digits")
 
 
 @st.cache_resource(show_spinner="The two networks look at the test images")
@@ -29,7 +33,7 @@ def _judged(dense_key: str, key: str, _recipe: Recipe) -> Judged | None:
     dense, ticket = whole(dense_key), whole(key)
     if dense is None or ticket is None:
         return None
-    return answers.judge(_recipe, dense.end, ticket.end, runtime().store.datasets)
+    return answers.judge(_recipe, dense.end, ticket.end, runtime().store.datasets, _PATIENCE)
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
@@ -43,7 +47,7 @@ def _reader(recipe: Recipe):
 
 
 def show_trial(subject: Subject) -> None:
-    """A digit, what both say of it; where they disagree; what each confuses."""
+    """An image, what both say of it and make of it; where they disagree; what each confuses."""
     recipe = subject.experiment.recipe
     try:
         judged = _judged(subject.dense_key, subject.key, recipe)
@@ -55,25 +59,37 @@ def show_trial(subject: Subject) -> None:
         _judged.clear(subject.dense_key, subject.key, recipe)
         st.warning("One of the two networks could not be read; choose another level.")
         return
-    _one(subject, recipe, judged, images, labels)
+    read = _one(subject, recipe, judged, images, labels)
+    with st.container():
+        if read is not None and recipe.net.is_convolutional:
+            _maps(subject, recipe, read)
     _disagreements(subject, judged, images)
     _confusions(subject, judged)
 
 
+def _is_ink(recipe: Recipe) -> bool:
+    """Whether images are bright strokes on black, as all published ones here, and are shown as
+    ink on paper."""
+    return recipe.net.input[0] == 1 and not DATASETS[recipe.dataset].is_own
+
+
 def _one(
     subject: Subject, recipe: Recipe, judged: Judged, images: np.ndarray, labels: np.ndarray
-) -> None:
+) -> np.ndarray | None:
+    """An image of the reader's choice and both answers; the image as networks read it."""
     st.subheader("Ask both")
-    ways = {"pick": "Test images"}
-    if recipe.dataset in ("mnist", "emnist-digits"):
-        ways = {"draw": "Draw a digit"} | ways
+    ways, digits = {"pick": "Test images"}, recipe.dataset in _DIGITS
+    if recipe.net.input == (1, 28, 28):
+        ways = {"draw": "Draw a digit" if digits else "Draw"} | ways
     way = one_of("Ask about", "trial_way", ways)
     left, middle, right = wrapping("trial_row", 10).columns([3, 2, 4])
+    names = names_of(recipe)
     if way == "draw":
         with left:
-            st.caption("Draw a large digit with the mouse or a finger.")
+            what = "a large digit" if digits else f"one of: {plain(', '.join(names[:12]))}"
+            st.caption(f"Draw {what}, with the mouse or a finger.")
             ink = sketch("trial_sketch")
-        image = None if ink is None else as_digit(ink)
+        image = None if ink is None else (as_digit if digits else as_image)(ink)
         label = None
     else:
         with left:
@@ -82,29 +98,53 @@ def _one(
     if image is None:
         with right:
             st.info("Both networks answer as soon as you lift the pen.", icon=":material/draw:")
-        return
+        return None
     read = _reader(recipe)(image[None])
     given = {
         "dense": _confidence(recipe, whole(subject.dense_key).end, read),
         _name(subject): _confidence(recipe, whole(subject.key).end, read),
     }
     with middle:
-        what = "what they see" if label is None else f"class {label}"
-        show_digits(image[None], [what], 140)
-        if label is None:
+        what = "what they see" if label is None else _class(names, label)
+        show_images(image[None], [what], 140, ink=_is_ink(recipe))
+        if label is None and digits:
             st.caption("Scaled to 20x20 and centred by its mass, as MNIST's digits were.")
+        elif label is None:
+            st.caption("Scaled to the whole of 28x28, as the data set's images are.")
     with right:
-        parts = [f"{name} says **{int(p.argmax())}** ({p.max():.0%})" for name, p in given.items()]
-        told = [int(p.argmax()) for p in given.values()]
-        agree = "They agree" if told[0] == told[1] else "They disagree"
-        words = f"{agree}: {' and '.join(parts)}."
-        if label is not None:
-            right_ones = [n for n, t in zip(given, told, strict=True) if t == label]
-            words += {0: " Both are wrong.", 2: " Both are right."}.get(
-                len(right_ones), f" Right: {', '.join(right_ones)}."
-            )
-        st.markdown(words)
-        plot(ticket_figures.confidence_figure(given, 280), "plot_confidence")
+        st.markdown(_answers_in_words(given, names, label))
+        plot(answer_figures.confidence_figure(given, names, 280), "plot_confidence")
+    return read
+
+
+def _class(names: tuple[str, ...], label: int) -> str:
+    named = names[label]
+    return f"class {named}" if named == str(label) else plain(named)
+
+
+def _answers_in_words(
+    given: dict[str, np.ndarray], names: tuple[str, ...], label: int | None
+) -> str:
+    told = [int(p.argmax()) for p in given.values()]
+    parts = [
+        f"{name} says **{plain(names[said])}** ({p.max():.0%})"
+        for (name, p), said in zip(given.items(), told, strict=True)
+    ]
+    agree = "They agree" if told[0] == told[1] else "They disagree"
+    words = f"{agree}: {' and '.join(parts)}."
+    if label is not None:
+        right_ones = [n for n, t in zip(given, told, strict=True) if t == label]
+        words += {0: " Both are wrong.", 2: " Both are right."}.get(
+            len(right_ones), f" Right: {', '.join(right_ones)}."
+        )
+    return words
+
+
+def _maps(subject: Subject, recipe: Recipe, read: np.ndarray) -> None:
+    dense, ticket = whole(subject.dense_key), whole(subject.key)
+    image = read.reshape(recipe.net.input)
+    found = features.stages(recipe.net, dense.end, ticket.end, ticket.mask, image, CHANNELS)
+    show_maps(list(found), _name(subject).capitalize(), recipe.shapes)
 
 
 def _name(subject: Subject) -> str:
@@ -139,10 +179,10 @@ def _pick(judged: Judged, count: int) -> int:
 
 def _disagreements(subject: Subject, judged: Judged, images: np.ndarray) -> None:
     st.subheader("Where they disagree")
-    differ = judged.disagree
-    total = len(judged.labels)
+    recipe = subject.experiment.recipe
+    differ, names = judged.disagree, names_of(recipe)
     if not len(differ):
-        st.markdown(f"On all {total:,} test images they name the same class.")
+        st.markdown(f"On {judged.images_in_words} they name the same class.")
         return
     dense, ticket = judged.dense.argmax(axis=1), judged.ticket.argmax(axis=1)
     labels = judged.labels
@@ -156,8 +196,8 @@ def _disagreements(subject: Subject, judged: Judged, images: np.ndarray) -> None
         ),
     }
     st.markdown(
-        f"They name different classes for **{len(differ):,} of {total:,}** test images: dense is "
-        f"right in {len(sides['dense'][1]):,} of them, level {subject.n} in "
+        f"They name different classes for **{len(differ):,}** of {judged.images_in_words}: dense "
+        f"is right in {len(sides['dense'][1]):,} of them, level {subject.n} in "
         f"{len(sides['ticket'][1]):,}, neither in {len(sides['none'][1]):,}."
     )
     words = {name: f"{title} ({len(which):,})" for name, (title, which) in sides.items()}
@@ -166,17 +206,20 @@ def _disagreements(subject: Subject, judged: Judged, images: np.ndarray) -> None
     if not len(shown):
         st.caption("There are none.")
         return
-    captions = [f"is {labels[i]}: {dense[i]}, {ticket[i]}" for i in shown]
+    said = [[plain(names[one[i]]) for one in (labels, dense, ticket)] for i in shown]
+    captions = [f"is {label}: {one}, {other}" for label, one, other in said]
     st.caption("What it is: what dense says, what the ticket says.")
-    show_digits(images[shown], captions, 84)
+    show_images(images[shown], captions, 84, ink=_is_ink(recipe))
     if len(sides[side][1]) > _FEW:
         st.caption(f"The first {_FEW} of {len(sides[side][1]):,}.")
 
 
 def _confusions(subject: Subject, judged: Judged) -> None:
     st.subheader("What each confuses")
-    dataset = subject.experiment.recipe.data_title
-    st.caption(f"All {len(judged.labels):,} test images of {dataset}; colours are logarithmic.")
+    recipe = subject.experiment.recipe
+    which = judged.images_in_words
+    st.caption(f"{which[0].upper()}{which[1:]} of {recipe.data_title}; colours are logarithmic.")
+    names = names_of(recipe)
     for column, which, name in zip(
         wrapping("trial_confusion").columns(2),
         ("dense", "ticket"),
@@ -184,5 +227,6 @@ def _confusions(subject: Subject, judged: Judged) -> None:
         strict=True,
     ):
         with column:
-            counts = answers.confusion(judged.labels, getattr(judged, which).argmax(axis=1))
-            plot(ticket_figures.confusion_figure(counts, name), f"plot_confusion_{which}")
+            named = getattr(judged, which).argmax(axis=1)
+            counts = answers.confusion(judged.labels, named, len(names))
+            plot(answer_figures.confusion_figure(counts, name, names), f"plot_confusion_{which}")

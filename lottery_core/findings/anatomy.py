@@ -1,23 +1,29 @@
-"""What a ticket is made of: counts, paths, values, and the round in which each weight died.
+"""What a ticket is made of: counts, paths, units, and the round in which each weight died.
 
 Everything here is computed from levels with NumPy; nothing is trained. A layer is called by its
-name without ".weight"; rows of a weight matrix are units, columns what they read.
+name without ".weight"; the rows of its weight are its units, which of a convolution are channels,
+and the columns what they read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from lottery_core.findings.flow import (
+    alive,
+    columns_of,
+    read_shape,
+    readers,
+)
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.datasets import PIXELS
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.networks import Network, Shape
 from lottery_core.store import Level
-
-BINS = 61  # odd, so that the middle one is centred on zero
 
 
 def short(name: str) -> str:
@@ -33,47 +39,35 @@ def bias_of(name: str) -> str:
 # Counts
 
 
-def alive(mask: Arrays) -> tuple[np.ndarray, ...]:
-    """Which units a signal can pass, by layer from the pixels to the answers: of each, whether
-    kept weights lead from some pixel through it to some answer.
-
-    A unit that reads nothing still passes its bias on: a constant, which says nothing of the
-    image, so it does not count as alive.
-    """
-    kept = list(mask.values())
-    reached = [np.ones(kept[0].shape[1], bool)]
-    for layer in kept:
-        reached.append((layer & reached[-1]).any(axis=1))
-    useful = [np.ones(len(kept[-1]), bool)]
-    for layer in kept[::-1]:
-        useful.append((layer & useful[-1][:, None]).any(axis=0))
-    return tuple(a & b for a, b in zip(reached, useful[::-1], strict=True))
-
-
-def layers(level: Level) -> pd.DataFrame:
+def layers(level: Level, network: Network) -> pd.DataFrame:
     """One row a layer.
 
-    layer, units, inputs, weights, kept, pruned, density (fraction kept); norm_restart and
-    norm_trained (Euclidean, of the kept weights); fan_in (kept weights a unit reads) and fan_out
-    (kept weights that read an input), each as mean, least and greatest; reads_nothing (units
-    without a kept input), dead_units (units on no path from an image to an answer, whether they
-    read nothing or nothing reads them), unread_inputs (inputs that no kept weight of this layer
-    reads).
+    layer, kind ("conv" or "fc"), units, inputs, weights, kept, pruned, density (fraction kept);
+    kernels and kernels_kept (those of a convolution with any weight left; 0 of other layers);
+    norm_restart and norm_trained (Euclidean, of the kept weights); fan_in (kept weights a unit
+    reads with) and fan_out (kept weights that read an input), each as mean, least and greatest;
+    reads_nothing (units without a kept weight), dead_units (units on no path from the image to
+    an answer, whether they read nothing or nothing reads them), unread_inputs (inputs that no
+    kept weight of this layer reads).
     """
-    through = alive(level.mask)
+    through = alive(network, level.mask)
     rows = []
-    for k, (name, kept) in enumerate(level.mask.items()):
-        into, out = kept.sum(axis=1), kept.sum(axis=0)
-        count = int(kept.sum())
+    for name, kept in level.mask.items():
+        by_input = columns_of(kept, kept.shape[1])
+        into, out = by_input.sum(axis=(1, 2)), by_input.sum(axis=(0, 2))
+        count, convolves = int(kept.sum()), kept.ndim == 4
         rows.append(
             {
                 "layer": short(name),
+                "kind": "conv" if convolves else "fc",
                 "units": kept.shape[0],
                 "inputs": kept.shape[1],
                 "weights": kept.size,
                 "kept": count,
                 "pruned": kept.size - count,
                 "density": count / kept.size,
+                "kernels": kept.shape[0] * kept.shape[1] if convolves else 0,
+                "kernels_kept": int(by_input.any(axis=2).sum()) if convolves else 0,
                 "norm_restart": float(np.linalg.norm(level.start[name][kept])),
                 "norm_trained": float(np.linalg.norm(level.end[name][kept])),
                 "fan_in_mean": float(into.mean()),
@@ -83,7 +77,7 @@ def layers(level: Level) -> pd.DataFrame:
                 "fan_out_least": int(out.min()),
                 "fan_out_greatest": int(out.max()),
                 "reads_nothing": int((into == 0).sum()),
-                "dead_units": int((~through[k + 1]).sum()),
+                "dead_units": int((~through[name]).sum()),
                 "unread_inputs": int((out == 0).sum()),
             }
         )
@@ -101,19 +95,27 @@ def in_words(table: pd.DataFrame) -> str:
             f"({densest['density']:.1%}), {sparsest['layer']} the smallest "
             f"({sparsest['density']:.1%})."
         )
-    unread = int(table["unread_inputs"].iloc[0])
-    if unread:
-        words.append(f"No weight reads {unread:,} of the {int(table['inputs'].iloc[0]):,} pixels.")
-    hidden = table.iloc[:-1]
-    dead, units = int(hidden["dead_units"].sum()), int(hidden["units"].sum())
-    if dead:
-        words.append(f"No signal passes {dead:,} of the {units:,} hidden units: they are dead.")
-    elif units:
-        words.append(f"All {units:,} hidden units still carry a signal.")
-    silent = int(table["dead_units"].iloc[-1])
-    if silent:
-        answers = int(table["units"].iloc[-1])
-        words.append(f"The image has no influence on {silent} of the {answers} answers any more.")
+    first, hidden, answers = table.iloc[0], table.iloc[:-1], table.iloc[-1]
+    if first["unread_inputs"]:
+        inputs = "pixels" if first["kind"] == "fc" else "channels of the image"
+        words.append(
+            f"No weight reads {first['unread_inputs']:,} of the {first['inputs']:,} {inputs}."
+        )
+    kernels, kept = int(table["kernels"].sum()), int(table["kernels_kept"].sum())
+    if kept < kernels:
+        words.append(f"Of {kernels:,} kernels {kept:,} have a weight left.")
+    for kind, units in (("conv", "channels"), ("fc", "hidden units")):
+        of = hidden[hidden["kind"] == kind]
+        dead, total = int(of["dead_units"].sum()), int(of["units"].sum())
+        if dead:
+            words.append(f"No signal passes {dead:,} of the {total:,} {units}: they are dead.")
+        elif total:
+            words.append(f"All {total:,} {units} still carry a signal.")
+    if answers["dead_units"]:
+        words.append(
+            f"The image has no influence on {answers['dead_units']} of the {answers['units']} "
+            "answers any more."
+        )
     return " ".join(words)
 
 
@@ -147,156 +149,37 @@ def deaths_until(died: np.ndarray, n: int) -> np.ndarray:
     return np.where(died > n, 0, died).astype(np.uint8)
 
 
-def kept_per_pixel(mask: Arrays) -> np.ndarray | None:
-    """How many weights of the first layer read each pixel, (28, 28); None without such a layer."""
+def kept_per_pixel(mask: Arrays, image: Shape) -> np.ndarray | None:
+    """How many weights of the first layer read each pixel of images (channels, rows, columns):
+    (rows, columns); None where the first layer is none that reads pixel by pixel."""
     first = next(iter(mask.values()))
-    return first.sum(axis=0).reshape(28, 28) if first.shape[1] == PIXELS else None
-
-
-# Values
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Shares of values per bin: `edges` (bins + 1), and per group a share (adding up to 1; what
-    lies beyond the edges is counted in the outermost bins) and the number of values."""
-
-    edges: np.ndarray
-    shares: Mapping[str, np.ndarray]
-    counts: Mapping[str, int]
-
-    @property
-    def centres(self) -> np.ndarray:
-        """The middle of each bin."""
-        return (self.edges[:-1] + self.edges[1:]) / 2
-
-
-def histogram(groups: Mapping[str, np.ndarray], *, signed: bool = True) -> Histogram:
-    """Groups of values in the same bins, from -limit (0 if not `signed`) to the limit that all
-    but a thousandth of any group stay within."""
-    sizes = [np.abs(values) for values in groups.values() if values.size]
-    limit = max((float(np.quantile(size, 0.999)) for size in sizes), default=0.0) or 1.0
-    edges = np.linspace(-limit if signed else 0.0, limit, BINS + 1)
-    shares = {}
-    for name, values in groups.items():
-        counted, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
-        shares[name] = counted / max(1, values.size)
-    return Histogram(edges, shares, {name: values.size for name, values in groups.items()})
-
-
-def _of(weights: Arrays, mask: Arrays, names: Sequence[str], keep: bool = True) -> np.ndarray:
-    return np.concatenate([weights[name][mask[name] == keep] for name in names])
-
-
-def _all(weights: Arrays, names: Sequence[str]) -> np.ndarray:
-    return np.concatenate([weights[name].ravel() for name in names])
-
-
-SURVIVORS, EVERYTHING, REST = "survivors", "all weights", "weights that were pruned"
-
-
-def initial_values(dense: Level, level: Level, names: Sequence[str]) -> Histogram:
-    """Initial values of the survivors beside those of all weights of these layers."""
-    return histogram(
-        {
-            EVERYTHING: _all(dense.start, names),
-            SURVIVORS: _of(dense.start, level.mask, names),
-        }
-    )
-
-
-def restart_values(level: Level, names: Sequence[str]) -> Histogram:
-    """The survivors' values before and after this level's training."""
-    return histogram(
-        {
-            "before training": _of(level.start, level.mask, names),
-            "after training": _of(level.end, level.mask, names),
-        }
-    )
-
-
-def distances(dense: Level, level: Level, names: Sequence[str]) -> Histogram:
-    """How far weights moved while the dense network trained, |after - before|: those that this
-    level keeps beside those it does not (Frankle & Carbin 2018, appendix F)."""
-    moved = {name: np.abs(dense.end[name] - dense.start[name]) for name in names}
-    return histogram(
-        {
-            REST: _of(moved, level.mask, names, keep=False),
-            SURVIVORS: _of(moved, level.mask, names),
-        },
-        signed=False,
-    )
-
-
-@dataclass(frozen=True)
-class Moves:
-    """How survivors moved in one training: `away` from zero, `towards` it, or `across` it to the
-    other sign, as fractions of `n`; what is missing to 1 did not move. `distance` is the mean of
-    |after - before|, `size` that of |before|."""
-
-    away: float
-    towards: float
-    across: float
-    distance: float
-    size: float
-    n: int
-
-
-def moves(level: Level, names: Sequence[str]) -> Moves:
-    """How this level's survivors moved from where they restarted."""
-    before, after = (_of(w, level.mask, names) for w in (level.start, level.end))
-    if not before.size:
-        return Moves(0.0, 0.0, 0.0, 0.0, 0.0, 0)
-    across = before * after < 0
-    grew, shrank = (np.abs(after) > np.abs(before)), (np.abs(after) < np.abs(before))
-    return Moves(
-        away=float((grew & ~across).mean()),
-        towards=float((shrank & ~across).mean()),
-        across=float(across.mean()),
-        distance=float(np.abs(after - before).mean()),
-        size=float(np.abs(before).mean()),
-        n=before.size,
-    )
-
-
-def moves_in_words(moved: Moves) -> str:
-    """Those fractions in a sentence."""
-    if not moved.n:
-        return "No weight is left here."
-    words = (
-        f"While this level trained, {moved.away:.0%} of the survivors moved away from zero, "
-        f"{moved.towards:.0%} towards it, and {moved.across:.0%} changed their sign"
-    )
-    if moved.size:
-        words += (
-            f"; on average they moved by {moved.distance:.3f}, "
-            f"{moved.distance / moved.size:.1f} times their size before"
-        )
-    return f"{words}."
+    if first.ndim != 2 or first.shape[1] != math.prod(image):
+        return None
+    return first.sum(axis=0).reshape(image).sum(axis=0)
 
 
 # Units
 
 
-def units(level: Level, name: str) -> pd.DataFrame:
+def units(level: Level, network: Network, name: str) -> pd.DataFrame:
     """The units of a layer, those with most kept weights first.
 
-    unit (row of the weight), reads (kept inputs), read_by (kept weights of the next layer that
-    read it; an answer, of the last layer, is read by nobody: 0), norm (of its trained kept
-    weights), bias (trained), alive (see there).
+    unit (row of the weight), reads (kept weights), read_by (kept weights of other layers that
+    read it, through residual sums too; an answer, of the last layer, is read by nobody: 0), norm
+    (of its trained kept weights), alive (see `flow.alive`).
     """
-    names = list(level.mask)
-    k = names.index(name)
     kept = level.mask[name]
-    following = level.mask[names[k + 1]].sum(axis=0) if k + 1 < len(names) else np.zeros(len(kept))
+    read_by = np.zeros(len(kept), int)
+    for reader in readers(network, name):
+        read_by += columns_of(level.mask[reader], len(kept)).sum(axis=(0, 2))
+    trained = np.where(kept, level.end[name], 0).reshape(len(kept), -1)
     table = pd.DataFrame(
         {
             "unit": np.arange(len(kept)),
-            "reads": kept.sum(axis=1),
-            "read_by": following.astype(int),
-            "norm": np.linalg.norm(np.where(kept, level.end[name], 0), axis=1),
-            "bias": level.end[bias_of(name)],
-            "alive": alive(level.mask)[k + 1],
+            "reads": columns_of(kept, 1).sum(axis=(1, 2)),
+            "read_by": read_by,
+            "norm": np.linalg.norm(trained, axis=1),
+            "alive": alive(network, level.mask)[name],
         }
     )
     return table.sort_values(["reads", "read_by", "unit"], ascending=[False, False, True])
@@ -304,24 +187,35 @@ def units(level: Level, name: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Unit:
-    """What a unit reads and what reads it: trained weights, NaN where pruned. `reads` (inputs,);
-    `read_by` (units of the next layer,), None for an answer."""
+    """What a unit reads and what reads it: trained weights, NaN where pruned.
+
+    `reads` has the shape of `flow.read_shape`; `read_by` has for each layer that reads it, by
+    name of weight, (its units, weights for this one); none for an answer.
+    """
 
     reads: np.ndarray
-    read_by: np.ndarray | None
+    read_by: dict[str, np.ndarray]
 
 
-def unit(level: Level, name: str, number: int) -> Unit:
+def unit(level: Level, network: Network, name: str, number: int) -> Unit:
     """One unit of a layer."""
-    names = list(level.mask)
-    k = names.index(name)
-    nothing = np.float32(np.nan)
-    reads = np.where(level.mask[name][number], level.end[name][number], nothing)
-    if k + 1 == len(names):
-        return Unit(reads, None)
-    after = names[k + 1]
-    read_by = np.where(level.mask[after][:, number], level.end[after][:, number], nothing)
-    return Unit(reads, read_by)
+    kept = shown(level, name)
+    read_by = {
+        reader: columns_of(shown(level, reader), len(kept))[:, number]
+        for reader in readers(network, name)
+    }
+    return Unit(kept[number].reshape(read_shape(network, name)), read_by)
+
+
+def shown(level: Level, name: str) -> np.ndarray:
+    """A layer's trained weights, NaN where pruned."""
+    return np.where(level.mask[name], level.end[name], np.float32(np.nan))
+
+
+def strengths(weights: np.ndarray) -> np.ndarray:
+    """Of (n, weights) each row's Euclidean norm; NaN where none is kept."""
+    norms = np.sqrt(np.nansum(np.square(weights), axis=1))
+    return np.where(np.isfinite(weights).any(axis=1), norms, np.float32(np.nan))
 
 
 def strongest(weights: np.ndarray, count: int) -> Iterator[tuple[int, float]]:

@@ -1,4 +1,4 @@
-"""A drawn digit -> an image like those of MNIST.
+"""A drawing -> an image like those that a network was trained on.
 
 MNIST's digits were scaled to fit a box of 20x20 pixels, keeping their shape, with grey levels
 from the smoothing, and placed in 28x28 so that their centre of mass is in the middle (LeCun et
@@ -40,21 +40,38 @@ def read_drawing(text: object) -> np.ndarray:
 def as_digit(ink: np.ndarray) -> np.ndarray | None:
     """A drawing of any size, uint8 with 255 for ink, as an image of 28x28 like MNIST's; None
     where nothing is drawn."""
-    rows, columns = (np.flatnonzero((ink >= _INK).any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    small = _scaled(ink, _BOX)
+    if small is None:
         return None
-    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = _BOX / max(digit.shape)
-    height, width = (max(1, round(scale * side)) for side in digit.shape)
-    # BOX averages the pixels that fall together, as a scanner does.
-    filter_ = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
-    small = np.asarray(Image.fromarray(digit).resize((width, height), filter_), np.float64)
-    small *= 255 / max(1.0, small.max())  # a thin line must not fade
-
+    height, width = small.shape
     centre = np.array([(small.sum(axis=axis) @ np.arange(side)) / small.sum()
                        for axis, side in ((1, height), (0, width))])  # fmt: skip
     # Row 14 and column 14, counted from 0, as measured on MNIST: half a pixel past the middle.
-    top, left = np.rint(14 - centre).astype(int)
+    return _placed(small, *np.rint(14 - centre).astype(int))
+
+
+def as_image(ink: np.ndarray) -> np.ndarray | None:
+    """As `as_digit`, for other images of 28x28: as large as it can be, in the middle."""
+    small = _scaled(ink, 28)
+    return None if small is None else _placed(small, *((28 - side) // 2 for side in small.shape))
+
+
+def _scaled(ink: np.ndarray, box: int) -> np.ndarray | None:
+    """What is drawn, in a box of so many pixels: float64 to 255."""
+    rows, columns = (np.flatnonzero((ink >= _INK).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    drawn = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = box / max(drawn.shape)
+    height, width = (max(1, round(scale * side)) for side in drawn.shape)
+    # BOX averages the pixels that fall together, as a scanner does.
+    filter_ = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
+    small = np.asarray(Image.fromarray(drawn).resize((width, height), filter_), np.float64)
+    return small * (255 / max(1.0, small.max()))  # a thin line must not fade
+
+
+def _placed(small: np.ndarray, top: int, left: int) -> np.ndarray:
+    height, width = small.shape
     top, left = np.clip(top, 0, 28 - height), np.clip(left, 0, 28 - width)
     image = np.zeros((28, 28), np.uint8)
     image[top : top + height, left : left + width] = np.rint(small)

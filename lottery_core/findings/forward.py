@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import product
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.networks import Network, Operation
 
 EPSILON = 1e-5  # that batch norm adds to the variance, as torch does
-_MOST = 2**24  # numbers at once: 64 MB
+_MOST = 2**21  # numbers at once, 8 MB: more would not fit a processor's cache
 
 
 def results(network: Network, weights: Arrays, images: np.ndarray) -> Iterator[np.ndarray]:
@@ -49,14 +49,26 @@ def _largest(network: Network) -> int:
 
 def _conv(at: Operation, weights: Arrays, images: np.ndarray) -> np.ndarray:
     rim = ((0, 0), (0, 0), (at.padding, at.padding), (at.padding, at.padding))
-    windows = sliding_window_view(np.pad(images, rim), (at.kernel, at.kernel), axis=(2, 3))
-    windows = windows[:, :, :: at.stride, :: at.stride]
-    count, _, rows, columns, *_ = windows.shape
-    laid_out = windows.transpose(0, 2, 3, 1, 4, 5).reshape(count * rows * columns, -1)
-    sums = laid_out @ weights[f"{at.name}.weight"].reshape(at.shape[0], -1).T
+    channels = np.pad(images, rim).transpose(1, 0, 2, 3)
+    rows, columns = at.shape[1:]
+    # What each weight of a kernel is multiplied with, a row of pixels at a time: several times as
+    # fast as a kernel's window at a time.
+    laid_out = np.empty(
+        (len(channels), at.kernel, at.kernel, len(images), rows, columns), images.dtype
+    )
+    for row, column in product(range(at.kernel), repeat=2):
+        laid_out[:, row, column] = channels[
+            :,
+            :,
+            row : row + at.stride * (rows - 1) + 1 : at.stride,
+            column : column + at.stride * (columns - 1) + 1 : at.stride,
+        ]
+    matrix = weights[f"{at.name}.weight"].reshape(at.shape[0], -1)
+    sums = matrix @ laid_out.reshape(matrix.shape[1], -1)
     if f"{at.name}.bias" in weights:
-        sums += weights[f"{at.name}.bias"]
-    return np.ascontiguousarray(sums.reshape(count, rows, columns, -1).transpose(0, 3, 1, 2))
+        sums += weights[f"{at.name}.bias"][:, None]
+    by_channel = sums.reshape(at.shape[0], len(images), rows, columns)
+    return np.ascontiguousarray(by_channel.transpose(1, 0, 2, 3))
 
 
 def _norm(at: Operation, weights: Arrays, images: np.ndarray) -> np.ndarray:
@@ -68,10 +80,10 @@ def _norm(at: Operation, weights: Arrays, images: np.ndarray) -> np.ndarray:
 
 
 def _pool(at: Operation, weights: Arrays, images: np.ndarray) -> np.ndarray:
-    count, channels, *_ = images.shape
-    rows, columns = at.shape[1:]
-    squares = images[:, :, : 2 * rows, : 2 * columns].reshape(count, channels, rows, 2, columns, 2)
-    return squares.max(axis=(3, 5))
+    rows, columns = (2 * side for side in at.shape[1:])
+    upper, lower = images[:, :, 0:rows:2, :columns], images[:, :, 1:rows:2, :columns]
+    taller = np.maximum(upper, lower)
+    return np.maximum(taller[..., 0::2], taller[..., 1::2])
 
 
 def _fc(at: Operation, weights: Arrays, flow: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lottery_core.report.figures import BLUE, GREEN, GREY, ORANGE, Style, Times
+from lottery_core.report.figures import BLUE, GREEN, GREY, ORANGE, Style
+from lottery_core.report.time_figures import Times
 
 WAYS = {
     "masked": ("masked dense tensors, plain torch", Style(ORANGE, "dash", "square")),

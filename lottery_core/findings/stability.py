@@ -6,7 +6,8 @@ images, instabilities their rise on the line between two copies above the mean o
 
 from __future__ import annotations
 
-from lottery_core.report.figures import GREEN, ORANGE, STABLE, Curve, Style
+from lottery_core.report.compared_figures import STABLE
+from lottery_core.report.figures import GREEN, ORANGE, Curve, Style
 
 _KINDS = (
     ("test images", "instability_test", Style(ORANGE)),

@@ -8,7 +8,7 @@ are after Okabe and Ito, told apart by colour-blind readers, and by dash and mar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -25,10 +25,12 @@ DIVERGING = [
     [0.75, "#ec9c7c"],
     [1.0, "#b2182b"],
 ]
+_MANY = 8  # layers: more have no entry of their own in a legend
+_KINDS = ("convolutions", "fully connected")
 MARGIN = {"l": 58, "r": 14, "t": 44, "b": 78}
 
 
-_LOG_TICKS = [m * 10.0**p for p in range(-4, 4) for m in (1, 2, 5)]
+LOG_TICKS = [m * 10.0**p for p in range(-4, 4) for m in (1, 2, 5)]
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ def add_curve(
     )
 
 
-def _spread(values: Sequence[float]) -> list[float]:
+def spread(values: Sequence[float]) -> list[float]:
     """Of falling `values`, those far enough apart on a log axis to be labelled."""
     chosen: list[float] = []
     for value in values:
@@ -213,7 +215,7 @@ def _spread(values: Sequence[float]) -> list[float]:
     return chosen
 
 
-def _iterations(total: int | None) -> dict:
+def iterations_axis(total: int | None) -> dict:
     """An axis of iterations; with a known `total` it does not grow while the level trains."""
     if total is None:
         return {"title": "iteration"}
@@ -236,12 +238,12 @@ def loss_figure(
         f"Loss of level {level}",
         height,
         f"Loss of level {level} over its iterations.{last}",
-        xaxis=_iterations(iterations_total),
+        xaxis=iterations_axis(iterations_total),
         yaxis={
             "title": "cross-entropy, nats (log)",
             "type": "log",
-            "tickvals": _LOG_TICKS,
-            "ticktext": [f"{value:g}" for value in _LOG_TICKS],
+            "tickvals": LOG_TICKS,
+            "ticktext": [f"{value:g}" for value in LOG_TICKS],
         },
     )
     if dense is not None:
@@ -274,7 +276,7 @@ def level_accuracy_figure(
         height,
         f"Accuracy of level {level} over its iterations."
         + (f" Test accuracy is now {now:.1%}." if now is not None else ""),
-        xaxis=_iterations(iterations_total),
+        xaxis=iterations_axis(iterations_total),
         yaxis={"title": "accuracy, %"},
     )
     if dense is not None:
@@ -298,83 +300,11 @@ def remaining_axis(percents: Sequence[float]) -> dict:
     return {
         "type": "log",
         "title": "weights remaining, % (log)",
-        "tickvals": _spread(percents),
-        "ticktext": [f"{value:.3g}" for value in _spread(percents)],
+        "tickvals": spread(percents),
+        "ticktext": [f"{value:.3g}" for value in spread(percents)],
         "range": [np.log10(115), np.log10(min(percents) * 0.87)],
         "autorange": False,
     }
-
-
-@dataclass(frozen=True)
-class Times:
-    """Seconds at percents of weights remaining, each with the least and most measured."""
-
-    name: str
-    percent: Sequence[float]
-    seconds: Sequence[tuple[float, float, float]]  # median, least, most
-    style: Style
-
-
-def epoch_figure(curves: Sequence[Times], height: int = 440) -> go.Figure:
-    """Seconds of an epoch against percent of weights remaining, both on log axes; the bars
-    span all repetitions."""
-    said = [
-        f"{curve.name}: {curve.seconds[0][0]:.2g} s at {curve.percent[0]:.3g} % of weights, "
-        f"{curve.seconds[-1][0]:.2g} s at {curve.percent[-1]:.3g} %"
-        for curve in curves
-    ]
-    figure = begin_figure(
-        "Time of an epoch",
-        height,
-        "Seconds of an epoch as weights are pruned. " + "; ".join(said) + ".",
-        xaxis=remaining_axis([p for curve in curves for p in curve.percent]),
-        yaxis={
-            "type": "log",
-            "title": "seconds of an epoch (log)",
-            "tickvals": _LOG_TICKS,
-            "ticktext": [f"{value:g}" for value in _LOG_TICKS],
-        },
-        margin={**MARGIN, "b": 138},
-    )
-    for curve in curves:
-        seconds = np.asarray(curve.seconds, float)
-        bars = {
-            "array": seconds[:, 2] - seconds[:, 0],
-            "arrayminus": seconds[:, 0] - seconds[:, 1],
-            "thickness": 1.2,
-            "width": 3,
-        }
-        _times(figure, curve, "%{y:.3g} s at %{x:.2f} % of weights", error_y=bars)
-    return figure
-
-
-def cumulative_figure(curves: Sequence[Times], height: int = 440) -> go.Figure:
-    """Seconds of training up to and including each level, against its weights remaining."""
-    said = [f"{curve.name}: {curve.seconds[-1][0]:.3g} s" for curve in curves]
-    figure = begin_figure(
-        "Time of the whole experiment",
-        height,
-        "Seconds of training, added up level by level. In the end, " + "; ".join(said) + ".",
-        xaxis=remaining_axis([p for curve in curves for p in curve.percent]),
-        yaxis={"title": "seconds so far", "rangemode": "tozero"},
-        margin={**MARGIN, "b": 138},
-    )
-    for curve in curves:
-        _times(figure, curve, "%{y:.3g} s up to %{x:.2f} %")
-    return figure
-
-
-def _times(figure: go.Figure, curve: Times, hover: str, **more) -> None:
-    figure.add_scatter(
-        x=np.asarray(curve.percent, float),
-        y=np.asarray(curve.seconds, float)[:, 0],
-        name=curve.name,
-        mode="lines+markers",
-        line={"color": curve.style.colour, "dash": curve.style.dash, "width": 2.5},
-        marker={"symbol": curve.style.symbol, "size": 8},
-        hovertemplate=f"{hover}<extra>%{{fullData.name}}</extra>",
-        **more,
-    )
 
 
 def _line(
@@ -394,83 +324,6 @@ def _line(
         line={"color": colour, "dash": dash, "width": 2 if dash != "dash" else 1.5},
         marker={"size": 4},
     )
-
-
-def compared_accuracy_figure(
-    curves: Sequence[Curve], dense: float | None, *, near_dense: bool = False, height: int = 400
-) -> go.Figure:
-    """As `accuracy_figure`, for several experiments under one legend outside the chart."""
-    return _without_legend(accuracy_figure(curves, dense, near_dense=near_dense, height=height))
-
-
-def early_stop_figure(curves: Sequence[Curve], height: int = 400) -> go.Figure:
-    """Iteration of least validation loss against percent of weights remaining."""
-    parts = [
-        f"{curve.name}: {curve.y[0]:,.0f} at {curve.x[0]:.1f} %, {curve.y[-1]:,.0f} at "
-        f"{curve.x[-1]:.1f} %"
-        for curve in curves
-        if len(curve.y)
-    ]
-    figure = begin_figure(
-        "Early stop against weights remaining",
-        height,
-        "Iteration of least validation loss as weights are pruned. " + "; ".join(parts) + ".",
-        xaxis=remaining_axis([p for curve in curves for p in curve.x]),
-        yaxis={"title": "early-stop iteration", "rangemode": "tozero"},
-    )
-    latest = np.nanmax([y for curve in curves for y in curve.y], initial=0)
-    for curve in curves:
-        hover = "iteration %{y:,.0f} at %{x:.2f} % of weights"
-        add_curve(figure, curve, hover, within=(0, 1.25 * latest))
-    return _without_legend(figure)
-
-
-def training_figure(
-    curves: Sequence[Curve], what: str, percent: float, *, total: int | None, height: int = 400
-) -> go.Figure:
-    """How networks of one size learn: test accuracy (`what` "accuracy") or validation loss
-    ("loss", mean cross-entropy in nats) over their iterations."""
-    accuracy = what == "accuracy"
-    said = [
-        f"{curve.name}: {curve.y[-1]:{'.1%' if accuracy else '.3f'}}"
-        for curve in curves
-        if len(curve.y)
-    ]
-    name = "Test accuracy" if accuracy else "Validation loss"
-    figure = begin_figure(
-        f"{name} at {percent:.3g} % of weights",
-        height,
-        f"{name} over the iterations with {percent:.3g} % of the weights. At the end, "
-        + "; ".join(said)
-        + ".",
-        xaxis=_iterations(total),
-        yaxis={"title": "test accuracy, %"}
-        if accuracy
-        else {
-            "title": "cross-entropy, nats (log)",
-            "type": "log",
-            "tickvals": _LOG_TICKS,
-            "ticktext": [f"{value:g}" for value in _LOG_TICKS],
-        },
-        uirevision=f"{what} {percent}",
-    )
-    least = np.nanmin([y for curve in curves for y in curve.y], initial=np.inf)
-    for curve in curves:
-        if accuracy:
-            add_curve(figure, curve, "%{y:.2f} % at iteration %{x:,}", by=100, within=(0, 100))
-        else:
-            add_curve(figure, curve, "%{y:.4f} at iteration %{x:,}", within=(least / 2, np.inf))
-    figure.update_traces(marker={"size": 6, "maxdisplayed": 16}, selector={"mode": "lines+markers"})
-    # The first evaluations, near chance, would squeeze what matters into a corner.
-    later = [y for c in curves for x, y in zip(c.x, c.y, strict=True) if x and np.isfinite(y)]
-    if accuracy and later:
-        figure.update_yaxes(range=[max(0, 100 * min(later) - 3), 100.5], autorange=False)
-    return _without_legend(figure)
-
-
-def _without_legend(figure: go.Figure) -> go.Figure:
-    figure.update_xaxes(title_standoff=8)
-    return figure.update_layout(showlegend=False, margin={**MARGIN, "b": 50})
 
 
 def sparsity_figure(
@@ -503,276 +356,25 @@ def sparsity_figure(
         line={"color": BLUE, "width": 5},
         opacity=0.45,
     )
+    many, said = len(layers) > _MANY, set()
     for i, (name, values) in enumerate(layers.items()):
+        layer, n = name.removesuffix(".weight"), i
+        kind = _KINDS[not layer.startswith("conv")]
+        if many:
+            n = _KINDS.index(kind)
         figure.add_scatter(
             x=x,
             y=100 * np.repeat(np.asarray(values, float), 2),
-            name=name.removesuffix(".weight"),
+            name=kind if many else layer,
+            legendgroup=kind if many else layer,
+            showlegend=not (many and kind in said),
             mode="lines",
             line={
-                "color": LAYER_COLOURS[(i + 1) % len(LAYER_COLOURS)],
-                "dash": dashes[i % len(dashes)],
+                "color": LAYER_COLOURS[(n + 1) % len(LAYER_COLOURS)],
+                "dash": dashes[n % len(dashes)],
                 "width": 1.8,
             },
+            hovertemplate=f"%{{y:.1f}} % at %{{x:,}}<extra>{layer}</extra>",
         )
-    return figure
-
-
-def weights_figure(
-    picture: np.ndarray,
-    name: str,
-    scale: float,
-    *,
-    block: int = 1,
-    title: str = "",
-    height: int = 300,
-) -> go.Figure:
-    """Heatmap of one layer's weights, (outputs, inputs), NaN where pruned.
-
-    The colours run from -scale to scale through zero; pruned weights show the plot's own
-    background, which is on no scale, and have a legend entry of their own.
-    """
-    layer = name.removesuffix(".weight")
-    kept = np.isfinite(picture)
-    coarse = f", largest of each {block}x{block} block" if block > 1 else ""
-    figure = begin_figure(
-        title or f"{layer}: {picture.shape[0]}x{picture.shape[1]}",
-        height,
-        f"Weights of {layer}{coarse}: {kept.mean():.1%} of the cells hold a weight, "
-        f"from {np.nanmin(picture):.3f} to {np.nanmax(picture):.3f}."
-        if kept.any()
-        else f"Weights of {layer}: all pruned.",
-        plot_bgcolor=PRUNED,
-        xaxis={"title": f"input{coarse}", "showgrid": False, "zeroline": False},
-        yaxis={
-            "title": "unit",
-            "autorange": "reversed",
-            "showgrid": False,
-            "zeroline": False,
-        },
-        showlegend=True,
-    )
-    figure.update_layout(margin={**MARGIN, "r": 4, "b": 66})
-    figure.add_heatmap(
-        z=picture.astype(np.float32),
-        zmin=-scale,
-        zmax=scale,
-        colorscale=DIVERGING,
-        colorbar={"thickness": 10, "outlinewidth": 0, "tickformat": ".2~f", "nticks": 5},
-        hoverongaps=False,
-        hovertemplate="unit %{y}, input %{x}: %{z:.4f}<extra></extra>",
-    )
-    # Nothing to see but the legend entry.
-    figure.add_scatter(
-        x=[None],
-        y=[None],
-        name="pruned",
-        mode="markers",
-        marker={
-            "symbol": "square",
-            "size": 10,
-            "color": PRUNED,
-            "line": {"width": 1, "color": GREY},
-        },
-        hoverinfo="skip",
-    )
-    return figure
-
-
-def pixels_figure(kept_per_pixel: np.ndarray, units: int, height: int = 300) -> go.Figure:
-    """How many of the first layer's weights each pixel of the 28x28 image keeps."""
-    image = kept_per_pixel.reshape(28, 28)
-    unread = int((image == 0).sum())
-    return begin_figure(
-        "Weights kept per pixel",
-        height,
-        f"Weights each pixel keeps, {image.min()} to {image.max()} of {units}; "
-        f"{unread} of 784 pixels keep none.",
-        xaxis={"showgrid": False, "zeroline": False, "constrain": "domain", "visible": False},
-        yaxis={
-            "autorange": "reversed",
-            "scaleanchor": "x",
-            "constrain": "domain",
-            "visible": False,
-        },
-        margin={**MARGIN, "l": 8, "b": 14},
-    ).add_heatmap(
-        z=image,
-        zmin=0,
-        zmax=max(1, int(image.max())),
-        colorscale="Cividis",
-        colorbar={"thickness": 10, "outlinewidth": 0, "nticks": 5},
-        hovertemplate="row %{y}, column %{x}: %{z} of " + str(units) + " weights<extra></extra>",
-    )
-
-
-STABLE = 2  # points of error, below which the paper calls a network stable (arXiv 1912.05671)
-
-
-def path_figure(
-    alphas: Sequence[float],
-    train_error: Sequence[float],
-    test_error: Sequence[float],
-    *,
-    title: str = "Error between two copies",
-    height: int = 340,
-) -> go.Figure:
-    """Errors (fractions) along the straight line between two trained copies of a network, from
-    one at 0 to the other at 1."""
-    errors = {"training": train_error, "test": test_error}
-    said = [
-        f"{name} error is {values[0]:.2%} and {values[-1]:.2%} at the ends and at most "
-        f"{max(values):.2%}"
-        for name, values in errors.items()
-        if len(values)
-    ]
-    figure = begin_figure(
-        title,
-        height,
-        f"{title}: on the line from one to the other, {'; '.join(said) or 'nothing yet'}.",
-        xaxis={"title": "way from one copy to the other", "range": [-0.02, 1.02]},
-        yaxis={"title": "error, %", "rangemode": "tozero"},
-        margin={**MARGIN, "b": 96},
-    )
-    for style, (name, values) in zip(
-        (Style(GREEN, "dot", "diamond"), Style(ORANGE)), errors.items(), strict=True
-    ):
-        curve = Curve(name, alphas, values, style)
-        add_curve(figure, curve, "%{y:.2f} % at %{x:.2f} of the way", by=100)
-    return figure
-
-
-def instability_figure(
-    curves: Sequence[Curve], *, against: str = "iteration", height: int = 400
-) -> go.Figure:
-    """Instabilities (fractions of images) against what curves have as `x`.
-
-    `against` is "iteration", the one at which the two copies part (log, with 0 at the left), or
-    "remaining", the percent of weights they have (log, falling left to right). Below the line
-    at 2 points the paper calls a network stable.
-    """
-    titles = {
-        "iteration": "Instability of the dense network",
-        "remaining": "Instability of the pruned levels",
-    }
-    unit = {"iteration": "from iteration {:,.0f} on", "remaining": "with {:.3g} % of weights"}
-    said = [
-        f"{curve.name}: {100 * curve.y[0]:.2f} points {unit[against].format(curve.x[0])}, "
-        f"{100 * curve.y[-1]:.2f} {unit[against].format(curve.x[-1])}"
-        for curve in curves
-        if len(curve.y)
-    ]
-    xs = sorted({float(x) for curve in curves for x in curve.x})
-    positive = [x for x in xs if x > 0]
-    zero = positive[0] / 3 if positive else 1.0  # where 0, which is on no log axis, is drawn
-    if against == "iteration":
-        labelled = _spread(positive[::-1])
-        axis = {
-            "type": "log",
-            "title": "iteration at which the copies part (log)",
-            "tickvals": [zero, *labelled[::-1]],
-            "ticktext": ["0", *(f"{x:,.0f}" for x in labelled[::-1])],
-            "range": [np.log10(zero / 1.3), np.log10(1.3 * max([zero, *positive]))],
-            "autorange": False,
-        }
-    else:
-        axis = remaining_axis(xs)
-    figure = begin_figure(
-        titles[against],
-        height,
-        "Rise of error between two copies trained with other data orders. "
-        + ("; ".join(said) or "Nothing measured yet")
-        + f". Below {STABLE} points a network is called stable.",
-        xaxis=axis,
-        yaxis={"title": "rise of error, points", "rangemode": "tozero"},
-        margin={**MARGIN, "b": 96},
-        uirevision=against,
-    )
-    figure.add_hline(
-        y=STABLE,
-        line={"color": GREY, "dash": "dash", "width": 1.5},
-        annotation={
-            "text": "stable below",
-            "font": {"color": GREY},
-            "xanchor": "right",
-            "yanchor": "bottom",
-        },
-    )
-    for curve in curves:
-        drawn, where = curve, "%{x:.3g} % of weights"
-        if against == "iteration":
-            drawn = replace(curve, x=[x if x > 0 else zero for x in curve.x])
-            where = "iteration %{customdata:,}"
-        add_curve(figure, drawn, f"%{{y:.2f}} points at {where}", by=100)
-        figure.data[-1].customdata = list(curve.x)
-    return figure
-
-
-def learning_figure(
-    curves: Sequence[Curve], total: int, title: str, height: int = 360
-) -> go.Figure:
-    """Test accuracies (fractions) over the iterations of a training of `total`."""
-    said = [f"{curve.name}: {curve.y[-1]:.1%}" for curve in curves if len(curve.y)]
-    figure = begin_figure(
-        title,
-        height,
-        f"{title}. {'; '.join(said) or 'Nothing is trained yet'}.",
-        xaxis={"title": "iteration", "range": [0, 1.02 * total], "autorange": False},
-        yaxis={"title": "unseen digits read correctly, %"},
-        margin={**MARGIN, "b": 84 + 19 * max(0, len(curves) - 1)},
-    )
-    # The untrained network's tenth would squeeze what matters into a corner.
-    later = [100 * y for curve in curves for x, y in zip(curve.x, curve.y, strict=True) if x > 0]
-    low = min(later, default=0)
-    figure.update_yaxes(range=[max(0, low - 3), 100.5 if later else 100], autorange=False)
-    for curve in curves:
-        add_curve(figure, curve, "%{y:.2f} % at iteration %{x}", by=100)
-    return figure
-
-
-def falling_figure(
-    sparsities: Sequence[float], accuracies: Sequence[float], height: int = 340
-) -> go.Figure:
-    """Test accuracy (fractions) of a network pruned in one go and not trained again; the last
-    trace is one marker, at the first point, for a slider to move."""
-    figure = begin_figure(
-        "Pruned, and not trained again",
-        height,
-        "Test accuracy as the dense network is pruned in one go. "
-        + (
-            f"{accuracies[0]:.1%} with all weights, {accuracies[-1]:.1%} without "
-            f"{sparsities[-1]:.0%} of them."
-            if len(accuracies)
-            else "Nothing is computed yet."
-        ),
-        xaxis={"title": "sparsity: weights gone, %", "range": [-2, 101], "autorange": False},
-        yaxis={
-            "title": "unseen digits read correctly, %",
-            "range": [0, 102],
-            "autorange": False,
-        },
-        showlegend=False,
-        margin={**MARGIN, "b": 56},
-    )
-    style = STYLES["dense pruned"]
-    x, y = 100 * np.asarray(sparsities, float), 100 * np.asarray(accuracies, float)
-    hover = "%{y:.2f} % without %{x:.3g} % of the weights<extra></extra>"
-    line = {"color": style.colour, "width": 2.5}
-    figure.add_scatter(x=x, y=y, mode="lines", line=line, hovertemplate=hover)
-    figure.add_scatter(
-        x=x[:1],
-        y=y[:1],
-        mode="markers",
-        marker={"size": 15, "color": BLUE, "line": {"width": 2, "color": style.colour}},
-        hovertemplate=hover,
-    )
-    return figure
-
-
-def awaited(figure: go.Figure, words: str) -> go.Figure:
-    """The figure with words in its middle: what it waits for."""
-    figure.add_annotation(
-        text=words, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False,
-        font={"color": GREY, "size": 14},
-    )  # fmt: skip
+        said.add(kind)
     return figure

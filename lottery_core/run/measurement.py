@@ -24,6 +24,7 @@ from lottery_core.method.masks import Arrays, dense_mask
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Level, Store, processor
 from lottery_core.training import calibration, loops
+from lottery_core.training.base import check_measurable
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
 from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread
 from lottery_core.training.yardsticks import (
@@ -50,10 +51,12 @@ def measure(
 ) -> dict:
     """Plain values: the machine, and for each level seconds as [median, least, most].
 
-    All levels have to be in the store. `report` is told the number of levels done, `say` what
+    All levels have to be in the store. Raises `InvalidValue` for what the compiled loop does not
+    know. `report` is told the number of levels done, `say` what
     is waited for; `check` is called between turns and may raise to stop.
     """
     recipe = experiment.recipe
+    check_measurable(recipe)
     loops.prepare(store, check, say)
     data = load_data(recipe, store.datasets, check=check)
     costs = calibration.costs_of(recipe, data, store, check, say)

@@ -15,6 +15,7 @@ from lottery_core.store.pictures import pack
 from lottery_core.training.base import Moment
 
 _EVERY = 0.35  # seconds between two looks
+_LEISURE = 20  # between two pictures so many times what one takes: of millions of weights, long
 _POINTS = 300  # of the loss curve
 
 
@@ -39,6 +40,8 @@ class Watch:
         self._began = self._written = 0.0
         self._rows = 0
         self._waits = False
+        self._pictures: tuple[Arrays, dict] = {}, {}
+        self._picture_due = 0.0
         self.waited = 0.0
         """Seconds spent on what `say` spoke of, which are not the level's."""
 
@@ -78,7 +81,11 @@ class Watch:
         first = self._fixed["first_iteration"]
         done, seconds = moment.iteration - first, now - self._began
         left = seconds / done * (self._recipe.iterations - moment.iteration) if done else None
-        pictures, scales = pack(moment.weights(), self._mask)
+        if now >= self._picture_due:
+            self._pictures = pack(moment.weights(), self._mask)
+            cost = time.perf_counter() - now
+            self._picture_due = now + _LEISURE * cost
+        pictures, scales = self._pictures
         at, losses = thin(moment.losses, first)
         numbers = {
             **self._fixed,

@@ -26,6 +26,7 @@ from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import MAX_REPLICATES, Experiment
 from lottery_core.store import STOPPED, Job, Store, StoreUnavailable, task_key
+from lottery_core.training.base import check_measurable
 from lottery_core.training.process import follow
 
 # As many runs as one choice may ask for: all its seeds, with every control beside each.
@@ -151,9 +152,11 @@ class Queue:
         """Ask for an experiment, and with `task` "measure" or "instability" for that of its
         levels too; joins the job that is already queued or running for it.
 
-        Raises `InvalidValue` when the queue is full, and `StoreUnavailable` when the request
-        can't be written down; then nothing was asked for.
+        Raises `InvalidValue` when the queue is full or there is nothing to "measure", and
+        `StoreUnavailable` when the request can't be written down; then nothing was asked for.
         """
+        if task == "measure":
+            check_measurable(experiment.recipe)
         with self._guard:
             key = task_key(task, experiment.key)
             if known := self._known(key):

@@ -26,7 +26,7 @@ from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Job, Level, Store, StoreUnavailable, processor
 from lottery_core.training import loops
-from lottery_core.training.base import TrainingDiverged
+from lottery_core.training.base import TrainingDiverged, check_measurable
 from lottery_core.training.kept import CannotCompile
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import devices, test_accuracy, train
@@ -90,6 +90,8 @@ def _run(
         store.write_job(job)
         check()
         experiment = Experiment.from_dict(job.experiment)
+        if job.task == "measure":  # said before the levels are trained
+            check_measurable(experiment.recipe)
         levels = engine.run(
             experiment, store, device=job.device, loop=job.loop, folder=folder, check=check
         )

@@ -41,6 +41,11 @@ class Dataset:
     class_names: tuple[str, ...] = ()  # empty: the classes are digits, or have numbers alone
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What the classes are called, one name each."""
+        return self.class_names or tuple(map(str, range(self.classes)))
+
+    @property
     def is_own(self) -> bool:
         """Whether it was added by a person, and not published."""
         return not self.archives
@@ -107,6 +112,18 @@ DATASETS = {
         ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
         _MNIST,
         "f637f44247cd73bdfa995c3d2d93b582ceb958b1426023a03de3f689acf70215",
+        class_names=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
     ),
     "kmnist": Dataset(
         "KMNIST",
@@ -121,6 +138,7 @@ DATASETS = {
         ),
         ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
         _MNIST,
+        class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
     ),
     "emnist-digits": Dataset(
         "EMNIST digits",

@@ -39,6 +39,14 @@ def check_compiled(recipe: Recipe) -> None:
         raise InvalidValue("loop", "compiled", f"{why}; choose loop=auto or loop=torch")
 
 
+def check_measurable(recipe: Recipe) -> None:
+    """Raise `InvalidValue` where there is no speed to measure: what is measured is the compiled
+    loop, beside others."""
+    if why := why_not_compiled(recipe):
+        rule = f"can't be measured: the compiled loop {why}; choose another network or data set"
+        raise InvalidValue("network", recipe.net.title, rule)
+
+
 _CHUNK = 0.05  # seconds: a cancel must work within one, a page be fed a few times in one
 
 

@@ -1,0 +1,5 @@
+"""."""
+
+
+def gather(*a, **k):
+    raise RuntimeError

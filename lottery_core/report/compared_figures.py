@@ -1,0 +1,206 @@
+"""Figures of several experiments side by side, and of the lines between two copies of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import plotly.graph_objects as go
+
+from lottery_core.report.figures import (
+    GREEN,
+    GREY,
+    LOG_TICKS,
+    MARGIN,
+    ORANGE,
+    Curve,
+    Style,
+    accuracy_figure,
+    add_curve,
+    begin_figure,
+    iterations_axis,
+    remaining_axis,
+    spread,
+)
+
+
+def compared_accuracy_figure(
+    curves: Sequence[Curve], dense: float | None, *, near_dense: bool = False, height: int = 400
+) -> go.Figure:
+    """As `accuracy_figure`, for several experiments under one legend outside the chart."""
+    return _without_legend(accuracy_figure(curves, dense, near_dense=near_dense, height=height))
+
+
+def early_stop_figure(curves: Sequence[Curve], height: int = 400) -> go.Figure:
+    """Iteration of least validation loss against percent of weights remaining."""
+    parts = [
+        f"{curve.name}: {curve.y[0]:,.0f} at {curve.x[0]:.1f} %, {curve.y[-1]:,.0f} at "
+        f"{curve.x[-1]:.1f} %"
+        for curve in curves
+        if len(curve.y)
+    ]
+    figure = begin_figure(
+        "Early stop against weights remaining",
+        height,
+        "Iteration of least validation loss as weights are pruned. " + "; ".join(parts) + ".",
+        xaxis=remaining_axis([p for curve in curves for p in curve.x]),
+        yaxis={"title": "early-stop iteration", "rangemode": "tozero"},
+    )
+    latest = np.nanmax([y for curve in curves for y in curve.y], initial=0)
+    for curve in curves:
+        hover = "iteration %{y:,.0f} at %{x:.2f} % of weights"
+        add_curve(figure, curve, hover, within=(0, 1.25 * latest))
+    return _without_legend(figure)
+
+
+def training_figure(
+    curves: Sequence[Curve], what: str, percent: float, *, total: int | None, height: int = 400
+) -> go.Figure:
+    """How networks of one size learn: test accuracy (`what` "accuracy") or validation loss
+    ("loss", mean cross-entropy in nats) over their iterations."""
+    accuracy = what == "accuracy"
+    said = [
+        f"{curve.name}: {curve.y[-1]:{'.1%' if accuracy else '.3f'}}"
+        for curve in curves
+        if len(curve.y)
+    ]
+    name = "Test accuracy" if accuracy else "Validation loss"
+    figure = begin_figure(
+        f"{name} at {percent:.3g} % of weights",
+        height,
+        f"{name} over the iterations with {percent:.3g} % of the weights. At the end, "
+        + "; ".join(said)
+        + ".",
+        xaxis=iterations_axis(total),
+        yaxis={"title": "test accuracy, %"}
+        if accuracy
+        else {
+            "title": "cross-entropy, nats (log)",
+            "type": "log",
+            "tickvals": LOG_TICKS,
+            "ticktext": [f"{value:g}" for value in LOG_TICKS],
+        },
+        uirevision=f"{what} {percent}",
+    )
+    least = np.nanmin([y for curve in curves for y in curve.y], initial=np.inf)
+    for curve in curves:
+        if accuracy:
+            add_curve(figure, curve, "%{y:.2f} % at iteration %{x:,}", by=100, within=(0, 100))
+        else:
+            add_curve(figure, curve, "%{y:.4f} at iteration %{x:,}", within=(least / 2, np.inf))
+    figure.update_traces(marker={"size": 6, "maxdisplayed": 16}, selector={"mode": "lines+markers"})
+    # The first evaluations, near chance, would squeeze what matters into a corner.
+    later = [y for c in curves for x, y in zip(c.x, c.y, strict=True) if x and np.isfinite(y)]
+    if accuracy and later:
+        figure.update_yaxes(range=[max(0, 100 * min(later) - 3), 100.5], autorange=False)
+    return _without_legend(figure)
+
+
+def _without_legend(figure: go.Figure) -> go.Figure:
+    figure.update_xaxes(title_standoff=8)
+    return figure.update_layout(showlegend=False, margin={**MARGIN, "b": 50})
+
+
+# Stability
+
+STABLE = 2  # points of error, below which the paper calls a network stable (arXiv 1912.05671)
+
+
+def path_figure(
+    alphas: Sequence[float],
+    train_error: Sequence[float],
+    test_error: Sequence[float],
+    *,
+    title: str = "Error between two copies",
+    height: int = 340,
+) -> go.Figure:
+    """Errors (fractions) along the straight line between two trained copies of a network, from
+    one at 0 to the other at 1."""
+    errors = {"training": train_error, "test": test_error}
+    said = [
+        f"{name} error is {values[0]:.2%} and {values[-1]:.2%} at the ends and at most "
+        f"{max(values):.2%}"
+        for name, values in errors.items()
+        if len(values)
+    ]
+    figure = begin_figure(
+        title,
+        height,
+        f"{title}: on the line from one to the other, {'; '.join(said) or 'nothing yet'}.",
+        xaxis={"title": "way from one copy to the other", "range": [-0.02, 1.02]},
+        yaxis={"title": "error, %", "rangemode": "tozero"},
+        margin={**MARGIN, "b": 96},
+    )
+    for style, (name, values) in zip(
+        (Style(GREEN, "dot", "diamond"), Style(ORANGE)), errors.items(), strict=True
+    ):
+        curve = Curve(name, alphas, values, style)
+        add_curve(figure, curve, "%{y:.2f} % at %{x:.2f} of the way", by=100)
+    return figure
+
+
+def instability_figure(
+    curves: Sequence[Curve], *, against: str = "iteration", height: int = 400
+) -> go.Figure:
+    """Instabilities (fractions of images) against what curves have as `x`.
+
+    `against` is "iteration", the one at which the two copies part (log, with 0 at the left), or
+    "remaining", the percent of weights they have (log, falling left to right). Below the line
+    at 2 points the paper calls a network stable.
+    """
+    titles = {
+        "iteration": "Instability of the dense network",
+        "remaining": "Instability of the pruned levels",
+    }
+    unit = {"iteration": "from iteration {:,.0f} on", "remaining": "with {:.3g} % of weights"}
+    said = [
+        f"{curve.name}: {100 * curve.y[0]:.2f} points {unit[against].format(curve.x[0])}, "
+        f"{100 * curve.y[-1]:.2f} {unit[against].format(curve.x[-1])}"
+        for curve in curves
+        if len(curve.y)
+    ]
+    xs = sorted({float(x) for curve in curves for x in curve.x})
+    positive = [x for x in xs if x > 0]
+    zero = positive[0] / 3 if positive else 1.0  # where 0, which is on no log axis, is drawn
+    if against == "iteration":
+        labelled = spread(positive[::-1])
+        axis = {
+            "type": "log",
+            "title": "iteration at which the copies part (log)",
+            "tickvals": [zero, *labelled[::-1]],
+            "ticktext": ["0", *(f"{x:,.0f}" for x in labelled[::-1])],
+            "range": [np.log10(zero / 1.3), np.log10(1.3 * max([zero, *positive]))],
+            "autorange": False,
+        }
+    else:
+        axis = remaining_axis(xs)
+    figure = begin_figure(
+        titles[against],
+        height,
+        "Rise of error between two copies trained with other data orders. "
+        + ("; ".join(said) or "Nothing measured yet")
+        + f". Below {STABLE} points a network is called stable.",
+        xaxis=axis,
+        yaxis={"title": "rise of error, points", "rangemode": "tozero"},
+        margin={**MARGIN, "b": 96},
+        uirevision=against,
+    )
+    figure.add_hline(
+        y=STABLE,
+        line={"color": GREY, "dash": "dash", "width": 1.5},
+        annotation={
+            "text": "stable below",
+            "font": {"color": GREY},
+            "xanchor": "right",
+            "yanchor": "bottom",
+        },
+    )
+    for curve in curves:
+        drawn, where = curve, "%{x:.3g} % of weights"
+        if against == "iteration":
+            drawn = replace(curve, x=[x if x > 0 else zero for x in curve.x])
+            where = "iteration %{customdata:,}"
+        add_curve(figure, drawn, f"%{{y:.2f}} points at {where}", by=100)
+        figure.data[-1].customdata = list(curve.x)
+    return figure
