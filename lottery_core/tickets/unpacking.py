@@ -21,20 +21,21 @@ from typing import BinaryIO
 import numpy as np
 
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.networks import MAX_KERNEL, MAX_WIDTH
+from lottery_core.spec.datasets import CLASSES, PIXELS
 
-# Of an upload, which is read into memory before anything is known of it. A ticket with restart and
-# trained weights may have 5.3 million weights (Conv-2 on 3x32x32 has 4.3), a mask alone 15 (VGG-16
-# has 14.7).
-MAX_FILE = 64 * 2**20
-MAX_WEIGHTS = 15_000_000
-MAX_NUMBERS = 16_000_000  # of all arrays together: 64 MB as float32
-MAX_SIDE = MAX_WIDTH * 32  # what a layer reads that follows 2048 maps, say, or an image's pixels
-MAX_HEADER = 512 * 2**10  # of a safetensors file; ResNet-56 with forty rounds of its own rates: 200
-MAX_ARRAYS = 1024  # the ticket of a ResNet-56 has 645
+# Of an uploaded network, which is read into memory before anything is known of it.
+MAX_WEIGHTS = 2_000_000
+MAX_HIDDEN_LAYERS = 6
+MAX_HIDDEN_SIZE = 2048
+MAX_FILE = 32 * 2**20  # a ticket of the largest network with its trained weights takes 18
+MAX_HEADER = 256 * 2**10  # of a safetensors file; forty rounds of pruning take 12 KB
+MAX_ARRAYS = 64
 MAX_NAME = 100
-MAX_DIRECTORY = 256 * 2**10  # of a zip archive; 1024 entries of our names take 120 KB
+MAX_DIRECTORY = 64 * 2**10  # of a zip archive; 64 entries of our names take 5 KB
 MAX_NPY_HEADER = 1024  # NumPy writes 118 bytes
+MAX_SIDE = max(PIXELS, MAX_HIDDEN_SIZE)
+# Of all arrays together: mask, restart and trained weights, with biases.
+MAX_NUMBERS = 3 * (MAX_WEIGHTS + MAX_HIDDEN_LAYERS * MAX_HIDDEN_SIZE + CLASSES)
 
 _PICKLE = (
     "which can run code when it is opened, so it is not read; save it anew with "
@@ -79,9 +80,9 @@ class Refused(ValueError):
 @dataclass(frozen=True)
 class Contents:
     """`arrays` by their names in the file, each bool (where the file has bools, or integers 0 and
-    1) or float32 (finite), of no, one, two or four dimensions, and perhaps a view of the file;
-    those named in `rounded` had other values. They follow each other as in the file, which is as
-    they were written if `in_file_order`. `header` are the texts of a safetensors file."""
+    1) or float32 (finite), with at most two dimensions; those named in `rounded` had other values.
+    They follow each other as in the file, which is as they were written if `in_file_order`.
+    `header` are the texts of a safetensors file."""
 
     arrays: Arrays
     header: dict[str, str]
@@ -92,15 +93,15 @@ class Contents:
 def unpack(content: bytes) -> Contents:
     """What a .npz or .safetensors file holds; its kind is told by its content.
 
-    Takes as much memory as `MAX_NUMBERS` at most; arrays of a safetensors file lie in the file.
-    Raises `Refused`, and whatever zipfile and zlib raise for a damaged archive.
+    Takes a small multiple of `MAX_FILE` of memory. Raises `Refused`, and whatever zipfile and
+    zlib raise for a damaged archive.
     """
     if not content:
         raise Refused("is empty; export or download it again")
     if len(content) > MAX_FILE:
         raise Refused(
-            f"has {len(content):,} bytes, more than can be read here (at most {MAX_FILE:,}); "
-            "upload its masks with one set of weights, or masks alone"
+            f"has {len(content):,} bytes, more than any ticket needs (at most {MAX_FILE:,}); "
+            "upload the masks and weights alone"
         )
     header: dict[str, str] = {}
     is_npz = content.startswith((b"PK\3\4", b"PK\5\6"))
@@ -184,10 +185,10 @@ def _check_name(name: str, known: object) -> None:
 
 def _check_shape(name: str, shape: tuple[int, ...], room: int) -> int:
     """The number of values of an array that may be read with `room` left for values."""
-    if len(shape) not in (0, 1, 2, 4):
+    if len(shape) > 2:
         raise Refused(
             f"has an array {shown(name)} of {len(shape)} dimensions; only fully connected layers "
-            "and convolutions can be read, with two and four dimensions, and their biases"
+            "can be read, with two dimensions, and their biases"
         )
     if any(side > MAX_SIDE for side in shape) or (size := math.prod(shape)) > MAX_WEIGHTS:
         sides = " x ".join(f"{side:,}" if side < 10**12 else "..." for side in shape)
@@ -195,24 +196,14 @@ def _check_shape(name: str, shape: tuple[int, ...], room: int) -> int:
             f"has an array {shown(name)} of {sides} values; a layer may have at most "
             f"{MAX_SIDE:,} inputs and outputs, and {MAX_WEIGHTS:,} weights"
         )
-    if len(shape) == 4 and not (is_kernel(shape[2:]) or is_kernel(shape[:2])):
-        raise Refused(
-            f"has an array {shown(name)} of {' x '.join(map(str, shape))} values; the kernels of "
-            f"a convolution must be square, of an odd size up to {MAX_KERNEL}"
-        )
     if not size:
         raise Refused(f"has an array {shown(name)} without values; leave it out")
     if size > room:
         raise Refused(
-            f"holds more than {MAX_NUMBERS:,} values; upload one mask a layer with one or two sets "
-            "of weights, or masks alone"
+            f"holds more than {MAX_NUMBERS:,} values; upload one mask a layer and one or two sets "
+            "of weights"
         )
     return size
-
-
-def is_kernel(sides: tuple[int, ...]) -> bool:
-    """Whether these may be the rows and columns of a kernel."""
-    return sides[0] == sides[1] <= MAX_KERNEL and sides[0] % 2 == 1
 
 
 # safetensors: eight bytes of length, a JSON header, the values
@@ -388,15 +379,14 @@ def _npy(name: str, file: BinaryIO, room: int) -> np.ndarray:
 
 
 def _plain(name: str, values: np.ndarray) -> tuple[np.ndarray, bool]:
-    """As bool or float32 in C order, copied where they are not, and whether numbers were
-    rounded."""
+    """A copy as bool or float32 in C order, and whether numbers were rounded."""
     if not values.ndim:  # a counter beside the weights, which nobody reads
         return np.zeros((), np.float32), False
     if values.dtype.kind == "b":
         # A byte that is neither would be True in one place and not equal to True in another.
         if values.view(np.uint8).max() > 1:
             raise Refused(f"has a mask {shown(name)} of bytes other than 0 and 1; export it again")
-        return np.ascontiguousarray(values), False
+        return np.array(values, order="C"), False
     if values.dtype.kind in "iu":
         if not ((values == 0) | (values == 1)).all():
             raise Refused(
@@ -407,7 +397,7 @@ def _plain(name: str, values: np.ndarray) -> tuple[np.ndarray, bool]:
     if not np.isfinite(values).all():
         raise Refused(f"has NaN or infinite values in {shown(name)}; export finite weights")
     with np.errstate(over="ignore", under="ignore"):
-        plain = np.asarray(values, np.float32, order="C")
+        plain = np.array(values, np.float32, order="C")
     if not np.isfinite(plain).all():
         raise Refused(f"has values in {shown(name)} that are too large for float32; export others")
-    return plain, plain is not values and bool((plain != values).any())
+    return plain, bool((plain != values).any())
