@@ -58,7 +58,7 @@ def test_both_networks_answer_as_torch_does(store, tiny):
 
 def test_a_confusion_matrix_counts_every_image_once():
     labels, named = np.array([0, 0, 3, 9, 9], np.uint8), np.array([0, 5, 3, 9, 9])
-    found = answers.confusion(labels, named)
+    found = answers.confusion(labels, named, 10)
     assert found.shape == (10, 10)
     assert found.sum() == 5
     assert (found[0, 0], found[0, 5], found[3, 3], found[9, 9]) == (1, 1, 1, 2)

@@ -3,7 +3,8 @@
 tables.py      levels -> data frames
 replicates.py  seeds -> bands, paired differences, the verdict on a ticket
 comparison.py  experiments side by side: names, differences, what can be added
-anatomy.py     what a ticket is made of, and which weights died when
+anatomy.py     what a ticket is made of, and which weights died when; values.py: of its weights
+flow.py        who reads whom, and what is dead; features.py: feature maps of an image
 answers.py     what networks answer, for pages; forward.py: a network's way forward in NumPy
 drawing.py     a drawn digit as an image like MNIST's
 speed.py       a measurement of speed -> curves, tables, sentences

@@ -102,11 +102,11 @@ def test_a_unit_is_pressed_and_shows_what_it_reads(visit, server, trained):
     kept = trained.read(EXPERIMENT.key).mask["fc1.weight"].sum(axis=1)
     expect(units.first).to_contain_text(f"reads {kept.max()}")
     units.nth(5).click()
-    number = units.nth(5).get_attribute("data-unit")
+    number = units.nth(5).get_attribute("data-number")
     title = page.locator(".st-key-plot_unit_reads .gtitle")
     expect(title).to_have_text(f"Unit {number} of fc1 reads {kept[int(number)]} of 784")
     units.nth(5).press("ArrowRight")
-    expect(title).to_contain_text(f"Unit {units.nth(6).get_attribute('data-unit')} of fc1")
+    expect(title).to_contain_text(f"Unit {units.nth(6).get_attribute('data-number')} of fc1")
 
 
 def test_rounds_are_scrubbed_through(visit, server, trained):
