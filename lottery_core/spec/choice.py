@@ -13,6 +13,7 @@ from shlex import quote
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import (
     InvalidValue,
+    check_content,
     check_integer,
     check_known,
     check_number,
@@ -26,7 +27,6 @@ from lottery_core.spec.experiment import (
     REWIND_PERCENTS,
     Experiment,
     Recipe,
-    check_content,
     iterative,
     one_shot,
     rounds_of,
