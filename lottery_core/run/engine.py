@@ -172,7 +172,14 @@ def _ticket(store: Store, step: Round, recipe: Recipe) -> tuple[Arrays, Arrays |
     mask, weights = found
     shapes = {name: kept.shape for name, kept in mask.items()}
     if shapes != recipe.shapes:
-        raise InvalidValue("network", recipe.network, "is not that of the ticket")
+        *hidden, _ = (shape for shape in shapes.values())
+        is_plain = all(len(shape) == 2 for shape in shapes.values())
+        remedy = " ".join(str(rows) for rows, *_ in hidden) or "none"
+        raise InvalidValue(
+            "network",
+            recipe.network,
+            f"is not the ticket's; choose {remedy if is_plain else 'that of its file'}",
+        )
     if weights is None and step.restart == "ticket":
         raise InvalidValue("restart", step.restart, "but the ticket is a mask alone; use rewind")
     return mask, weights
