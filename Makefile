@@ -27,7 +27,7 @@ app: $(APP)
 
 test: lint
 	@echo "Browser: $$($(BIN)/python -m tests.browser.browser)"
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/python -m ruff check .

@@ -27,15 +27,6 @@ settings.load_profile("repeatable")
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes test, one takes all that is clicked through in a browser, so that
-    no browser waits for another, and each of the others a file at a time."""
-    for item in items:
-        group = "browser" if item.get_closest_marker("browser") else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def compiled() -> None:
     """The compiled loop is on disk: made once for all processes that test, half a minute."""
