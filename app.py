@@ -23,14 +23,17 @@ with page("Explorer"):
         "Start, and watch."
     )
     selection = choose()
-    state = state_of(selection)
-    show_controls(selection, state)
 
     def signature() -> tuple:
         """What, when it changes, changes more of the page than its live parts."""
         now = state_of(selection)
         levels = finished_keys(selection.experiments)
         return tuple(job and job.state for job in now.jobs), now.complete, levels
+
+    # Before anything is drawn from it: what changes meanwhile is noticed by the next look.
+    shown = signature()
+    state = state_of(selection)
+    show_controls(selection, state)
 
     @live(TICK if state.active else IDLE)
     def live_progress() -> None:
@@ -48,7 +51,6 @@ with page("Explorer"):
     # Each part in a container of its own: what comes and goes in one (bars, the result) must not
     # move the next, whose charts would be made anew.
     if selection.experiments:
-        shown = signature()
         with st.container():
             live_progress()
         with st.container():
