@@ -24,7 +24,7 @@ with page("Story"):
     )
     tale = read()
     step = choose_step()
-    busy, shown = active(tale), signature(tale)
+    shown, busy = signature(tale), active(tale)
 
     @live(TICK if busy else IDLE)
     def controls() -> None:
