@@ -27,7 +27,16 @@ app: $(APP)
 
 test: lint
 	@echo "Browser: $$($(BIN)/python -m tests.browser.browser)"
+ifeq ($(strip $(ARGS)),)
+	@# A browser on one core, all else on the other; what the browser's tests say comes last.
+	@said=$$(mktemp); \
+	$(BIN)/python -m pytest tests/browser >$$said 2>&1 & browser=$$!; \
+	$(BIN)/python -m pytest --ignore tests/browser; rest=$$?; \
+	wait $$browser; clicked=$$?; cat $$said; rm -f $$said; \
+	exit $$((rest | clicked))
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 lint: $(DEV)
 	$(BIN)/python -m ruff check .
