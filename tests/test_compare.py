@@ -389,8 +389,8 @@ def test_seeds_are_filled_up_so_that_all_lines_can_be_paired():
 
 
 def test_more_work_than_one_request_may_ask_for_is_refused():
-    paper = PRESETS["paper"].choice.experiment()
-    line = comparison.Line("", (paper,))
+    large = replace(PRESETS["paper"].choice, network="conv-6").experiment()
+    line = comparison.Line("", (large,))
     with pytest.raises(InvalidValue, match="times the work one request may ask for"):
         comparison.more_seeds([line, line], 20)
 

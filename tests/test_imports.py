@@ -59,7 +59,8 @@ def loaded_by(statements: str) -> set[str]:
 
 
 def modules_in(package: str) -> list[str]:
-    return [f"{package}.{path.stem}" for path in sorted((ROOT / package).glob("[!_]*.py"))]
+    paths = sorted((ROOT / package).rglob("[!_]*.py"))
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

@@ -258,7 +258,7 @@ def test_both_loops_find_the_same_ticket_but_for_ties(make_store, datasets, tmp_
         store = make_store(tmp_path / loop)
         _, ticket = run(Experiment(recipe, (step,)), store, loop=loop)
         trained = reference.weights
-        expected = prune(Evidence(trained, trained, dense), step, recipe.output_layer)
+        expected = prune(Evidence(trained, trained, dense), step.criterion, step.targets([*dense]))
         for name, kept in expected.items():
             found, magnitudes = ticket.mask[name], np.abs(trained[name])
             # Rounding can only swap weights whose magnitudes it makes equal.

@@ -279,7 +279,7 @@ PRESETS["lenet-5"] = Preset(
     Choice(
         normalisation="dataset",
         validation_size=5_000,
-        network="lenet-5",
+        network=shortest("lenet-5"),
         learning_rate=0.05,
         batch_size=64,
         length=800,
