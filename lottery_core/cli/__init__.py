@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from lottery_core.cli import kept, terminal
+from lottery_core.cli import data, kept, terminal
 from lottery_core.cli.run import run
 from lottery_core.cli.train import train
 from lottery_core.store import StoreUnavailable
@@ -30,6 +30,7 @@ app.command("list")(kept.list_experiments)
 app.command()(kept.show)
 app.command()(kept.export)
 app.command("verify")(kept.verify_file)
+app.add_typer(data.commands, name="data")
 
 
 def start() -> None:

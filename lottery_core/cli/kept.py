@@ -14,6 +14,7 @@ import typer
 
 from lottery_core.cli import terminal
 from lottery_core.cli.options import Cache
+from lottery_core.data import own
 from lottery_core.findings.comparison import Line, in_common, kept
 from lottery_core.findings.tables import percent_remaining, smallest_within, weights_kept
 from lottery_core.spec.arms import title_of
@@ -133,15 +134,16 @@ def verify_file(
 
 
 def open_cache(cache: Path, *, make: bool = False) -> Store:
-    """The store in a folder that was named, made if `make`. Raises `typer.BadParameter` where it
-    can be none."""
+    """The store in a folder that was named, made if `make`; the data sets that were added to it
+    are known from then on. Raises `typer.BadParameter` where it can be none."""
     try:
         store = Store(cache)
         if make:
             store.make()
-        return store
     except StoreUnavailable as error:
         raise typer.BadParameter(str(error), param_hint="--cache") from error
+    own.register(store.datasets)
+    return store
 
 
 def from_home(name: str, path: Path) -> Path:
