@@ -10,7 +10,7 @@ from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
-from lottery_core.spec.experiment import INITS, OPTIMISERS, REWIND_PERCENTS, SCOPES
+from lottery_core.spec.experiment import AUGMENTATIONS, INITS, OPTIMISERS, REWIND_PERCENTS, SCOPES
 from lottery_core.spec.networks import NAMED
 
 SCHEDULES = {
@@ -59,6 +59,11 @@ FIELDS = {
     ),
     "normalisation": Field("Normalisation", known=NORMALISATIONS),
     "validation_size": Field("Training images held out for validation"),
+    "augmentation": Field(
+        "Training images are shown",
+        "What happens to training images as they are shown.",
+        known=AUGMENTATIONS,
+    ),
     "network": Field(
         "Network",
         f"A name ({', '.join(NAMED)}), or layers as in `64 64 pool 256 256`; a factor for all "
