@@ -22,13 +22,14 @@ from lottery_core.data import (
     DataUnavailable,
     fetching,
     identify,
-    idx,
     is_prepared,
     load_data,
     prepare,
     prepared,
     preparing,
 )
+from lottery_core.data.files import digest_of
+from lottery_core.data.originals import _content, find, read
 from lottery_core.run import engine
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, PARTS
@@ -96,7 +97,7 @@ def publish(monkeypatch, name, folder, **changes):
     archives = {file: md5(folder / file) for file in DATASETS[name].archives}
     facts = replace(DATASETS[name], archives=archives, **changes)
     monkeypatch.setitem(DATASETS, name, facts)
-    idx._content.cache_clear()
+    _content.cache_clear()
 
 
 def assert_nothing_left(root):
@@ -777,7 +778,7 @@ def test_a_download_is_what_was_published_from_the_first_address_that_has_it(
     assert is_prepared("kmnist", root)
     found = load_data(Recipe(dataset="kmnist", validation_size=0), root)
     shapes = DATASETS["kmnist"].shapes
-    assert found.digest == idx.digest_of(shapes, idx.read("kmnist", idx.find("kmnist", files)))
+    assert found.digest == digest_of(shapes, read("kmnist", find("kmnist", files)))
 
 
 def test_a_stalled_download_is_cancelled_at_once_and_leaves_nothing(root, fetched_from):

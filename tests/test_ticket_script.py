@@ -15,7 +15,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from lottery_core.data import identify, load_data, originals
+from lottery_core.data import archives, identify, load_data
 from lottery_core.findings.forward import logits
 from lottery_core.method.seeds import seed_of
 from lottery_core.run import engine
@@ -61,7 +61,7 @@ def home(tmp_path):
     """A folder without this project, where MNIST lies as torchvision keeps it."""
     raw = tmp_path / "home" / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for file in originals("mnist", tmp_path):
+    for file in archives("mnist", tmp_path):
         shutil.copy(file, raw)
     return tmp_path / "home"
 

@@ -1,6 +1,7 @@
 """A data set's name and content -> images and labels.
 
-idx.py       the original files of a folder: found, identified, read in pieces
+originals.py the original files of a folder: found, identified, read in pieces; files.py opens
+             them, idx.py and cifar.py know the two forms there are
 fetching.py  the published archives, from the network
 prepared.py  one file of uint8 arrays that names its content, mapped by all processes
 preparing.py makes that file from whatever source there is, whole or not at all
@@ -17,20 +18,20 @@ from lottery_core.data.arrays import (
     values_of,
 )
 from lottery_core.data.fetching import DataUnavailable
-from lottery_core.data.idx import identify
+from lottery_core.data.originals import identify
 from lottery_core.data.prepared import prepared
-from lottery_core.data.preparing import is_prepared, originals, prepare, read_part
+from lottery_core.data.preparing import archives, is_prepared, prepare, read_part
 
 __all__ = [
     "Data",
     "DataUnavailable",
     "Images",
+    "archives",
     "counts_of",
     "identify",
     "is_prepared",
     "load_data",
     "mean_and_deviation",
-    "originals",
     "prepare",
     "prepared",
     "read_part",

@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from lottery_core.data.idx import first_line, md5_of
+from lottery_core.data.files import first_line, md5_of
 from lottery_core.spec.datasets import DATASETS
 
 _TIMEOUT = 20  # seconds without a byte
@@ -39,7 +39,7 @@ def download(name: str, folder: Path, stopped: Callable[[], bool] = lambda: Fals
             problems.append(problem)
         else:
             packed = ", ".join(f"{original}.gz" for original in sorted(facts.idx.values()))
-            either = f"{file}, or {packed}" if file not in packed else packed
+            either = f"{file}, or {packed}" if packed and file not in packed else packed or file
             raise DataUnavailable(
                 f"{facts.title} could not be downloaded ({problems[0]}). Either start again when "
                 f"the network allows it, or name a folder that holds {either}"

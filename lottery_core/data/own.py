@@ -126,7 +126,6 @@ def _facts(name: str, header: Header, class_names: tuple[str, ...]) -> Dataset:
         test_size=header.shapes["test_images"][0],
         archives={},
         addresses=(),
-        idx={},
         digest=header.digest,
         image=tuple(image),
         classes=len(class_names),

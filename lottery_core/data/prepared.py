@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lottery_core.data.idx import Pieces, Shapes, digest_of
+from lottery_core.data.files import Pieces, Shapes, digest_of
 from lottery_core.spec.datasets import DATASETS, PARTS
 
 _PIECE = 2_000  # images or labels at once

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from lottery_core.data import idx
+from lottery_core.data import originals
 from lottery_core.data.fetching import DataUnavailable, download
+from lottery_core.data.files import Originals, named
 from lottery_core.data.prepared import header_of, holds, is_whole, prepared, write
 from lottery_core.data.prepared import read_part as prepared_part
 from lottery_core.spec.checks import InvalidValue, check_known
@@ -28,10 +29,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 def is_prepared(name: str, root: Path, content: str = "") -> bool:
     """Whether the data set, or that content of it, can be had without network or folder."""
     there = holds(name, prepared(name, root, content), content)
-    return there or bool(not content and originals(name, root))
+    return there or bool(not content and archives(name, root))
 
 
-def originals(name: str, root: Path) -> list[Path]:
+def archives(name: str, root: Path) -> list[Path]:
     """The published archives, below `root` or as they come with the project."""
     for place in (root, _EMBEDDED):
         raw = place / DATASETS[name].folder / "raw"
@@ -42,7 +43,8 @@ def originals(name: str, root: Path) -> list[Path]:
 
 
 def read_part(name: str, root: Path, part: str, content: str = "") -> Iterator[np.ndarray]:
-    """One of `PARTS` in pieces of at most 2,000, uint8 (n, 28, 28) or (n,); prepares nothing.
+    """One of `PARTS` in pieces, uint8 (n, rows, columns), (n, channels, rows, columns) or (n,);
+    prepares nothing.
 
     Raises `DataUnavailable` where the data set was never fetched.
     """
@@ -50,9 +52,9 @@ def read_part(name: str, root: Path, part: str, content: str = "") -> Iterator[n
     header = header_of(name, path)
     if header is not None and holds(name, path, content):
         return prepared_part(name, path, header, part)
-    if content or not (archives := originals(name, root)):
+    if content or not (found := archives(name, root)):
         raise DataUnavailable(f"{title_of(name, content)} is not in this cache; train on it first")
-    return idx.read_part(name, idx.find(name, archives[0].parent), part)
+    return originals.read_part(name, originals.find(name, found[0].parent), part)
 
 
 def prepare(
@@ -73,7 +75,7 @@ def prepare(
     """
     check_known("dataset", name, DATASETS)
     if folder is not None:
-        found = idx.identify(name, folder)
+        found = originals.identify(name, folder)
         if found != content:
             raise InvalidValue(
                 "dataset_folder",
@@ -128,7 +130,7 @@ def _prepare(
                 source = _source(name, root, content, folder, Path(temporary), stopped)
                 part = Path(temporary) / "arrays"
                 shapes = DATASETS[name].shapes
-                found = write(shapes, part, idx.read(name, source), published=not content)
+                found = write(shapes, part, originals.read(name, source), published=not content)
                 wanted = content or DATASETS[name].digest
                 if wanted and found != wanted:
                     raise DataUnavailable(
@@ -146,9 +148,9 @@ def _source(
     folder: Path | str | None,
     temporary: Path,
     stopped: Callable[[], bool],
-) -> idx.Originals:
+) -> Originals:
     if folder is not None:
-        return idx.find(name, idx.named(folder))
+        return originals.find(name, named(folder))
     if DATASETS[name].is_own:
         raise DataUnavailable(
             f"the images of {name} are damaged or gone; remove it and add it again: "
@@ -159,12 +161,12 @@ def _source(
             f"{title_of(name, content)} is not in this cache; name the folder that holds these "
             "files (--dataset-folder, or in the Explorer the field under the data set)"
         )
-    if archives := originals(name, root):
-        found = idx.find(name, archives[0].parent)
-        if idx.is_published(name, found):
+    if published := archives(name, root):
+        found = originals.find(name, published[0].parent)
+        if originals.is_published(name, found):
             return found
     download(name, temporary, stopped)
-    return idx.find(name, temporary)
+    return originals.find(name, temporary)
 
 
 def _unwritten(title: str, size: int, root: Path, error: OSError) -> DataUnavailable:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lottery_core.spec.checks import InvalidValue
 
@@ -21,10 +21,10 @@ NORMALISATIONS = {
 @dataclass(frozen=True)
 class Dataset:
     """`folder` is where torchvision keeps the archives: <root>/<folder>/raw. `archives` are the
-    published files with their MD5 sums, to be had from each of `addresses`; `idx` names the
-    four files of images and labels that come out of them, by their part in `PARTS`. Sizes are
-    in images of 28x28 bytes. `digest` is the SHA-256 of what is published (see
-    `data.idx.digest_of`), where we have seen it; "" where only the archives can be verified.
+    published files with their MD5 sums, to be had from each of `addresses`; what comes out of
+    them is either four files of images and labels, in `idx` by their part in `PARTS`, or `batches`
+    of both, with their MD5 sums. Sizes are in images. `digest` is the SHA-256 of what is published
+    (see `data.files.digest_of`), where we have seen it; "" where only archives can be verified.
     """
 
     title: str
@@ -33,11 +33,12 @@ class Dataset:
     test_size: int
     archives: Mapping[str, str]
     addresses: tuple[str, ...]
-    idx: Mapping[str, str]
+    idx: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
     transposed: bool = False  # in the files; ours are upright
     image: tuple[int, int, int] = (1, 28, 28)  # channels, rows, columns
     classes: int = 10
+    batches: Mapping[str, str] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()  # empty: the classes are digits, or have numbers alone
 
     @property
@@ -51,10 +52,10 @@ class Dataset:
         return not self.archives
 
     def shape(self, part: str) -> tuple[int, ...]:
-        """Of the array that is one of `PARTS`: (n, 28, 28) as published, (n, channels, rows,
-        columns) of a person's own images, or (n,)."""
+        """Of the array that is one of `PARTS`: (n, rows, columns) of idx files, (n, channels,
+        rows, columns) of other images, or (n,)."""
         size = self.train_size if part.startswith("train") else self.test_size
-        image = self.image if self.is_own else self.image[1:]
+        image = self.image[1:] if self.idx else self.image
         return (size, *image) if part.endswith("images") else (size,)
 
     @property
@@ -82,6 +83,22 @@ def _four(*sums: str) -> Mapping[str, str]:
     names = (f"{_MNIST[part]}.gz" for part in PARTS)
     return dict(zip(names, sums, strict=True))
 
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.replace("_", " ") for name in text.split())
+
+
+# CIFAR-100's fine labels, in their order.
+_FINE = _names("""
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
+    butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch
+    crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo
+    keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse
+    mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy
+    porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
+    snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television
+    tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+""")
 
 # Addresses and MD5 sums are those of torchvision 0.28, datasets/mnist.py.
 DATASETS = {
@@ -154,6 +171,40 @@ DATASETS = {
         ("https://biometrics.nist.gov/cs_links/EMNIST/",),
         _idx("emnist-digits-train", "emnist-digits-test"),
         transposed=True,
+    ),
+    # Addresses and MD5 sums of torchvision 0.28, datasets/cifar.py.
+    "cifar-10": Dataset(
+        "CIFAR-10",
+        "CIFAR10",
+        50_000,
+        10_000,
+        {"cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a"},
+        ("https://www.cs.toronto.edu/~kriz/",),
+        batches={
+            "data_batch_1": "c99cafc152244af753f735de768cd75f",
+            "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+            "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+            "data_batch_4": "634d18415352ddfa80567beed471001a",
+            "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+            "test_batch": "40351d587109b95175f43aff81a1287e",
+        },
+        image=(3, 32, 32),
+        class_names=_names("airplane automobile bird cat deer dog frog horse ship truck"),
+    ),
+    "cifar-100": Dataset(
+        "CIFAR-100",
+        "CIFAR100",
+        50_000,
+        10_000,
+        {"cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85"},
+        ("https://www.cs.toronto.edu/~kriz/",),
+        batches={
+            "train": "16019d7e3df5f24257cddd939b257f8d",
+            "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+        },
+        image=(3, 32, 32),
+        classes=100,
+        class_names=_FINE,
     ),
 }
 
