@@ -101,7 +101,7 @@ def test_a_bare_link_is_the_default_preset():
 def test_every_preset_can_run(preset):
     experiments = PRESETS[preset].choice.experiments()
     assert len(experiments) == 1 + len(PRESETS[preset].choice.controls)
-    assert experiments[0].keys[0] == experiments[1].keys[0]
+    assert len({experiment.keys[0] for experiment in experiments}) == 1
 
 
 def test_the_notebooks_preset_is_the_notebook():
@@ -118,6 +118,30 @@ def test_the_papers_preset_is_the_paper():
     assert (recipe.train_size, recipe.evaluate_every) == (55_000, 100)
     first = choice.experiment().rounds[0]
     assert (first.sparsity, first.output_sparsity) == (0.2, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("preset", "iterations", "rate", "convolutions"),
+    [("conv-2", 20_000, 2e-4, 0.1), ("conv-4", 25_000, 3e-4, 0.1), ("conv-6", 30_000, 3e-4, 0.15)],
+)
+def test_the_papers_convolutions_are_the_papers(preset, iterations, rate, convolutions):
+    choice = PRESETS[preset].choice
+    recipe = choice.recipe()
+    assert (recipe.dataset, recipe.iterations, recipe.batch_size) == ("cifar-10", iterations, 60)
+    assert (recipe.learning_rate, recipe.optimiser, recipe.init) == (rate, "adam", "glorot")
+    first = choice.experiment().rounds[0]
+    layers = dict(first.layers)
+    assert {layers[name] for name in recipe.shapes if name.startswith("conv")} == {convolutions}
+    assert (first.sparsity, first.output_sparsity) == (0.2, 0.1)
+
+
+def test_deep_networks_rewind_to_an_early_iteration_after_a_warm_up():
+    for preset in ("resnet-20", "vgg-16"):
+        choice = PRESETS[preset].choice
+        recipe, last = choice.recipe(), choice.experiment().rounds[-1]
+        assert 0 < last.rewind_iteration == 1_260 < recipe.iterations / 10
+        assert recipe.warmup == 400
+        assert recipe.augmentation == "flip-shift"
 
 
 def test_an_unknown_parameter_is_refused_with_the_known_ones():

@@ -146,3 +146,17 @@ def test_a_plan_on_an_unknown_machine_names_no_time(store):
 )  # fmt: skip
 def test_a_duration_is_as_exact_as_an_estimate_deserves(seconds, words):
     assert in_words(seconds) == words
+
+
+def test_a_convolution_costs_its_multiply_adds_and_the_numbers_on_its_way():
+    def row(network):
+        net = Recipe(network=network).net
+        macs, numbers = net.multiply_adds(), net.activations
+        return [macs, numbers, 2e-9 * macs + 3e-8 * numbers, 1e-9 * macs + 1e-8 * numbers]
+
+    facts = {"convolutions": [row("32 32 pool mean"), row("64 64 pool mean")]}
+    recipe = Recipe(network="lenet-5", validation_size=1_000, batch_size=50, evaluate_every=200)
+    _, _, step, answer = row("lenet-5")
+    expected = 50 * step + 11_000 * answer / 200
+    assert seconds_per_iteration(facts, recipe) == pytest.approx(expected)
+    assert seconds_per_iteration({}, recipe) is None

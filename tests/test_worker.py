@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lottery_core.data import arrays
 from lottery_core.findings import walk as story
-from lottery_core.run import engine, worker
+from lottery_core.run import engine, pace, worker
 from lottery_core.run.time_left import seconds_of_level
 from lottery_core.run.worker import perform, warm
 from lottery_core.spec.choice import PRESETS
@@ -128,6 +128,9 @@ def test_warming_up_measures_this_machine_once(store, monkeypatch):
     assert facts["devices"][0] == "cpu"
     assert facts["evaluation"] > 0
     assert all(seconds > 0 for _, seconds in facts["step"])
+    assert all(min(row) > 0 for row in facts["convolutions"])
+    lenet = Experiment(Recipe(network="lenet-5"), rounds_of([0.5]))
+    assert 0.1 < seconds_of_level(facts, lenet, 1) < 36_000
     experiment = Experiment(Recipe(), rounds_of([0.5]))
     assert 0.1 < seconds_of_level(facts, experiment, 1) < 3_600
     # What a newcomer runs first finds its images scaled already.
@@ -136,9 +139,13 @@ def test_warming_up_measures_this_machine_once(store, monkeypatch):
         arrays.load_data(choice.recipe(), store.datasets)
     assert arrays._arrays.cache_info().misses == scaled
 
-    monkeypatch.setattr(worker, "_measure", lambda *_: {"step": "anew"})
+    monkeypatch.setattr(pace, "measure", lambda *_: {"step": "anew"})
     warm(store.root)
     assert store.read_machine() == facts
     store.revise_machine(lambda facts: {**facts, "torch": "another"})
     warm(store.root)
     assert store.read_machine()["step"] == "anew"
+    store.revise_machine(lambda facts: {**facts, "convolutions": []})
+    monkeypatch.setattr(pace, "measure", lambda *_: {"convolutions": "anew"})
+    warm(store.root)
+    assert store.read_machine()["convolutions"] == "anew"

@@ -19,17 +19,15 @@ from pathlib import Path
 import torch
 
 from lottery_core.data import DataUnavailable, load_data, own
-from lottery_core.method.masks import dense_mask
-from lottery_core.run import engine, instability
+from lottery_core.run import engine, instability, pace
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, Level, Store, StoreUnavailable, processor
 from lottery_core.training import loops
 from lottery_core.training.base import TrainingDiverged, check_measurable
 from lottery_core.training.kept import CannotCompile
-from lottery_core.training.models import initial_weights
-from lottery_core.training.torch_loop import devices, test_accuracy, train
+from lottery_core.training.torch_loop import devices
 
 # Problems whose message is for people as it is.
 _TOLD = (InvalidValue, DataUnavailable, StoreUnavailable, TrainingDiverged, CannotCompile)
@@ -190,11 +188,12 @@ def _warm(store: Store) -> None:
     # Scaled as a newcomer's first run needs it: it would wait for it to be done again.
     usual = PRESETS["quick"].choice.recipe()
     load_data(usual, store.datasets)
-    measured = _measure(store, usual)  # a rehearsal too: the first steps of a process are slow
+    measured = pace.measure(store, usual)  # a rehearsal too: the first steps of a process are slow
     prepare_in_background(store)
     here = {"processor": processor(), "torch": torch.__version__, "devices": devices()}
     facts = store.read_machine()
-    if any(facts.get(name) != value for name, value in here.items()):
+    is_known = all(facts.get(name) == value for name, value in here.items())
+    if not (is_known and facts.get("convolutions")):  # or measured by a version that had none
         store.revise_machine(lambda facts: here | measured)
 
 
@@ -210,32 +209,3 @@ def prepare_in_background(store: Store) -> None:
             traceback.print_exc()
 
     threading.Thread(target=prepare, daemon=True).start()
-
-
-def _measure(store: Store, usual: Recipe) -> dict:
-    """Seconds of a step for two sizes of work, and of evaluating one image per weight."""
-    steps = []
-    evaluation = 0.0
-    for network, batch_size in (("128 64", 32), ("300 100", 128)):
-        sizes = {"network": network, "batch_size": batch_size}
-        recipe = replace(usual, **sizes, iterations=40, evaluate_every=40)
-        data = load_data(recipe, store.datasets)
-        weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
-        stamps: dict[int, float] = {}
-
-        def stamp(moment, stamps=stamps) -> None:
-            # The last call before the steps and the first after them.
-            key = 0 if moment.iteration == 0 else moment.iteration
-            if key == 0 or key not in stamps:
-                stamps[key] = time.perf_counter()
-
-        test_accuracy(recipe, weights, data)
-        began = time.perf_counter()
-        test_accuracy(recipe, weights, data)
-        evaluation = (time.perf_counter() - began) / (10_000 * recipe.weights_total)
-        train(recipe, weights, mask, data, stamp)
-        last = max(stamps)
-        per_chunk = evaluation * recipe.weights_total * 1_000  # the first look after the steps
-        seconds = max(1e-5, (stamps[last] - stamps[0] - per_chunk) / last)
-        steps.append([recipe.weights_total * batch_size, seconds])
-    return {"step": steps, "evaluation": evaluation}

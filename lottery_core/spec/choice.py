@@ -293,6 +293,70 @@ PRESETS["lenet-5"] = Preset(
         controls=("reinit",),
     ),
 )
+
+
+def _of_the_paper(depth: int, iterations: int, rate: float, conv_factor: float) -> Preset:
+    """Conv-2, Conv-4 or Conv-6 as in table 1 of the paper."""
+    name = f"conv-{depth}"
+    return Preset(
+        f"Paper Conv-{depth}",
+        f"Frankle & Carbin 2018, CIFAR-10: Adam, {iterations:,} iterations, 12 rounds, "
+        f"convolutions lose {20 * conv_factor:g} % a round, other layers 20 %. For a GPU.",
+        Choice(
+            dataset="cifar-10",
+            normalisation="dataset",
+            validation_size=5_000,
+            network=shortest(name),
+            init="glorot",
+            optimiser="adam",
+            learning_rate=rate,
+            batch_size=60,
+            length=iterations,
+            unit="iterations",
+            evaluate_every=100,
+            rate=0.2,
+            rounds=12,
+            output_factor=0.5,
+            conv_factor=conv_factor,
+            controls=("reinit",),
+        ),
+    )
+
+
+def _of_cifar(name: str, title: str, **changes) -> Preset:
+    """A deep network as in Frankle et al. 2020 (arXiv 1912.05671), with a warm-up of an epoch."""
+    choice = Choice(
+        dataset="cifar-10",
+        normalisation="dataset",
+        augmentation="flip-shift",
+        validation_size=5_000,
+        network=shortest(name),
+        learning_rate=0.1,
+        weight_decay=1e-4,
+        warmup=400,
+        decay_at=(32_000, 48_000),
+        batch_size=128,
+        length=63_000,
+        unit="iterations",
+        evaluate_every=500,
+        rate=0.2,
+        rounds=10,
+        scope="global",
+        rewind_percent=2.0,
+    )
+    return Preset(
+        title,
+        "CIFAR-10, mirrored and shifted: SGD with warm-up and decay, 63,000 iterations, 10 rounds "
+        "of 20 % over all layers, rewound to 2 % of the training. For a GPU.",
+        replace(choice, **changes),
+    )
+
+
+PRESETS["conv-2"] = _of_the_paper(2, 20_000, 2e-4, 0.5)
+PRESETS["conv-4"] = _of_the_paper(4, 25_000, 3e-4, 0.5)
+PRESETS["conv-6"] = _of_the_paper(6, 30_000, 3e-4, 0.75)
+PRESETS["resnet-20"] = _of_cifar("resnet-20", "ResNet-20", controls=("reinit",))
+PRESETS["vgg-16"] = _of_cifar("vgg-16", "VGG-16", controls=())
 DEFAULT_PRESET = "quick"
 
 _TYPES = {field.name: type(getattr(Choice(), field.name)) for field in fields(Choice)}
