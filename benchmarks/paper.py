@@ -1,0 +1,355 @@
+"""A paper's experiment and its controls, run over several seeds, beside what the paper says.
+
+Everything goes through the queue into the cache, as from a page, so that a run that was stopped
+goes on where it was.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+from playwright.sync_api import sync_playwright
+
+from lottery_core.findings.replicates import Difference, band, curve, paired
+from lottery_core.findings.tables import percent_remaining
+from lottery_core.report import figures
+from lottery_core.run.queue import Queue
+from lottery_core.run.time_left import in_words
+from lottery_core.spec.arms import at
+from lottery_core.spec.choice import Choice
+from lottery_core.spec.experiment import Experiment, Round
+from lottery_core.store import Store, processor
+from tests.browser.browser import executable
+from tests.browser.server import ARGUMENTS
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+ARMS = {
+    "ticket": ("ticket, iterative", "main"),
+    "reinit": ("random reinit", "reinit"),
+    "random-mask": ("random mask", "random-mask"),
+    "one-shot": ("ticket, one-shot", "rate-rewind"),
+}
+
+Values = dict[int, float]  # seed -> value
+
+
+class Results:
+    """What came out: `infos[arm][level][seed]`, levels numbered as the iterative run's.
+
+    `arms`, of `ARMS`, are run at the levels next to `shares`, in percent of weights. Accuracy is
+    that at the early stop or, with `at_end`, at the end of training.
+    """
+
+    def __init__(
+        self,
+        choice: Choice,
+        seeds: Sequence[int],
+        store: Store,
+        shares: Sequence[float],
+        arms: Sequence[str],
+        *,
+        at_end: bool = False,
+    ):
+        self.store, self.seeds, self.arms = store, seeds, ["ticket", *arms]
+        self.accuracy_field = "test_accuracy" if at_end else "test_accuracy_at_early_stop"
+        self.main = {seed: replace(choice, seed=seed).experiment() for seed in seeds}
+        percents = _percents(self.main[seeds[0]])
+        self.levels = sorted(
+            {min(range(1, len(percents)), key=lambda n: abs(percents[n] - p)) for p in shares}
+        )
+        self.wanted: dict[str, dict[int, list[Experiment]]] = {
+            "ticket": {len(percents) - 1: list(self.main.values())}
+        }
+        for arm in arms:
+            self.wanted[arm] = {
+                n: [_beside(arm, one, n) for one in self.main.values()] for n in self.levels
+            }
+
+    def experiments(self, at_once: int) -> list[Experiment]:
+        """In the order in which they are run: a few seeds at a time, so that what is finished is
+        so for whole seeds; first their tickets, whose masks the other arms need."""
+        wanted = [e for arm in self.wanted.values() for level in arm.values() for e in level]
+        return sorted(wanted, key=lambda one: self.seeds.index(one.recipe.seed) // at_once)
+
+    def read(self) -> None:
+        """Take everything from the store."""
+        self.infos: dict[str, dict[int, dict[int, dict]]] = {arm: {} for arm in self.wanted}
+        for seed, one in self.main.items():
+            for n, key in enumerate(one.keys):
+                self.infos["ticket"].setdefault(n, {})[seed] = self._info(key)
+        for arm in self.arms[1:]:
+            self.infos[arm][0] = self.infos["ticket"][0]
+            for n, experiments in self.wanted[arm].items():
+                self.infos[arm][n] = {e.recipe.seed: self._info(e.key) for e in experiments}
+
+    def _info(self, key: str) -> dict:
+        level = self.store.read(key)
+        if level is None:
+            raise SystemExit(f"level {key} is missing: its run failed; see the Runs page")
+        return level.info
+
+    def stop(self, arm: str, n: int) -> Values:
+        """Early-stop iteration by seed."""
+        return {s: i["early_stop_iteration"] for s, i in self.infos[arm][n].items()}
+
+    def accuracy(self, arm: str, n: int) -> Values:
+        """Test accuracy by seed, in percent."""
+        return {s: 100 * i[self.accuracy_field] for s, i in self.infos[arm][n].items()}
+
+    def percent(self, n: int) -> float:
+        """Weights remaining at level n of the iterative run."""
+        return percent_remaining(next(iter(self.infos["ticket"][n].values())))
+
+    def level(self, percent: float) -> int:
+        """The level nearest to that percent."""
+        return min(self.infos["ticket"], key=lambda n: abs(self.percent(n) - percent))
+
+    def table(self) -> pd.DataFrame:
+        """Every number behind the claims."""
+        return pd.DataFrame(
+            {
+                "arm": arm,
+                "level": n,
+                "percent_remaining": self.percent(n),
+                "seed": seed,
+                "early_stop_iteration": info["early_stop_iteration"],
+                "test_accuracy_at_early_stop": info["test_accuracy_at_early_stop"],
+                "test_accuracy_at_end": info["test_accuracy"],
+                "seconds": round(info["seconds"], 1),
+                "loop": info["loop"],
+            }
+            for arm, levels in self.infos.items()
+            for n, seeds in levels.items()
+            if n or arm == "ticket"
+            for seed, info in seeds.items()
+        )
+
+
+def _beside(arm: str, experiment: Experiment, n: int) -> Experiment:
+    if arm == "one-shot":
+        return Experiment(experiment.recipe, experiment.rounds[n - 1 : n])
+    return at(arm, experiment, n)
+
+
+def _percents(experiment: Experiment) -> list[float]:
+    recipe = experiment.recipe
+
+    def kept(step: Round) -> float:
+        return sum(
+            math.prod(recipe.shapes[name]) * (1 - target.sparsity)
+            for target in step.targets([*recipe.shapes])
+            for name in target.names
+        )
+
+    return [100.0, *(100 * kept(step) / recipe.weights_total for step in experiment.rounds)]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the paper, and how to put a number beside it.
+
+    `holds` is told by the mean difference and its 95 % interval: "yes" or "no" where the whole
+    interval lies on one side, else "on average" or "not on average", within chance.
+    """
+
+    text: str
+    measure: Callable[[Results], tuple[str, str]]
+
+
+def gap_in_words(difference: Difference, unit: str, digits: int) -> str:
+    words = f"{difference.mean:+,.{digits}f} {unit}"
+    if difference.n > 1:
+        words += f" ({difference.low:+,.{digits}f} to {difference.high:+,.{digits}f})"
+    return words
+
+
+def _side(difference: Difference, above: bool) -> str:
+    """Whether a difference lies above (or below) 0."""
+    sign = 1 if above else -1
+    mean = sign * difference.mean
+    low = min(sign * difference.low, sign * difference.high)
+    high = max(sign * difference.low, sign * difference.high)
+    if difference.n > 1 and low > 0:
+        return "yes"
+    if difference.n > 1 and high < 0:
+        return "no"
+    return "on average, within chance" if mean > 0 else "not on average, within chance"
+
+
+def against_dense(arm: str, percent: float, what: str, above: bool, of: float = 0.0):
+    """Arm minus dense, in points of accuracy or percent of dense's iterations, less `of`."""
+
+    def measure(results: Results) -> tuple[str, str]:
+        n = results.level(percent)
+        if what == "accuracy":
+            gap = paired(results.accuracy(arm, n), results.accuracy("ticket", 0))
+            unit, digits = "points", 2
+        else:
+            dense = results.stop("ticket", 0)
+            share = {s: 100 * v / dense[s] for s, v in results.stop(arm, n).items()}
+            gap = paired(share, dict.fromkeys(share, 100.0))
+            unit, digits = "% of dense's iterations", 0
+        moved = replace(gap, mean=gap.mean - of, low=gap.low - of, high=gap.high - of)
+        return gap_in_words(gap, unit, digits), _side(moved, above)
+
+    return measure
+
+
+def against(other: str, percent: float, what: str, above: bool):
+    """Ticket minus another arm at the same size."""
+
+    def measure(results: Results) -> tuple[str, str]:
+        n = results.level(percent)
+        if what == "accuracy":
+            gap = paired(results.accuracy("ticket", n), results.accuracy(other, n))
+            return gap_in_words(gap, "points", 2), _side(gap, above)
+        ours, theirs = results.stop("ticket", n), results.stop(other, n)
+        gap = paired(ours, theirs)
+        ratio = band([theirs[s] / ours[s] for s in ours], "range")
+        words = f"{ratio.mean:.2f}x ({ratio.low:.2f} to {ratio.high:.2f} over seeds)"
+        return words, _side(gap, above)
+
+    return measure
+
+
+def run(results: Results, workers: int, *, loop: str = "auto", folder: Path | None = None) -> float:
+    """Train what the cache lacks; returns the seconds it took."""
+    began = time.time()
+
+    def missing(wanted: list[Experiment]) -> list[Experiment]:
+        return [one for one in wanted if not all(map(results.store.has, one.keys))]
+
+    todo = missing(results.experiments(workers))
+    if not todo:
+        return 0.0
+    queue = Queue(results.store, workers)
+    try:
+        shown = 0.0
+        while todo:
+            active = [job for job in results.store.jobs() if job.active]
+            for one in todo[: max(0, 4 * workers - len(active))]:
+                queue.submit(one, loop=loop, folder=folder, params={})
+            todo = missing(todo)
+            failed = [results.store.job(one.key) for one in todo]
+            for job in failed:
+                if job is not None and job.state in ("failed", "killed"):
+                    raise SystemExit(f"{job.key} {job.state}: {job.message}")
+            if time.time() - shown > 60:
+                shown = time.time()
+                left = {key for one in todo for key in one.keys if not results.store.has(key)}
+                print(f"{in_words(shown - began)}: {len(left)} levels to go", flush=True)
+            time.sleep(1)
+    finally:
+        queue.close()
+    return time.time() - began
+
+
+def charts(results: Results) -> dict[str, go.Figure]:
+    """The paper's two curves, with every arm."""
+    found = {}
+    at_end = results.accuracy_field == "test_accuracy"
+    accuracy = f"Test accuracy at the {'end of training' if at_end else 'early stop'}"
+    for name, field, title, by, unit in (
+        ("accuracy", results.accuracy_field, accuracy, 100, "%"),
+        ("iterations", "early_stop_iteration", "Early-stop iteration", 1, "iterations"),
+    ):
+        figure = go.Figure(
+            layout={
+                "title": {"text": f"{title}, {len(results.seeds)} seeds"},
+                "template": "plotly_white",
+                "width": 900,
+                "height": 480,
+                "xaxis": figures.remaining_axis([*map(results.percent, results.infos["ticket"])]),
+                "yaxis": {"title": unit},
+                "legend": {"orientation": "h", "y": -0.2},
+            }
+        )
+        for arm in results.arms:
+            label, style = ARMS[arm]
+            # By the iterative run's levels: a one-shot ticket is always the first of its own.
+            by_seed = {
+                seed: [levels[seed] | {"level": n} for n, levels in results.infos[arm].items()]
+                for seed in results.seeds
+            }
+            frame = curve(by_seed, field)
+            figures.add_curve(
+                figure,
+                figures.Curve(
+                    label,
+                    frame["percent"],
+                    frame["mean"],
+                    figures.STYLES[style],
+                    frame["low"],
+                    frame["high"],
+                    len(results.seeds),
+                ),
+                "%{y} at %{x:.1f} %",
+                by=by,
+            )
+        found[name] = figure
+    return found
+
+
+def save(drawn: dict[str, go.Figure], stem: str) -> None:
+    """Write the charts as docs/<stem>-<name>.svg, drawn by plotly.js in the tests' browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+        page = browser.new_page()
+        for name, figure in drawn.items():
+            page.set_content(figure.to_html(include_plotlyjs=True, full_html=True))
+            text = page.evaluate(
+                "async () => decodeURIComponent((await Plotly.toImage("
+                "document.querySelector('.js-plotly-plot'), {format: 'svg', width: 900, "
+                "height: 480})).replace(/^data:image\\/svg\\+xml,/, ''))"
+            )
+            (DOCS / f"{stem}-{name}.svg").write_text(text)
+        browser.close()
+
+
+def claims_table(results: Results, claims: Sequence[Claim]) -> list[str]:
+    """What the paper says beside what came out, as Markdown."""
+    lines = ["| the paper says | here | holds |", "|---|---|---|"]
+    for claim in claims:
+        measured, holds = claim.measure(results)
+        lines.append(f"| {claim.text} | {measured} | {holds} |")
+    return lines
+
+
+def sizes_table(results: Results) -> list[str]:
+    """Accuracy and early stop of every arm at every size that claims name, as Markdown."""
+    labels = [ARMS[arm][0] for arm in results.arms]
+    lines = ["| % of weights | " + " | ".join(labels) + " |", "|---|" + "---|" * len(labels)]
+    for level in (0, *results.levels):
+        cells = []
+        for arm in results.arms:
+            accuracy = band(list(results.accuracy(arm, level).values()), "range")
+            words = f"{accuracy.mean:.2f} % ({accuracy.low:.2f} to {accuracy.high:.2f})"
+            if results.accuracy_field != "test_accuracy":
+                stop = band(list(results.stop(arm, level).values()), "range")
+                words += f", stop {stop.mean:,.0f}"
+            cells.append(words)
+        lines.append(f"| {results.percent(level):.1f} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def work_in_words(results: Results, seconds: float, command: str, csv: str) -> str:
+    """The command, and what it cost."""
+    table = results.table()
+    return (
+        f"Command: `{command}`. The {len(table)} trainings behind this page took "
+        f"{in_words(table['seconds'].sum())} of work in all on {processor()}"
+        + (f"; this run took {in_words(seconds)}" if seconds > 60 else "")
+        + f". Every number is in [{csv}]({csv})."
+    )
+
+
+HOW = (
+    "Differences are paired by seed; the interval in brackets is the 95 % one of their mean "
+    "(Student's t). *yes* and *no* mean that the whole interval lies on that side."
+)
