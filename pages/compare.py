@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.compare import (
+from ui.compare.lines import (
     choose,
     choose_level,
     is_active,
@@ -19,8 +19,8 @@ from ui.compare import (
     signature,
     write_url,
 )
-from ui.frame import page
-from ui.trouble import live
+from ui.shared.frame import page
+from ui.shared.trouble import live
 
 TICK = 0.6  # seconds between two looks at how far the runs are
 IDLE = 2.0  # while nothing runs here: somebody else may start one of them

@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from ui.frame import page
-from ui.plot import preload
-from ui.story import STEPS, choose_step, show_neighbours, show_step
-from ui.tale import active, is_live, read, show_controls, signature
-from ui.trouble import live
+from ui.shared.frame import page
+from ui.shared.plot import preload
+from ui.shared.trouble import live
+from ui.story.steps import STEPS, choose_step, show_neighbours, show_step
+from ui.story.tale import active, is_live, read, show_controls, signature
 
 TICK = 0.6  # seconds between two looks at how far it is
 DRAW = 1.0  # seconds between two drawings of a step that is being computed

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-import ui.frame
-import ui.runtime
+import ui.shared.frame
+import ui.shared.runtime
 from lottery_core.data import DataUnavailable, identify, prepare, preparing
 from lottery_core.findings import speed as catch
 from lottery_core.findings import stability as paths
@@ -55,7 +55,7 @@ def test_every_page_opens_by_itself(shared, path):
 
 
 def test_every_page_is_listed_in_the_sidebar():
-    listed = {path for path, _, _ in ui.frame.PAGES}
+    listed = {path for path, _, _ in ui.shared.frame.PAGES}
     assert listed == {str(path.relative_to(ROOT)) for path in PAGES}
 
 
@@ -358,12 +358,12 @@ def test_the_web_process_imports_no_torch(store):
     script = f"""
 import sys
 from streamlit.testing.v1 import AppTest
-import ui.runtime
+import ui.shared.runtime
 page = AppTest.from_file("app.py", default_timeout=60).run()
 assert not page.exception
 for name in {[f"pages/{path.name}" for path in PAGES[1:]]!r}:
     assert not page.switch_page(name).run().exception
-ui.runtime.runtime().queue.close()
+ui.shared.runtime.runtime().queue.close()
 print(bool({{"torch", "numba", "scipy"}} & set(sys.modules)))
 """
     result = subprocess.run(
@@ -386,7 +386,7 @@ def test_pages_and_app_only_compose():
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_what_another_version_left_in_the_cache_breaks_no_page(shared, path):
-    store = ui.runtime.runtime().store
+    store = ui.shared.runtime.runtime().store
     fields = Experiment(Recipe(network="4"), rounds_of([0.5])).as_dict()
     for n, odd in enumerate(
         (

@@ -9,8 +9,8 @@ import streamlit as st
 
 from lottery_core.findings.anatomy import short
 from lottery_core.spec.networks import Network, Shape
-from ui.frame import one_of
-from ui.gallery import Entry, gallery
+from ui.shared.frame import one_of
+from ui.shared.gallery import Entry, gallery
 
 SHOWN = 6  # layers that are all drawn; of more one is chosen
 

@@ -17,14 +17,14 @@ from lottery_core.findings.tables import smallest_within
 from lottery_core.report import figures, story_figures, time_figures
 from lottery_core.run.time_left import in_words
 from lottery_core.spec.experiment import MAX_SEED, Experiment
-from ui.frame import PAGES, one_of
-from ui.images import show_images
-from ui.plot import plot
-from ui.pruner import pruner
-from ui.reading import finished, summary
-from ui.runtime import runtime
-from ui.tale import FEW, Fall, Tale, active, fall_of, is_asked, measured_of, seconds_left
-from ui.text import plain
+from ui.shared.frame import PAGES, one_of
+from ui.shared.images import show_images
+from ui.shared.plot import plot
+from ui.shared.reading import finished, summary
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
+from ui.story.pruner import pruner
+from ui.story.tale import FEW, Fall, Tale, active, fall_of, is_asked, measured_of, seconds_left
 
 _DENSE = figures.Style(figures.GREY, "dash", "circle")
 

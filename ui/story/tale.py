@@ -16,10 +16,10 @@ from lottery_core.run.time_left import in_words, plan, seconds_of_level
 from lottery_core.spec.choice import write_choice
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, Store, measurement_key
-from ui.runtime import runtime
-from ui.status import current_level, show_damaged
-from ui.text import plain
-from ui.trouble import asking, show_problem, show_refused
+from ui.shared.jobs import current_level, show_damaged
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
+from ui.shared.trouble import asking, show_problem, show_refused
 
 # What has to be run for each step; 0 stands for all of them.
 NEEDS = {

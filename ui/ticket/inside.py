@@ -9,12 +9,12 @@ from lottery_core.findings import anatomy, values
 from lottery_core.report import ticket_figures, weight_figures
 from lottery_core.spec.networks import Network
 from lottery_core.store import Level
-from ui.frame import wrapping
-from ui.layers import one_layer
-from ui.plot import plot
-from ui.reading import whole
-from ui.ticket import GONE, Subject
-from ui.units import show_units
+from ui.shared.frame import wrapping
+from ui.shared.layers import one_layer
+from ui.shared.plot import plot
+from ui.shared.reading import whole
+from ui.ticket.subject import GONE, Subject
+from ui.ticket.units import show_units
 
 
 def show_inside(subject: Subject) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from ui.plot import send_script
-from ui.trouble import told
+from ui.shared.plot import send_script
+from ui.shared.trouble import told
 
 # Streamlit writes these in `primaryColor`, which has to be dark enough for white upon it.
 _READABLE = """<style>
@@ -21,7 +21,7 @@ _READABLE = """<style>
   }
 }
 </style>"""
-_ICON = Path(__file__).resolve().parent.parent / "static" / "ticket.svg"
+_ICON = Path(__file__).resolve().parents[2] / "static" / "ticket.svg"
 PAGES = (
     ("app.py", "Explorer", ":material/explore:"),
     ("pages/story.py", "Story", ":material/auto_stories:"),

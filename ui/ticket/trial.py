@@ -13,15 +13,15 @@ from lottery_core.method.masks import Arrays
 from lottery_core.report import answer_figures
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Recipe
-from ui.frame import one_of, wrapping
-from ui.images import show_images
-from ui.maps import CHANNELS, show_maps
-from ui.plot import plot
-from ui.reading import names_of, whole
-from ui.runtime import runtime
-from ui.sketch import sketch
-from ui.text import plain
-from ui.ticket import Subject
+from ui.shared.frame import one_of, wrapping
+from ui.shared.images import show_images
+from ui.shared.plot import plot
+from ui.shared.reading import names_of, whole
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
+from ui.ticket.maps import CHANNELS, show_maps
+from ui.ticket.sketch import sketch
+from ui.ticket.subject import Subject
 
 _FEW = 24  # images of a grid
 _PATIENCE = 2.0  # seconds in which both networks look at as many test images as they can

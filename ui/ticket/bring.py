@@ -23,13 +23,13 @@ from lottery_core.tickets.incoming import Upload, read_upload
 from lottery_core.tickets.reading import Reading
 from lottery_core.tickets.transfer import Trial
 from lottery_core.tickets.verify import Finding, verify, verify_in_words
-from ui.plot import plot
-from ui.reading import infos
-from ui.runtime import runtime
-from ui.status import finished_keys, rest_in_words, show_jobs
-from ui.takeaway import finished_count
-from ui.text import plain
-from ui.trouble import asking, live, show_refused
+from ui.shared.jobs import finished_keys, rest_in_words, show_jobs
+from ui.shared.plot import plot
+from ui.shared.reading import infos
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
+from ui.shared.trouble import asking, live, show_refused
+from ui.ticket.takeaway import finished_count
 
 _TICK, _IDLE = 0.7, 3.0  # seconds between two looks at the trainings
 _SIGNS = {"matches": "✓ matches", "differs": "✗ differs", "unknown": "? unknown"}

@@ -11,8 +11,8 @@ import streamlit as st
 from lottery_core.data import DataUnavailable
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.store import StoreUnavailable
-from ui.runtime import runtime
-from ui.text import plain
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
 
 _EXPECTED = (StoreUnavailable, DataUnavailable, InvalidValue)
 

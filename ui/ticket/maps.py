@@ -10,7 +10,7 @@ import streamlit as st
 
 from lottery_core.findings.features import Stage
 from lottery_core.report.pixels import bright_of, png_of
-from ui.frame import one_of
+from ui.shared.frame import one_of
 
 CHANNELS = 8  # of a layer that are shown
 _FEW = 7  # layers that are all shown; of more some

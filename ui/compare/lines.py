@@ -18,14 +18,14 @@ from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS, write_choice
 from lottery_core.spec.experiment import MAX_REPLICATES, Experiment
-from ui.charts import BANDS, HISTORY, training_now
-from ui.frame import one_of
-from ui.plot import legend, plot
-from ui.reading import finished, infos
-from ui.runtime import runtime
-from ui.status import finished_keys, rest_in_words, show_jobs
-from ui.text import plain
-from ui.trouble import asking, show_refused
+from ui.shared.chart_options import choose_axis, choose_bands, say_one_seed
+from ui.shared.frame import one_of
+from ui.shared.jobs import finished_keys, rest_in_words, show_jobs
+from ui.shared.plot import legend, plot
+from ui.shared.reading import HISTORY, finished, infos, training_now
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
+from ui.shared.trouble import asking, show_refused
 
 GROUP = "compare"
 _FIRST_SEEDS = 3  # of the run that an empty cache is offered
@@ -394,11 +394,10 @@ def show_view_options(compared: Compared) -> Compared:
     together = comparison.in_common(compared.lines)
     st.caption(f"{'All: ' if len(compared.lines) > 1 else ''}{plain(together)}.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        words = {"whole": "Everything", "near": "Near the dense network"}
-        axis = one_of("Accuracy axis", _key("axis"), words, view.axis)
+        axis = choose_axis(_key("axis"), view.axis)
         bands = view.bands
         if compared.seeds > 1:
-            bands = one_of("Bands over the seeds", _key("bands"), BANDS, bands)
+            bands = choose_bands("Bands over the seeds", _key("bands"), bands)
         names = list(view.lines)
         reference = st.selectbox(
             "Compare with",
@@ -409,7 +408,7 @@ def show_view_options(compared: Compared) -> Compared:
             width=340,
         )
     if compared.seeds == 1:
-        st.caption("One seed: no band can say how far others would lie from it.")
+        say_one_seed()
     named = "" if reference == names[0] else reference
     found = _change(compared, axis=axis, bands=bands, reference=named)
     legend(_curves(found, "test_accuracy"), "compare_legend", GROUP)

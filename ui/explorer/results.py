@@ -28,9 +28,9 @@ from lottery_core.spec.arms import ARMS
 from lottery_core.spec.choice import command
 from lottery_core.store import Level
 from lottery_core.tickets import files
-from ui.reading import finished, infos
-from ui.runtime import runtime
-from ui.sidebar import Selection
+from ui.explorer.sidebar import Selection
+from ui.shared.reading import finished, infos
+from ui.shared.runtime import runtime
 
 
 def show_what_will_happen() -> None:

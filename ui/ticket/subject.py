@@ -16,11 +16,11 @@ from lottery_core.findings.tables import (
 from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level
-from ui.frame import one_of
-from ui.reading import finished
-from ui.runtime import runtime
-from ui.scrubber import scrubber
-from ui.status import show_damaged
+from ui.shared.frame import one_of
+from ui.shared.jobs import show_damaged
+from ui.shared.reading import finished
+from ui.shared.runtime import runtime
+from ui.shared.scrubber import scrubber
 
 GONE = "A level of this experiment could not be read; it is computed again when it is asked for."
 VIEWS = {
@@ -63,7 +63,7 @@ def follow_url() -> None:
     """New widgets when the page is opened by a link: their keys carry a count of such links.
 
     Widgets are never set once they are mounted: what the browser sends at that moment would
-    overwrite it (see ui/sidebar.py).
+    overwrite it (see ui/explorer/sidebar.py).
     """
     state, url = st.session_state, dict(st.query_params)
     before = state.setdefault("ticket_url", {})

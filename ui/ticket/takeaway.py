@@ -8,9 +8,9 @@ import streamlit as st
 
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.tickets import files
-from ui.runtime import runtime
-from ui.text import plain
-from ui.ticket import Subject
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
+from ui.ticket.subject import Subject
 
 # What belongs together, and what to say of it.
 _GROUPS = {

@@ -9,12 +9,12 @@ from lottery_core.findings import anatomy
 from lottery_core.findings.flow import read_shape
 from lottery_core.report import ticket_figures, weight_figures
 from lottery_core.spec.networks import Network
-from ui.frame import wrapping
-from ui.layers import SHOWN, choose_layer
-from ui.plot import plot
-from ui.reading import whole
-from ui.scrubber import scrubber
-from ui.ticket import GONE, Subject
+from ui.shared.frame import wrapping
+from ui.shared.layers import SHOWN, choose_layer
+from ui.shared.plot import plot
+from ui.shared.reading import whole
+from ui.shared.scrubber import scrubber
+from ui.ticket.subject import GONE, Subject
 
 Rounds = dict[str, np.ndarray]
 

@@ -18,7 +18,7 @@ import streamlit as st
 
 from lottery_core.report.figures import Curve
 
-_SCRIPT = Path(__file__).resolve().parent.parent / "static" / "plotly.min.js"
+_SCRIPT = Path(__file__).resolve().parents[2] / "static" / "plotly.min.js"
 
 
 _OURS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"

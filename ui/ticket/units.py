@@ -12,12 +12,12 @@ from lottery_core.findings.flow import read_shape, reads_pixels, sources
 from lottery_core.report import pixels, ticket_figures, weight_figures
 from lottery_core.spec.networks import Network
 from lottery_core.store import Level
-from ui.frame import wrapping
-from ui.gallery import Entry, gallery, sprite_of
-from ui.layers import one_layer
-from ui.plot import plot
-from ui.reading import names_of, network_of, whole
-from ui.ticket import Subject
+from ui.shared.frame import wrapping
+from ui.shared.gallery import Entry, gallery, sprite_of
+from ui.shared.layers import one_layer
+from ui.shared.plot import plot
+from ui.shared.reading import names_of, network_of, whole
+from ui.ticket.subject import Subject
 
 _STRONGEST = 15  # links of a unit that are drawn
 _SIDES = {256: 56, 2**31: 28}  # up to so many units: pixels of a picture of one

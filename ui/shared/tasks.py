@@ -9,10 +9,10 @@ from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.choice import PRESETS, write_choice
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, task_key
-from ui.runtime import runtime
-from ui.status import current_level
-from ui.text import plain
-from ui.trouble import asking, show_problem, show_refused
+from ui.shared.jobs import current_level
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
+from ui.shared.trouble import asking, show_problem, show_refused
 
 Runs = dict[str, tuple[Experiment, dict[str, str], str]]
 

@@ -14,21 +14,10 @@ from lottery_core.report import figures
 from lottery_core.spec.arms import ARMS, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level
-from ui.frame import one_of
-from ui.plot import plot
-from ui.reading import finished, infos
-from ui.runtime import runtime
-from ui.sidebar import Selection
-
-BANDS = {"range": "Least to greatest", "interval": "95\u202f% interval of the mean"}
-HISTORY = (
-    "iteration",
-    "train_loss",
-    "validation_loss",
-    "validation_accuracy",
-    "test_loss",
-    "test_accuracy",
-)
+from ui.explorer.sidebar import Selection
+from ui.shared.chart_options import choose_axis, choose_bands, say_one_seed
+from ui.shared.plot import plot
+from ui.shared.reading import HISTORY, finished, infos, training_now
 
 
 def show_charts(selection: Selection) -> None:
@@ -39,10 +28,9 @@ def show_charts(selection: Selection) -> None:
 
     left, right = st.columns(2)
     with left:
-        words = {"whole": "Everything", "near": "Near the dense network"}
-        axis = one_of("Accuracy axis", "accuracy_axis", words)
+        axis = choose_axis("accuracy_axis")
     with right:
-        kind = band_of(selection.choice.replicates)
+        kind = _band_of(selection.choice.replicates)
     left, right = st.columns(2)
     with left:
         plot(_accuracy(selection, live, axis == "near", kind), "plot_accuracy")
@@ -56,26 +44,17 @@ def show_charts(selection: Selection) -> None:
         plot(accuracy, "plot_level_accuracy")
 
 
-def band_of(seeds: int) -> str:
+def _band_of(seeds: int) -> str:
     """What bands show: asked only where there are several seeds."""
     if seeds == 1:
-        st.caption("One seed: no band can say how far others would lie from it.")
+        say_one_seed()
         return "range"
-    return one_of(f"Bands over {seeds} seeds", "bands", BANDS)
-
-
-def training_now(experiment: Experiment, n: int) -> dict | None:
-    """What is known of the level that is being trained, if one is."""
-    if n >= len(experiment.keys):
-        return None
-    progress = runtime().store.read_progress(experiment.keys[n])
-    # While it waits to begin there is nothing to draw.
-    return progress[0] if progress and "waiting" not in progress[0] else None
+    return choose_bands(f"Bands over {seeds} seeds", "bands")
 
 
 def _accuracy(selection: Selection, live: dict | None, near_dense: bool, kind: str):
     main = infos(selection.arms["main"])
-    curves = [arm_curve(selection, name, "test_accuracy", kind) for name in selection.arms]
+    curves = [_arm_curve(selection, name, "test_accuracy", kind) for name in selection.arms]
     curves = [curve for curve in curves if len(curve.x)]
     for name, field, title in (
         ("not retrained", "test_accuracy_before_retraining", "just pruned, not yet retrained"),
@@ -96,7 +75,7 @@ def _accuracy(selection: Selection, live: dict | None, near_dense: bool, kind: s
     return figures.accuracy_figure(curves, dense.mean if first else None, near_dense=near_dense)
 
 
-def arm_curve(selection: Selection, name: str, field: str, kind: str) -> figures.Curve:
+def _arm_curve(selection: Selection, name: str, field: str, kind: str) -> figures.Curve:
     """A field of an arm's levels against the weights that the experiment itself keeps there."""
     arm = selection.arms[name]
     found = infos(arm)

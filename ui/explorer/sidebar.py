@@ -22,8 +22,8 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.fields import FIELDS
 from lottery_core.spec.networks import NAMED, shortest
 from lottery_core.training.base import LOOPS
-from ui.runtime import runtime
-from ui.text import plain
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
 
 _OTHER = "other"
 _RESTARTS = {

@@ -18,7 +18,16 @@ from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.spec.networks import Network
 from lottery_core.store import Level
 from lottery_core.store.pictures import counted, shrink, unpack
-from ui.runtime import runtime
+from ui.shared.runtime import runtime
+
+HISTORY = (
+    "iteration",
+    "train_loss",
+    "validation_loss",
+    "validation_accuracy",
+    "test_loss",
+    "test_accuracy",
+)
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,15 @@ def finished(experiment: Experiment) -> list[Level]:
             break
         levels.append(level)
     return levels
+
+
+def training_now(experiment: Experiment, n: int) -> dict | None:
+    """What is known of the level that is being trained, if one is."""
+    if n >= len(experiment.keys):
+        return None
+    progress = runtime().store.read_progress(experiment.keys[n])
+    # While it waits to begin there is nothing to draw.
+    return progress[0] if progress and "waiting" not in progress[0] else None
 
 
 def runs(arm: Sequence[Experiment]) -> dict[int, list[Level]]:

@@ -13,13 +13,13 @@ from lottery_core.findings.flow import reads_pixels
 from lottery_core.report import weight_figures
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network
-from ui.frame import one_of
-from ui.layers import SHOWN, choose_layer
-from ui.plot import plot
-from ui.reading import Look, Picture, live_look, look, whole
-from ui.runtime import runtime
-from ui.scrubber import scrubber
-from ui.status import current_level
+from ui.shared.frame import one_of
+from ui.shared.jobs import current_level
+from ui.shared.layers import SHOWN, choose_layer
+from ui.shared.plot import plot
+from ui.shared.reading import Look, Picture, live_look, look, whole
+from ui.shared.runtime import runtime
+from ui.shared.scrubber import scrubber
 
 _SATURATED = 99.5  # percentile of |weight| where the colours end: a few outliers must not pale all
 
