@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from lottery_core.findings.comparison import with_seed
+from lottery_core.findings.lines import with_seed
 from lottery_core.spec.arms import title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lottery_core.cli import kept
 from lottery_core.cli.options import (
     Cache,
     DatasetFolder,
@@ -19,6 +18,7 @@ from lottery_core.cli.options import (
     tell_unverified,
 )
 from lottery_core.cli.perform import Desk, perform
+from lottery_core.cli.places import from_home, open_cache
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.choice import PRESETS, read_choice, write_choice
 from lottery_core.spec.fields import FIELDS
@@ -45,7 +45,7 @@ def run(
     **given: str | None,
 ) -> None:
     """Run an experiment, print what the notebook prints, and write tables and the last mask."""
-    kept.open_cache(cache)  # whose own data sets can be asked for
+    open_cache(cache)  # whose own data sets can be asked for
     params = {name: text for name, text in given.items() if text is not None}
     try:
         preset, choice = read_choice({"preset": preset} | params)
@@ -55,7 +55,7 @@ def run(
         arms = choice.arms()
         check_known("loop", loop, LOOPS)
         if out is not None:
-            out = kept.from_home("out", out)
+            out = from_home("out", out)
             out.mkdir(parents=True, exist_ok=True)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
@@ -64,7 +64,7 @@ def run(
 
     console = Console(soft_wrap=True, highlight=False)
     tell_unverified(console, choice.dataset, choice.content)
-    store = kept.open_cache(cache, make=True)
+    store = open_cache(cache, make=True)
     desk = Desk(console, store, device, loop, dataset_folder)
     desk.prepare()
     for name, arm in arms.items():

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lottery_core.cli import kept
 from lottery_core.cli.options import (
     Cache,
     DatasetFolder,
@@ -18,6 +17,7 @@ from lottery_core.cli.options import (
     tell_unverified,
 )
 from lottery_core.cli.perform import Desk, perform
+from lottery_core.cli.places import open_cache, read_file
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import OPTIMISERS
@@ -55,7 +55,7 @@ def train(
     """
     console = Console(soft_wrap=True, highlight=False)
     try:
-        upload = kept.read_file(file)
+        upload = read_file(file)
         recipe = transfer.adapted(
             transfer.recipe_of(upload),
             dataset=dataset,
@@ -79,7 +79,7 @@ def train(
     for line in upload.reading.in_lines():
         console.print(line, markup=False, emoji=False)
     tell_unverified(console, recipe.dataset, recipe.content)
-    store = kept.open_cache(cache, make=True)
+    store = open_cache(cache, make=True)
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
     desk = Desk(console, store, device, loop, dataset_folder)
     desk.prepare()

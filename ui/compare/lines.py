@@ -9,9 +9,20 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from lottery_core.findings import comparison, replicates
-from lottery_core.findings.comparison import Line, Runs, View
+from lottery_core.findings import replicates
+from lottery_core.findings.additions import check_work, controls_of, more_seeds, params_for
+from lottery_core.findings.comparison import (
+    curves_table,
+    differences_table,
+    percents_of,
+    row_in_words,
+    same_density,
+    why_none,
+)
+from lottery_core.findings.lines import MAX_LINES, Line, Runs, line_id, lines_of, usual_lines
+from lottery_core.findings.naming import in_common, line_names
 from lottery_core.findings.tables import empty_in_words, percent_remaining
+from lottery_core.findings.view import View, read_view, write_view
 from lottery_core.report import compared_figures, figures
 from lottery_core.run.time_left import plan
 from lottery_core.spec.arms import ARMS
@@ -72,7 +83,7 @@ class Compared:
 def choose() -> Compared | None:
     """Show the picker; None where there is nothing to pick from."""
     state, store = st.session_state, runtime().store
-    known = comparison.lines(store.jobs())
+    known = lines_of(store.jobs())
     told = st.container()
     problems = _follow_url(known)
     asked = state.compare.lines
@@ -82,18 +93,18 @@ def choose() -> Compared | None:
             told.warning(f"In the link: {plain(problem)}.")
         del state.compare
         return None
-    words = comparison.names([known[name] for name in offered])
+    words = line_names([known[name] for name in offered])
     labels = {name: f"{words[name]}, {_seeds(len(known[name].seeds))}" for name in offered}
     picked = st.multiselect(
         "Compare",
         offered,
         default=[name for name in asked if name in offered],
-        max_selections=comparison.MAX_LINES,
+        max_selections=MAX_LINES,
         format_func=labels.__getitem__,
         # Other options are another widget: they come with the choice as it is.
         key=_key("lines", labels),
         placeholder="Pick up to 8 of the runs in this cache",
-    )[: comparison.MAX_LINES]
+    )[:MAX_LINES]
     state.compare = replace(state.compare, lines=tuple(picked))
     if state.compare.reference not in picked:
         state.compare = replace(state.compare, reference="")
@@ -111,13 +122,11 @@ def _compared(lines: tuple[Line, ...]) -> Compared:
     return Compared(
         view=st.session_state.compare,
         lines=lines,
-        words=comparison.names(lines),
+        words=line_names(lines),
         styles={line.id: style for line, style in zip(lines, styles, strict=True)},
         runs=found,
         places={
-            line.id: comparison.percents_of(line.main, lines, every)
-            if line.arm == "dense-longer"
-            else None
+            line.id: percents_of(line.main, lines, every) if line.arm == "dense-longer" else None
             for line in lines
         },
         signature=before,
@@ -133,10 +142,10 @@ def _follow_url(known: dict[str, Line]) -> list[str]:
             _offer(state.compare)
             state.compare_url = url
         return state.compare_problems[0]
-    view, problems = comparison.read_view(url, known)
+    view, problems = read_view(url, known)
     if not view.lines:
         done = {n for n, line in known.items() if _finished(line)}
-        view = replace(view, lines=comparison.usual_lines(known, done))
+        view = replace(view, lines=usual_lines(known, done))
     _offer(view)
     state.compare_url, state.compare_problems = url, (problems, view)
     return problems
@@ -155,7 +164,7 @@ def _key(name: str, options: object = "") -> str:
 
 def write_url() -> None:
     """Say in the URL what is shown, once all widgets have been."""
-    params = comparison.write_view(st.session_state.compare)
+    params = write_view(st.session_state.compare)
     if params != dict(st.query_params):
         st.query_params.from_dict(params)
     st.session_state.compare_url = params
@@ -212,7 +221,7 @@ def _start_quick(choice) -> None:
     def start() -> tuple[str, ...]:
         params = write_choice("quick", choice)
         runtime().queue.submit_all(choice.experiments(), params=params)
-        return tuple(comparison.line_id(arm[0]) for arm in choice.arms().values())
+        return tuple(line_id(arm[0]) for arm in choice.arms().values())
 
     _ask(start)
 
@@ -224,7 +233,7 @@ def show_actions(compared: Compared) -> None:
         return
     store = runtime().store
     main = next((line for line in compared.lines if line.arm == "ticket"), compared.lines[0])
-    arms = comparison.controls_of(main)
+    arms = controls_of(main)
     missing = [name for name, arm in arms.items() if not _shown_whole(compared, arm)]
     active = any(map(_active, compared.lines))
     begun = [e for e in compared.experiments if store.job(e.key) and not _complete(e)]
@@ -304,13 +313,13 @@ def _submit(line: Line, experiments: list[Experiment], params: dict[str, str]) -
 
 def _add_controls(line: Line, shown: tuple[str, ...]) -> None:
     def start() -> tuple[str, ...]:
-        arms = comparison.controls_of(line)
-        names = tuple(dict.fromkeys((*shown, *(comparison.line_id(a[0]) for a in arms.values()))))
-        if len(names) > comparison.MAX_LINES:
+        arms = controls_of(line)
+        names = tuple(dict.fromkeys((*shown, *(line_id(a[0]) for a in arms.values()))))
+        if len(names) > MAX_LINES:
             raise InvalidValue(
                 "lines",
                 len(names),
-                f"are more than the {comparison.MAX_LINES} that are shown at once; take some away",
+                f"are more than the {MAX_LINES} that are shown at once; take some away",
             )
         store = runtime().store
         experiments = [
@@ -319,8 +328,8 @@ def _add_controls(line: Line, shown: tuple[str, ...]) -> None:
             for experiment in arm
             if not _complete(experiment) or store.job(experiment.key) is None
         ]
-        comparison.check_work(experiments)
-        _submit(line, experiments, comparison.params_for(line, line.seeds, tuple(arms)))
+        check_work(experiments)
+        _submit(line, experiments, params_for(line, line.seeds, tuple(arms)))
         return names
 
     _ask(start)
@@ -328,9 +337,9 @@ def _add_controls(line: Line, shown: tuple[str, ...]) -> None:
 
 def _add_seeds(lines: tuple[Line, ...], n: int) -> None:
     def start() -> tuple[str, ...]:
-        for line, experiments in comparison.more_seeds(lines, n):
+        for line, experiments in more_seeds(lines, n):
             seeds = {*line.seeds, *(experiment.recipe.seed for experiment in experiments)}
-            _submit(line, experiments, comparison.params_for(line, sorted(seeds)))
+            _submit(line, experiments, params_for(line, sorted(seeds)))
         return tuple(line.id for line in lines)
 
     _ask(start)
@@ -391,7 +400,7 @@ def _capital_words(words: str) -> str:
 def show_view_options(compared: Compared) -> Compared:
     """The legend of all charts, and how they are drawn."""
     view = compared.view
-    together = comparison.in_common(compared.lines)
+    together = in_common(compared.lines)
     st.caption(f"{'All: ' if len(compared.lines) > 1 else ''}{plain(together)}.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         axis = choose_axis(_key("axis"), view.axis)
@@ -479,7 +488,7 @@ def choose_level(compared: Compared) -> Compared:
     usual = _usual_percent(compared, options)
     asked = compared.view.percent
     value = min(options, key=lambda percent: abs(percent - (usual if asked is None else asked)))
-    if asked is not None and not comparison.same_density(value, asked):
+    if asked is not None and not same_density(value, asked):
         st.warning(
             f"No run here has a network with {asked:g}\u202f% of the weights; the nearest is shown."
         )
@@ -504,7 +513,7 @@ def _percents(compared: Compared) -> list[float]:
     frames = _frames(compared, "test_accuracy").values()
     found: list[float] = []
     for percent in sorted({p for frame in frames for p in frame["percent"]}, reverse=True):
-        if not found or not comparison.same_density(percent, found[-1]):
+        if not found or not same_density(percent, found[-1]):
             found.append(round(percent, 2 if percent > 1 else 4))
     return found or [100.0]
 
@@ -516,13 +525,13 @@ def _usual_percent(compared: Compared, options: list[float]) -> float:
     for frame in _frames(compared, "test_accuracy").values():
         if len(frame):
             shared = [p for p in shared if any(_there(frame, p))] or shared
-    won = [p for p in options if found and comparison.same_density(found.percent, p)]
+    won = [p for p in options if found and same_density(found.percent, p)]
     return (won or shared)[-1]
 
 
 def _there(frame: pd.DataFrame, percent: float) -> np.ndarray:
     """Which rows have that density."""
-    return np.array([comparison.same_density(at, percent) for at in frame["percent"]], bool)
+    return np.array([same_density(at, percent) for at in frame["percent"]], bool)
 
 
 def show_training(compared: Compared) -> None:
@@ -563,7 +572,7 @@ def _histories(compared: Compared, line: Line, percent: float) -> dict[int, pd.D
             known.append((live, pd.DataFrame(live["history"], columns=HISTORY).astype(float)))
         for n, (info, history) in enumerate(known):
             at = percent_remaining(info) if places is None else places[n]
-            if len(history) and comparison.same_density(at, percent):
+            if len(history) and same_density(at, percent):
                 found[experiment.recipe.seed] = history
                 break
     return found
@@ -593,7 +602,7 @@ def _show_empty(compared: Compared) -> None:
 
 def _differences(compared: Compared) -> pd.DataFrame:
     others = [line for line in compared.lines if line.id != compared.reference.id]
-    return comparison.differences_table(compared.reference, others, compared.runs)
+    return differences_table(compared.reference, others, compared.runs)
 
 
 def show_sentences(compared: Compared) -> None:
@@ -606,9 +615,9 @@ def show_sentences(compared: Compared) -> None:
         rows = table[(table["line"] == line.id) & _there(table, percent)]
         a, b = (f"**{plain(compared.words[one.id])}**" for one in (line, reference))
         if len(rows):
-            st.markdown(comparison.row_in_words(next(rows.itertuples()), a, b))
+            st.markdown(row_in_words(next(rows.itertuples()), a, b))
         else:
-            st.markdown(f"{_capital(a)}: {comparison.why_none(line, reference, percent)}.")
+            st.markdown(f"{_capital(a)}: {why_none(line, reference, percent)}.")
     if len(compared.lines) == 1:
         st.caption("With a second line, the difference is said here.")
 
@@ -675,9 +684,9 @@ def show_downloads(compared: Compared) -> None:
         return {name: (words[name], frame) for name, frame in frames.items()}
 
     fields = ("test_accuracy", "early_stop_iteration")
-    curves = [comparison.curves_table(named(_frames(compared, f)), f) for f in fields]
+    curves = [curves_table(named(_frames(compared, f)), f) for f in fields]
     percent = compared.percent
-    training = comparison.curves_table(
+    training = curves_table(
         named(_training_frames(compared, view.curve, percent)), _COLUMNS[view.curve]
     )
     differences = _differences(compared)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from lottery_core.findings.comparison import line_id
+from lottery_core.findings.lines import line_id
 from lottery_core.findings.replicates import (
     Difference,
     difference_in_words,

@@ -10,7 +10,7 @@ import streamlit as st
 
 from lottery_core.data import is_prepared
 from lottery_core.findings.anatomy import kept_per_pixel, short
-from lottery_core.findings.comparison import line_id
+from lottery_core.findings.lines import line_id
 from lottery_core.findings.replicates import band
 from lottery_core.report import weight_figures
 from lottery_core.run.time_left import plan

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from lottery_core.findings.comparison import kept
+from lottery_core.findings.lines import known_experiments
 from lottery_core.findings.tables import (
     percent_remaining,
     smallest_within,
@@ -53,8 +53,9 @@ class Subject:
 
 
 def known() -> dict[str, Experiment]:
-    """As `comparison.kept`, tickets before controls."""
-    found = {key: experiment for key, (experiment, _) in kept(runtime().store).items()}
+    """As `lines.known_experiments`, tickets before controls."""
+    both = known_experiments(runtime().store).items()
+    found = {key: experiment for key, (experiment, _) in both}
     tickets = {key: one for key, one in found.items() if arm_of(one) == "ticket"}
     return tickets | found
 

@@ -1,4 +1,4 @@
-"""Commands about what is kept: `python -m lottery_core list`, `show`, `export` and `verify`."""
+"""Commands about what is in the cache: `list`, `show`, `export` and `verify`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ import typer
 
 from lottery_core.cli import terminal
 from lottery_core.cli.options import Cache
-from lottery_core.findings.comparison import Line, in_common, kept
+from lottery_core.cli.places import from_home, open_cache, read_file, write_file
+from lottery_core.findings.lines import Line, known_experiments
+from lottery_core.findings.naming import in_common
 from lottery_core.findings.tables import percent_remaining, smallest_within, weights_kept
 from lottery_core.spec.arms import title_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
-from lottery_core.store import CACHE, Store, StoreUnavailable
-from lottery_core.store.files import place, write
+from lottery_core.store import CACHE, Store
 from lottery_core.tickets import card, files
-from lottery_core.tickets.incoming import Upload, read_upload
-from lottery_core.tickets.unpacking import MAX_FILE
 from lottery_core.tickets.verify import verify, verify_in_words
 
 _SHORTEST = 6  # characters of a key
@@ -132,46 +131,6 @@ def verify_file(
         raise typer.Exit(1)
 
 
-def open_cache(cache: Path, *, make: bool = False) -> Store:
-    """The store in a folder that was named, made if `make`. Raises `typer.BadParameter` where it
-    can be none."""
-    try:
-        store = Store(cache)
-        if make:
-            store.make()
-        return store
-    except StoreUnavailable as error:
-        raise typer.BadParameter(str(error), param_hint="--cache") from error
-
-
-def from_home(name: str, path: Path) -> Path:
-    """A path as it was typed, with "~" read as the home. Raises `InvalidValue`."""
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise InvalidValue(name, str(path), "names the home of nobody here") from error
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. Raises `OSError`."""
-    path = path.resolve()
-    if path.is_file() or (path.parent.is_dir() and not path.exists()):
-        place(path, lambda new: write(new, content))
-    else:  # a device, say, or nothing that can be written to
-        path.write_bytes(content)
-
-
-def read_file(file: Path) -> Upload:
-    """A file that is brought along. Raises `InvalidValue`."""
-    file = from_home("file", file)
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_FILE + 1)
-    except OSError as error:
-        raise InvalidValue("file", str(file), f"can't be read: {error.strerror}") from error
-    return read_upload(file.name, content)
-
-
 def find(store: Store, prefix: str) -> str:
     """The key of the level that begins so. Raises `InvalidValue` unless there is exactly one."""
     if len(prefix) < _SHORTEST:
@@ -196,7 +155,7 @@ class _Row:
 
 def _experiment_rows(store: Store) -> Iterable[_Row]:
     """One an experiment; when it was asked for or, where nobody did, computed."""
-    for experiment, job in kept(store).values():
+    for experiment, job in known_experiments(store).values():
         time = job.submitted if job else max(map(store.computed, experiment.keys))
         yield _Row(time, _experiment_cells(store, experiment, job.state if job else "kept"))
 
