@@ -2,23 +2,14 @@
 
 import streamlit as st
 
-from ui.compare.lines import (
-    choose,
-    choose_level,
-    is_active,
-    show_actions,
-    show_differences,
-    show_downloads,
-    show_empty,
-    show_overview,
-    show_progress,
-    show_sentences,
-    show_training,
-    show_verdict,
-    show_view_options,
-    signature,
-    write_url,
-)
+from ui.compare.actions import is_active, show_actions, show_empty, show_progress
+from ui.compare.charts import show_overview, show_training
+from ui.compare.chosen import choose
+from ui.compare.downloads import show_downloads
+from ui.compare.link import write_url
+from ui.compare.options import choose_level, show_view_options
+from ui.compare.states import signature
+from ui.compare.words import show_differences, show_sentences, show_verdict
 from ui.shared.frame import page
 from ui.shared.trouble import live
 

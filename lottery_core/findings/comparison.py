@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isclose
 
+import numpy as np
 import pandas as pd
 
 from lottery_core.findings.lines import Line, Runs, line_id
@@ -87,6 +88,11 @@ def same_density(percent: float, other: float) -> bool:
     return isclose(percent, other, rel_tol=0.005)
 
 
+def at_density(frame: pd.DataFrame, percent: float) -> np.ndarray:
+    """Which rows of a frame with a column `percent` have that density, as booleans."""
+    return np.array([same_density(at, percent) for at in frame["percent"]], bool)
+
+
 def _at_equal_density(a_runs: Runs, b_runs: Runs, y: str) -> pd.DataFrame:
     """`replicates.differences`; for networks of different sizes, at equal percents instead."""
     found = differences(a_runs, b_runs, y)
@@ -95,7 +101,7 @@ def _at_equal_density(a_runs: Runs, b_runs: Runs, y: str) -> pd.DataFrame:
         return found
     rows = []
     for level, percent in zip(a["level"], a["percent"], strict=True):
-        other = b["level"][[same_density(percent, at) for at in b["percent"]]]
+        other = b["level"][at_density(b, percent)]
         if len(other):
             pair = (_values(a_runs, level, y), _values(b_runs, other.iloc[0], y))
             gap = paired(*pair)
