@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from lottery_core.cli import cached, terminal
+from lottery_core.cli import cached, data, terminal
 from lottery_core.cli.run import run
 from lottery_core.cli.train import train
 from lottery_core.store import StoreUnavailable
@@ -30,6 +30,7 @@ app.command("list")(cached.list_experiments)
 app.command()(cached.show)
 app.command()(cached.export)
 app.command("verify")(cached.verify_file)
+app.add_typer(data.commands, name="data")
 
 
 def start() -> None:

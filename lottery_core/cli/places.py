@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from lottery_core.data import own
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.store import Store, StoreUnavailable
 from lottery_core.store.files import place, write
@@ -14,15 +15,16 @@ from lottery_core.tickets.unpacking import MAX_FILE
 
 
 def open_cache(cache: Path, *, make: bool = False) -> Store:
-    """The store in a folder that was named, made if `make`. Raises `typer.BadParameter` where it
-    can be none."""
+    """The store in a folder that was named, made if `make`; the data sets that were added to it
+    are known from then on. Raises `typer.BadParameter` where it can be none."""
     try:
         store = Store(cache)
         if make:
             store.make()
-        return store
     except StoreUnavailable as error:
         raise typer.BadParameter(str(error), param_hint="--cache") from error
+    own.register(store.datasets)
+    return store
 
 
 def from_home(name: str, path: Path) -> Path:

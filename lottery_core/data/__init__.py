@@ -4,6 +4,7 @@ idx.py       the original files of a folder: found, identified, read in pieces
 fetching.py  the published archives, from the network
 prepared.py  one file of uint8 arrays that names its content, mapped by all processes
 preparing.py makes that file from whatever source there is, whole or not at all
+own.py       data sets that a person added; own_images/ reads their folders and archives
 arrays.py    what one recipe trains on: the split, and how pixels become numbers
 """
 

@@ -17,20 +17,24 @@ from pathlib import Path
 
 import numpy as np
 
-from lottery_core.data.idx import Pieces, digest_of
+from lottery_core.data.idx import Pieces, Shapes, digest_of
 from lottery_core.spec.datasets import DATASETS, PARTS
 
 _PIECE = 2_000  # images or labels at once
+_LONGEST = 2**20  # bytes of a header
 
 
 @dataclass(frozen=True)
 class Header:
     """What a prepared file says of itself: the digest of its arrays, its `content` as in
-    `Recipe` (None if made by a version that did not ask), and where each array begins."""
+    `Recipe` (None if made by a version that did not ask), each array's shape and where it begins,
+    and what else is kept in it."""
 
     digest: str
     content: str | None
+    shapes: Shapes
     begins: dict[str, int]
+    about: str = ""
 
 
 def prepared(name: str, root: Path, content: str = "") -> Path:
@@ -39,20 +43,27 @@ def prepared(name: str, root: Path, content: str = "") -> Path:
 
 
 def header_of(name: str, path: Path) -> Header | None:
-    """What the file says of itself; None if it is not there or says nothing of that kind."""
+    """What the file of a data set says of itself; None if it is not there or another's."""
+    header = read_header(path)
+    return header if header and header.shapes == DATASETS[name].shapes else None
+
+
+def read_header(path: Path) -> Header | None:
+    """What any prepared file says of itself; None if it is not there or none."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, 100_000)))
-        told, begins = header["__metadata__"], {}
+            header = json.loads(file.read(min(length, _LONGEST)))
+        told, shapes, begins = header["__metadata__"], {}, {}
         for part in PARTS:
-            shape, (begin, end) = DATASETS[name].shape(part), header[part]["data_offsets"]
+            shapes[part], (begin, end) = tuple(header[part]["shape"]), header[part]["data_offsets"]
             begins[part] = 8 + length + begin
-            if header[part]["dtype"] != "U8" or tuple(header[part]["shape"]) != shape:
+            if header[part]["dtype"] != "U8" or end - begin != math.prod(shapes[part]):
                 return None
-            if end - begin != math.prod(shape) or begins[part] + end - begin > path.stat().st_size:
+            if begins[part] + end - begin > path.stat().st_size:
                 return None
-        return Header(str(told["sha256"]), told.get("content"), begins)
+        content, about = told.get("content"), str(told.get("about", ""))
+        return Header(str(told["sha256"]), content, shapes, begins, about)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -66,16 +77,20 @@ def holds(name: str, path: Path, content: str) -> bool:
     return header.digest == wanted if wanted else header.content == ""
 
 
-def write(name: str, path: Path, pieces: Pieces, *, published: bool) -> str:
-    """Write a prepared file from the parts of a data set, in order and in pieces; its digest."""
-    begins = np.cumsum([0, *(math.prod(DATASETS[name].shape(part)) for part in PARTS)]).tolist()
+def write(
+    shapes: Shapes, path: Path, pieces: Pieces, *, published: bool = True, about: str = ""
+) -> str:
+    """Write a prepared file from the parts of a data set of these shapes, in order and in pieces;
+    its digest. `about` is kept in it as it is."""
+    begins = np.cumsum([0, *(math.prod(shapes[part]) for part in PARTS)]).tolist()
     layout = {
-        part: {"dtype": "U8", "shape": DATASETS[name].shape(part), "data_offsets": [first, end]}
+        part: {"dtype": "U8", "shape": shapes[part], "data_offsets": [first, end]}
         for part, first, end in zip(PARTS, begins, begins[1:], strict=False)
     }
 
     def header(digest: str) -> bytes:
         told = {"sha256": digest, "content": "" if published else digest}
+        told |= {"about": about} if about else {}
         text = json.dumps({"__metadata__": told, **layout}).encode()
         return text + b" " * (-len(text) % 8)  # the arrays begin at a multiple of eight
 
@@ -87,7 +102,7 @@ def write(name: str, path: Path, pieces: Pieces, *, published: bool) -> str:
     with path.open("wb") as file:
         space = header("0" * 64)  # as long as the one with the digest, known in the end
         file.write(len(space).to_bytes(8, "little") + space)
-        digest = digest_of(name, written())
+        digest = digest_of(shapes, written())
         file.seek(8)
         file.write(header(digest))
         file.flush()
@@ -109,7 +124,7 @@ def _is_whole(name: str, path: Path, size: int, changed: int) -> bool:
     header = header_of(name, path)
     if header is not None:
         pieces = ((part, piece) for part in PARTS for piece in read_part(name, path, header, part))
-        if digest_of(name, pieces) == header.digest:
+        if digest_of(DATASETS[name].shapes, pieces) == header.digest:
             return True
     warnings.warn(f"{path.name} is damaged and is made anew from its source", stacklevel=4)
     return False

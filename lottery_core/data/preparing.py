@@ -127,7 +127,8 @@ def _prepare(
             with tempfile.TemporaryDirectory(dir=root, prefix=".preparing-") as temporary:
                 source = _source(name, root, content, folder, Path(temporary), stopped)
                 part = Path(temporary) / "arrays"
-                found = write(name, part, idx.read(name, source), published=not content)
+                shapes = DATASETS[name].shapes
+                found = write(shapes, part, idx.read(name, source), published=not content)
                 wanted = content or DATASETS[name].digest
                 if wanted and found != wanted:
                     raise DataUnavailable(

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lottery_core.findings.tables import LEARNED, percent_remaining, weights_kept, weights_total
+from lottery_core.findings.tables import (
+    chance,
+    has_learned,
+    percent_remaining,
+    weights_kept,
+    weights_total,
+)
 
 KINDS = {
     "range": "from the least seed to the greatest, as in the paper",
@@ -171,10 +177,12 @@ def verdict_in_words(runs: Mapping[int, Infos], name: str = "ticket") -> str:
     if not n:
         return "No seed has a dense network and a pruned one yet."
     dense = curve(runs, "test_accuracy").iloc[0]["mean"]
-    if dense < LEARNED:
+    one = next(iter(runs.values()))[0]
+    if not has_learned(one, dense):
         words = (
             f"the dense network itself learned next to nothing ({_percent(100 * dense)} on the "
-            f"test images; guessing gives 10\u202f%), so there is no {name} to find."
+            f"test images; guessing gives {100 * chance(one):.3g}\u202f%), so there is no {name} "
+            "to find."
         )
     elif not found:
         words = _none_in_words([verdict for verdict in verdicts if verdict.n == n])

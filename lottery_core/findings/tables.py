@@ -7,11 +7,23 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from lottery_core.spec.arms import title_of
+from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level
 
-LEARNED = 0.2  # test accuracy below which a network of ten classes has learned nothing
 WITHIN = 0.005  # of the dense network's accuracy: half a point
+
+
+def chance(info: dict) -> float:
+    """The accuracy of guessing: one in as many classes as the level's data set has."""
+    return 1 / DATASETS[info["experiment"]["recipe"]["dataset"]].classes
+
+
+def has_learned(info: dict, accuracy: float) -> bool:
+    """Whether an accuracy on a level's test images is more than little better than guessing: with
+    ten classes 20 %."""
+    guessed = chance(info)
+    return accuracy >= guessed + min(guessed, (1 - guessed) / 9)
 
 
 def weights_kept(info: dict) -> int:
@@ -101,11 +113,11 @@ def result_in_words(
     is any; what is reported is test accuracy.
     """
     dense, found = infos[0], smallest_within(infos)
-    if dense["test_accuracy"] < LEARNED:
+    if not has_learned(dense, dense["test_accuracy"]):
         return (
             f"The dense network itself learned next to nothing ({dense['test_accuracy']:.1%} on "
-            "the test images; guessing gives 10 %), so there is no ticket to find here. Try a "
-            "smaller learning rate or a longer training. One seed."
+            f"the test images; guessing gives {100 * chance(dense):.3g} %), so there is no ticket "
+            "to find here. Try a smaller learning rate or a longer training. One seed."
         )
     steps = Experiment.from_dict(infos[-1]["experiment"]).rounds
     name = "ticket" if steps[-1].restart == "rewind" else "network"

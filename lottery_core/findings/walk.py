@@ -16,8 +16,8 @@ from lottery_core.data import read_part
 from lottery_core.findings.answers import answers, first, parts, unseen_images
 from lottery_core.findings.replicates import verdict_in_words
 from lottery_core.findings.tables import (
-    LEARNED,
     empty_in_words,
+    has_learned,
     percent_remaining,
     weights_kept,
     weights_total,
@@ -153,7 +153,7 @@ def trained(info: dict) -> str:
         f"iterations, each a small correction after a look at {recipe.batch_size} images, it "
         f"reads **{_percent(info['test_accuracy'])}** of {_TEST:,} unseen digits correctly."
     )
-    if info["test_accuracy"] < LEARNED:
+    if not has_learned(info, info["test_accuracy"]):
         words += " That is little better than guessing: this training taught it next to nothing."
     return words
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from lottery_core.data import DataUnavailable, load_data
+from lottery_core.data import DataUnavailable, load_data, own
 from lottery_core.method.masks import dense_mask
 from lottery_core.run import engine, instability
 from lottery_core.spec.checks import InvalidValue
@@ -89,6 +89,7 @@ def _run(
     try:
         store.write_job(job)
         check()
+        own.register(store.datasets)
         experiment = Experiment.from_dict(job.experiment)
         if job.task == "measure":  # said before the levels are trained
             check_measurable(experiment.recipe)

@@ -58,9 +58,14 @@ class Dataset:
         return (size, *image) if part.endswith("images") else (size,)
 
     @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Of all `PARTS`, in their order."""
+        return {part: self.shape(part) for part in PARTS}
+
+    @property
     def size(self) -> int:
         """Bytes of all images and labels."""
-        return sum(math.prod(self.shape(part)) for part in PARTS)
+        return sum(map(math.prod, self.shapes.values()))
 
 
 def _idx(train: str, test: str) -> Mapping[str, str]:

@@ -143,7 +143,8 @@ class Recipe:
         check_known("dataset", self.dataset, DATASETS)
         self._check_content()
         check_known("normalisation", self.normalisation, NORMALISATIONS)
-        check_integer("validation_size", self.validation_size, 0, MAX_VALIDATION)
+        images = DATASETS[self.dataset].train_size
+        check_integer("validation_size", self.validation_size, 0, min(MAX_VALIDATION, images // 2))
         if not isinstance(self.network, str):
             raise InvalidValue("network", self.network, "must be a text; see the README")
         object.__setattr__(self, "network", shortest(self.network))

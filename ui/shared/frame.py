@@ -9,7 +9,9 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from lottery_core.data import own
 from ui.shared.plot import send_script
+from ui.shared.runtime import runtime
 from ui.shared.trouble import told
 
 # Streamlit writes these in `primaryColor`, which has to be dark enough for white upon it.
@@ -49,6 +51,7 @@ def page(title: str) -> Iterator[None]:
             st.page_link(path, label=label, icon=icon)
     send_script()
     with told():
+        own.register(runtime().store.datasets)
         yield
 
 
