@@ -20,6 +20,7 @@ from lottery_core.run.time_left import in_words
 from lottery_core.spec.choice import PRESETS, read_choice, write_choice
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.fields import FIELDS
 from lottery_core.store import Job, measurement_key, task_key
 from tests.images import write_files
 from tests.pages import ROOT, open_page, said
@@ -96,6 +97,23 @@ def test_a_link_shows_the_same_choice(shared):
     page = open_page(**params)
     assert page.session_state["choice"] == read_choice(params)[1]
     assert page.query_params == params
+
+
+def test_the_sidebar_asks_for_all_that_a_link_can_say(shared):
+    links = (
+        {"schedule": "iterative", "rewind_iteration": "100", "network": "40"},
+        {"schedule": "one-shot", "network": "8 pool 16"},
+        {"schedule": "list"},
+    )
+    asked = set()
+    for params in links:
+        page = open_page(preset="notebook", **params)
+        kinds = ("selectbox", "number_input", "text_input", "radio", "multiselect")
+        keys = [one.key for kind in kinds for one in page.sidebar.get(kind)]
+        end = f"_{page.session_state['generation']}"
+        asked |= {key.removesuffix(end) for key in keys if key}
+    # The files of a data set are named by their folder, a percent is taken from a link alone.
+    assert FIELDS.keys() - asked == {"content", "rewind_percent"}
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1e300", "9" * 40, "", " ", "0x10"])

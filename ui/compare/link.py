@@ -12,7 +12,7 @@ from ui.compare.states import is_finished
 
 
 def follow_url(known: dict[str, Line]) -> list[str]:
-    """Take the view from the URL when it is not the one written last, as the sidebar does;
+    """Take the view from the URL when it is not the one written last, as the Explorer does;
     returns what was wrong with it."""
     state, url = st.session_state, dict(st.query_params)
     if "compare" in state and (not url or url == state.compare_url):

@@ -1,29 +1,26 @@
-"""The sidebar: presets, and every choice; the URL says the same at all times."""
+"""The sidebar: presets, and every choice; the URL says the same at all times.
+
+A field is asked for as its row in the table of fields says; the few that are asked for in a way of
+their own stand in `_OWN`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import streamlit as st
 
-from lottery_core.data import identify, is_prepared
-from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import (
-    PRESETS,
-    Choice,
-    read_choice,
-    read_value,
-    write_choice,
-    write_value,
-)
-from lottery_core.spec.datasets import DATASETS, unverified_in_words
+from lottery_core.spec.choice import PRESETS, Choice
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.fields import FIELDS
+from lottery_core.spec.fields import ADVANCED, FIELDS, GROUPS
 from lottery_core.spec.networks import NAMED, shortest
 from lottery_core.training.base import LOOPS
+from ui.explorer.form import Form
+from ui.explorer.link import follow_url, keep, offer, widget_key
+from ui.explorer.source import choose_source
 from ui.shared.runtime import runtime
-from ui.shared.text import plain
+from ui.shared.text import capital, plain
 
 _OTHER = "other"
 _RESTARTS = {
@@ -61,18 +58,22 @@ class Selection:
 def choose() -> Selection:
     """Show the sidebar and return what is chosen in it."""
     with st.container():
-        for problem in _follow_url():
+        for problem in follow_url():
             st.warning(f"In the link: {plain(problem)}. The preset's value is used instead.")
     state = st.session_state
     with st.sidebar:
         _preset_cards(state.preset)
-        choice, slots, device, loop, source = _widgets(state.base, state.choice)
-        state.choice = choice
-        arms, problem = ({}, source.problem) if source.problem else _check(choice, slots)
-    params = write_choice(state.preset, choice)
-    if params != state.url:
-        st.query_params.from_dict(params)
-        state.url = params
+        form = Form(state.base, state.choice)
+        for group in GROUPS:
+            if group != ADVANCED:
+                st.subheader(group)
+                _ask(form, group)
+        with st.expander(ADVANCED):
+            _ask(form, ADVANCED)
+            device, loop = _device(), _loop()
+        choice, source = form.choice, form.source
+        arms, problem = ({}, source.problem) if source.problem else _check(choice, form.slots)
+    keep(choice)
     return Selection(state.preset, choice, arms, problem, device, loop, source.folder)
 
 
@@ -86,53 +87,8 @@ def _check(choice: Choice, slots: dict) -> tuple[dict[str, tuple[Experiment, ...
         return {}, str(error)
 
 
-# From the URL to the widgets
-#
-# Widgets are never set from here once they are mounted: what the browser sends at that moment
-# would overwrite it. A new choice from outside makes a new generation of widgets instead, with
-# `state.base` for their defaults.
-
-
-def _follow_url() -> list[str]:
-    """Take the choice from the URL when it is not the one written last; returns problems."""
-    state, url = st.session_state, dict(st.query_params)
-    if "choice" in state and (url == state.url or not url):
-        if not url:  # back from another page, which has no parameters
-            _offer(state.preset, state.choice)
-            state.url = url
-        return []
-    preset, choice, problems = _read(url)
-    _offer(preset, choice)
-    state.url = url
-    return problems
-
-
-def _offer(preset: str, choice: Choice) -> None:
-    """Show `choice` in new widgets."""
-    state = st.session_state
-    state.preset, state.base, state.choice = preset, choice, choice
-    state.generation = state.get("generation", 0) + 1
-
-
-def _read(url: dict[str, str]) -> tuple[str, Choice, list[str]]:
-    """As `read_choice`, but one bad value spoils only itself."""
-    good, problems = {}, []
-    for name, text in sorted(url.items(), key=lambda item: item[0] != "preset"):
-        try:
-            read_choice({**good, name: text})
-        except InvalidValue as error:
-            problems.append(str(error))
-        else:
-            good[name] = text
-    return *read_choice(good), problems
-
-
-def _key(field: str) -> str:
-    return f"{field}_{st.session_state.generation}"
-
-
 def _use_preset(name: str) -> None:
-    _offer(name, PRESETS[name].choice)
+    offer(name, PRESETS[name].choice)
 
 
 def _preset_cards(chosen: str) -> None:
@@ -151,166 +107,61 @@ def _preset_cards(chosen: str) -> None:
             st.caption(preset.summary)
 
 
-# From the widgets to the choice
-
-
-def _widgets(base: Choice, current: Choice):
-    """All widgets. Returns the choice, a place for an error under each field, device, loop and
-    where the data comes from.
-
-    `base` holds the widgets' defaults; a field without a widget keeps its `current` value.
-    """
-    slots: dict = {}
-    new: dict = {}
-
-    def number(field: str, **options) -> None:
-        told, value = FIELDS[field], getattr(base, field)
-        shown = round(100 * value, 10) if told.percent else value
-        options.setdefault("help", told.more or None)
-        given = st.number_input(told.words, value=shown, key=_key(field), **options)
-        new[field] = round(given / 100, 12) if told.percent else given
-        slots[field] = st.empty()
-
-    def pick(field: str) -> None:
-        told, value = FIELDS[field], getattr(base, field)
-        options = list(told.known)
-        new[field] = st.selectbox(
-            told.words,
-            options,
-            options.index(value) if value in options else len(options) - 1,
-            key=_key(field),
-            format_func=lambda name: _capital(told.words_of(name)),
-        )
-        slots[field] = st.empty()
-
-    def numbers(field: str, placeholder: str) -> None:
-        told = FIELDS[field]
-        kind, by = told.item, 100 if told.percent else 1
-        shown = ", ".join(f"{by * value:.10g}" for value in getattr(base, field))
-        text = st.text_input(told.words, shown, key=_key(field), placeholder=placeholder)
-        slots[field] = st.empty()
-        try:
-            parts = [kind(part) for part in text.replace(",", " ").split()]
-        except ValueError:
-            kept = write_value(getattr(current, field))
-            slots[field].warning(
-                f"{plain(repr(text))} is not numbers with commas between; {kept} is used."
-            )
+def _ask(form: Form, group: str) -> None:
+    """Ask for the fields of a group that mean anything beside what is chosen so far."""
+    names = [name for name, field in FIELDS.items() if field.group == group]
+    beside = {FIELDS[name].beside: name for name in names if FIELDS[name].beside}
+    for name in names:
+        if FIELDS[name].beside or not form.applies(FIELDS[name]):
+            continue
+        if name in _OWN:
+            _OWN[name](form)
+        elif name in beside:
+            for column, one in zip(st.columns(2), (name, beside[name]), strict=True):
+                with column:
+                    form.ask(one)
         else:
-            new[field] = tuple(parts) if by == 1 else tuple(round(v / by, 12) for v in parts)
+            form.ask(name)
 
-    def texts(field: str, placeholder: str) -> None:
-        shown = write_value(getattr(base, field)).replace("none", "")
-        text = st.text_input(FIELDS[field].words, shown, key=_key(field), placeholder=placeholder)
-        slots[field] = st.empty()
-        try:
-            new[field] = read_value(field, text)
-        except InvalidValue as error:
-            slots[field].warning(plain(str(error)))
 
-    st.subheader("Data and network")
-    pick("dataset")
-    source = _source(new["dataset"], base)
-    new["content"] = source.content
+# Fields that are asked for in a way of their own
+
+
+def _ask_dataset(form: Form) -> None:
+    form.ask("dataset")
+    form.source = choose_source(form.new["dataset"], form.base)
+    form.new["content"] = form.source.content
+
+
+def _ask_network(form: Form) -> None:
     known = {shortest(name): words for name, (_, words) in NAMED.items()}
     chosen = st.selectbox(
-        "Network",
+        FIELDS["network"].words,
         [*known, _OTHER],
-        [*known].index(base.network) if base.network in known else len(known),
-        key=_key("network_name"),
-        format_func=lambda text: _capital(known.get(text, "another, as a text")),
+        [*known].index(form.base.network) if form.base.network in known else len(known),
+        key=widget_key("network_name"),
+        format_func=lambda text: capital(known.get(text, "another, as a text")),
     )
     if chosen == _OTHER:
-        texts("network", "64 64 pool 256 256")
+        form.ask("network")
     else:
-        new["network"] = chosen
-        slots["network"] = st.empty()
+        form.new["network"] = chosen
+        form.slot("network")
 
-    st.subheader("Pruning schedule")
-    pick("schedule")
-    if new["schedule"] == "iterative":
-        left, right = st.columns(2)
-        with left:
-            number("rate", format="%.4g")
-        with right:
-            number("rounds", step=1)
-    elif new["schedule"] == "one-shot":
-        number("sparsity", format="%.6g")
-    else:
-        numbers("sparsities", "40, 64, 78.4, 95")
 
-    st.subheader("Rewind or not")
-    restart = st.radio(
-        "After each round the survivors restart from",
+def _ask_restart(form: Form) -> None:
+    picked = st.radio(
+        FIELDS["restart"].words,
         list(_RESTARTS),
-        list(_RESTARTS).index(_restart_of(base)),
-        key=_key("restart"),
+        list(_RESTARTS).index(_restart_of(form.base)),
+        key=widget_key("restart"),
         format_func=lambda name: _RESTARTS[name],
     )
-    slots["restart"] = st.empty()
-    new["restart"] = "rewind" if restart in ("initial", "later") else restart
-    new["rewind_iteration"], new["rewind_percent"] = 0, 0.0
-    if restart in ("later", "rate-rewind"):
-        new |= _rewind_to(base, current, slots, [] if restart == "later" else [0])
-    new["controls"] = tuple(
-        st.multiselect(
-            "Run beside it, to compare",
-            list(ARMS),
-            base.controls,
-            key=_key("controls"),
-            format_func=lambda name: _capital(ARMS[name].title),
-            help="  \n".join(f"{_capital(arm.title)}: {arm.summary}." for arm in ARMS.values()),
-        )
-    )
-    slots["controls"] = st.empty()
-
-    st.subheader("Training")
-    left, right = st.columns(2)
-    with left:
-        number("length", format="%.6g")
-    with right:
-        pick("unit")
-    left, right = st.columns(2)
-    with left:
-        number("seed", step=1)
-    with right:
-        number("replicates", step=1)
-
-    with st.expander("Advanced choices"):
-        pick("optimiser")
-        number("learning_rate", format="%.6g", step=0.0001)
-        if new["optimiser"] == "sgd":
-            number("momentum", format="%.4g", step=0.1)
-        number("weight_decay", format="%.6g", step=0.0001)
-        number("warmup", step=1)
-        numbers("decay_at", "none")
-        number("decay_factor", format="%.4g", step=0.1)
-        number("batch_size", step=1)
-        number("evaluate_every", step=1)
-        number("validation_size", step=1)
-        pick("init")
-        pick("normalisation")
-        pick("scope")
-        number("output_factor", format="%.4g", step=0.1)
-        if _has_convolutions(new.get("network", current.network)):
-            number("conv_factor", format="%.4g", step=0.1)
-        else:
-            new["conv_factor"] = 1.0
-        texts("layer_factors", "fc1=1, fc2=0.5")
-        pick("criterion")
-        device = _device()
-        loop = st.selectbox(
-            "Training loop",
-            list(LOOPS),
-            key="loop",
-            format_func=lambda name: _capital(LOOPS[name]),
-            help="Does not change what is computed, only how long it takes.",
-        )
-    return replace(current, **new), slots, device, loop, source
-
-
-def _has_convolutions(text: str) -> bool:
-    return any(word in text for word in ("pool", "mean", "resnet"))
+    form.slot("restart")
+    form.new["restart"] = "rewind" if picked in ("initial", "later") else picked
+    form.new |= {"rewind_iteration": 0, "rewind_percent": 0.0}
+    if picked in ("later", "rate-rewind"):
+        _ask_rewind(form, [] if picked == "later" else [0])
 
 
 def _restart_of(choice: Choice) -> str:
@@ -319,27 +170,24 @@ def _restart_of(choice: Choice) -> str:
     return choice.restart
 
 
-def _rewind_to(base: Choice, current: Choice, slots: dict, extra: list[int]) -> dict:
+def _ask_rewind(form: Form, extra: list[int]) -> None:
     """To which iteration of level 0; a link's percent stays one while it is what is chosen."""
-    grid, total = _grid(current)
-    percent = base.rewind_percent
-    at = round(percent / 100 * total) if percent else base.rewind_iteration
+    grid, total = _grid(form.current)
+    percent = form.base.rewind_percent
+    at = round(percent / 100 * total) if percent else form.base.rewind_iteration
     options = sorted({*extra, *grid, *([at] if at else [])}) or [0]
     chosen = st.selectbox(
-        "Iteration of dense training",
+        FIELDS["rewind_iteration"].words,
         options,
         options.index(at) if at in options else len(options) - 1,
-        key=_key("rewind_iteration"),
+        key=widget_key("rewind_iteration"),
         format_func=lambda i: f"{i:,} ({100 * i / total:.3g} %)" if total else f"{i:,}",
     )
-    slots["rewind_iteration"] = slots["rewind_percent"] = st.empty()
+    form.slot("rewind_iteration", "rewind_percent")
     if percent and chosen == at:
-        return {"rewind_percent": percent}
-    return {"rewind_iteration": chosen}
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
+        form.new["rewind_percent"] = percent
+    else:
+        form.new["rewind_iteration"] = chosen
 
 
 def _grid(choice: Choice) -> tuple[list[int], int]:
@@ -351,59 +199,22 @@ def _grid(choice: Choice) -> tuple[list[int], int]:
     return [i for i in recipe.snapshot_iterations if i], recipe.iterations
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A folder with a data set's files, where one is named, the content of these files as in
-    `Recipe`, and what is wrong."""
-
-    folder: str | None = None
-    content: str = ""
-    problem: str = ""
-
-
-def _source(dataset: str, base: Choice) -> _Source:
-    """Where a folder can matter, ask for it, and say at once what it holds."""
-    linked = base.content if dataset == base.dataset else ""
-    is_there = is_prepared(dataset, runtime().store.datasets)
-    if is_there and DATASETS[dataset].digest and not linked:
-        return _Source()
-    text = st.text_input(
-        "Folder with its original files",
-        key="dataset_folder",
-        placeholder="not needed" if is_there or linked else "downloaded if left empty",
-        help="A folder of the machine that runs this app: of use where there is no network, or "
-        "for other files than the published ones.",
-    ).strip()
-    if not text:
-        return _linked(dataset, linked)
-    try:
-        with st.spinner("Looking at the files"):
-            content = identify(dataset, text)
-    except InvalidValue as error:
-        st.error(plain(str(error)))
-        return _Source(problem=str(error))
-    if content:
-        st.caption(unverified_in_words(dataset, content))
-    return _Source(text, content)
-
-
-def _linked(dataset: str, content: str) -> _Source:
-    """The content that a link names, and the way back to what was published."""
-    if not content:
-        return _Source()
-    problem = ""
-    if is_prepared(dataset, runtime().store.datasets, content):
-        st.caption(unverified_in_words(dataset, content))
+def _ask_conv_factor(form: Form) -> None:
+    if any(word in form.value("network") for word in ("pool", "mean", "resnet")):
+        form.ask("conv_factor")
     else:
-        problem = f"content={content[:8]}... is not in this cache; name the folder with its files"
-        st.error(plain(problem))
-    st.button("Use the published files", key=_key("use_published"), on_click=_use_published)
-    return _Source(content=content, problem=problem)
+        form.new["conv_factor"] = 1.0
 
 
-def _use_published() -> None:
-    state = st.session_state
-    _offer(state.preset, replace(state.choice, content=""))
+_OWN = {
+    "dataset": _ask_dataset,
+    "network": _ask_network,
+    "restart": _ask_restart,
+    "conv_factor": _ask_conv_factor,
+}
+
+
+# What is no part of the choice
 
 
 def _device() -> str:
@@ -412,3 +223,13 @@ def _device() -> str:
     if len(devices) == 1:
         return devices[0]
     return st.selectbox("Device", devices, key="device", help="Does not change what is computed.")
+
+
+def _loop() -> str:
+    return st.selectbox(
+        "Training loop",
+        list(LOOPS),
+        key="loop",
+        format_func=lambda name: capital(LOOPS[name]),
+        help="Does not change what is computed, only how long it takes.",
+    )

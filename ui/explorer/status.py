@@ -17,7 +17,7 @@ from lottery_core.store import Job
 from ui.explorer.sidebar import Selection
 from ui.shared.jobs import current_level, rest_in_words, show_jobs
 from ui.shared.runtime import runtime
-from ui.shared.text import plain
+from ui.shared.text import capital, plain
 from ui.shared.trouble import asking, show_refused
 
 _FIRST_POINT = 0.6  # seconds; a busy or cold worker takes longer, and is not waited for
@@ -160,4 +160,4 @@ def _name(selection: Selection, experiment: Experiment) -> str:
     if selection.choice.replicates > 1:
         parts.append(f"seed {experiment.recipe.seed}")
     text = ", ".join(parts)
-    return f"{text[0].upper()}{text[1:]}: " if text else ""
+    return f"{capital(text)}: " if text else ""

@@ -64,7 +64,7 @@ def follow_url() -> None:
     """New widgets when the page is opened by a link: their keys carry a count of such links.
 
     Widgets are never set once they are mounted: what the browser sends at that moment would
-    overwrite it (see ui/explorer/sidebar.py).
+    overwrite it (see ui/explorer/link.py).
     """
     state, url = st.session_state, dict(st.query_params)
     before = state.setdefault("ticket_url", {})
