@@ -280,6 +280,7 @@ def test_an_output_factor_lies_between_0_and_1(factor):
 # Keys
 
 OTHER = {
+    "augmentation": "flip",
     "dataset": "kmnist",
     "normalisation": "dataset",
     "validation_size": 4_999,

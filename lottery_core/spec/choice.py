@@ -57,6 +57,7 @@ class Choice:
     normalisation: str = "half"
     validation_size: int = 0
     network: str = "128 64"
+    augmentation: str = "none"
     init: str = "pytorch"
     optimiser: str = "sgd"
     learning_rate: float = 0.01
@@ -94,6 +95,7 @@ class Choice:
             dataset=self.dataset,
             content=self.content,
             normalisation=self.normalisation,
+            augmentation=self.augmentation,
             validation_size=self.validation_size,
             network=self.network,
             init=self.init,

@@ -55,10 +55,11 @@ _VERSIONS = {
     "restart": lambda name: RULES[name].version,
     "init": lambda name: INITS[name].version,
     "optimiser": lambda name: OPTIMISERS[name].version,
+    "augmentation": lambda name: AUGMENTATIONS[name].version,
 }
 
 # Fields of recipes and rounds added since: the value of each that means what was done before.
-_LATER: dict[str, object] = {}
+_LATER: dict[str, object] = {"augmentation": "none"}
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,31 @@ class Named:
     version: int = 1
 
 
+@dataclass(frozen=True)
+class Augmentation(Named):
+    """What happens to each training image whenever it is shown."""
+
+    flips: bool = False
+    shifts: bool = False
+
+
+MAX_SHIFT = 4  # pixels; what comes in from the sides is black
+
 INITS = {
     "pytorch": Named("PyTorch's default: uniform in ±1/√fan_in"),
     "glorot": Named("Gaussian Glorot: normal with variance 2/(fan_in + fan_out), biases 0"),
 }
 OPTIMISERS = {"sgd": Named("SGD with momentum"), "adam": Named("Adam")}
+AUGMENTATIONS = {
+    "none": Augmentation("none: every epoch shows the same images"),
+    "flip": Augmentation("mirrored left to right, each with a chance of a half", flips=True),
+    "shift": Augmentation(f"shifted by up to {MAX_SHIFT} pixels each way", shifts=True),
+    "flip-shift": Augmentation(
+        f"mirrored and shifted by up to {MAX_SHIFT} pixels, as for CIFAR-10 in He et al. 2016",
+        flips=True,
+        shifts=True,
+    ),
+}
 SCOPES = {
     "layerwise": "each layer loses the same fraction",
     "global": "all layers are ranked together",
@@ -119,6 +140,7 @@ class Recipe:
     `validation_size` the number of training images held out, drawn with the seed. `momentum`
     belongs to SGD alone and must be 0 for Adam. The learning rate rises linearly over the first
     `warmup` iterations and is multiplied by `decay_factor` at each iteration of `decay_at`.
+    `augmentation` is what happens to training images as they are shown.
     """
 
     dataset: str = "mnist"
@@ -138,6 +160,7 @@ class Recipe:
     iterations: int = 7_500
     evaluate_every: int = 375
     seed: int = 0
+    augmentation: str = "none"
 
     def __post_init__(self) -> None:
         check_known("dataset", self.dataset, DATASETS)
@@ -157,6 +180,7 @@ class Recipe:
             )
         check_known("init", self.init, INITS)
         check_known("optimiser", self.optimiser, OPTIMISERS)
+        check_known("augmentation", self.augmentation, AUGMENTATIONS)
         check_number("learning_rate", self.learning_rate, 0, 10, above=True)
         check_number("momentum", self.momentum, 0, 1, below=True)
         if self.optimiser == "adam" and self.momentum != 0:

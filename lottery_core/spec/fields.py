@@ -10,7 +10,7 @@ from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
-from lottery_core.spec.experiment import INITS, OPTIMISERS, REWIND_PERCENTS, SCOPES
+from lottery_core.spec.experiment import AUGMENTATIONS, INITS, OPTIMISERS, REWIND_PERCENTS, SCOPES
 from lottery_core.spec.networks import NAMED
 
 SCHEDULES = {
@@ -138,6 +138,10 @@ FIELDS = {
     "validation_size": Field("Training images held out for validation"),
     "init": Field("Initial weights", known=INITS),
     "normalisation": Field("Normalisation", known=NORMALISATIONS),
+    "augmentation": Field(
+        "Training images are shown", "What happens to training images as they are shown.",
+        known=AUGMENTATIONS,
+    ),
     "scope": Field("Scope of pruning", known=SCOPES),
     "output_factor": Field(
         "Output layer's rate, as a factor of the others'",

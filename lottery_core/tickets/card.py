@@ -15,7 +15,7 @@ from lottery_core.findings.tables import percent_remaining, weights_kept, weight
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import NORMALISATIONS
-from lottery_core.spec.experiment import INITS, OPTIMISERS, Experiment
+from lottery_core.spec.experiment import AUGMENTATIONS, INITS, OPTIMISERS, Experiment
 from lottery_core.store import Level, Store
 from lottery_core.tickets.content import data_in_words, digest, network_of
 from lottery_core.tickets.repeat import command_of
@@ -288,6 +288,7 @@ def _recipe(info: dict) -> str:
         *([["SHA-256 of the data", f"`{recipe['content']}`"]] if recipe.get("content") else []),
         ["normalisation", NORMALISATIONS[recipe["normalisation"]]],
         ["validation", f"{recipe['validation_size']:,} images held out"],
+        ["training images", AUGMENTATIONS[recipe.get("augmentation", "none")].title],
         ["network", net.in_words if net else "of another version"],
         ["initial weights", INITS[recipe["init"]].title],
         ["optimiser", optimiser],

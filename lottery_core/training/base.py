@@ -26,6 +26,8 @@ def why_not_compiled(recipe: Recipe) -> str:
     """Why the compiled loop can't train this, as the end of a sentence; empty if it can."""
     if recipe.net.is_convolutional:
         return "knows fully connected networks alone"
+    if recipe.augmentation != "none":
+        return "shows images as they are alone"
     if recipe.net.input[0] != 1:
         return "knows grey images alone"
     if math.prod(recipe.net.input) % 8:  # it fetches pixels by eights

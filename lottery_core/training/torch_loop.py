@@ -21,6 +21,7 @@ from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Recipe
+from lottery_core.training.augmentation import Moves
 from lottery_core.training.base import Report, Trained, batch_order, drive, rates_of
 from lottery_core.training.models import build, load, tensors
 
@@ -111,14 +112,18 @@ class TorchNetwork:
         if epoch != self._epoch:
             order = batch_order(self._recipe, epoch, self._order_number)
             self._epoch, self._order = epoch, self._data.index(self._index[order])
+            self._moves = Moves.of(self._recipe, epoch, self._order_number)
         size = self._recipe.batch_size
         written = torch.empty(len(losses), device=self._data.device)
         (group,) = self._optimiser.param_groups
         for n, rate in enumerate(rates_of(self._recipe, epoch, batch, len(losses)).tolist()):
             if rate != group["lr"]:
                 group["lr"] = rate
-            chosen = self._order[(batch + n) * size : (batch + n + 1) * size]
-            images, labels = self._data[chosen]
+            at = slice((batch + n) * size, (batch + n + 1) * size)
+            images, labels = self._data[self._order[at]]
+            if self._moves:
+                shaped = images.reshape(-1, *self._recipe.net.input)
+                images = self._moves.show(shaped, at, self._data.black)
             loss = F.cross_entropy(self._model(images), labels)
             self._optimiser.zero_grad()
             loss.backward()
@@ -150,6 +155,12 @@ class _Shown:
     def __len__(self) -> int:
         return len(self._images)
 
+    @property
+    def black(self) -> torch.Tensor:
+        """What a black pixel is to a network, by channel; that of an image scaled to length 1 is
+        0 at any length."""
+        return torch.from_numpy(self._images.values.reshape(-1, 256)[:, 0])
+
     def index(self, chosen: np.ndarray) -> np.ndarray:
         """Positions in the form in which parts of them are asked for."""
         return chosen
@@ -164,17 +175,26 @@ class _ShownElsewhere:
     def __init__(self, images: Images, labels: np.ndarray, device: str) -> None:
         self.device = device
         self._pixels, self._values, self._lengths, self._labels = (
-            self.index(part) for part in (images.pixels, images.values, images.lengths, labels)
+            self.index(part)
+            for part in (images.pixels, images.values.reshape(-1, 256), images.lengths, labels)
         )
 
     def __len__(self) -> int:
         return len(self._labels)
 
+    @property
+    def black(self) -> torch.Tensor:
+        return self._values[:, 0]
+
     def index(self, chosen: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(chosen).to(self.device)
 
     def __getitem__(self, chosen: slice | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        numbers = self._values[self._pixels[chosen].long()]
+        pixels = self._pixels[chosen].long()
+        channels = pixels.reshape(len(pixels), len(self._values), -1)
+        # Each channel by its own values.
+        each = torch.arange(len(self._values), device=self.device)[:, None]
+        numbers = self._values[each, channels].reshape(pixels.shape)
         return numbers / self._lengths[chosen].unsqueeze(1), self._labels[chosen]
 
 
