@@ -1,6 +1,5 @@
 """`python -m lottery_core run`: an experiment without a browser, over the same cache."""
 
-import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +12,11 @@ from lottery_core.cli.options import (
     DatasetFolder,
     Device,
     Loop,
+    Option,
     content_of,
     one_of,
     tell_unverified,
+    with_options,
 )
 from lottery_core.cli.perform import Desk, perform
 from lottery_core.cli.places import from_home, open_cache
@@ -77,28 +78,8 @@ def run(
             perform(desk, experiment, folder, link)
 
 
-def _with_a_field_each(command):
-    """The command with an option for each field of a choice. Their values are text until the core
-    has read them, as in a link: one set of rules for both."""
-    own = inspect.signature(command).parameters
-    helps = {name: field.on_command_line for name, field in FIELDS.items()}
-    helps["hidden"] = "Short for --network, of a fully connected one: 300,100"
-    options = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[str | None, typer.Option(help=text)],
-        )
-        for name, text in helps.items()
-    ]
-    first, *rest = (one for one in own.values() if one.kind is not one.VAR_KEYWORD)
-    parameters = [first, *options, *rest]
-    command.__signature__ = inspect.Signature(
-        [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
-    )
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
-    return command
-
-
-run = _with_a_field_each(run)
+# An option for each field of a choice. Their values are text until the core has read them, as in a
+# link: one set of rules for both.
+_FIELDS = {name: Option(str, field.on_command_line) for name, field in FIELDS.items()}
+_FIELDS["hidden"] = Option(str, "Short for --network, of a fully connected one: 300,100")
+run = with_options(run, _FIELDS)

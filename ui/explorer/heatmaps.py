@@ -106,11 +106,10 @@ def _layer(
 ) -> None:
     shape, layer = network.shapes[name], short(name)
     figure = weight_figures.layer_figure(
-        picture.values,
+        (picture.values, picture.block),
         name,
         shape,
         limit,
-        block=picture.block,
         colours=reads_pixels(network, name),
         level=n,
         height=height,
