@@ -2,14 +2,15 @@
 
 import streamlit as st
 
-from ui.charts import show_charts
-from ui.frame import page
-from ui.heatmaps import show_heatmaps
-from ui.plot import preload
-from ui.results import show_results, show_sentence, show_what_will_happen
-from ui.sidebar import choose
-from ui.status import finished_keys, show_controls, show_progress, state_of
-from ui.trouble import live
+from ui.explorer.charts import show_charts
+from ui.explorer.heatmaps import show_heatmaps
+from ui.explorer.results import show_results, show_sentence, show_what_will_happen
+from ui.explorer.sidebar import choose
+from ui.explorer.status import show_controls, show_progress, state_of
+from ui.shared.frame import page
+from ui.shared.jobs import finished_keys
+from ui.shared.plot import preload
+from ui.shared.trouble import live
 
 TICK = 0.6  # seconds between two looks at how far a run is
 DRAW = 1.0  # seconds between two drawings: on a laptop the browser competes with the training

@@ -143,14 +143,14 @@ def serve(root: Path) -> None:
 
 def flips(folder: Path, times: int, expected: dict[str, str], chance: random.Random) -> tuple:
     """Flip a byte of a finished run, open the page, press Start; again and again."""
-    import ui.runtime
+    import ui.shared.runtime
     from tests.pages import open_page, said
     from ui import reading
 
     store, count, stuck, unnoticed = new_store(folder / "flipped"), Count(expected), 0, 0
     run_all(store)
-    ui.runtime.CACHE = store.root
-    ui.runtime.Queue = lambda store, workers: Queue(
+    ui.shared.runtime.CACHE = store.root
+    ui.shared.runtime.Queue = lambda store, workers: Queue(
         store, 1, start=lambda root: ThreadPoolExecutor(1)
     )
 
@@ -175,7 +175,7 @@ def flips(folder: Path, times: int, expected: dict[str, str], chance: random.Ran
             stuck += "all are in the cache" not in said(fresh_page())
         count.wrong += sum(expected[key] != held for key, held in contents(store).items())
         count.lost += len(KEYS) - len(contents(store))
-    ui.runtime.runtime().queue.close()
+    ui.shared.runtime.runtime().queue.close()
     return count, stuck, unnoticed
 
 

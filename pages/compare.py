@@ -2,25 +2,16 @@
 
 import streamlit as st
 
-from ui.compare import (
-    choose,
-    choose_level,
-    is_active,
-    show_actions,
-    show_differences,
-    show_downloads,
-    show_empty,
-    show_overview,
-    show_progress,
-    show_sentences,
-    show_training,
-    show_verdict,
-    show_view_options,
-    signature,
-    write_url,
-)
-from ui.frame import page
-from ui.trouble import live
+from ui.compare.actions import is_active, show_actions, show_empty, show_progress
+from ui.compare.charts import show_overview, show_training
+from ui.compare.chosen import choose
+from ui.compare.downloads import show_downloads
+from ui.compare.link import write_url
+from ui.compare.options import choose_level, show_view_options
+from ui.compare.states import signature
+from ui.compare.words import show_differences, show_sentences, show_verdict
+from ui.shared.frame import page
+from ui.shared.trouble import live
 
 TICK = 0.6  # seconds between two looks at how far the runs are
 IDLE = 2.0  # while nothing runs here: somebody else may start one of them

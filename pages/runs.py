@@ -5,11 +5,11 @@ import time
 import streamlit as st
 
 from lottery_core.run.time_left import in_words
-from ui.frame import page
 from ui.runs import link_of, requests, state_in_words, title
-from ui.runtime import runtime
-from ui.text import plain
-from ui.trouble import live
+from ui.shared.frame import page
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
+from ui.shared.trouble import live
 
 with page("Runs"):
     st.title("Runs")

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from ui.frame import page
+from ui.shared.frame import page
+from ui.shared.tasks import choose, is_active, runs, show_controls
+from ui.shared.trouble import live
 from ui.stability import TASK, plan_in_words, show_measured
-from ui.tasks import choose, is_active, runs, show_controls
-from ui.trouble import live
 
 with page("Stability"):
     st.title("Stability")

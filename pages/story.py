@@ -2,11 +2,13 @@
 
 import streamlit as st
 
-from ui.frame import page
-from ui.plot import preload
-from ui.story import STEPS, choose_step, show_neighbours, show_step
-from ui.tale import active, is_live, read, show_controls, signature
-from ui.trouble import live
+from ui.shared.frame import page
+from ui.shared.plot import preload
+from ui.shared.trouble import live
+from ui.story.controls import show_controls
+from ui.story.live import is_live, signature
+from ui.story.run import active, read
+from ui.story.steps import STEPS, choose_step, show_neighbours, show_step
 
 TICK = 0.6  # seconds between two looks at how far it is
 DRAW = 1.0  # seconds between two drawings of a step that is being computed
@@ -22,16 +24,16 @@ with page("Story"):
         "yourself, in six steps. Nothing here was computed beforehand: every number is of your own "
         "networks, trained on this machine while you read."
     )
-    tale = read()
+    run = read()
     step = choose_step()
-    shown, busy = signature(tale), active(tale)
+    shown, busy = signature(run), active(run)
 
     @live(TICK if busy else IDLE)
     def controls() -> None:
         """The button or the bar; and a new look at the whole page when more has changed."""
-        if signature(tale) != shown:
+        if signature(run) != shown:
             st.rerun()
-        show_controls(tale, step)
+        show_controls(run, step)
 
     with st.container():
         controls()
@@ -39,9 +41,9 @@ with page("Story"):
     # Each step in a container of its own: what comes and goes in one must not move the next.
     for n in [step] if step else STEPS:
         with st.container(key=f"story_step{n}", border=True):
-            every = DRAW if is_live(tale, n) else None
-            live(every)(show_step)(tale, n)
+            every = DRAW if is_live(run, n) else None
+            live(every)(show_step)(run, n)
     if step:
-        show_neighbours(tale, step)
+        show_neighbours(run, step)
     if not any(shown[0]):
         preload()

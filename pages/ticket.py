@@ -2,12 +2,10 @@
 
 import streamlit as st
 
-from ui.bring import show_bring
-from ui.frame import page
-from ui.inside import show_inside
-from ui.survival import show_survival
-from ui.takeaway import show_takeaway
-from ui.ticket import (
+from ui.shared.frame import page
+from ui.ticket.bring import show_bring
+from ui.ticket.inside import show_inside
+from ui.ticket.subject import (
     asked_ticket,
     choose,
     choose_view,
@@ -16,7 +14,9 @@ from ui.ticket import (
     show_numbers,
     write_url,
 )
-from ui.trial import show_trial
+from ui.ticket.survival import show_survival
+from ui.ticket.takeaway import show_takeaway
+from ui.ticket.trial import show_trial
 
 SHOWN = {
     "inside": show_inside,

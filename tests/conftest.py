@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-import ui.runtime
+import ui.shared.runtime
 from lottery_core.__main__ import start
 from lottery_core.data import load_data, prepare
 from lottery_core.run.queue import Queue
@@ -67,13 +67,13 @@ def store(make_store, tmp_path) -> Store:
 @pytest.fixture
 def shared(store, monkeypatch):
     """The pages' runtime over an empty store, with a thread for a worker."""
-    monkeypatch.setattr(ui.runtime, "CACHE", store.root)
+    monkeypatch.setattr(ui.shared.runtime, "CACHE", store.root)
     threads = functools.partial(Queue, start=lambda root: ThreadPoolExecutor(1))
-    monkeypatch.setattr(ui.runtime, "Queue", threads)
-    ui.runtime.runtime.clear()
-    yield ui.runtime.runtime()
-    ui.runtime.runtime().queue.close()
-    ui.runtime.runtime.clear()
+    monkeypatch.setattr(ui.shared.runtime, "Queue", threads)
+    ui.shared.runtime.runtime.clear()
+    yield ui.shared.runtime.runtime()
+    ui.shared.runtime.runtime().queue.close()
+    ui.shared.runtime.runtime.clear()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from lottery_core.findings.comparison import with_seed
+from lottery_core.findings.lines import with_seed
 from lottery_core.findings.replicates import band, paired
 from lottery_core.run import engine
 from lottery_core.spec.arms import ARMS

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lottery_core.findings import comparison
-from lottery_core.findings.comparison import View
+from lottery_core.findings.additions import CONTROLS, more_seeds
+from lottery_core.findings.comparison import percents_of, row_in_words
+from lottery_core.findings.lines import Line, line_id, lines_of, with_seed
+from lottery_core.findings.naming import line_names
 from lottery_core.findings.tables import percent_remaining
+from lottery_core.findings.view import View, read_view, write_view
 from lottery_core.report import figures
 from lottery_core.run import worker
 from lottery_core.spec.arms import ARMS
@@ -40,7 +43,7 @@ def job(experiment, choice: Choice = TINY, submitted: float = 0.0) -> Job:
 
 
 def ids(choice: Choice) -> dict[str, str]:
-    return {name: comparison.line_id(arm[0]) for name, arm in choice.arms().items()}
+    return {name: line_id(arm[0]) for name, arm in choice.arms().items()}
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +228,7 @@ ROW = {
     ],
 )
 def test_a_comparison_is_said_in_words_with_its_interval_or_that_it_is_one_seed(changes, words):
-    assert comparison.row_in_words(SimpleNamespace(**ROW | changes), "a", "b") == words
+    assert row_in_words(SimpleNamespace(**ROW | changes), "a", "b") == words
 
 
 def test_a_layer_with_nothing_left_is_told_of_whichever_line_lost_it(filled):
@@ -248,7 +251,7 @@ def test_controls_are_one_press_away_and_lead_back_to_the_open_page(filled):
     assert not page.exception
     wanted = replace(TINY, controls=(*TINY.controls, "random-mask", "fine-tune"))
     arms = wanted.arms()
-    assert picked(page) == [main, *(ids(wanted)[name] for name in comparison.CONTROLS)]
+    assert picked(page) == [main, *(ids(wanted)[name] for name in CONTROLS)]
     wait_until_idle(filled)
     for name in ("random-mask", "fine-tune"):
         for experiment in arms[name]:
@@ -259,7 +262,7 @@ def test_controls_are_one_press_away_and_lead_back_to_the_open_page(filled):
     assert filled.store.job(arms["reinit"][0].key).submitted < 10
     page.run()
     assert not any(button.key == "add_controls" for button in page.button)
-    assert set(page.dataframe[0].value["line"]) == {ARMS[n].title for n in comparison.CONTROLS}
+    assert set(page.dataframe[0].value["line"]) == {ARMS[n].title for n in CONTROLS}
     link = open_page(**filled.store.job(arms["fine-tune"][0].key).params)
     assert "all are in the cache" in said(link)
 
@@ -270,7 +273,7 @@ def test_more_seeds_are_added_to_every_line(filled):
     page.button(key="add_seeds").click().run()
     assert not page.exception
     wait_until_idle(filled)
-    known = comparison.lines(filled.store.jobs())
+    known = lines_of(filled.store.jobs())
     assert [known[name].seeds for name in lines] == [(0, 1, 2), (0, 1, 2)]
     page.run()
     assert "Over 3 seeds" in said(page)
@@ -320,7 +323,7 @@ def test_what_the_queue_refuses_is_said(filled, monkeypatch):
 
 def test_a_line_holds_all_seeds_and_a_control_brings_the_experiment_it_stands_beside():
     control = TINY.arms()["reinit"]
-    found = comparison.lines([job(control[1]), job(control[0])])
+    found = lines_of([job(control[1]), job(control[0])])
     assert {name: line.seeds for name, line in found.items()} == {
         ids(TINY)["reinit"]: (0, 1),
         ids(TINY)["main"]: (0, 1),
@@ -330,7 +333,7 @@ def test_a_line_holds_all_seeds_and_a_control_brings_the_experiment_it_stands_be
 def test_a_job_of_another_version_is_passed_over():
     strange = job(TINY.experiment())
     strange.experiment["recipe"]["colour"] = "red"
-    assert comparison.lines([strange]) == {}
+    assert lines_of([strange]) == {}
 
 
 @pytest.mark.parametrize(
@@ -345,8 +348,8 @@ def test_a_job_of_another_version_is_passed_over():
 )
 def test_lines_are_told_apart_by_what_differs_and_no_more(changes, words):
     experiments = [TINY.experiment(), replace(TINY, **changes).experiment()]
-    found = comparison.lines(map(job, experiments))
-    names = comparison.names(list(found.values())).values()
+    found = lines_of(map(job, experiments))
+    names = line_names(list(found.values())).values()
     assert list(names) == [f"winning ticket{more}" for more in words]
 
 
@@ -360,48 +363,47 @@ def test_no_two_lines_have_one_name():
             {"layer_factors": (("fc1", 0.5),)},
         )
     ]
-    found = comparison.lines(map(job, itertools.chain(*(c.experiments() for c in choices))))
-    names = comparison.names(list(found.values()))
+    found = lines_of(map(job, itertools.chain(*(c.experiments() for c in choices))))
+    names = line_names(list(found.values()))
     assert len(set(names.values())) == len(found)
 
 
 def test_a_view_survives_being_written_as_a_link():
     view = View(("a", "b"), "b", 12.5, "interval", "loss", "near")
-    assert comparison.read_view(comparison.write_view(view), {"a", "b"}) == (view, [])
-    assert comparison.write_view(View(("a",), "a")) == {"lines": "a"}
+    assert read_view(write_view(view), {"a", "b"}) == (view, [])
+    assert write_view(View(("a",), "a")) == {"lines": "a"}
 
 
 def test_more_lines_than_can_be_shown_are_cut_and_said():
-    view, problems = comparison.read_view({"lines": "a,b,c,d,e,f,g,h,i,a"}, "abcdefghi")
+    view, problems = read_view({"lines": "a,b,c,d,e,f,g,h,i,a"}, "abcdefghi")
     assert view.lines == tuple("abcdefgh")
     assert problems == ["lines=9 are too many; the first 8 are shown"]
 
 
 def test_seeds_are_filled_up_so_that_all_lines_can_be_paired():
     few, many = (
-        comparison.Line("", tuple(comparison.with_seed(TINY.experiment(), s) for s in seeds))
-        for seeds in ((0,), (0, 3))
+        Line("", tuple(with_seed(TINY.experiment(), s) for s in seeds)) for seeds in ((0,), (0, 3))
     )
-    found = comparison.more_seeds([few, many], 2)
+    found = more_seeds([few, many], 2)
     assert [[e.recipe.seed for e in experiments] for _, experiments in found] == [[3, 4, 5], [4, 5]]
     with pytest.raises(InvalidValue, match="seeds=100 must be a whole number from 1 to 20"):
-        comparison.more_seeds([few], 100)
+        more_seeds([few], 100)
 
 
 def test_more_work_than_one_request_may_ask_for_is_refused():
     large = replace(PRESETS["paper"].choice, network="conv-6").experiment()
-    line = comparison.Line("", (large,))
+    line = Line("", (large,))
     with pytest.raises(InvalidValue, match="times the work one request may ask for"):
-        comparison.more_seeds([line, line], 20)
+        more_seeds([line, line], 20)
 
 
 def test_a_network_that_is_never_pruned_is_drawn_where_its_sibling_is(finished_runs):
-    found = comparison.lines(finished_runs.jobs())
+    found = lines_of(finished_runs.jobs())
     ticket, longer = (found[ids(TINY)[name]] for name in ("main", "dense-longer"))
     infos = [finished_runs.read(key).info for key in ticket.main.keys]
-    percents = comparison.percents_of(longer.main, [ticket], [{0: infos[:2]}])
+    percents = percents_of(longer.main, [ticket], [{0: infos[:2]}])
     assert percents == pytest.approx([percent_remaining(info) for info in infos])
-    assert comparison.percents_of(longer.main, [], []) == [100.0] * 3
+    assert percents_of(longer.main, [], []) == [100.0] * 3
 
 
 @pytest.mark.parametrize("arms", [["ticket"] * 8, [*ARMS, "ticket", "ticket"], ["dense"] * 8])

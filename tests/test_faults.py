@@ -6,11 +6,11 @@ import warnings
 
 import pytest
 
-import ui.runtime
+import ui.shared.runtime
 from lottery_core.spec.choice import read_choice
 from tests.pages import ROOT, open_page, said
 from tests.test_pages import PAGES, SMALL, wait_until_done
-from ui import plot, reading
+from ui.shared import plot, reading
 
 EXPERIMENT = read_choice(SMALL)[1].experiment()
 FILES = ["level.json", "weights.safetensors", "history.parquet", "SHA256SUMS"]
@@ -70,9 +70,9 @@ def test_no_page_breaks_over_damaged_levels(finished, path):
 def test_a_cache_that_is_no_folder_is_a_sentence_on_every_page(shared, path, monkeypatch, tmp_path):
     file = tmp_path / "file"
     file.write_text("not a folder")
-    monkeypatch.setattr(ui.runtime, "CACHE", file)
+    monkeypatch.setattr(ui.shared.runtime, "CACHE", file)
     shared.queue.close()
-    ui.runtime.runtime.clear()
+    ui.shared.runtime.runtime.clear()
     page = open_page(str(path.relative_to(ROOT)))
     assert not page.exception
     assert str(file) in said(page)
@@ -118,7 +118,7 @@ def test_a_choice_that_does_not_fit_the_queue_is_told_before_start(shared, monke
 
 def test_a_number_of_workers_that_is_none_is_a_sentence(shared, monkeypatch):
     shared.queue.close()
-    ui.runtime.runtime.clear()
+    ui.shared.runtime.runtime.clear()
     with monkeypatch.context() as setting:
         setting.setenv("LOTTERY_WORKERS", "many")
         page = open_page()

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from lottery_core.cli import kept as commands
+from lottery_core.cli import places
 from lottery_core.run import engine, worker
 from lottery_core.spec.choice import read_choice
 from lottery_core.store import files, levels
@@ -44,7 +44,7 @@ class Disk:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
             return opened(path, flags, *mode, **options)
 
-        for module in (files, levels, commands):
+        for module in (files, levels, places):
             monkeypatch.setattr(module, "write", writing)
         monkeypatch.setattr(os, "mkdir", making)
         monkeypatch.setattr(os, "open", opening)

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-import ui.frame
-import ui.runtime
+import ui.shared.frame
+import ui.shared.runtime
 from lottery_core.data import DataUnavailable, identify, prepare, preparing
 from lottery_core.findings import speed as catch
 from lottery_core.findings import stability as paths
@@ -20,6 +20,7 @@ from lottery_core.run.time_left import in_words
 from lottery_core.spec.choice import PRESETS, read_choice, write_choice
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.fields import FIELDS
 from lottery_core.store import Job, measurement_key, task_key
 from tests.images import write_files
 from tests.pages import ROOT, open_page, said
@@ -55,7 +56,7 @@ def test_every_page_opens_by_itself(shared, path):
 
 
 def test_every_page_is_listed_in_the_sidebar():
-    listed = {path for path, _, _ in ui.frame.PAGES}
+    listed = {path for path, _, _ in ui.shared.frame.PAGES}
     assert listed == {str(path.relative_to(ROOT)) for path in PAGES}
 
 
@@ -96,6 +97,23 @@ def test_a_link_shows_the_same_choice(shared):
     page = open_page(**params)
     assert page.session_state["choice"] == read_choice(params)[1]
     assert page.query_params == params
+
+
+def test_the_sidebar_asks_for_all_that_a_link_can_say(shared):
+    links = (
+        {"schedule": "iterative", "rewind_iteration": "100", "network": "40"},
+        {"schedule": "one-shot", "network": "8 pool 16"},
+        {"schedule": "list"},
+    )
+    asked = set()
+    for params in links:
+        page = open_page(preset="notebook", **params)
+        kinds = ("selectbox", "number_input", "text_input", "radio", "multiselect")
+        keys = [one.key for kind in kinds for one in page.sidebar.get(kind)]
+        end = f"_{page.session_state['generation']}"
+        asked |= {key.removesuffix(end) for key in keys if key}
+    # The files of a data set are named by their folder, a percent is taken from a link alone.
+    assert FIELDS.keys() - asked == {"content", "rewind_percent"}
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1e300", "9" * 40, "", " ", "0x10"])
@@ -358,12 +376,12 @@ def test_the_web_process_imports_no_torch(store):
     script = f"""
 import sys
 from streamlit.testing.v1 import AppTest
-import ui.runtime
+import ui.shared.runtime
 page = AppTest.from_file("app.py", default_timeout=60).run()
 assert not page.exception
 for name in {[f"pages/{path.name}" for path in PAGES[1:]]!r}:
     assert not page.switch_page(name).run().exception
-ui.runtime.runtime().queue.close()
+ui.shared.runtime.runtime().queue.close()
 print(bool({{"torch", "numba", "scipy"}} & set(sys.modules)))
 """
     result = subprocess.run(
@@ -386,7 +404,7 @@ def test_pages_and_app_only_compose():
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_what_another_version_left_in_the_cache_breaks_no_page(shared, path):
-    store = ui.runtime.runtime().store
+    store = ui.shared.runtime.runtime().store
     fields = Experiment(Recipe(network="4"), rounds_of([0.5])).as_dict()
     for n, odd in enumerate(
         (

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lottery_core.findings.comparison import with_seed
+from lottery_core.findings.lines import with_seed
 from lottery_core.run import queue as queues
 from lottery_core.run.queue import MAX_QUEUED, Queue, workers_here
 from lottery_core.spec.arms import ARMS

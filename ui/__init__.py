@@ -1,1 +1,10 @@
-"""Streamlit pieces shared by app.py and pages/: what is chosen, read, drawn and offered."""
+"""Streamlit pieces that app.py and pages/ are put together from: a folder for each page that has
+several parts, a module for the others. Pages know nothing of each other.
+
+explorer/   app.py: the sidebar, Start and Stop, the curves, the weights, the result
+story/      the six steps, and what has to be trained and measured for them
+compare/    which lines, what can be added, their charts, words and tables
+ticket/     one level: a look inside, a trial, files to take away, files brought back
+speed.py, stability.py, runs.py
+shared/     what several pages have: frame, troubles, reading the store, jobs, plots, widgets
+"""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from lottery_core.findings.comparison import with_seed
+from lottery_core.findings.lines import with_seed
 from lottery_core.spec.arms import title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job
-from ui.runtime import runtime
+from ui.shared.runtime import runtime
 
 _PAGES = {"measure": "pages/speed.py", "instability": "pages/stability.py"}
 _MEASURES = {"run": "", "measure": "Speed of: ", "instability": "Stability of: "}

@@ -12,11 +12,11 @@ from lottery_core.report import time_figures
 from lottery_core.run.time_left import in_words
 from lottery_core.spec.experiment import Experiment
 from lottery_core.training.base import why_not_compiled
-from ui.plot import plot
-from ui.reading import finished
-from ui.runtime import runtime
-from ui.tasks import is_active, measured_of
-from ui.text import plain
+from ui.shared.plot import plot
+from ui.shared.reading import finished
+from ui.shared.runtime import runtime
+from ui.shared.tasks import is_active, measured_of
+from ui.shared.text import plain
 
 
 def why_not(experiment: Experiment) -> str:

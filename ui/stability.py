@@ -9,9 +9,9 @@ from lottery_core.report import compared_figures
 from lottery_core.run.time_left import in_words, seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import task_key
-from ui.plot import plot
-from ui.runtime import runtime
-from ui.tasks import is_active, measured_of
+from ui.shared.plot import plot
+from ui.shared.runtime import runtime
+from ui.shared.tasks import is_active, measured_of
 
 TASK = "instability"
 

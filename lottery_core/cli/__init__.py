@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from lottery_core.cli import data, kept, terminal
+from lottery_core.cli import cached, data, terminal
 from lottery_core.cli.run import run
 from lottery_core.cli.train import train
 from lottery_core.store import StoreUnavailable
@@ -26,10 +26,10 @@ def main() -> None:
 
 app.command()(run)
 app.command()(train)
-app.command("list")(kept.list_experiments)
-app.command()(kept.show)
-app.command()(kept.export)
-app.command("verify")(kept.verify_file)
+app.command("list")(cached.list_experiments)
+app.command()(cached.show)
+app.command()(cached.export)
+app.command("verify")(cached.verify_file)
 app.add_typer(data.commands, name="data")
 
 

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lottery_core.cli import kept, terminal
+from lottery_core.cli import terminal
 from lottery_core.cli.options import Cache
+from lottery_core.cli.places import from_home, open_cache
 from lottery_core.data import is_prepared, own
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS
@@ -44,10 +45,10 @@ def add(
     cache: Cache = CACHE,
 ) -> None:
     """Make a data set of your own images, for the Explorer's list and for --dataset."""
-    store = kept.open_cache(cache, make=True)
+    store = open_cache(cache, make=True)
     console = terminal.console()
     try:
-        source = kept.from_home("source", source)
+        source = from_home("source", source)
         with Progress(*_COLUMNS, console=console, transient=True) as bar:
             task = bar.add_task("reading images", total=None)
 
@@ -74,7 +75,7 @@ def add(
 @commands.command("list")
 def list_data(cache: Cache = CACHE) -> None:
     """List the data sets that can be named, and which of them are on this machine."""
-    store = kept.open_cache(cache)
+    store = open_cache(cache)
     table = terminal.table("name", "what", "where")
     for name, facts in DATASETS.items():
         where = "here" if is_prepared(name, store.datasets) else "fetched when it is asked for"
@@ -85,7 +86,7 @@ def list_data(cache: Cache = CACHE) -> None:
 @commands.command()
 def remove(name: Name, cache: Cache = CACHE) -> None:
     """Remove a data set that was added. What was trained on it stays."""
-    store = kept.open_cache(cache)
+    store = open_cache(cache)
     try:
         own.remove(name, store.datasets)
     except InvalidValue as error:

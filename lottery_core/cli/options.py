@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +37,36 @@ def tell_unverified(console: Console, dataset: str, content: str) -> None:
     """Say so where files can't be verified as the published ones."""
     if content:
         console.print(f"{unverified_in_words(dataset, content)} Its SHA-256 is {content}.")
+
+
+@dataclass(frozen=True)
+class Option:
+    """What an option's text is read as, what `--help` says of it, and its value if left out."""
+
+    kind: type
+    words: str
+    default: object = None
+
+
+def with_options(command: Callable[..., None], options: Mapping[str, Option]) -> Callable:
+    """A command that takes `**given`, as one with these options behind its own first parameter."""
+    own = inspect.signature(command).parameters
+    made = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=option.default,
+            annotation=Annotated[option.kind | None, typer.Option(help=option.words)],
+        )
+        for name, option in options.items()
+    ]
+    first, *rest = (one for one in own.values() if one.kind is not one.VAR_KEYWORD)
+    parameters = [first, *made, *rest]
+    command.__signature__ = inspect.Signature(
+        [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    )
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    return command
 
 
 Cache = Annotated[Path, typer.Option(help="Where results are kept and found.")]

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lottery_core.cli import kept
+from lottery_core.cli.places import write_file
 from lottery_core.findings.tables import (
     history_table,
     layers_table,
@@ -152,5 +152,5 @@ def _write(out: Path, levels: list[Level]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     tables = {"levels": levels_table, "layers": layers_table, "history": history_table}
     for name, table in tables.items():
-        kept.write_file(out / f"{name}.csv", table(levels).to_csv(index=False).encode())
-    kept.write_file(out / "mask.npz", mask_npz(levels[-1]))
+        write_file(out / f"{name}.csv", table(levels).to_csv(index=False).encode())
+    write_file(out / "mask.npz", mask_npz(levels[-1]))

@@ -1,6 +1,5 @@
 """`python -m lottery_core run`: an experiment without a browser, over the same cache."""
 
-import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -8,17 +7,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lottery_core.cli import kept
 from lottery_core.cli.options import (
     Cache,
     DatasetFolder,
     Device,
     Loop,
+    Option,
     content_of,
     one_of,
     tell_unverified,
+    with_options,
 )
 from lottery_core.cli.perform import Desk, perform
+from lottery_core.cli.places import from_home, open_cache
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.choice import PRESETS, read_choice, write_choice
 from lottery_core.spec.fields import FIELDS
@@ -45,7 +46,7 @@ def run(
     **given: str | None,
 ) -> None:
     """Run an experiment, print what the notebook prints, and write tables and the last mask."""
-    kept.open_cache(cache)  # whose own data sets can be asked for
+    open_cache(cache)  # whose own data sets can be asked for
     params = {name: text for name, text in given.items() if text is not None}
     try:
         preset, choice = read_choice({"preset": preset} | params)
@@ -55,7 +56,7 @@ def run(
         arms = choice.arms()
         check_known("loop", loop, LOOPS)
         if out is not None:
-            out = kept.from_home("out", out)
+            out = from_home("out", out)
             out.mkdir(parents=True, exist_ok=True)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
@@ -64,7 +65,7 @@ def run(
 
     console = Console(soft_wrap=True, highlight=False)
     tell_unverified(console, choice.dataset, choice.content)
-    store = kept.open_cache(cache, make=True)
+    store = open_cache(cache, make=True)
     desk = Desk(console, store, device, loop, dataset_folder)
     desk.prepare()
     for name, arm in arms.items():
@@ -77,28 +78,8 @@ def run(
             perform(desk, experiment, folder, link)
 
 
-def _with_a_field_each(command):
-    """The command with an option for each field of a choice. Their values are text until the core
-    has read them, as in a link: one set of rules for both."""
-    own = inspect.signature(command).parameters
-    helps = {name: field.on_command_line for name, field in FIELDS.items()}
-    helps["hidden"] = "Short for --network, of a fully connected one: 300,100"
-    options = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[str | None, typer.Option(help=text)],
-        )
-        for name, text in helps.items()
-    ]
-    first, *rest = (one for one in own.values() if one.kind is not one.VAR_KEYWORD)
-    parameters = [first, *options, *rest]
-    command.__signature__ = inspect.Signature(
-        [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
-    )
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
-    return command
-
-
-run = _with_a_field_each(run)
+# An option for each field of a choice. Their values are text until the core has read them, as in a
+# link: one set of rules for both.
+_FIELDS = {name: Option(str, field.on_command_line) for name, field in FIELDS.items()}
+_FIELDS["hidden"] = Option(str, "Short for --network, of a fully connected one: 300,100")
+run = with_options(run, _FIELDS)

@@ -7,36 +7,41 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lottery_core.cli import kept
 from lottery_core.cli.options import (
     Cache,
     DatasetFolder,
     Device,
     Loop,
+    Option,
     content_of,
-    one_of,
     tell_unverified,
+    with_options,
 )
 from lottery_core.cli.perform import Desk, perform
+from lottery_core.cli.places import open_cache, read_file
 from lottery_core.spec.checks import InvalidValue, check_known
-from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.experiment import OPTIMISERS
+from lottery_core.spec.fields import FIELDS
 from lottery_core.store import CACHE
 from lottery_core.tickets import transfer
 from lottery_core.training.base import LOOPS
 
+_RECIPE = {
+    "dataset": Option(str, FIELDS["dataset"].on_command_line),
+    "optimiser": Option(str, FIELDS["optimiser"].on_command_line),
+    "learning_rate": Option(float, FIELDS["learning_rate"].on_command_line),
+    "iterations": Option(int, "Length of the training."),
+    "seed": Option(int, FIELDS["seed"].on_command_line),
+}
+_BESIDE = {
+    "replicates": Option(int, "Number of seeds, from --seed on.", 1),
+    "controls": Option(
+        str, f"Arms to run beside it, or none. Of {', '.join(transfer.CONTROLS)}", "random-mask"
+    ),
+}
+
 
 def train(
     file: Annotated[Path, typer.Argument(help="A .safetensors or .npz file of a mask or ticket.")],
-    dataset: Annotated[str | None, typer.Option(help=one_of(DATASETS))] = None,
-    optimiser: Annotated[str | None, typer.Option(help=one_of(OPTIMISERS))] = None,
-    learning_rate: Annotated[float | None, typer.Option()] = None,
-    iterations: Annotated[int | None, typer.Option()] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
-    replicates: Annotated[int, typer.Option(help="Number of seeds, from --seed on.")] = 1,
-    controls: Annotated[
-        str, typer.Option(help="Arms to run beside it, or none. Of " + ", ".join(transfer.CONTROLS))
-    ] = "random-mask",
     own_weights: Annotated[
         bool,
         typer.Option(
@@ -48,6 +53,7 @@ def train(
     loop: Loop = "auto",
     dataset_folder: DatasetFolder = None,
     cache: Cache = CACHE,
+    **given,
 ) -> None:
     """Train a mask or ticket from a file, beside the dense network and controls of its size.
 
@@ -55,22 +61,17 @@ def train(
     """
     console = Console(soft_wrap=True, highlight=False)
     try:
-        upload = kept.read_file(file)
-        recipe = transfer.adapted(
-            transfer.recipe_of(upload),
-            dataset=dataset,
-            optimiser=optimiser,
-            learning_rate=learning_rate,
-            iterations=iterations,
-            seed=seed,
-        )
+        upload = read_file(file)
+        changes = {name: given[name] for name in _RECIPE}
+        recipe = transfer.adapted(transfer.recipe_of(upload), **changes)
         content = content_of(recipe.dataset, recipe.content, dataset_folder)
         recipe = replace(recipe, content=content)
+        controls = given["controls"].split(",") if given["controls"] != "none" else []
         arms = transfer.arms(
             upload,
             recipe,
-            replicates=replicates,
-            controls=[] if controls == "none" else [part.strip() for part in controls.split(",")],
+            replicates=given["replicates"],
+            controls=[name.strip() for name in controls],
             own_weights=own_weights,
         )
         check_known("loop", loop, LOOPS)
@@ -79,7 +80,7 @@ def train(
     for line in upload.reading.in_lines():
         console.print(line, markup=False, emoji=False)
     tell_unverified(console, recipe.dataset, recipe.content)
-    store = kept.open_cache(cache, make=True)
+    store = open_cache(cache, make=True)
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
     desk = Desk(console, store, device, loop, dataset_folder)
     desk.prepare()
@@ -91,3 +92,6 @@ def train(
         for name, arm in arms.items()
     }
     console.print(f"\n{transfer.in_words(runs)}", markup=False)
+
+
+train = with_options(train, _RECIPE | _BESIDE)

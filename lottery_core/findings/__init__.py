@@ -2,7 +2,9 @@
 
 tables.py      levels -> data frames
 replicates.py  seeds -> bands, paired differences, the verdict on a ticket
-comparison.py  experiments side by side: names, differences, what can be added
+lines.py       experiments that are equal but for the seed; naming.py: what to call them;
+               view.py: a link to several; additions.py: controls and seeds to add to them
+comparison.py  lines side by side, at equal density and seed by seed
 anatomy.py     what a ticket is made of, and which weights died when; values.py: of its weights
 flow.py        who reads whom, and what is dead; features.py: feature maps of an image
 answers.py     what networks answer, for pages; forward.py: a network's way forward in NumPy

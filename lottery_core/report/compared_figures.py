@@ -153,34 +153,14 @@ def instability_figure(
         "iteration": "Instability of the dense network",
         "remaining": "Instability of the pruned levels",
     }
-    unit = {"iteration": "from iteration {:,.0f} on", "remaining": "with {:.3g} % of weights"}
-    said = [
-        f"{curve.name}: {100 * curve.y[0]:.2f} points {unit[against].format(curve.x[0])}, "
-        f"{100 * curve.y[-1]:.2f} {unit[against].format(curve.x[-1])}"
-        for curve in curves
-        if len(curve.y)
-    ]
     xs = sorted({float(x) for curve in curves for x in curve.x})
     positive = [x for x in xs if x > 0]
     zero = positive[0] / 3 if positive else 1.0  # where 0, which is on no log axis, is drawn
-    if against == "iteration":
-        labelled = spread(positive[::-1])
-        axis = {
-            "type": "log",
-            "title": "iteration at which the copies part (log)",
-            "tickvals": [zero, *labelled[::-1]],
-            "ticktext": ["0", *(f"{x:,.0f}" for x in labelled[::-1])],
-            "range": [np.log10(zero / 1.3), np.log10(1.3 * max([zero, *positive]))],
-            "autorange": False,
-        }
-    else:
-        axis = remaining_axis(xs)
+    axis = remaining_axis(xs) if against == "remaining" else _parting_axis(positive, zero)
     figure = begin_figure(
         titles[against],
         height,
-        "Rise of error between two copies trained with other data orders. "
-        + ("; ".join(said) or "Nothing measured yet")
-        + f". Below {STABLE} points a network is called stable.",
+        _instability_in_words(curves, against),
         xaxis=axis,
         yaxis={"title": "rise of error, points", "rangemode": "tozero"},
         margin={**MARGIN, "b": 96},
@@ -204,3 +184,31 @@ def instability_figure(
         add_curve(figure, drawn, f"%{{y:.2f}} points at {where}", by=100)
         figure.data[-1].customdata = list(curve.x)
     return figure
+
+
+def _instability_in_words(curves: Sequence[Curve], against: str) -> str:
+    unit = {"iteration": "from iteration {:,.0f} on", "remaining": "with {:.3g} % of weights"}
+    said = [
+        f"{curve.name}: {100 * curve.y[0]:.2f} points {unit[against].format(curve.x[0])}, "
+        f"{100 * curve.y[-1]:.2f} {unit[against].format(curve.x[-1])}"
+        for curve in curves
+        if len(curve.y)
+    ]
+    return (
+        "Rise of error between two copies trained with other data orders. "
+        + ("; ".join(said) or "Nothing measured yet")
+        + f". Below {STABLE} points a network is called stable."
+    )
+
+
+def _parting_axis(positive: Sequence[float], zero: float) -> dict:
+    """A log axis of iterations, with 0 drawn at `zero`."""
+    labelled = spread(positive[::-1])[::-1]
+    return {
+        "type": "log",
+        "title": "iteration at which the copies part (log)",
+        "tickvals": [zero, *labelled],
+        "ticktext": ["0", *(f"{x:,.0f}" for x in labelled)],
+        "range": [np.log10(zero / 1.3), np.log10(1.3 * max([zero, *positive]))],
+        "autorange": False,
+    }

@@ -128,26 +128,28 @@ def _gaps(tiled: Tiles) -> go.Scatter:
 
 
 def layer_figure(
-    picture: np.ndarray,
+    shrunk: tuple[np.ndarray, int],
     name: str,
     shape: Shape,
     scale: float,
     *,
-    block: int = 1,
     colours: bool = False,
     level: int | None = None,
     height: int = 300,
 ) -> go.Figure:
-    """A layer's weights as `store.pictures.shrink` gives them, of a layer of that `shape`.
+    """A layer's weights as `store.pictures.shrink` gives them: values and the side of a block.
+    The layer itself has that `shape`.
 
     The colours run from -scale to scale. With `colours` a convolution that reads red, green and
     blue shows its kernels in these.
     """
+    picture, block = shrunk
     layer = name.removesuffix(".weight")
     where = "" if level is None else f", level {level}"
     if len(shape) == 2:
         title = f"{layer}: {shape[0]} units, {shape[1]} inputs{where}"
-        return weights_figure(picture, name, scale, block=block, title=title, height=height)
+        what = f"largest of each {block}x{block} block" if block > 1 else ""
+        return weights_figure(picture, name, scale, title=title, coarse=what, height=height)
     outputs, inputs, rows, columns = shape
     kernels = "kernels" if outputs * inputs > 1 else "kernel"
     title = f"{layer}: {outputs}x{inputs} {kernels} of {rows}x{columns}{where}"
@@ -174,7 +176,6 @@ def weights_figure(
     name: str,
     scale: float,
     *,
-    block: int = 1,
     title: str = "",
     coarse: str = "",
     axes: tuple[str, str] = ("unit", "input"),
@@ -187,8 +188,6 @@ def weights_figure(
     cell shows where it is not one weight.
     """
     layer = name.removesuffix(".weight")
-    if block > 1:
-        coarse = f"largest of each {block}x{block} block"
     coarse = f", {coarse}" if coarse else ""
     figure = _begin(
         title or f"{layer}: {picture.shape[0]}x{picture.shape[1]}",

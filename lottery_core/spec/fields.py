@@ -21,19 +21,33 @@ SCHEDULES = {
 # A ticket's own weights come with a file, which a link or a command of this kind can't name.
 RESTARTS = tuple(name for name in RULES if name != "ticket")
 UNITS = ("epochs", "iterations")
+ADVANCED = "Advanced choices"
+# Where the sidebar asks for a field, in this order.
+GROUPS = ("Data and network", "Pruning schedule", "Rewind or not", "Training", ADVANCED)
 
 
 @dataclass(frozen=True)
 class Field:
     """One choice. `words` name it beside a widget, `more` explains it there and on the command
     line; `known` are the values one can name, with words for them where they have any; `item`
-    reads one part of a list. With `percent` people see a fraction times 100."""
+    reads one part of a list. With `percent` people see a fraction times 100.
+
+    In the sidebar it is asked for in its `group` (in none: together with another field), in one
+    line with the field that it stands `beside`, and only `when` another field, which comes before
+    it, has the value named. `step` is that of a number's buttons; `example` stands in an empty
+    text.
+    """
 
     words: str
     more: str = ""
     known: Collection[str] = ()
     item: Callable[[str], object] | None = None
     percent: bool = False
+    group: str = ADVANCED
+    beside: str = ""
+    when: tuple[str, str] | None = None
+    step: float | None = None
+    example: str = ""
 
     @property
     def on_command_line(self) -> str:
@@ -52,82 +66,100 @@ def _factor(text: str) -> tuple[str, float]:
     return layer.strip(), float(factor)
 
 
+_DATA, _SCHEDULE, _RESTART, _TRAINING, _ = GROUPS
 FIELDS = {
-    "dataset": Field("Data set", known=DATASETS),
+    "dataset": Field("Data set", known=DATASETS, group=_DATA),
     "content": Field(
-        "Content", "SHA-256 of other files than the published ones, as a run printed it."
-    ),
-    "normalisation": Field("Normalisation", known=NORMALISATIONS),
-    "validation_size": Field("Training images held out for validation"),
-    "augmentation": Field(
-        "Training images are shown",
-        "What happens to training images as they are shown.",
-        known=AUGMENTATIONS,
+        "Content", "SHA-256 of other files than the published ones, as a run printed it.",
+        group="",
     ),
     "network": Field(
         "Network",
         f"A name ({', '.join(NAMED)}), or layers as in `64 64 pool 256 256`; a factor for all "
         "widths may follow: `vgg-16 x0.5`.",
+        group=_DATA, example="64 64 pool 256 256",
     ),
-    "init": Field("Initial weights", known=INITS),
-    "optimiser": Field("Optimiser", known=OPTIMISERS),
-    "learning_rate": Field("Learning rate"),
-    "momentum": Field("Momentum", "Of SGD."),
-    "weight_decay": Field("Weight decay"),
-    "warmup": Field("Warm-up", "Iterations until the learning rate is reached."),
-    "decay_at": Field(
-        "Iterations at which the rate falls", "Iterations at which the rate falls: 4000,6000",
-        item=int,
+    "schedule": Field("Schedule", known=SCHEDULES, group=_SCHEDULE),
+    "rate": Field(
+        "% per round", "Iterative: of the weights that are left.", percent=True,
+        group=_SCHEDULE, when=("schedule", "iterative"),
     ),
-    "decay_factor": Field("Factor by which it falls"),
-    "batch_size": Field("Batch size"),
-    "length": Field("Length", "Epochs or iterations, see --unit."),
-    "unit": Field("in", "What --length counts.", known=UNITS),
-    "evaluate_every": Field(
-        "Evaluate every so many iterations", "Iterations; 0: five times an epoch."
+    "rounds": Field(
+        "Rounds", "Iterative: number of rounds.", group=_SCHEDULE, beside="rate",
+        when=("schedule", "iterative"),
     ),
-    "schedule": Field("Schedule", known=SCHEDULES),
-    "rate": Field("% per round", "Iterative: of the weights that are left.", percent=True),
-    "rounds": Field("Rounds", "Iterative: number of rounds."),
     "sparsity": Field(
-        "% of weights to remove", "One-shot: the part that is removed.", percent=True
+        "% of weights to remove", "One-shot: the part that is removed.", percent=True,
+        group=_SCHEDULE, when=("schedule", "one-shot"),
     ),
     "sparsities": Field(
         "% of all weights removed after each round", "List: cumulative fractions, 0.4,0.64,0.95",
-        item=float, percent=True,
+        item=float, percent=True, group=_SCHEDULE, when=("schedule", "list"),
+        example="40, 64, 78.4, 95",
     ),
+    "restart": Field(
+        "After each round the survivors restart from", known=RESTARTS, group=_RESTART
+    ),
+    "rewind_iteration": Field(
+        "Iteration of dense training", "Iteration of level 0 to rewind to.", group=""
+    ),
+    "rewind_percent": Field(
+        "Percent of dense training",
+        f"The same in percent: one of {', '.join(map(str, REWIND_PERCENTS))}.",
+        group="",
+    ),
+    "controls": Field(
+        "Run beside it, to compare", "Arms to run beside it, or none.", known=ARMS,
+        item=str.strip, group=_RESTART,
+    ),
+    "length": Field("Length", "Epochs or iterations, see --unit.", group=_TRAINING),
+    "unit": Field("in", "What --length counts.", known=UNITS, group=_TRAINING, beside="length"),
+    "seed": Field(
+        "Seed", "Initial weights, data order, split and controls follow from it.", group=_TRAINING
+    ),
+    "replicates": Field(
+        "Seeds", "How many seeds, from --seed on: with more than one, curves have bands.",
+        group=_TRAINING, beside="seed",
+    ),
+    "optimiser": Field("Optimiser", known=OPTIMISERS),
+    "learning_rate": Field("Learning rate", step=0.0001),
+    "momentum": Field("Momentum", "Of SGD.", when=("optimiser", "sgd"), step=0.1),
+    "weight_decay": Field("Weight decay", step=0.0001),
+    "warmup": Field("Warm-up", "Iterations until the learning rate is reached."),
+    "decay_at": Field(
+        "Iterations at which the rate falls", "Iterations at which the rate falls: 4000,6000",
+        item=int, example="none",
+    ),
+    "decay_factor": Field("Factor by which it falls", step=0.1),
+    "batch_size": Field("Batch size"),
+    "evaluate_every": Field(
+        "Evaluate every so many iterations", "Iterations; 0: five times an epoch."
+    ),
+    "validation_size": Field("Training images held out for validation"),
+    "init": Field("Initial weights", known=INITS),
+    "normalisation": Field("Normalisation", known=NORMALISATIONS),
+    "augmentation": Field(
+        "Training images are shown", "What happens to training images as they are shown.",
+        known=AUGMENTATIONS,
+    ),
+    "scope": Field("Scope of pruning", known=SCOPES),
     "output_factor": Field(
         "Output layer's rate, as a factor of the others'",
         "The output layer's rate, as a factor of the others'. 1: as the others (notebook). 0.5: "
         "half as fast (paper).",
+        step=0.1,
     ),
     "conv_factor": Field(
         "Convolutions' rate, as a factor of the others'",
         "The convolutions' rate, as a factor of the fully connected layers'. 0.5 and 0.75 in the "
         "paper.",
+        step=0.1,
     ),
     "layer_factors": Field(
         "Layers with a factor of their own", "Factors of single layers: fc1=1,fc2=0.5",
-        item=_factor,
+        item=_factor, example="fc1=1, fc2=0.5",
     ),
-    "scope": Field("Scope of pruning", known=SCOPES),
     "criterion": Field(
         "What goes first", known={name: one.title for name, one in CRITERIA.items()}
-    ),
-    "restart": Field("After each round the survivors restart from", known=RESTARTS),
-    "rewind_iteration": Field(
-        "Iteration of dense training", "Iteration of level 0 to rewind to."
-    ),
-    "rewind_percent": Field(
-        "Percent of dense training",
-        f"The same in percent: one of {', '.join(map(str, REWIND_PERCENTS))}.",
-    ),
-    "controls": Field(
-        "Run beside it, to compare", "Arms to run beside it, or none.",
-        known={name: arm.title for name, arm in ARMS.items()}, item=str.strip,
-    ),
-    "seed": Field("Seed", "Initial weights, data order, split and controls follow from it."),
-    "replicates": Field(
-        "Seeds", "How many seeds, from --seed on: with more than one, curves have bands."
     ),
 }  # fmt: skip

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from lottery_core.findings.comparison import with_seed
+from lottery_core.findings.lines import with_seed
 from lottery_core.findings.replicates import Band, band, paired, winning
 from lottery_core.findings.tables import percent_remaining, weights_kept, weights_total
 from lottery_core.spec.arms import ARMS, arm_of

@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lottery_core.findings.comparison import check_work, with_seed
+from lottery_core.findings.additions import check_work
+from lottery_core.findings.lines import with_seed
 from lottery_core.findings.replicates import Infos, difference_in_words, paired, verdict_in_words
 from lottery_core.findings.tables import percent_remaining
 from lottery_core.spec.arms import ARMS

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
-from lottery_core.findings.comparison import line_id
+from lottery_core.findings.lines import line_id
 from lottery_core.findings.replicates import curve, differences
 from lottery_core.run import worker
 from lottery_core.spec.choice import read_choice

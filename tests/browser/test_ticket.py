@@ -10,7 +10,7 @@ from lottery_core.spec.choice import read_choice
 from lottery_core.store import Store
 from lottery_core.tickets.incoming import read_upload
 from tests.browser.server import overflow, wait_until
-from ui.ticket import VIEWS
+from ui.ticket.subject import VIEWS
 
 pytestmark = pytest.mark.browser
 

@@ -1,0 +1,1 @@
+"""The Compare page's parts, put together in pages/compare.py."""

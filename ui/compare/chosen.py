@@ -1,0 +1,109 @@
+"""Which lines are compared, and what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from lottery_core.findings.comparison import percents_of
+from lottery_core.findings.lines import MAX_LINES, Line, Runs, lines_of
+from lottery_core.findings.naming import line_names
+from lottery_core.findings.view import View
+from lottery_core.report import figures
+from lottery_core.spec.experiment import Experiment
+from ui.compare.link import follow_url, widget_key
+from ui.compare.states import begun, is_running, signature
+from ui.shared.reading import infos
+from ui.shared.runtime import runtime
+from ui.shared.text import capital, plain, seeds_in_words
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is compared: the lines in the order of choice, what each is called and how it is
+    drawn, the infos of its finished levels by seed, and where its levels are drawn if elsewhere
+    than at their weights; `signature` is from before they were read, so that what ended since
+    asks for a new look; `percent` is the size looked at."""
+
+    view: View
+    lines: tuple[Line, ...]
+    words: dict[str, str]
+    styles: dict[str, figures.Style]
+    runs: dict[str, Runs]
+    places: dict[str, list[float] | None]
+    signature: tuple
+    percent: float = 100.0
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """All experiments of all lines."""
+        return [experiment for line in self.lines for experiment in line.experiments]
+
+    @property
+    def reference(self) -> Line:
+        """The line the others are compared with."""
+        named = [line for line in self.lines if line.id == self.view.reference]
+        return (*named, *self.lines)[0]
+
+    def title(self, line: Line) -> str:
+        """What a line is called, at the beginning of a sentence, as Markdown."""
+        return plain(capital(self.words[line.id]))
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds the line with the most has finished."""
+        return max((len(known) for known in self.runs.values()), default=0)
+
+
+def choose() -> Compared | None:
+    """Show the picker; None where there is nothing to pick from."""
+    state, store = st.session_state, runtime().store
+    known = lines_of(store.jobs())
+    told = st.container()
+    problems = follow_url(known)
+    asked = state.compare.lines
+    offered = [n for n, line in known.items() if n in asked or begun(line) or is_running(line)]
+    if not offered:
+        for problem in problems:
+            told.warning(f"In the link: {plain(problem)}.")
+        del state.compare
+        return None
+    words = line_names([known[name] for name in offered])
+    labels = {name: f"{words[name]}, {seeds_in_words(len(known[name].seeds))}" for name in offered}
+    picked = st.multiselect(
+        "Compare",
+        offered,
+        default=[name for name in asked if name in offered],
+        max_selections=MAX_LINES,
+        format_func=labels.__getitem__,
+        # Other options are another widget: they come with the choice as it is.
+        key=widget_key("lines", labels),
+        placeholder="Pick up to 8 of the runs in this cache",
+    )[:MAX_LINES]
+    state.compare = replace(state.compare, lines=tuple(picked))
+    if state.compare.reference not in picked:
+        state.compare = replace(state.compare, reference="")
+    if state.compare_problems[1] == state.compare:
+        for problem in problems:
+            told.warning(f"In the link: {plain(problem)}. It is left out.")
+    return _compared(tuple(known[name] for name in picked))
+
+
+def _compared(lines: tuple[Line, ...]) -> Compared:
+    before = signature(lines)
+    styles = figures.distinct_styles([line.arm for line in lines])
+    found = {line.id: infos(line.experiments) for line in lines}
+    every = list(found.values())
+    return Compared(
+        view=st.session_state.compare,
+        lines=lines,
+        words=line_names(lines),
+        styles={line.id: style for line, style in zip(lines, styles, strict=True)},
+        runs=found,
+        places={
+            line.id: percents_of(line.main, lines, every) if line.arm == "dense-longer" else None
+            for line in lines
+        },
+        signature=before,
+    )

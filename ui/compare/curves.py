@@ -1,0 +1,73 @@
+"""What is known of each line, as the curves of charts."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lottery_core.findings import replicates
+from lottery_core.findings.comparison import same_density
+from lottery_core.findings.lines import Line
+from lottery_core.findings.tables import percent_remaining
+from lottery_core.report import figures
+from ui.compare.chosen import Compared
+from ui.shared.reading import HISTORY, finished, training_now
+from ui.shared.text import seeds_in_words
+
+COLUMNS = {"accuracy": "test_accuracy", "loss": "validation_loss"}  # of histories, by view.curve
+
+
+def level_frames(compared: Compared, field: str) -> dict[str, pd.DataFrame]:
+    """By line: its curve of a field of its levels, without levels that have no such value."""
+    found = {}
+    for line in compared.lines:
+        frame = replicates.curve(compared.runs[line.id], field, compared.view.bands)
+        if (places := compared.places[line.id]) is not None:
+            frame["percent"] = places[: len(frame)]
+        found[line.id] = frame[frame["n"] > 0]
+    return found
+
+
+def training_frames(compared: Compared, what: str, percent: float) -> dict[str, pd.DataFrame]:
+    """By line: its curve of "accuracy" or "loss" over the iterations, at a size."""
+    found = {}
+    for line in compared.lines:
+        frame = replicates.history_curve(
+            _histories(compared, line, percent), COLUMNS[what], compared.view.bands
+        )
+        found[line.id] = frame[frame["n"] > 0]
+    return found
+
+
+def _histories(compared: Compared, line: Line, percent: float) -> dict[int, pd.DataFrame]:
+    places, found = compared.places[line.id], {}
+    for experiment in line.experiments:
+        known = [(level.info, level.history) for level in finished(experiment)]
+        if live := training_now(experiment, len(known)):
+            known.append((live, pd.DataFrame(live["history"], columns=HISTORY).astype(float)))
+        for n, (info, history) in enumerate(known):
+            at = percent_remaining(info) if places is None else places[n]
+            if len(history) and same_density(at, percent):
+                found[experiment.recipe.seed] = history
+                break
+    return found
+
+
+def curve(compared: Compared, line: Line, x: str, frame: pd.DataFrame) -> figures.Curve:
+    """A line's frame as a curve over the column `x`."""
+    n = int(frame["n"].max()) if len(frame) else len(compared.runs[line.id])
+    return figures.Curve(
+        f"{compared.words[line.id]}, {seeds_in_words(n)}" if n else compared.words[line.id],
+        frame[x].tolist(),
+        frame["mean"].tolist(),
+        compared.styles[line.id],
+        frame["low"].tolist(),
+        frame["high"].tolist(),
+        n,
+        group=line.id,
+    )
+
+
+def level_curves(compared: Compared, field: str) -> list[figures.Curve]:
+    """The curves of a field of levels against weights remaining."""
+    frames = level_frames(compared, field)
+    return [curve(compared, line, "percent", frames[line.id]) for line in compared.lines]

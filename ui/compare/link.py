@@ -1,0 +1,55 @@
+"""The view between the link, the session and the widgets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from lottery_core.findings.lines import Line, usual_lines
+from lottery_core.findings.view import View, read_view, write_view
+from ui.compare.states import is_finished
+
+
+def follow_url(known: dict[str, Line]) -> list[str]:
+    """Take the view from the URL when it is not the one written last, as the Explorer does;
+    returns what was wrong with it."""
+    state, url = st.session_state, dict(st.query_params)
+    if "compare" in state and (not url or url == state.compare_url):
+        if not url and state.compare_url:  # back from another page, which has no parameters
+            offer(state.compare)
+            state.compare_url = url
+        return state.compare_problems[0]
+    view, problems = read_view(url, known)
+    if not view.lines:
+        done = {n for n, line in known.items() if is_finished(line)}
+        view = replace(view, lines=usual_lines(known, done))
+    offer(view)
+    state.compare_url, state.compare_problems = url, (problems, view)
+    return problems
+
+
+def offer(view: View) -> None:
+    """Show `view` in new widgets."""
+    st.session_state.compare = view
+    st.session_state.compare_generation = st.session_state.get("compare_generation", 0) + 1
+
+
+def change_view(**changes: object) -> View:
+    """The view with these changes, from now on."""
+    st.session_state.compare = replace(st.session_state.compare, **changes)
+    return st.session_state.compare
+
+
+def widget_key(name: str, options: object = "") -> str:
+    """A key for a widget that shows the view last offered."""
+    # A widget whose options changed would otherwise come back with its first one.
+    return f"compare_{name}_{st.session_state.compare_generation}_{abs(hash(str(options))):x}"
+
+
+def write_url() -> None:
+    """Say in the URL what is shown, once all widgets have been."""
+    params = write_view(st.session_state.compare)
+    if params != dict(st.query_params):
+        st.query_params.from_dict(params)
+    st.session_state.compare_url = params

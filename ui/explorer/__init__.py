@@ -1,0 +1,1 @@
+"""The Explorer's parts, put together in app.py."""

@@ -1,0 +1,131 @@
+"""Widgets for the fields of a choice, each made from its row in the table of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import streamlit as st
+
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.choice import Choice, read_value, write_value
+from lottery_core.spec.fields import FIELDS, Field
+from ui.explorer.link import widget_key
+from ui.explorer.source import Source
+from ui.shared.text import capital, plain
+
+
+class Form:
+    """What is chosen so far, in `new`, with a place for an error under each field in `slots`, and
+    the `source` of the data.
+
+    `base` holds the widgets' defaults; a field that is not asked for keeps its `current` value.
+    """
+
+    def __init__(self, base: Choice, current: Choice) -> None:
+        self.base, self.current = base, current
+        self.new: dict[str, object] = {}
+        self.slots: dict = {}
+        self.source = Source()
+
+    @property
+    def choice(self) -> Choice:
+        """What is chosen, once everything is asked for."""
+        return replace(self.current, **self.new)
+
+    def value(self, name: str) -> object:
+        """A field's value as it is chosen, or was before it is asked for."""
+        return self.new.get(name, getattr(self.current, name))
+
+    def applies(self, field: Field) -> bool:
+        """Whether a field means anything beside what is chosen so far."""
+        return field.when is None or self.value(field.when[0]) == field.when[1]
+
+    def slot(self, *names: str) -> None:
+        """Leave a place here for what is wrong with these fields."""
+        self.slots |= dict.fromkeys(names, st.empty())
+
+    def ask(self, name: str) -> None:
+        """The widget that fits a field's kind."""
+        field, value = FIELDS[name], getattr(self.base, name)
+        if field.known:
+            (self._several if isinstance(value, tuple) else self._one)(name, field, value)
+        elif isinstance(value, int | float):
+            self._number(name, field, value)
+        elif field.item in (int, float):
+            self._numbers(name, field, value)
+        else:
+            self._text(name, field, value)
+
+    def _one(self, name: str, field: Field, value: str) -> None:
+        options = list(field.known)
+        self.new[name] = st.selectbox(
+            field.words,
+            options,
+            options.index(value) if value in options else len(options) - 1,
+            key=widget_key(name),
+            format_func=lambda option: capital(field.words_of(option)),
+        )
+        self.slot(name)
+
+    def _several(self, name: str, field: Field, value: tuple[str, ...]) -> None:
+        self.new[name] = tuple(
+            st.multiselect(
+                field.words,
+                list(field.known),
+                value,
+                key=widget_key(name),
+                format_func=lambda option: capital(field.words_of(option)),
+                help=_explained(field) or field.more or None,
+            )
+        )
+        self.slot(name)
+
+    def _number(self, name: str, field: Field, value: float) -> None:
+        whole = isinstance(value, int)
+        given = st.number_input(
+            field.words,
+            value=round(100 * value, 10) if field.percent else value,
+            step=1 if whole else field.step,
+            format=None if whole else "%.6g",
+            key=widget_key(name),
+            help=field.more or None,
+        )
+        self.new[name] = round(given / 100, 12) if field.percent else given
+        self.slot(name)
+
+    def _numbers(self, name: str, field: Field, value: tuple[float, ...]) -> None:
+        by = 100 if field.percent else 1
+        shown = ", ".join(f"{by * number:.10g}" for number in value)
+        text = self._text_input(name, field, shown)
+        try:
+            parts = [field.item(part) for part in text.replace(",", " ").split()]
+        except ValueError:
+            used = write_value(getattr(self.current, name))
+            self.slots[name].warning(
+                f"{plain(repr(text))} is not numbers with commas between; {used} is used."
+            )
+        else:
+            self.new[name] = tuple(parts if by == 1 else (round(n / by, 12) for n in parts))
+
+    def _text(self, name: str, field: Field, value: object) -> None:
+        text = self._text_input(name, field, write_value(value).replace("none", ""))
+        try:
+            self.new[name] = read_value(name, text)
+        except InvalidValue as error:
+            self.slots[name].warning(plain(str(error)))
+
+    def _text_input(self, name: str, field: Field, shown: str) -> str:
+        text = st.text_input(field.words, shown, key=widget_key(name), placeholder=field.example)
+        self.slot(name)
+        return text
+
+
+def _explained(field: Field) -> str:
+    """A line for each known value that has a summary."""
+    known = field.known.items() if isinstance(field.known, Mapping) else ()
+    return "  \n".join(
+        f"{capital(field.words_of(name))}: {one.summary}."
+        for name, one in known
+        if hasattr(one, "summary")
+    )

@@ -1,0 +1,225 @@
+"""What came of it: in words, as a table, and as files to take away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from lottery_core.findings.lines import line_id
+from lottery_core.findings.replicates import (
+    Difference,
+    difference_in_words,
+    differences,
+    smallest_winning,
+    verdict_in_words,
+)
+from lottery_core.findings.tables import (
+    empty_in_words,
+    history_table,
+    layers_table,
+    levels_table,
+    percent_remaining,
+    result_in_words,
+    smallest_within,
+)
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.choice import command
+from lottery_core.store import Level
+from lottery_core.tickets import files
+from ui.explorer.sidebar import Selection
+from ui.shared.reading import finished, infos
+from ui.shared.runtime import runtime
+
+
+def show_what_will_happen() -> None:
+    """For a choice that nothing is known of yet: what Start does, in three steps."""
+    st.info(
+        "Nothing is trained yet with these choices. Press Start: the first curve appears within "
+        "seconds.",
+        icon=":material/play_arrow:",
+    )
+    steps = (
+        ("1. Train", "A dense network learns from the images. Its initial weights are kept."),
+        ("2. Prune", "Some of its weights go for good: as a rule, the smallest ones."),
+        ("3. Restart", "The survivors go back to where they began, and train again. And so on."),
+    )
+    for column, (title, text) in zip(st.columns(3), steps, strict=True):
+        with column.container(border=True):
+            st.markdown(f"**{title}**")
+            st.caption(text)
+
+
+def show_sentence(selection: Selection) -> None:
+    """The result in a sentence once all levels are there, and the mask it speaks of."""
+    main = selection.main
+    levels = finished(main)
+    if any(len(finished(one)) < len(one.keys) for one in selection.arms["main"]):
+        return
+    first = [level.info for level in levels]
+    found = smallest_within(first)
+    if selection.choice.replicates > 1:
+        winner = smallest_winning(infos(selection.arms["main"]))
+        found = first[winner.level] if winner else None
+        words = _over_seeds(selection)
+    else:
+        arms = {name: infos(arm) for name, arm in selection.arms.items() if name != "main"}
+        controls = {name: seeds[main.recipe.seed] for name, seeds in arms.items() if seeds}
+        words = result_in_words(first, controls)
+    st.success(words, icon=":material/confirmation_number:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if found:
+            n = found["level"]
+            st.download_button(
+                f"Download the mask of level {n}",
+                _file_of(main.keys[n], "mask-npz"),
+                files.file_name(levels[n].info, "mask-npz"),
+                on_click="ignore",
+                icon=":material/download:",
+                type="primary",
+                key="download_found",
+            )
+        # Where none is winning there still is a smallest good one, or a last one, to look at.
+        n = (found or smallest_within(first) or first[-1])["level"]
+        st.page_link(
+            "pages/ticket.py",
+            label=f"Look inside level {n} and try it",
+            icon=":material/search:",
+            query_params={"key": main.key, "level": str(n), "view": "inside"},
+        )
+        lines = ",".join(line_id(arm[0]) for arm in selection.arms.values())
+        st.page_link(
+            "pages/compare.py",
+            label="Compare in detail",
+            icon=":material/compare_arrows:",
+            query_params={"lines": lines},
+        )
+
+
+def _over_seeds(selection: Selection) -> str:
+    main = infos(selection.arms["main"])
+    parts = [verdict_in_words(main)]
+    found = smallest_winning(main)
+    for name, arm in selection.arms.items():
+        if name in ("main", "dense-longer"):  # which has no level of that size
+            continue
+        rows = differences(main, infos(arm), "test_accuracy")
+        rows = rows[rows["level"] == (found.level if found else len(selection.main.rounds))]
+        for row in rows.itertuples():
+            gap = Difference(row.mean, row.low, row.high, row.n)
+            parts.append(difference_in_words(gap, "the ticket", ARMS[name].title, row.percent))
+    return " ".join(parts) + empty_in_words(main[selection.choice.seed])
+
+
+def show_results(selection: Selection) -> None:
+    """Tables, downloads, and the command that repeats it, as far as levels are there."""
+    main = selection.main
+    levels = finished(main)
+    if not levels:
+        return
+    st.subheader("Take it away")
+    _downloads(selection, levels)
+    st.subheader("Level by level")
+    _table(levels)
+    st.caption("The same without a browser, with the same cache:")
+    st.code(command(selection.preset, selection.choice), language="bash", wrap_lines=True)
+
+
+def _table(levels: list[Level]) -> None:
+    table = levels_table(levels)
+    shown = pd.DataFrame(
+        {
+            "level": table["level"],
+            "weights left": table["weights_remaining"],
+            "% left": [percent_remaining(level.info) for level in levels],
+            "test accuracy, %": 100 * table["test_accuracy"],
+            "before retraining, %": 100 * table["test_accuracy_before_retraining"],
+            "early stop, iteration": table["early_stop_iteration"],
+            "seconds": table["seconds"],
+            "trained by": table["loop"],
+        }
+        | {
+            f"{name.removesuffix('.weight')} kept": [
+                level.info["layers"][name]["kept"] for level in levels
+            ]
+            for name in levels[0].info["layers"]
+        }
+    )
+    st.dataframe(
+        shown,
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "weights left": st.column_config.NumberColumn(format="localized"),
+            "% left": st.column_config.NumberColumn(format="%.2f"),
+            "test accuracy, %": st.column_config.NumberColumn(format="%.2f"),
+            "before retraining, %": st.column_config.NumberColumn(format="%.2f"),
+            "seconds": st.column_config.NumberColumn(format="%.1f"),
+        },
+    )
+
+
+def _downloads(selection: Selection, levels: list[Level]) -> None:
+    experiment = selection.main
+    found = smallest_within([level.info for level in levels])
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        n = st.selectbox(
+            "Level",
+            range(len(levels)),
+            index=found["level"] if found else len(levels) - 1,
+            # Another choice of levels is another widget, so that it starts at the best of them.
+            key=f"download_level_{experiment.key}_{len(levels)}",
+            width=260,
+            format_func=lambda n: f"{n}: {percent_remaining(levels[n].info):.2f} % of weights left",
+        )
+        for name in ("mask-npz", "mask", "ticket"):
+            file = files.file_name(levels[n].info, name)
+            _download(files.FORMATS[name].title, file, _file_of(experiment.keys[n], name))
+    st.caption(
+        "A mask says which weights are kept. A ticket is a mask with the weights its survivors "
+        "restart from, not trained, and beside them those they end with. Each chart's own toolbar "
+        "saves it as PNG or SVG."
+    )
+    st.page_link(
+        "pages/ticket.py",
+        label=f"Level {n} in other formats: torch, ONNX, a card, a script that trains it",
+        icon=":material/confirmation_number:",
+        query_params={"key": experiment.key, "level": str(n), "view": "take"},
+    )
+    with st.container(horizontal=True):
+        keys = [
+            experiment.keys[: len(finished(experiment))] for experiment in selection.experiments
+        ]
+        for name, make in (
+            ("levels", levels_table),
+            ("layers", layers_table),
+            ("history", history_table),
+        ):
+            _download(f"{name}.csv", f"{name}.csv", _table_of(keys, make))
+
+
+def _download(label: str, name: str, data: Callable[[], bytes]) -> None:
+    st.download_button(
+        label,
+        data,
+        name,
+        on_click="ignore",
+        icon=":material/download:",
+        key=f"download_{name.partition('-')[0]}_{name.rpartition('.')[2]}",
+    )
+
+
+# Made when the button is pressed, on another thread without a session: bound to keys alone.
+def _file_of(key: str, name: str) -> Callable[[], bytes]:
+    store = runtime().store
+    return lambda: files.export(store, key, name)
+
+
+def _table_of(
+    chains: list[tuple[str, ...]], make: Callable[[list[Level]], pd.DataFrame]
+) -> Callable[[], bytes]:
+    store = runtime().store
+    # A level that several share, as the dense one, stands there once.
+    keys = list(dict.fromkeys(key for chain in chains for key in chain))
+    return lambda: make([store.read(key) for key in keys]).to_csv(index=False).encode()

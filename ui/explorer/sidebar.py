@@ -1,0 +1,235 @@
+"""The sidebar: presets, and every choice; the URL says the same at all times.
+
+A field is asked for as its row in the table of fields says; the few that are asked for in a way of
+their own stand in `_OWN`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.choice import PRESETS, Choice
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.fields import ADVANCED, FIELDS, GROUPS
+from lottery_core.spec.networks import NAMED, shortest
+from lottery_core.training.base import LOOPS
+from ui.explorer.form import Form
+from ui.explorer.link import follow_url, keep, offer, widget_key
+from ui.explorer.source import choose_source
+from ui.shared.runtime import runtime
+from ui.shared.text import capital, plain
+
+_OTHER = "other"
+_RESTARTS = {
+    "initial": "Their initial weights (winning ticket)",
+    "later": "Weights from early in dense training",
+    "keep": "Their trained weights (no rewind)",
+    "rate-rewind": "Their trained weights; the learning rate starts over",
+    "reinit": "New random weights",
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is chosen, as `Choice.arms`; without any it can't run, and `problem` says why."""
+
+    preset: str
+    choice: Choice
+    arms: dict[str, tuple[Experiment, ...]]
+    problem: str
+    device: str
+    loop: str
+    folder: str | None
+
+    @property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """All of them, in the order in which they are run."""
+        return tuple(experiment for arm in self.arms.values() for experiment in arm)
+
+    @property
+    def main(self) -> Experiment:
+        """The experiment itself with its first seed."""
+        return self.arms["main"][0]
+
+
+def choose() -> Selection:
+    """Show the sidebar and return what is chosen in it."""
+    with st.container():
+        for problem in follow_url():
+            st.warning(f"In the link: {plain(problem)}. The preset's value is used instead.")
+    state = st.session_state
+    with st.sidebar:
+        _preset_cards(state.preset)
+        form = Form(state.base, state.choice)
+        for group in GROUPS:
+            if group != ADVANCED:
+                st.subheader(group)
+                _ask(form, group)
+        with st.expander(ADVANCED):
+            _ask(form, ADVANCED)
+            device, loop = _device(), _loop()
+        choice, source = form.choice, form.source
+        arms, problem = ({}, source.problem) if source.problem else _check(choice, form.slots)
+    keep(choice)
+    return Selection(state.preset, choice, arms, problem, device, loop, source.folder)
+
+
+def _check(choice: Choice, slots: dict) -> tuple[dict[str, tuple[Experiment, ...]], str]:
+    try:
+        return choice.arms(), ""
+    except InvalidValue as error:
+        slot = slots.get(error.field)
+        if slot is not None:
+            slot.error(plain(str(error)))
+        return {}, str(error)
+
+
+def _use_preset(name: str) -> None:
+    offer(name, PRESETS[name].choice)
+
+
+def _preset_cards(chosen: str) -> None:
+    st.subheader("Start from")
+    for name, preset in PRESETS.items():
+        with st.container(border=True, gap="small", key=f"preset_card_{name}"):
+            st.button(
+                preset.title,
+                key=f"preset_{name}",
+                on_click=_use_preset,
+                args=(name,),
+                type="primary" if name == chosen else "secondary",
+                icon=":material/check:" if name == chosen else None,
+                width="stretch",
+            )
+            st.caption(preset.summary)
+
+
+def _ask(form: Form, group: str) -> None:
+    """Ask for the fields of a group that mean anything beside what is chosen so far."""
+    names = [name for name, field in FIELDS.items() if field.group == group]
+    beside = {FIELDS[name].beside: name for name in names if FIELDS[name].beside}
+    for name in names:
+        if FIELDS[name].beside or not form.applies(FIELDS[name]):
+            continue
+        if name in _OWN:
+            _OWN[name](form)
+        elif name in beside:
+            for column, one in zip(st.columns(2), (name, beside[name]), strict=True):
+                with column:
+                    form.ask(one)
+        else:
+            form.ask(name)
+
+
+# Fields that are asked for in a way of their own
+
+
+def _ask_dataset(form: Form) -> None:
+    form.ask("dataset")
+    form.source = choose_source(form.new["dataset"], form.base)
+    form.new["content"] = form.source.content
+
+
+def _ask_network(form: Form) -> None:
+    known = {shortest(name): words for name, (_, words) in NAMED.items()}
+    chosen = st.selectbox(
+        FIELDS["network"].words,
+        [*known, _OTHER],
+        [*known].index(form.base.network) if form.base.network in known else len(known),
+        key=widget_key("network_name"),
+        format_func=lambda text: capital(known.get(text, "another, as a text")),
+    )
+    if chosen == _OTHER:
+        form.ask("network")
+    else:
+        form.new["network"] = chosen
+        form.slot("network")
+
+
+def _ask_restart(form: Form) -> None:
+    picked = st.radio(
+        FIELDS["restart"].words,
+        list(_RESTARTS),
+        list(_RESTARTS).index(_restart_of(form.base)),
+        key=widget_key("restart"),
+        format_func=lambda name: _RESTARTS[name],
+    )
+    form.slot("restart")
+    form.new["restart"] = "rewind" if picked in ("initial", "later") else picked
+    form.new |= {"rewind_iteration": 0, "rewind_percent": 0.0}
+    if picked in ("later", "rate-rewind"):
+        _ask_rewind(form, [] if picked == "later" else [0])
+
+
+def _restart_of(choice: Choice) -> str:
+    if choice.restart == "rewind":
+        return "later" if choice.rewind_iteration or choice.rewind_percent else "initial"
+    return choice.restart
+
+
+def _ask_rewind(form: Form, extra: list[int]) -> None:
+    """To which iteration of level 0; a link's percent stays one while it is what is chosen."""
+    grid, total = _grid(form.current)
+    percent = form.base.rewind_percent
+    at = round(percent / 100 * total) if percent else form.base.rewind_iteration
+    options = sorted({*extra, *grid, *([at] if at else [])}) or [0]
+    chosen = st.selectbox(
+        FIELDS["rewind_iteration"].words,
+        options,
+        options.index(at) if at in options else len(options) - 1,
+        key=widget_key("rewind_iteration"),
+        format_func=lambda i: f"{i:,} ({100 * i / total:.3g} %)" if total else f"{i:,}",
+    )
+    form.slot("rewind_iteration", "rewind_percent")
+    if percent and chosen == at:
+        form.new["rewind_percent"] = percent
+    else:
+        form.new["rewind_iteration"] = chosen
+
+
+def _grid(choice: Choice) -> tuple[list[int], int]:
+    """The iterations of level 0 one can rewind to, and how long it trains; 0 if unknown."""
+    try:
+        recipe = choice.recipe()
+    except InvalidValue:
+        return [], 0
+    return [i for i in recipe.snapshot_iterations if i], recipe.iterations
+
+
+def _ask_conv_factor(form: Form) -> None:
+    if any(word in form.value("network") for word in ("pool", "mean", "resnet")):
+        form.ask("conv_factor")
+    else:
+        form.new["conv_factor"] = 1.0
+
+
+_OWN = {
+    "dataset": _ask_dataset,
+    "network": _ask_network,
+    "restart": _ask_restart,
+    "conv_factor": _ask_conv_factor,
+}
+
+
+# What is no part of the choice
+
+
+def _device() -> str:
+    """Where to train; only asked where there is a choice."""
+    devices = runtime().store.read_machine().get("devices", ["cpu"])
+    if len(devices) == 1:
+        return devices[0]
+    return st.selectbox("Device", devices, key="device", help="Does not change what is computed.")
+
+
+def _loop() -> str:
+    return st.selectbox(
+        "Training loop",
+        list(LOOPS),
+        key="loop",
+        format_func=lambda name: capital(LOOPS[name]),
+        help="Does not change what is computed, only how long it takes.",
+    )

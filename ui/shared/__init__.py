@@ -1,0 +1,1 @@
+"""What several pages have; knows none of them."""

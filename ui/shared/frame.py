@@ -1,0 +1,78 @@
+"""What every page begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from lottery_core.data import own
+from ui.shared.plot import send_script
+from ui.shared.runtime import runtime
+from ui.shared.trouble import told
+
+# Streamlit writes these in `primaryColor`, which has to be dark enough for white upon it.
+_READABLE = """<style>
+@media (prefers-color-scheme: dark) {
+  .stApp [data-variant="segmented_control"][data-selected="true"],
+  .stApp [data-testid="stSliderThumbValue"] {
+    color: #7db4ec;
+  }
+}
+</style>"""
+_ICON = Path(__file__).resolve().parents[2] / "static" / "ticket.svg"
+PAGES = (
+    ("app.py", "Explorer", ":material/explore:"),
+    ("pages/story.py", "Story", ":material/auto_stories:"),
+    ("pages/compare.py", "Compare", ":material/compare_arrows:"),
+    ("pages/ticket.py", "Ticket", ":material/confirmation_number:"),
+    ("pages/stability.py", "Stability", ":material/landscape:"),
+    ("pages/speed.py", "Speed", ":material/speed:"),
+    ("pages/runs.py", "Runs", ":material/history:"),
+)
+
+
+@contextmanager
+def page(title: str) -> Iterator[None]:
+    """A page: its frame, the list of pages in the sidebar, and inside what it shows, or what is
+    in the way of it."""
+    st.set_page_config(
+        page_title=f"{title} · Lottery Ticket Explorer",
+        # A file: icons by name are fetched from elsewhere.
+        page_icon=str(_ICON),
+        layout="wide",
+    )
+    st.html(_READABLE)
+    with st.sidebar:
+        for path, label, icon in PAGES:
+            st.page_link(path, label=label, icon=icon)
+    send_script()
+    with told():
+        own.register(runtime().store.datasets)
+        yield
+
+
+def one_of(label: str, key: str, words: dict[str, str], default: str = "", **options) -> str:
+    """A row of buttons of which one is always pressed, to begin with the first or `default`;
+    `options` as of `st.segmented_control`."""
+    names = list(words)
+    return st.segmented_control(
+        label,
+        names,
+        key=key,
+        default=default or names[0],
+        required=True,
+        width="content",
+        format_func=lambda name: words[name],
+        **options,
+    )
+
+
+def wrapping(key: str, least: int = 18) -> DeltaGenerator:
+    """A container whose columns stand below each other where they would be narrower than so many
+    rem."""
+    st.html(f"<style>.st-key-{key} .stColumn {{ min-width: min({least}rem, 100%); }}</style>")
+    return st.container(key=key)

@@ -1,0 +1,131 @@
+"""How far jobs are: a bar for each that runs, what became of the others, which level is next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import streamlit as st
+
+from lottery_core.run.time_left import Plan, in_words, seconds_of_level
+from lottery_core.spec.experiment import Experiment
+from lottery_core.store import Job
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
+from ui.shared.trouble import show_problem
+
+
+def show_jobs(rows: Iterable[tuple[Experiment, Job | None, str]]) -> None:
+    """A bar for each experiment that is running, how many wait, and what became of the others.
+    A row is the experiment, its job if any, and what to begin its line with."""
+    rows = list(rows)
+    show_problem()
+    show_damaged([experiment for experiment, _, _ in rows])
+    said = set()  # what went wrong with several is said once
+    waiting = []
+    for experiment, job, name in rows:
+        if job is None:
+            continue
+        if job.state == "queued":
+            waiting.append((job, name))
+        elif job.state == "running":
+            _show_running(experiment, job, name)
+        elif not all(runtime().store.has(key) for key in experiment.keys):
+            if (job.state, job.message) not in said:
+                _show_end(experiment, job, name)
+            said.add((job.state, job.message))
+    if waiting:
+        others = f"; {len(waiting) - 1} more wait" if len(waiting) > 1 else ""
+        job, name = waiting[0]
+        st.progress(0.0, f"{name or 'The run: '}waiting for a free worker, {_place(job)}{others}")
+
+
+def _show_running(experiment: Experiment, job: Job, name: str) -> None:
+    store, facts = runtime().store, runtime().store.read_machine()
+    n = current_level(experiment)
+    if n is None:
+        return
+    last = len(experiment.rounds)
+    progress = store.read_progress(experiment.keys[n])
+    later = [
+        seconds_of_level(facts, experiment, k, job.device, job.loop)
+        for k in range(n + 1, last + 1)
+        if not store.has(experiment.keys[k])
+    ]
+    numbers = progress[0] if progress else {"waiting": "getting ready"}
+    if "waiting" in numbers:
+        st.progress(n / (last + 1), f"{name}level {n} of {last}: {numbers['waiting']}")
+        return
+    first = numbers["first_iteration"]
+    left = numbers["seconds_left"]
+    now, end = numbers["iteration"], numbers["iterations"]
+    part = (now - first) / max(1, end - first)
+    text = f"{name}level {n} of {last}, iteration {now:,} of {end:,}"
+    if left is not None:
+        text += f", {in_words(left)} left"
+        if later and None not in later:
+            text += f"; the whole run {in_words(left + sum(later))}"
+    st.progress(min(1.0, (n + part) / (last + 1)), text)
+
+
+def _show_end(experiment: Experiment, job: Job, name: str) -> None:
+    done = sum(runtime().store.has(key) for key in experiment.keys)
+    kept = f"{done} of {len(experiment.keys)} levels are finished and kept. Resume goes on there."
+    if job.state == "cancelled":
+        because = f", because {plain(job.message)}" if job.message else ""
+        st.info(f"{name or 'The run is '}stopped{because}. {kept}")
+    elif job.state == "killed":
+        st.error(f"{name or 'The run was '}interrupted: {plain(job.message)}. {kept}")
+    elif job.state == "failed":
+        st.error(f"{name}{plain(job.message)}")
+
+
+def _place(job: Job) -> str:
+    ahead = sum(
+        other.state == "queued" and other.submitted < job.submitted
+        for other in runtime().store.jobs()
+    )
+    return f"{ahead} before it in the queue" if ahead else "next in the queue"
+
+
+def show_damaged(experiments: Sequence[Experiment]) -> None:
+    """Which levels were found damaged, until they are computed again."""
+    keys = {key: n for one in experiments for n, key in enumerate(one.keys)}
+    levels = sorted({n for key, n in keys.items() if runtime().store.damaged(key)})
+    if levels:
+        many = len(levels) > 1
+        st.warning(
+            f"Level{'s' if many else ''} {_listed(levels)} {'were' if many else 'was'} found "
+            f"damaged in the cache, so {'they do' if many else 'it does'} not count: the run, "
+            f"started again, computes {'them' if many else 'it'} anew and keeps all others.",
+            icon=":material/healing:",
+        )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def rest_in_words(todo: Plan) -> str:
+    """How many of the trainings are there already, and how long the rest takes."""
+    if todo.cached == todo.trainings:
+        return "; all are in the cache."
+    words = ""
+    if todo.cached:
+        words += f"; {todo.cached} {'are' if todo.cached > 1 else 'is'} already in the cache"
+    if todo.seconds is not None:
+        words += f"; about {in_words(todo.seconds)}"
+    return f"{words}."
+
+
+def current_level(experiment: Experiment) -> int | None:
+    """The first level that is not there; None when all are."""
+    for n, key in enumerate(experiment.keys):
+        if not runtime().store.has(key):
+            return n
+    return None
+
+
+def finished_keys(experiments: Sequence[Experiment]) -> int:
+    """How many levels of all experiments are there; a change asks for a new look."""
+    return sum(runtime().store.has(key) for e in experiments for key in e.keys)

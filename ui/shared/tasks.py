@@ -1,0 +1,151 @@
+"""Jobs that measure something of a run: which run, the button or the bar, how far it is."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lottery_core.run.time_left import in_words
+from lottery_core.spec.arms import arm_of, title_of
+from lottery_core.spec.choice import PRESETS, write_choice
+from lottery_core.spec.experiment import Experiment
+from lottery_core.store import Job, task_key
+from ui.shared.jobs import current_level
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
+from ui.shared.trouble import asking, show_problem, show_refused
+
+Runs = dict[str, tuple[Experiment, dict[str, str], str]]
+
+
+def runs() -> Runs:
+    """What can be measured, by key: (experiment, its choice as in a link, words). Finished
+    runs, newest first, those with tickets before those without; then the presets, whose missing
+    levels are trained before."""
+    store, found = runtime().store, {}
+    asked = [(Experiment.known(job.experiment), job) for job in store.jobs()]
+    known = [(experiment, job) for experiment, job in asked if experiment]
+    for experiment, job in sorted(known, key=lambda one: arm_of(one[0]) != "ticket"):
+        if (
+            job.params
+            and experiment.rounds
+            and experiment.key not in found
+            and all(map(store.has, experiment.keys))
+        ):
+            found[experiment.key] = (experiment, job.params, f"{_words(experiment)}, finished")
+    for name, preset in PRESETS.items():
+        experiment = preset.choice.experiment()
+        if experiment.key not in found:
+            params = write_choice(name, preset.choice)
+            found[experiment.key] = (experiment, params, f"{preset.title}: {_words(experiment)}")
+    return found
+
+
+def _words(experiment: Experiment) -> str:
+    recipe, last = experiment.recipe, experiment.rounds[-1]
+    optimiser = {"sgd": "SGD", "adam": "Adam"}[recipe.optimiser]
+    return (
+        f"{recipe.net.sizes} on "
+        f"{recipe.data_title}, {optimiser}, batch {recipe.batch_size}, "
+        f"{len(experiment.rounds)} rounds to {last.sparsity:.1%}, {title_of(experiment)}, "
+        f"seed {recipe.seed}"
+    )
+
+
+def choose(known: Runs) -> str:
+    """The key of the run to look at; in the URL, so that a link finds it again."""
+    keys = list(known)
+    asked = st.query_params.get("key")
+    if asked and asked not in known:
+        st.warning("The run in the link is not in this cache; another one is shown.")
+    chosen = st.selectbox(
+        "Network and masks",
+        keys,
+        keys.index(asked) if asked in known else 0,
+        key="measured_run",
+        format_func=lambda key: known[key][2],
+    )
+    st.query_params["key"] = chosen
+    return chosen
+
+
+def is_active(task: str, experiment: Experiment) -> bool:
+    """Whether its measurement is queued or running."""
+    job = runtime().store.job(task_key(task, experiment.key))
+    return job is not None and job.active
+
+
+def measured_of(task: str, experiment: Experiment) -> dict | None:
+    """What was measured last."""
+    return runtime().store.read_measurement(task_key(task, experiment.key))
+
+
+def show_controls(
+    task: str,
+    experiment: Experiment,
+    params: dict[str, str],
+    plan: str,
+    part: str,
+    *,
+    again: bool = True,
+) -> None:
+    """Measure, or Stop, and how far it is. `plan` says what Measure does, `part` what it does
+    one after another; not `again` where it would find the same."""
+    store, key = runtime().store, task_key(task, experiment.key)
+    job, measured = store.job(key), store.read_measurement(key)
+    show_problem()
+    if job is not None and job.active:
+        bar, button = st.columns([4, 1], vertical_alignment="center")
+        with bar:
+            _show_progress(experiment, job, part)
+        button.button(
+            "Stop",
+            icon=":material/stop:",
+            on_click=_stop,
+            args=(job.key,),
+            width="stretch",
+            key="stop_measuring",
+        )
+        return
+    words, button = st.columns([3, 1], vertical_alignment="center")
+    words.markdown(f"**{plan}**")
+    if measured and not again:
+        return
+    button.button(
+        "Measure again" if measured else "Measure",
+        type="secondary" if measured else "primary",
+        on_click=_start,
+        args=(task, experiment, params),
+        width="stretch",
+        key="measure",
+    )
+    show_refused()
+    if job is not None and job.state != "done" and job.message:
+        st.error(f"The measurement was not finished: {plain(job.message)}")
+
+
+@asking
+def _start(task: str, experiment: Experiment, params: dict[str, str]) -> None:
+    runtime().queue.submit(experiment, params=params, task=task)
+
+
+@asking
+def _stop(key: str) -> None:
+    runtime().queue.cancel(key)
+
+
+def _show_progress(experiment: Experiment, job: Job, part: str) -> None:
+    last = len(experiment.rounds)
+    measuring = runtime().store.read_progress(job.key)
+    n = current_level(experiment)
+    if job.state == "queued":
+        st.progress(0.0, "Waiting for a free worker")
+    elif measuring and "waiting" in measuring[0]:
+        st.progress(0.0, f"First: {measuring[0]['waiting']}")
+    elif measuring:
+        done, of, each = (measuring[0][name] for name in ("done", "of", "seconds_each"))
+        left = f", about {in_words(each * (of - done))} left" if each and done < of else ""
+        st.progress(done / of, f"Measuring {part} {min(done + 1, of)} of {of}{left}")
+    elif n is not None:
+        st.progress(0.0, f"Training level {n} of {last}, which is not in the cache yet")
+    else:
+        st.progress(0.0, "Getting ready")

@@ -1,0 +1,61 @@
+"""What is in the way, in a sentence where the visitor looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+
+import streamlit as st
+
+from lottery_core.data import DataUnavailable
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.store import StoreUnavailable
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
+
+_EXPECTED = (StoreUnavailable, DataUnavailable, InvalidValue)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Inside, what the cache, the data or a setting won't allow is shown in place of the rest.
+
+    Also a decorator, `@told()`.
+    """
+    try:
+        yield
+    except _EXPECTED as error:
+        st.error(plain(str(error)), icon=":material/report:")
+
+
+def live(every: float | None) -> Callable:
+    """A decorator: a part of the page that is drawn again every so many seconds, if any."""
+    return lambda part: st.fragment(run_every=every)(told()(part))
+
+
+def asking(ask: Callable[..., None]) -> Callable[..., None]:
+    """A decorator for what a button does: why it was refused is shown by `show_refused`."""
+
+    @wraps(ask)
+    def asked(*args: object) -> None:
+        try:
+            ask(*args)
+        except _EXPECTED as error:
+            st.session_state.refused = str(error)
+
+    return asked
+
+
+def show_refused() -> None:
+    """Why the button just pressed did nothing, if so, and what keeps the queue from its work."""
+    with st.container():
+        if refused := st.session_state.pop("refused", None):
+            st.error(plain(refused))
+
+
+def show_problem() -> None:
+    """What keeps the queue from its work right now, if anything does."""
+    with st.container():
+        if problem := runtime().queue.problem:
+            st.error(plain(problem), icon=":material/report:")

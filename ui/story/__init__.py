@@ -1,0 +1,1 @@
+"""The Story page's parts, put together in pages/story.py."""

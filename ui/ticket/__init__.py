@@ -1,0 +1,1 @@
+"""The Ticket page's parts, put together in pages/ticket.py."""

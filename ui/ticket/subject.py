@@ -1,0 +1,211 @@
+"""Which level of which experiment the Ticket page is about, and what it is in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from lottery_core.findings.lines import known_experiments
+from lottery_core.findings.tables import (
+    percent_remaining,
+    smallest_within,
+    weights_kept,
+    weights_total,
+)
+from lottery_core.spec.arms import arm_of, title_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.store import Level
+from ui.shared.frame import one_of
+from ui.shared.jobs import show_damaged
+from ui.shared.reading import finished
+from ui.shared.runtime import runtime
+from ui.shared.scrubber import scrubber
+
+GONE = "A level of this experiment could not be read; it is computed again when it is asked for."
+VIEWS = {
+    "inside": "Look inside",
+    "survival": "Survival map",
+    "try": "Try it",
+    "take": "Take it away",
+    "bring": "Bring it back",
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Level `n` of an experiment, its key, and its dense network's; both without arrays."""
+
+    experiment: Experiment
+    n: int
+    level: Level
+    dense: Level
+
+    @property
+    def key(self) -> str:
+        """The level's key."""
+        return self.experiment.keys[self.n]
+
+    @property
+    def dense_key(self) -> str:
+        """Level 0's key."""
+        return self.experiment.keys[0]
+
+
+def known() -> dict[str, Experiment]:
+    """As `lines.known_experiments`, tickets before controls."""
+    both = known_experiments(runtime().store).items()
+    found = {key: experiment for key, (experiment, _) in both}
+    tickets = {key: one for key, one in found.items() if arm_of(one) == "ticket"}
+    return tickets | found
+
+
+def follow_url() -> None:
+    """New widgets when the page is opened by a link: their keys carry a count of such links.
+
+    Widgets are never set once they are mounted: what the browser sends at that moment would
+    overwrite it (see ui/explorer/link.py).
+    """
+    state, url = st.session_state, dict(st.query_params)
+    before = state.setdefault("ticket_url", {})
+    if "ticket_link" not in state or url != before:
+        # Back from another page there are no parameters: what was looked at is offered again.
+        state.ticket_link = url or before
+        state.ticket_url = url or before
+        state.ticket_generation = state.get("ticket_generation", 0) + 1
+
+
+def asked_ticket() -> str:
+    """The content hash of the brought ticket that the link names; empty if it names none."""
+    return st.session_state.ticket_link.get("ticket", "")
+
+
+def write_url(subject: Subject | None, view: str, ticket: str) -> None:
+    """What is on the screen, as a link."""
+    state = st.session_state
+    url = {"view": view} | ({"ticket": ticket} if ticket else {})
+    if subject is not None:
+        url |= {"key": subject.experiment.key, "level": str(subject.n)}
+    else:
+        # What was looked at before a file was brought is offered again after it.
+        url |= {
+            name: state.ticket_url[name] for name in ("key", "level") if name in state.ticket_url
+        }
+        state.ticket_link |= url
+    if url != dict(st.query_params):
+        st.query_params.from_dict(url)
+    state.ticket_url = url
+
+
+def _key(name: str) -> str:
+    return f"ticket_{name}_{st.session_state.ticket_generation}"
+
+
+def choose_view() -> str:
+    """Which of `VIEWS`."""
+    asked = st.session_state.ticket_link.get("view")
+    return one_of("View", _key("view"), VIEWS, asked if asked in VIEWS else "")
+
+
+def _asked(found: dict[str, Experiment]) -> tuple[str, int | None]:
+    """The experiment and level that the link asks for; adds it to `found` where only its levels
+    are known."""
+    link = st.session_state.ticket_link
+    key, text = link.get("key", ""), link.get("level", "")
+    n = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else None
+    if key and key not in found:
+        # Not an experiment's key: a level's own, as the command line and files name it.
+        for one in found.values():
+            if key in one.keys:
+                return one.key, one.keys.index(key)
+        info = runtime().store.info(key) if key.isalnum() else None
+        experiment = Experiment.known(info["experiment"]) if info else None
+        if experiment is not None:
+            found[key] = experiment
+            return key, info["level"]
+        st.warning("What the link names is not in this cache; something else is shown.")
+    return key, n
+
+
+def choose() -> Subject | None:
+    """The level to look at; in the URL, so that a link finds it again. None in an empty cache."""
+    found = known()
+    asked, n = _asked(found)
+    if not found:
+        return None
+    keys = list(found)
+    chosen = st.selectbox(
+        "Experiment",
+        keys,
+        keys.index(asked) if asked in found else 0,
+        key=_key("experiment"),
+        format_func=lambda key: in_words(found[key]),
+    )
+    experiment = found[chosen]
+    levels = finished(experiment)
+    show_damaged([experiment])
+    if not levels:
+        st.warning("Its levels can't be read; choose another, or run it again in the Explorer.")
+        return None
+    last = len(levels) - 1
+    if chosen == asked and n is not None and n <= last:
+        wanted = n
+    else:
+        best = smallest_within([level.info for level in levels])
+        wanted = best["level"] if best else last
+    n = scrubber(last, len(experiment.rounds), False, f"{_key('level')}_{chosen}", wanted)
+    return Subject(experiment, n, levels[n], levels[0])
+
+
+def in_words(experiment: Experiment) -> str:
+    """An experiment in a line."""
+    recipe = experiment.recipe
+    words = [f"{recipe.net.sizes} on {recipe.data_title}", f"{recipe.iterations:,} iterations"]
+    if experiment.rounds:
+        rounds = len(experiment.rounds)
+        words += [
+            f"{rounds} round{'s' if rounds > 1 else ''} to {experiment.rounds[-1].sparsity:.1%}"
+        ]
+        words += [title_of(experiment)]
+    return ", ".join([*words, f"seed {recipe.seed}"])
+
+
+def show_numbers(subject: Subject) -> None:
+    """What this level is, beside its dense network."""
+    info, dense = subject.level.info, subject.dense.info
+    stop = info["early_stop_iteration"]
+    with st.container(horizontal=True, key="ticket_numbers"):
+        st.metric(
+            "Weights kept",
+            f"{weights_kept(info):,}",
+            f"{percent_remaining(info):.2f} % of {weights_total(info):,}",
+            delta_color="off",
+            delta_arrow="off",
+        )
+        gap = 100 * (info["test_accuracy"] - dense["test_accuracy"])
+        st.metric(
+            "Test accuracy",
+            f"{info['test_accuracy']:.2%}",
+            f"{gap:+.2f} points against dense" if subject.n else "the dense network",
+            delta_color="off",
+            delta_arrow="off",
+        )
+        if stop is not None:
+            st.metric(
+                "Early stop, iteration",
+                f"{stop:,}",
+                f"dense: {dense['early_stop_iteration']:,}" if subject.n else "dense",
+                delta_color="off",
+                delta_arrow="off",
+            )
+    st.caption(f"One seed: {subject.experiment.recipe.seed}. Key of this level: `{subject.key}`")
+
+
+def show_empty() -> None:
+    """For a cache without levels."""
+    st.info(
+        "There is no trained network in this cache yet. Find a ticket in the Explorer first, or "
+        "bring one along.",
+        icon=":material/confirmation_number:",
+    )
+    st.page_link("app.py", label="To the Explorer", icon=":material/explore:")

@@ -1,0 +1,109 @@
+"""Which of a ticket's weights died in which round."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from lottery_core.findings import anatomy
+from lottery_core.findings.flow import read_shape
+from lottery_core.report import ticket_figures, weight_figures
+from lottery_core.spec.networks import Network
+from ui.shared.frame import wrapping
+from ui.shared.layers import SHOWN, choose_layer
+from ui.shared.plot import plot
+from ui.shared.reading import whole
+from ui.shared.scrubber import scrubber
+from ui.ticket.subject import GONE, Subject
+
+Rounds = dict[str, np.ndarray]
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _deaths(keys: tuple[str, ...]) -> Rounds | None:
+    levels = (whole(key) for key in keys)
+    masks = [level.mask if level else None for level in levels]
+    return None if None in masks else anatomy.deaths(masks)
+
+
+def show_survival(subject: Subject) -> None:
+    """For each weight the round in which it died, with the rounds to scrub through."""
+    keys = anatomy.chain(subject.experiment, subject.n)
+    died = _deaths(keys)
+    if died is None:
+        _deaths.clear(keys)
+        st.warning(GONE)
+        return
+    st.subheader("Which weights died in which round")
+    if not subject.n:
+        st.info("Level 0 is the dense network: nothing has died yet. Move the level up.")
+        return
+    n = scrubber(subject.n, subject.n, False, f"survival_{subject.key}", None, "Round")
+    network = subject.experiment.recipe.net
+    if network.is_convolutional:
+        _convolutional(subject, network, died, n)
+    else:
+        _fully_connected(subject, network, died, n)
+
+
+def _draw(subject: Subject, died: Rounds, name: str, n: int, height: int) -> None:
+    shown, layer = anatomy.deaths_until(died[name], n), anatomy.short(name)
+    figure = ticket_figures.survival_figure(shown, layer, n, subject.n, height)
+    plot(figure, f"plot_survival_{layer}")
+
+
+def _pairs(subject: Subject, died: Rounds, names: list[str], n: int, height: int) -> None:
+    for pair in (names[i : i + 2] for i in range(0, len(names), 2)):
+        for column, name in zip(st.columns(len(pair)), pair, strict=True):
+            with column:
+                _draw(subject, died, name, n, height)
+
+
+def _convolutional(subject: Subject, network: Network, died: Rounds, n: int) -> None:
+    if len(died) <= SHOWN:
+        _pairs(subject, died, list(died), n, 400)
+        return
+    kept = {name: int(((rounds == 0) | (rounds > n)).sum()) for name, rounds in died.items()}
+    name = choose_layer(network, kept, f"survival_layer_{subject.key}")
+    _draw(subject, died, name, n, 460)
+    if died[name].ndim == 4 and ticket_figures.coarse(died[name])[0].ndim == 2:
+        _one_unit(subject, network, died, name, n)
+
+
+def _fully_connected(subject: Subject, network: Network, died: Rounds, n: int) -> None:
+    first, *others = died
+    mask = {name: anatomy.deaths_until(rounds, n) == 0 for name, rounds in died.items()}
+    per_pixel = anatomy.kept_per_pixel(mask, network.input)
+    wide, narrow = wrapping("ticket_survival").columns([2, 1])
+    with wide:
+        _draw(subject, died, first, n, 400)
+    with narrow:
+        if per_pixel is not None:
+            units = len(died[first])
+            plot(weight_figures.pixels_figure(per_pixel, units, 400), "plot_survival_pixels")
+    _pairs(subject, died, others, n, 320)
+    _one_unit(subject, network, died, first, n)
+
+
+def _one_unit(subject: Subject, network: Network, died: Rounds, name: str, n: int) -> None:
+    rounds = anatomy.deaths_until(died[name], n)
+    units, word = len(rounds), "An output channel" if rounds.ndim == 4 else "A hidden unit"
+    kept = (rounds == 0).reshape(units, -1).sum(axis=1)
+    left, right = st.columns(2, vertical_alignment="center")
+    with left:
+        number = st.number_input(
+            f"{word} of {anatomy.short(name)}, 0 to {units - 1}",
+            0,
+            units - 1,
+            int(kept.argmax()),
+            key=f"survival_unit_{subject.key}_{name}",
+        )
+        what = "pixels" if rounds.ndim == 2 else "weights"
+        st.markdown(
+            f"After round {n} it reads **{kept[number]:,}** of {rounds[number].size:,} {what}."
+        )
+    with right:
+        maps = rounds[number].reshape(read_shape(network, name))
+        title = f"{'Channel' if rounds.ndim == 4 else 'Unit'} {number}"
+        figure = ticket_figures.survival_figure(maps[:, None], title, n, subject.n, 320, bare=True)
+        plot(figure, "plot_survival_unit")

@@ -1,0 +1,85 @@
+"""A level as files to take away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.tickets import files
+from ui.shared.runtime import runtime
+from ui.shared.text import plain
+from ui.ticket.subject import Subject
+
+# What belongs together, and what to say of it.
+_GROUPS = {
+    "For this app, and for NumPy": ("ticket", "mask", "mask-npz"),
+    "For torch and other runtimes": ("pt", "pt-trained", "onnx"),
+    "For people": ("card", "script", "bundle"),
+}
+
+# Its tables scroll by themselves where the window is narrow, and its hashes break.
+_FITTING = """<style>
+.st-key-ticket_card table { display: block; overflow-x: auto; }
+.st-key-ticket_card :is(p, li, code) { overflow-wrap: anywhere; }
+</style>"""
+
+
+def show_takeaway(subject: Subject) -> None:
+    """A button a format, with what it holds; then the card itself."""
+    info = subject.level.info
+    st.subheader(f"Level {subject.n} as a file")
+    for column, (title, names) in zip(st.columns(3), _GROUPS.items(), strict=True):
+        with column.container(border=True):
+            st.markdown(f"**{title}**")
+            for name in names:
+                form = files.FORMATS[name]
+                st.download_button(
+                    form.title,
+                    _made(subject.key, name),
+                    files.file_name(info, name),
+                    on_click="ignore",
+                    icon=":material/download:",
+                    width="stretch",
+                    key=f"take_{name}",
+                )
+                st.caption(plain(form.summary))
+    st.caption(
+        "A ticket is a mask with the weights its survivors restart from; the trained weights are "
+        "what came of them. Files for torch take a few seconds to be made."
+    )
+    st.subheader("The same from the command line")
+    st.code(
+        f"python -m lottery_core export {subject.key[:10]} --format ticket",
+        language="bash",
+        wrap_lines=True,
+    )
+    st.subheader("The ticket card")
+    st.html(_FITTING)
+    try:
+        with st.container(border=True, key="ticket_card"):
+            st.markdown(_card(subject.key, finished_count()))
+    except InvalidValue as error:
+        st.warning(plain(str(error)))
+
+
+def finished_count() -> int:
+    """How many levels there are: a card tells of other seeds and controls too."""
+    return len(runtime().store.keys())
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _card(key: str, levels: int) -> str:
+    text = files.export(runtime().store, key, "card").decode()
+    # Headings of the page come above those of the card.
+    return "\n".join(f"###{line}" if line.startswith("#") else line for line in text.splitlines())
+
+
+# Made when the button is pressed, on another thread without a session: bound to a key alone.
+def _made(key: str, name: str) -> Callable[[], bytes]:
+    store = runtime().store
+    # Torch, and a library that few ask for, stay out of this process.
+    apart = files.FORMATS[name].needs_torch or name == "onnx"
+    make = files.export_in_subprocess if apart else files.export
+    return lambda: make(store, key, name)
