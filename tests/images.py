@@ -1,10 +1,11 @@
 """Images, and original files of a data set, made up for a test."""
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from lottery_core.data import Images
 from lottery_core.spec.datasets import DATASETS
@@ -42,4 +43,16 @@ def write_files(folder: Path, name: str = "kmnist", grey: int = 0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for file, content in contents_of(name, grey):
         (folder / f"{file}.gz").write_bytes(gzip.compress(content, 1, mtime=0))
+    return folder
+
+
+def draw_classes(folder: Path, names: Iterable[str], n: int, side: int = 16) -> Path:
+    """A folder of `n` colour images a class; each class has a bar of its own to be told by."""
+    rng = np.random.default_rng(0)
+    for c, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for i in range(n):
+            pixels = rng.integers(0, 120, (side, side, 3), np.uint8)
+            pixels[2 * c : 2 * c + 2, :, c % 3] += 120
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
     return folder

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import ui.shared.frame
 import ui.shared.runtime
-from lottery_core.data import DataUnavailable, identify, prepare, preparing
+from lottery_core.data import DataUnavailable, identify, own, prepare, preparing
 from lottery_core.findings import speed as catch
 from lottery_core.findings import stability as paths
 from lottery_core.run import instability, measurement
@@ -22,7 +22,7 @@ from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.spec.fields import FIELDS
 from lottery_core.store import Job, measurement_key, task_key
-from tests.images import write_files
+from tests.images import draw_classes, write_files
 from tests.pages import ROOT, open_page, said
 from ui import stability
 
@@ -249,6 +249,30 @@ def test_files_that_nobody_can_verify_are_told_and_have_a_link_of_their_own(
     assert page.session_state["choice"].content == ""
     widget(page, "selectbox", "dataset").set_value("mnist").run()
     assert not [field for field in page.text_input if field.key == "dataset_folder"]
+
+
+def test_own_images_are_chosen_trained_on_and_shown_on_every_page(shared, tmp_path):
+    (shared.store.root / "datasets").unlink()  # a link to the project's own
+    source = draw_classes(tmp_path / "photos", ("cat", "dog", "fox"), 40)
+    own.add("photos", source, shared.store.datasets, own.Form(16))
+    params = SMALL | {"network": "4 pool 8", "batch_size": "16", "learning_rate": "0.05"}
+    page = open_page(**params)
+    widget(page, "selectbox", "dataset").set_value("photos").run()
+    assert page.session_state["choice"].validation_size == 9  # a tenth, and not the preset's 5,000
+    assert may_start(page)
+    page.button(key="start").click().run()
+    choice = page.session_state["choice"]
+    wait_until_done(shared, choice.experiment().key)
+    link = write_choice("quick", choice)
+    for path in ("app.py", "pages/ticket.py", "pages/compare.py", "pages/runs.py"):
+        shown = open_page(path, **(link if path == "app.py" else {}))
+        assert not shown.exception, path
+    assert "guessing" not in said(open_page(**link))
+    widget(page, "selectbox", "dataset").set_value("mnist").run()
+    assert page.session_state["choice"].validation_size == 5_000
+    own.remove("photos", shared.store.datasets)
+    for path in map(str, (path.relative_to(ROOT) for path in PAGES)):
+        assert not open_page(path).exception, path  # with results of images that are gone
 
 
 def test_a_network_that_learned_nothing_has_no_ticket(shared):

@@ -6,12 +6,12 @@ their own stand in `_OWN`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import PRESETS, Choice
+from lottery_core.spec.choice import PRESETS, Choice, held_out_for
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.fields import ADVANCED, FIELDS, GROUPS
 from lottery_core.spec.networks import NAMED, shortest
@@ -129,8 +129,22 @@ def _ask(form: Form, group: str) -> None:
 
 def _ask_dataset(form: Form) -> None:
     form.ask("dataset")
+    if form.new["dataset"] != form.base.dataset:
+        _hold_out_for(form)
     form.source = choose_source(form.new["dataset"], form.base)
     form.new["content"] = form.source.content
+
+
+def _hold_out_for(form: Form) -> None:
+    """Another data set holds out as many images as suit it, unless somebody chose how many."""
+    state = st.session_state
+    preset = PRESETS[state.preset].choice
+    before = held_out_for(replace(preset, dataset=form.base.dataset))
+    now = replace(state.choice, dataset=form.new["dataset"])
+    fitting = held_out_for(replace(preset, dataset=now.dataset))
+    if now.validation_size == before != fitting:
+        offer(state.preset, replace(now, content="", validation_size=fitting))
+        st.rerun()
 
 
 def _ask_network(form: Form) -> None:
