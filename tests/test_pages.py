@@ -69,7 +69,7 @@ def test_a_first_visit_offers_the_quick_preset_and_says_what_to_do(shared):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_card_fills_every_widget_and_the_url(shared, name):
+def test_a_preset_fills_every_widget_and_the_url(shared, name):
     page = open_page()
     page.button(key=f"preset_{name}").click().run()
     assert not page.exception

@@ -244,9 +244,9 @@ def colours_figure(
     ]
     figure = _begin(title, height, _said(title, filters, "weights are kept"))
     if len(filters) > 1:
-        figure.update_xaxes(title=f"{len(filters)} {what}s in red, green and blue; grey is 0")
+        figure.update_xaxes(title=f"{len(filters)} {what}s in colour; grey is 0")
     else:
-        figure.update_xaxes(title="in red, green and blue; grey is 0")
+        figure.update_xaxes(title="in colour; grey is 0")
     figure.update_xaxes(**UNMARKED)
     figure.update_yaxes(**UNMARKED)
     source = f"data:image/png;base64,{png_of(pixels)}"

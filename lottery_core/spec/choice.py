@@ -256,7 +256,7 @@ PRESETS = {
         Choice(),
     ),
     "paper": Preset(
-        "Paper LeNet-300-100",
+        "LeNet-300-100",
         "Frankle & Carbin 2018: Adam, 50,000 iterations, 19 rounds at 20 %. Takes half an hour.",
         Choice(
             normalisation="unit",
@@ -299,7 +299,7 @@ def _of_the_paper(depth: int, iterations: int, rate: float, conv_factor: float) 
     """Conv-2, Conv-4 or Conv-6 as in table 1 of the paper."""
     name = f"conv-{depth}"
     return Preset(
-        f"Paper Conv-{depth}",
+        f"Conv-{depth}",
         f"Frankle & Carbin 2018, CIFAR-10: Adam, {iterations:,} iterations, 12 rounds, "
         f"convolutions lose {20 * conv_factor:g} % a round, other layers 20 %. For a GPU.",
         Choice(

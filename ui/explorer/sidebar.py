@@ -62,7 +62,7 @@ def choose() -> Selection:
             st.warning(f"In the link: {plain(problem)}. The preset's value is used instead.")
     state = st.session_state
     with st.sidebar:
-        _preset_cards(state.preset)
+        _presets(state.preset)
         form = Form(state.base, state.choice)
         for group in GROUPS:
             if group != ADVANCED:
@@ -91,20 +91,20 @@ def _use_preset(name: str) -> None:
     offer(name, PRESETS[name].choice)
 
 
-def _preset_cards(chosen: str) -> None:
+def _presets(chosen: str) -> None:
+    """A row of small buttons; what the one in use is about stands below."""
     st.subheader("Start from")
-    for name, preset in PRESETS.items():
-        with st.container(border=True, gap="small", key=f"preset_card_{name}"):
+    with st.container(horizontal=True, gap="small"):
+        for name, preset in PRESETS.items():
             st.button(
                 preset.title,
                 key=f"preset_{name}",
                 on_click=_use_preset,
                 args=(name,),
                 type="primary" if name == chosen else "secondary",
-                icon=":material/check:" if name == chosen else None,
-                width="stretch",
+                help=preset.summary,
             )
-            st.caption(preset.summary)
+    st.caption(PRESETS[chosen].summary)
 
 
 def _ask(form: Form, group: str) -> None:
