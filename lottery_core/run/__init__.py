@@ -6,4 +6,5 @@ progress.py     what can be seen of a level while it trains
 time_left.py    how long it will take
 measurement.py  how fast this machine is with an experiment's levels
 instability.py  what another order of the data does to where they end
+monitor.py      how both tell how far they are
 """

@@ -19,6 +19,7 @@ import numpy as np
 
 from lottery_core.data import Data, load_data
 from lottery_core.method.masks import Arrays
+from lottery_core.run.monitor import SILENT, Monitor
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Level, Store, task_key
@@ -57,19 +58,17 @@ def measure(
     loop: str = "auto",
     device: str = "cpu",
     folder: Path | None = None,
-    check: Callable[[], None] = lambda: None,
-    report: Callable[[int], None] = lambda done: None,
-    say: Callable[[str], None] = lambda words: None,
+    monitor: Monitor = SILENT,
 ) -> dict:
     """Plain values: `total` weights, the `seed`, and in `paths` for each start what `path_of`
     gives, with `level`, weights `kept`, `first_iteration`, `orders` and `seconds`.
 
     Each path is kept in the store once it is whole, under the key of its level: experiments that
-    share the level share it. The levels have to be in the store. `report` is told the number of
-    paths done, `say` what is waited for; `check` is called many times a second and may raise to
-    stop. Raises `InvalidValue`, `DataUnavailable` and `TrainingDiverged`.
+    share the level share it. The levels have to be in the store. `monitor` is told the number of
+    paths done, and asked many times a second whether to stop. Raises `InvalidValue`,
+    `DataUnavailable` and `TrainingDiverged`.
     """
-    recipe = experiment.recipe
+    recipe, check = experiment.recipe, monitor.check
     data = load_data(recipe, store.datasets, folder=folder, check=check)
 
     def copy(start: Start, level: Level, order: int) -> Arrays:
@@ -85,36 +84,46 @@ def measure(
             first_iteration=start.iteration,
             order=order,
             check=check,
-            say=say,
+            say=monitor.say,
         )
         return trained.weights
 
     paths = []
     for start in starts:
-        report(len(paths))
+        monitor.report(len(paths))
         key = task_key("path", f"{experiment.keys[start.level]}-{start.iteration}")
         with store.held(key, check):
             path = store.read_measurement(key)
             if path is None:
-                began = time.perf_counter()
-                level = store.read(experiment.keys[start.level])
-                if level is None:
-                    raise RuntimeError(
-                        f"level {start.level} is not in the store; run the experiment again"
-                    )
-                one, other = (copy(start, level, order) for order in ORDERS)
-                path = {
-                    "level": start.level,
-                    "kept": sum(int(mask.sum()) for mask in level.mask.values()),
-                    "first_iteration": start.iteration,
-                    "orders": list(ORDERS),
-                    **path_of(recipe, one, other, data, check),
-                    "seconds": time.perf_counter() - began,
-                }
+                path = _measure_path(experiment, store, data, start, copy, check)
                 store.write_measurement(key, path)
         # Another experiment may have reached the same level by another number.
         paths.append(path | {"level": start.level})
     return {"total": recipe.weights_total, "seed": recipe.seed, "paths": paths}
+
+
+def _measure_path(
+    experiment: Experiment,
+    store: Store,
+    data: Data,
+    start: Start,
+    copy: Callable[[Start, Level, int], Arrays],
+    check: Callable[[], None],
+) -> dict:
+    """One entry of `paths`; `copy` trains a copy in a data order."""
+    began = time.perf_counter()
+    level = store.read(experiment.keys[start.level])
+    if level is None:
+        raise RuntimeError(f"level {start.level} is not in the store; run the experiment again")
+    one, other = (copy(start, level, order) for order in ORDERS)
+    return {
+        "level": start.level,
+        "kept": sum(int(mask.sum()) for mask in level.mask.values()),
+        "first_iteration": start.iteration,
+        "orders": list(ORDERS),
+        **path_of(experiment.recipe, one, other, data, check),
+        "seconds": time.perf_counter() - began,
+    }
 
 
 def path_of(

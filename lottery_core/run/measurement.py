@@ -21,6 +21,7 @@ import torch
 
 from lottery_core.data import Data, load_data
 from lottery_core.method.masks import Arrays, dense_mask
+from lottery_core.run.monitor import SILENT, Monitor
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Level, Store, processor
 from lottery_core.training import calibration, loops
@@ -44,26 +45,23 @@ Steps = Callable[[int], None]
 def measure(
     experiment: Experiment,
     store: Store,
-    *,
-    check: Callable[[], None] = lambda: None,
-    report: Callable[[int], None] = lambda done: None,
-    say: Callable[[str], None] = lambda words: None,
+    monitor: Monitor = SILENT,
 ) -> dict:
     """Plain values: the machine, and for each level seconds as [median, least, most].
 
     All levels have to be in the store. Raises `InvalidValue` for what the compiled loop does not
-    know. `report` is told the number of levels done, `say` what
-    is waited for; `check` is called between turns and may raise to stop.
+    know. `monitor` is told the number of levels done, and asked between turns whether to stop.
     """
     recipe = experiment.recipe
     check_measurable(recipe)
-    loops.prepare(store, check, say)
+    check = monitor.check
+    loops.prepare(store, check, monitor.say)
     data = load_data(recipe, store.datasets, check=check)
-    costs = calibration.costs_of(recipe, data, store, check, say)
+    costs = calibration.costs_of(recipe, data, store, check, monitor.say)
     rows = []
     with one_torch_thread(), one_blas_thread():
         for key in experiment.keys:
-            report(len(rows))
+            monitor.report(len(rows))
             level = store.read(key)
             if level is None:
                 raise RuntimeError(f"level {key} is not in the store; run the experiment again")

@@ -20,6 +20,7 @@ import torch
 
 from lottery_core.data import DataUnavailable, load_data, own
 from lottery_core.run import engine, instability, pace
+from lottery_core.run.monitor import Monitor
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment
@@ -123,12 +124,12 @@ def _measure_speed(
         nonlocal beside
         beside = max(beside, others())
 
-    with _told(store, job, len(experiment.keys), watch) as told:
-        loops.prepare(store, check, told["say"])
+    with _monitored(store, job, len(experiment.keys), check, watch) as monitor:
+        loops.prepare(store, check, monitor.say)
         # Compiled code, whose import settles where it is kept: only now, when that is known.
         from lottery_core.run import measurement
 
-        measured = measurement.measure(experiment, store, check=check, **told)
+        measured = measurement.measure(experiment, store, monitor)
         store.write_measurement(job.key, measured | {"beside": beside})
 
 
@@ -141,15 +142,19 @@ def _measure_instability(
 ) -> None:
     starts = instability.starts_of(experiment)
     where = {"loop": job.loop, "device": job.device, "folder": folder}
-    with _told(store, job, len(starts)) as told:
-        measured = instability.measure(experiment, store, starts, check=check, **where, **told)
+    with _monitored(store, job, len(starts), check) as monitor:
+        measured = instability.measure(experiment, store, starts, **where, monitor=monitor)
         store.write_measurement(job.key, measured)
 
 
 @contextmanager
-def _told(
-    store: Store, job: Job, of: int, watch: Callable[[int], None] = lambda done: None
-) -> Iterator[dict[str, Callable]]:
+def _monitored(
+    store: Store,
+    job: Job,
+    of: int,
+    check: Callable[[], None],
+    watch: Callable[[int], None] = lambda done: None,
+) -> Iterator[Monitor]:
     """What a measurement of so many parts is handed to tell how far it is; forgotten after it."""
     stamps: list[float] = []
 
@@ -165,7 +170,7 @@ def _told(
         store.write_progress(job.key, {"waiting": words}, {})
 
     try:
-        yield {"report": report, "say": say}
+        yield Monitor(check, report, say)
     finally:
         store.clear_progress(job.key)
 
