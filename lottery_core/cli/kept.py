@@ -30,6 +30,13 @@ from lottery_core.tickets.verify import verify, verify_in_words
 _SHORTEST = 6  # characters of a key
 
 Key = Annotated[str, typer.Argument(help=f"A level's key, or its first {_SHORTEST} or more.")]
+NetworkOfFile = Annotated[
+    str,
+    typer.Option(
+        help="The file's network, as a name or a text, where shapes of convolutions leave open "
+        "where it pools."
+    ),
+]
 
 
 def export(
@@ -113,11 +120,12 @@ def show(key: Key, cache: Cache = CACHE) -> None:
 
 def verify_file(
     file: Annotated[Path, typer.Argument(help="A .safetensors or .npz file of a mask or ticket.")],
+    network: NetworkOfFile = "",
     cache: Cache = CACHE,
 ) -> None:
     """Verify a file against itself and against the cache; fails if anything differs."""
     try:
-        upload = read_file(file)
+        upload = read_file(file, network)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
     findings = verify(upload, open_cache(cache))
@@ -163,15 +171,15 @@ def write_file(path: Path, content: bytes) -> None:
         path.write_bytes(content)
 
 
-def read_file(file: Path) -> Upload:
-    """A file that is brought along. Raises `InvalidValue`."""
+def read_file(file: Path, network: str = "") -> Upload:
+    """A file that is brought along, of the network that is named, if any. Raises `InvalidValue`."""
     file = from_home("file", file)
     try:
         with file.open("rb") as opened:
             content = opened.read(MAX_FILE + 1)
     except OSError as error:
         raise InvalidValue("file", str(file), f"can't be read: {error.strerror}") from error
-    return read_upload(file.name, content)
+    return read_upload(file.name, content, network)
 
 
 def find(store: Store, prefix: str) -> str:

@@ -28,6 +28,7 @@ from lottery_core.training.base import LOOPS
 
 def train(
     file: Annotated[Path, typer.Argument(help="A .safetensors or .npz file of a mask or ticket.")],
+    network: kept.NetworkOfFile = "",
     dataset: Annotated[str | None, typer.Option(help=one_of(DATASETS))] = None,
     optimiser: Annotated[str | None, typer.Option(help=one_of(OPTIMISERS))] = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
@@ -55,7 +56,7 @@ def train(
     """
     console = Console(soft_wrap=True, highlight=False)
     try:
-        upload = kept.read_file(file)
+        upload = kept.read_file(file, network)
         recipe = transfer.adapted(
             transfer.recipe_of(upload),
             dataset=dataset,
