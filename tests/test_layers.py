@@ -298,7 +298,7 @@ def test_two_arrays_of_weights_for_one_layer_are_refused_by_name():
 def test_a_table_that_is_named_as_one_is_no_layer_though_it_would_fit():
     arrays = ticket((6,)) | {"confusion_matrix": np.full((10, 10), 0.5, np.float32)}
     upload = read(npz(**arrays))
-    assert upload.hidden == (6,)
+    assert upload.network == "6"
     assert upload.reading.left_out == (
         ("confusion_matrix", "named as something other than weights"),
     )

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from lottery_core.cli import terminal
-from lottery_core.cli.options import Cache
+from lottery_core.cli.options import Cache, NetworkOfFile
 from lottery_core.cli.places import from_home, open_cache, read_file, write_file
 from lottery_core.findings.lines import Line, known_experiments
 from lottery_core.findings.naming import in_common
@@ -111,11 +111,12 @@ def show(key: Key, cache: Cache = CACHE) -> None:
 
 def verify_file(
     file: Annotated[Path, typer.Argument(help="A .safetensors or .npz file of a mask or ticket.")],
+    network: NetworkOfFile = "",
     cache: Cache = CACHE,
 ) -> None:
     """Verify a file against itself and against the cache; fails if anything differs."""
     try:
-        upload = read_file(file)
+        upload = read_file(file, network)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
     findings = verify(upload, open_cache(cache))

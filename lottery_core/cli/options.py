@@ -75,3 +75,10 @@ Loop = Annotated[str, typer.Option(help=one_of(LOOPS))]
 DatasetFolder = Annotated[
     Path | None, typer.Option(help="Folder with the data set's original files, packed or not.")
 ]
+NetworkOfFile = Annotated[
+    str,
+    typer.Option(
+        help="The file's network, as a name or a text, where shapes of convolutions leave open "
+        "where it pools."
+    ),
+]

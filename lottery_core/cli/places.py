@@ -44,12 +44,12 @@ def write_file(path: Path, content: bytes) -> None:
         path.write_bytes(content)
 
 
-def read_file(file: Path) -> Upload:
-    """A file that is brought along. Raises `InvalidValue`."""
+def read_file(file: Path, network: str = "") -> Upload:
+    """A file that is brought along, of the network that is named, if any. Raises `InvalidValue`."""
     file = from_home("file", file)
     try:
         with file.open("rb") as opened:
             content = opened.read(MAX_FILE + 1)
     except OSError as error:
         raise InvalidValue("file", str(file), f"can't be read: {error.strerror}") from error
-    return read_upload(file.name, content)
+    return read_upload(file.name, content, network)

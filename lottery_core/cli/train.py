@@ -12,6 +12,7 @@ from lottery_core.cli.options import (
     DatasetFolder,
     Device,
     Loop,
+    NetworkOfFile,
     Option,
     content_of,
     tell_unverified,
@@ -42,6 +43,7 @@ _BESIDE = {
 
 def train(
     file: Annotated[Path, typer.Argument(help="A .safetensors or .npz file of a mask or ticket.")],
+    network: NetworkOfFile = "",
     own_weights: Annotated[
         bool,
         typer.Option(
@@ -61,7 +63,7 @@ def train(
     """
     console = Console(soft_wrap=True, highlight=False)
     try:
-        upload = read_file(file)
+        upload = read_file(file, network)
         changes = {name: given[name] for name in _RECIPE}
         recipe = transfer.adapted(transfer.recipe_of(upload), **changes)
         content = content_of(recipe.dataset, recipe.content, dataset_folder)

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lottery_core.tickets.layers import Array, Layer, in_order
+from lottery_core.tickets.layers import Array, Layer
+from lottery_core.tickets.order import in_order
 from lottery_core.tickets.reading import Notes
 from lottery_core.tickets.unpacking import Refused, shown
 
 
 def biases(
-    vectors: list[Array], layers: list[Layer], in_file_order: bool, notes: Notes
-) -> list[Array | None]:
-    """The bias of each layer, None where the file has none; what is no bias is left out.
+    vectors: list[Array],
+    layers: dict[str, Layer],
+    wanted: set[str],
+    in_file_order: bool,
+    notes: Notes,
+) -> dict[str, Array | None]:
+    """The bias of each layer by its name, None where the file has none; what is no bias is left
+    out.
 
     A bias has its layer's name. Those that are named as biases of no layer here are told by their
     sizes; so are those that are named as nothing, if they are as many as all layers without a bias
-    and have their sizes. Raises `Refused` where sizes leave a choice.
+    and have their sizes. That is asked of the `wanted` layers alone; before batch norm a layer
+    seldom has one. Raises `Refused` where sizes leave a choice.
     """
-    stems = {layer.first.stem for layer in layers}
-    rows = [layer.first.shape[0] for layer in layers]
-    found = [_named_after(layer, vectors) for layer in layers]
-    rest = [one for one in vectors if one not in found]
+    stems = {layer.first.stem for layer in layers.values()}
+    rows = {name: layer.shape[0] for name, layer in layers.items()}
+    found = {name: _named_after(layer, vectors) for name, layer in layers.items()}
+    rest = [one for one in vectors if one not in found.values()]
     said = [one for one in rest if "bias" in one.kinds and "other" not in one.kinds]
     unsaid = [one for one in rest if not one.kinds]
     notes.left_out += [
@@ -30,16 +37,18 @@ def biases(
         if one not in said and one not in unsaid
     ]
 
-    def free(sizes: set[int]) -> list[int]:
-        return [i for i, bias in enumerate(found) if bias is None and rows[i] in sizes]
+    def free(sizes: set[int]) -> list[str]:
+        return [
+            name for name in found if name in wanted and not found[name] and rows[name] in sizes
+        ]
 
     def take(arrays: list[Array]) -> None:
         places = free({one.shape[0] for one in arrays})
-        sizes = [rows[i] for i in places]
-        for i, bias in zip(places, _by_size(arrays, sizes, in_file_order, notes), strict=True):
-            found[i] = bias
+        sizes = [rows[name] for name in places]
+        for name, bias in zip(places, _by_size(arrays, sizes, in_file_order, notes), strict=True):
+            found[name] = bias
             notes.worked_out.append(
-                f"{shown(bias.name)} of {rows[i]:,} values was taken for the bias of fc{i + 1}."
+                f"{shown(bias.name)} of {rows[name]:,} values was taken for the bias of {name}."
             )
 
     for one in said:
@@ -51,12 +60,12 @@ def biases(
             )
     take(said)
     sizes = sorted(one.shape[0] for one in unsaid if one.stem not in stems)
-    if sizes == sorted(rows[i] for i in free({*rows})):
+    if sizes == sorted(rows[name] for name in free({*rows.values()})):
         take([one for one in unsaid if one.stem not in stems])
     notes.left_out += [
         (one.name, "not named as a bias, and not one by elimination")
         for one in unsaid
-        if one not in found
+        if one not in found.values()
     ]
     return found
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from lottery_core.spec import networks
 from lottery_core.spec.experiment import MAX_ROUNDS, MAX_WEIGHTS, Experiment
 from lottery_core.tickets.content import FORMAT, PARTS
 from lottery_core.tickets.reading import Notes
-from lottery_core.tickets.unpacking import MAX_HIDDEN_LAYERS, strict_json
+from lottery_core.tickets.unpacking import strict_json
 
-_MAX_CLAIM = 64 * 2**10  # characters of one field; an experiment of forty rounds takes 9 KB
+_MAX_CLAIM = 256 * 2**10  # characters of one field; forty rounds with rates by layer take 150 KB
+_MAX_TEXT = 600  # of a network; sixty layers take 400
 _MAX_DEPTH = 8  # of claims in claims
 
 
@@ -63,10 +65,23 @@ def _experiment(text: str) -> dict | None:
     return experiment.as_dict() if isinstance(experiment.control, str) else None
 
 
+def _network(text: str) -> dict | None:
+    """What a network is made of again, without the list of its operations."""
+    said = strict_json(text)
+    words, image, classes = said["text"], said["input"], said["classes"]
+    channels, *sides = image
+    good = len(words) <= _MAX_TEXT and all(type(n) is int for n in [*image, classes])
+    good = good and len(sides) == 2 and all(1 <= side <= networks.MAX_SIDE for side in sides)
+    if not good or not 1 <= channels <= 4 or not 1 <= classes <= networks.MAX_CLASSES:
+        return None
+    net = networks.network(words, tuple(image), classes)
+    return {"text": net.text, "input": [*net.input], "classes": net.classes}
+
+
 def _layers(text: str) -> dict | None:
     layers = strict_json(text)
-    good = 0 < len(layers) <= MAX_HIDDEN_LAYERS + 1 and all(
-        re.fullmatch(r"fc[1-9]\.weight", name)
+    good = 0 < len(layers) <= networks.MAX_LAYERS and all(
+        re.fullmatch(r"(conv|fc)[1-9][0-9]?\.weight", name)
         and counts.keys() == {"weights", "kept"}
         and all(type(count) is int and 0 <= count <= MAX_WEIGHTS for count in counts.values())
         for name, counts in layers.items()
@@ -102,6 +117,7 @@ _CHECKS = {
     "key": _key,
     "level": _level,
     "experiment": _experiment,
+    "network": _network,
     "layers": _layers,
     "results": _plain_values,
     "versions": _plain_values,

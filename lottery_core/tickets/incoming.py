@@ -1,46 +1,53 @@
 """An uploaded file -> the mask of one network and the weights in it, ours or foreign.
 
 A file is understood in three steps: `unpacking` makes named arrays of its bytes, here names tell
-masks from weights, `layers` and `biases` put them in order. Every name ends in a `Reading`, which
-tells what it was used as or why it was left out, and what was worked out besides; what could be
-understood in two ways is refused.
+masks from weights, `layers`, `biases` and `norms` put them in order. Every name ends in a
+`Reading`, which tells what it was used as or why it was left out, and what was worked out besides;
+what could be understood in two ways is refused, or what it was taken for is told.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from lottery_core.method.masks import Arrays, apply
-from lottery_core.spec import networks
 from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.networks import Network
+from lottery_core.spec.networks import network as network_of
+from lottery_core.tickets import fitting
 from lottery_core.tickets.biases import biases
 from lottery_core.tickets.claims import claims_in
 from lottery_core.tickets.content import PARTS, digest
-from lottery_core.tickets.layers import TITLES, Array, Layer, network
+from lottery_core.tickets.layers import TITLES, Array, Hints, Layer, network
+from lottery_core.tickets.norms import norm_values, norms_in
 from lottery_core.tickets.reading import Notes, Reading
 from lottery_core.tickets.unpacking import MAX_WEIGHTS, Refused, shown, unpack
 
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """What a file holds, as one fully connected network from 784 pixels to 10 classes.
+    """What a file holds, as one network.
 
-    `mask` (bool) goes by 'fc1.weight', ... from input to output, (outputs, inputs) each. `restart`
-    and `trained` (float32), where the file has them, hold weights and biases of all layers, pruned
-    weights exactly 0.0. `reading` tells what became of every name in the file. `claims` are what
-    the header of a file of ours says: "format", "key", "level" (int), "experiment" (as
-    `Experiment.as_dict`), "layers", "results", "versions" and "digests", those of them that are
-    well-formed; {} for a foreign file. Claims are not checked against anything (see `verify`).
-    `digests` are those of the parts as they stand in the file, `revived` the numbers of pruned
-    weights that were not 0 there, both by part. `sha256` is the file's.
+    `mask` (bool) goes by the network's own names, 'conv1.weight', 'fc1.weight', ... from input to
+    output, in torch's layout: (outputs, inputs), (outputs, inputs, rows, columns). `restart` and
+    `trained` (float32), where the file has them, hold all parameters and buffers, pruned weights
+    exactly 0.0. `reading` tells what became of every name in the file. `claims` are what the header
+    of a file of ours says: "format", "key", "level" (int), "experiment" (as `Experiment.as_dict`),
+    "network", "layers", "results", "versions" and "digests", those of them that are well-formed; {}
+    for a foreign file. Claims are not checked against anything (see `verify`). `digests` are those
+    of the parts as they stand in the file, `revived` the numbers of pruned weights that were not 0
+    there, both by part. `sha256` is the file's.
     """
 
     name: str
     sha256: str
+    net: Network
     mask: Arrays
     restart: Arrays | None
     trained: Arrays | None
@@ -50,19 +57,9 @@ class Upload:
     revived: dict[str, int]
 
     @property
-    def hidden(self) -> tuple[int, ...]:
-        """Sizes of the hidden layers."""
-        return tuple(len(kept) for kept in self.mask.values())[:-1]
-
-    @property
     def network(self) -> str:
         """Its network as a text."""
-        return " ".join(map(str, self.hidden)) or "none"
-
-    @property
-    def net(self) -> networks.Network:
-        """Its network."""
-        return networks.network(self.network, (1, 28, 28), 10)
+        return self.net.text
 
     @cached_property
     def content_digest(self) -> str:
@@ -73,13 +70,15 @@ class Upload:
         )
 
 
-def read_upload(name: str, content: bytes) -> Upload:
-    """Read a .npz or .safetensors file of a mask or ticket; writes nothing.
+def read_upload(name: str, content: bytes, text: str = "") -> Upload:
+    """Read a .npz or .safetensors file of a mask or ticket; writes nothing. `text` is the network
+    that it holds, where that is known: shapes of convolutions do not tell where pools are.
 
     Raises `InvalidValue`, and nothing else, for whatever cannot be read as one network.
     """
+    known = fitting.named(text) if text.strip() else []
     try:
-        return _read(name, content)
+        return _read(name, content, known)
     except Refused as refused:
         raise InvalidValue("file", name, str(refused)) from None
     except Exception as error:  # zipfile and zlib name no list of what damage makes them raise
@@ -87,33 +86,35 @@ def read_upload(name: str, content: bytes) -> Upload:
         raise InvalidValue("file", name, rule) from error
 
 
-def _read(name: str, content: bytes) -> Upload:
+def _read(name: str, content: bytes, known: Sequence[Network]) -> Upload:
     unpacked = unpack(content)
     notes = Notes()
+    claims = claims_in(unpacked.header, notes)
     parts = _parts(unpacked.arrays, notes)
-    matrices = {part: [one for one in parts[part] if one.values.ndim == 2] for part in parts}
-    layers = network(matrices, unpacked.in_file_order, notes)
-    _check_size(layers)
+    matrices = {part: [one for one in parts[part] if one.is_matrix] for part in parts}
+    hints = Hints(known or _claimed(claims, matrices), _normed(parts), unpacked.in_file_order)
+    net, layers = network(matrices, hints, notes)
+    _check_size(net)
     mask = _mask(layers, notes)
     sets, revived = {}, {}
     for part in [part for part in parts if part != "mask"]:
-        vectors = [one for one in parts[part] if one.values.ndim == 1]
-        found = biases(vectors, layers, unpacked.in_file_order, notes)
-        values = _weights(layers, found, part, notes)
+        vectors = [one for one in parts[part] if not one.is_matrix]
+        values = _weights(net, layers, part, vectors, hints.in_file_order, notes)
         sets[_SETS[part]] = apply(values, mask)
         count = sum(int(np.count_nonzero(values[name][~mask[name]])) for name in mask)
         if count:
             notes.worked_out.append(f"{count:,} {TITLES[part]} that the mask prunes were set to 0.")
         revived[_SETS[part]] = count
-    for i, kept in enumerate(mask.values(), 1):
+    for weight, kept in mask.items():
         if not kept.any():
-            notes.worked_out.append(f"Nothing is kept in fc{i}, so no signal passes through it.")
+            layer = weight.removesuffix(".weight")
+            notes.worked_out.append(f"Nothing is kept in {layer}, so no signal passes through it.")
     for used in unpacked.rounded & notes.used_as.keys():
         notes.used_as[used] += ", rounded to 32-bit numbers"
-    claims = claims_in(unpacked.header, notes)
     return Upload(
         name=name,
         sha256=hashlib.sha256(content).hexdigest(),
+        net=net,
         mask=mask,
         restart=sets.get("restart"),
         trained=sets.get("trained"),
@@ -121,6 +122,33 @@ def _read(name: str, content: bytes) -> Upload:
         claims=claims,
         digests={_SETS[part]: _digest(parts[part], part) for part in parts} if claims else {},
         revived=revived,
+    )
+
+
+def _claimed(claims: dict, matrices: dict[str, list[Array]]) -> list[Network]:
+    """The network that the header names, if arrays of the file have its shapes."""
+    if "network" in claims:
+        said = claims["network"]
+        net = network_of(said["text"], tuple(said["input"]), said["classes"])
+    elif "experiment" in claims:
+        net = Experiment.from_dict(claims["experiment"]).recipe.net
+    else:
+        return []
+    wanted = sorted(net.shapes.values())
+    return [net] if any(sorted(a.shape for a in m) == wanted for m in matrices.values()) else []
+
+
+def _normed(parts: dict[str, list[Array]]) -> bool | None:
+    """Whether any convolutions have batch norm; None where nothing in the file tells."""
+    if not any(one.values.ndim == 4 for arrays in parts.values() for one in arrays):
+        return None
+    sets = [arrays for part, arrays in parts.items() if part != "mask"]
+    vectors = [[one for one in arrays if not one.is_matrix] for arrays in sets]
+    if not any(vectors):
+        return None
+    return any(
+        norms_in(some, [one for one in arrays if one.is_matrix])
+        for some, arrays in zip(vectors, sets, strict=True)
     )
 
 
@@ -134,20 +162,19 @@ def _digest(arrays: list[Array], part: str) -> str:
     return digest({one.label: one.values.astype(kind, copy=False) for one in arrays})
 
 
-def _check_size(layers: list[Layer]) -> None:
-    total = sum(layer.first.values.size for layer in layers)
-    if total > MAX_WEIGHTS:
+def _check_size(net: Network) -> None:
+    if net.weights_total > MAX_WEIGHTS:
         raise Refused(
-            f"holds a network of {total:,} weights; the limit is {MAX_WEIGHTS:,}, so choose a "
-            "smaller one"
+            f"holds a network of {net.weights_total:,} weights; the limit is {MAX_WEIGHTS:,}, so "
+            "choose a smaller one"
         )
 
 
-def _mask(layers: list[Layer], notes: Notes) -> Arrays:
+def _mask(layers: dict[str, Layer], notes: Notes) -> Arrays:
     """The mask by our names: the file's or, where it has none at all, what is not 0."""
-    masked = [layer for layer in layers if "mask" in layer.arrays]
+    masked = [name for name, layer in layers.items() if "mask" in layer.arrays]
     if not masked:
-        if all(layer.first.values.all() for layer in layers):
+        if all(layer.first.values.all() for layer in layers.values()):
             raise Refused(
                 "holds weights without masks and none of them is 0, so it is a dense network; "
                 "upload its masks, or weights of which the pruned ones are 0"
@@ -156,41 +183,66 @@ def _mask(layers: list[Layer], notes: Notes) -> Arrays:
             "The file has no masks: a weight counts as pruned where it is exactly 0."
         )
     mask = {}
-    for i, layer in enumerate(layers, 1):
-        if layer in masked:
-            notes.used_as[layer.arrays["mask"].name] = f"mask of fc{i}"
+    for name, layer in layers.items():
+        if name in masked:
+            notes.used_as[layer.arrays["mask"].name] = f"mask of {name}"
             kept = layer.arrays["mask"].values
         elif masked:
-            notes.worked_out.append(f"{shown(layer.name)} has no mask: fc{i} is kept whole.")
-            kept = np.ones(layer.first.shape)
+            notes.worked_out.append(f"{shown(layer.name)} has no mask: {name} is kept whole.")
+            kept = np.ones(layer.shape)
         else:
             kept = layer.first.values != 0
-        mask[f"fc{i}.weight"] = np.array(kept, bool, order="C")
+        mask[f"{name}.weight"] = np.array(kept, bool, order="C")
     return mask
 
 
-def _weights(layers: list[Layer], found: list[Array | None], part: str, notes: Notes) -> Arrays:
-    """Weights and biases of one set by our names, unmasked."""
+def _weights(
+    net: Network,
+    layers: dict[str, Layer],
+    part: str,
+    vectors: list[Array],
+    in_file_order: bool,
+    notes: Notes,
+) -> Arrays:
+    """Parameters and buffers of one set by our names, unmasked."""
     if part == "weights":
         notes.worked_out.append(
             "Whether the weights are initial or trained ones is unknown: survivors restart from "
             "them."
         )
-    weights = {}
-    for i, (layer, bias) in enumerate(zip(layers, found, strict=True), 1):
-        array = layer.arrays[part]
-        notes.used_as[array.name] = f"{TITLES[part]} of fc{i}"
-        weights[f"fc{i}.weight"] = np.array(array.values, np.float32, order="C")
-        weights[f"fc{i}.bias"] = np.zeros(len(array.values), np.float32)
-        if bias is not None:
-            notes.used_as[bias.name] = f"{TITLES[part].replace('weights', 'bias')} of fc{i}"
-            weights[f"fc{i}.bias"] = bias.values.astype(np.float32)
-    missing = [f"fc{i}" for i, bias in enumerate(found, 1) if bias is None]
+    norms = []
+    if net.is_convolutional:
+        norms = norms_in(vectors, [layer.arrays[part] for layer in layers.values()])
+    values = norm_values(norms, net, layers, in_file_order, notes)
+    of_norms = {one.name for norm in norms for one in norm.arrays.values()}
+    left = [one for one in vectors if one.name not in of_norms]
+    wanted = {name for name in layers if f"{name}.bias" in net.parameters}
+    found = biases(left, layers, wanted, in_file_order, notes)
+    for name, layer in layers.items():
+        array, bias = layer.arrays[part], found[name]
+        notes.used_as[array.name] = f"{TITLES[part]} of {name}"
+        values[f"{name}.weight"] = np.array(array.values, np.float32, order="C")
+        if name in wanted:
+            values[f"{name}.bias"] = np.zeros(len(array.values), np.float32)
+            if bias is not None:
+                notes.used_as[bias.name] = f"{TITLES[part].replace('weights', 'bias')} of {name}"
+                values[f"{name}.bias"] = bias.values.astype(np.float32)
+        elif bias is not None:
+            # Batch norm takes a bias away again: it is the running mean's alone to know of it.
+            norm = next(at.name for at in net.operations if _follows(net, at.reads, name))
+            notes.used_as[bias.name] = f"bias of {name}, taken off the running mean of {norm}"
+            values[f"{norm}.running_mean"] -= bias.values.astype(np.float32)
+    missing = [name for name in layers if name in wanted and found[name] is None]
     if missing:
         notes.worked_out.append(
             f"The {TITLES[part]} have no biases for {', '.join(missing)}: set to 0."
         )
-    return weights
+    return {name: values[name] for name in net.parameters | net.buffers}
+
+
+def _follows(net: Network, reads: tuple[int, ...], name: str) -> bool:
+    """Whether an operation that reads these results reads that of the layer `name` alone."""
+    return len(reads) == 1 and reads[0] > 0 and net.operations[reads[0] - 1].name == name
 
 
 # Which array is what
@@ -218,16 +270,18 @@ def _our_parts(arrays: Arrays, notes: Notes) -> dict[str, list[Array]]:
         else:
             notes.left_out.append((name, "outside of mask/, restart/ and trained/"))
     for one in parts["mask"]:
-        if one.values.ndim != 2 or not _is_binary(one.values):
-            raise Refused("has masks that are not two-dimensional and 0 or 1; export it again")
+        if not one.is_matrix or not _is_binary(one.values):
+            raise Refused(
+                "has masks that are not of two or four dimensions and 0 or 1; export it again"
+            )
     return {part: found for part, found in parts.items() if found}
 
 
 def _foreign_parts(arrays: list[Array], notes: Notes) -> dict[str, list[Array]]:
-    matrices = [one for one in arrays if one.values.ndim == 2]
-    vectors = [one for one in arrays if one.values.ndim == 1]
+    matrices = [one for one in arrays if one.is_matrix]
+    vectors = [one for one in arrays if not one.is_matrix]
     if not matrices:
-        raise Refused("holds no two-dimensional array; upload one mask a layer")
+        raise Refused("holds no array of two or four dimensions; upload one mask a layer")
     masks = _masks(matrices)
     weights = [one for one in matrices if one not in masks]
     for one in [one for one in vectors if "mask" in one.kinds]:
@@ -236,7 +290,7 @@ def _foreign_parts(arrays: list[Array], notes: Notes) -> dict[str, list[Array]]:
                 f"prunes biases by {shown(one.name)}; only weights are pruned here, so remove the "
                 "masks of biases"
             )
-        notes.left_out.append((one.name, "a mask of biases, which are never pruned"))
+        notes.left_out.append((one.name, "a mask of biases or batch norm, never pruned"))
         vectors.remove(one)
     if not weights:
         notes.left_out += [(one.name, "not a mask, and no weights come with it") for one in vectors]

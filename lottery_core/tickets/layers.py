@@ -2,23 +2,23 @@
 
 Names tell what belongs together. What comes after what is told by shapes and, where these allow
 several orders, by the numbers in names; where no number decides, by the order that the file keeps,
-if it keeps one. What could still be understood in two ways is refused.
+if it keeps one (`order`). Which network that is follows from the shapes (`fitting`). What could
+still be understood in two ways is refused, or told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice, pairwise
-from typing import TypeVar
 
 import numpy as np
 
-from lottery_core.spec.datasets import CLASSES, PIXELS
-from lottery_core.tickets import names
+from lottery_core.spec.networks import MAX_LAYERS, Network, Shape
+from lottery_core.tickets import fitting, names
+from lottery_core.tickets.order import in_order
 from lottery_core.tickets.reading import Notes
-from lottery_core.tickets.unpacking import MAX_HIDDEN_LAYERS, Refused, shown
+from lottery_core.tickets.unpacking import Refused, shown
 
 TITLES = {"mask": "masks", "weights": "weights", "restart": "restart weights",
           "trained": "trained weights"}  # fmt: skip
@@ -47,6 +47,11 @@ class Array:
         """Shape of its values."""
         return self.values.shape
 
+    @property
+    def is_matrix(self) -> bool:
+        """Whether it can be what a layer multiplies by: of a convolution or fully connected."""
+        return self.values.ndim in (2, 4)
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -74,17 +79,40 @@ class Layer:
         """Of that array, for people."""
         return self.first.name
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of that array, as it is stored."""
+        return self.first.shape
 
-Item = TypeVar("Item", Array, Layer)
-Fits = Callable[[Sequence[Item], Item], bool]
+
+@dataclass(frozen=True)
+class Hints:
+    """What is known beside the arrays: networks that the file may hold, as far as it or its reader
+    names one; whether there is batch norm, None where nothing tells; and whether the arrays are in
+    an order of their author's."""
+
+    known: Sequence[Network]
+    normed: bool | None
+    in_file_order: bool
 
 
-def network(parts: dict[str, list[Array]], in_file_order: bool, notes: Notes) -> list[Layer]:
-    """The layers that the matrices of all parts make, from input to output, each array turned to
-    (outputs, inputs). A layer has every set of weights, and a mask if any in the file is its.
+@dataclass(frozen=True)
+class _Found:
+    """Layers from input to output, stored as in TensorFlow if `turned`, and their network."""
 
-    `parts` has the matrices of each part as they follow each other in the file, which are in an
-    order of its author's if `in_file_order`. Raises `Refused`.
+    layers: list[Layer]
+    turned: bool
+    net: Network
+
+
+def network(
+    parts: dict[str, list[Array]], hints: Hints, notes: Notes
+) -> tuple[Network, dict[str, Layer]]:
+    """The network that the matrices of all parts make, and its layers by name ("conv1", "fc1")
+    from input to output, each array turned to torch's layout. A layer has every set of weights, and
+    a mask if any in the file is its.
+
+    `parts` has the matrices of each part as they follow each other in the file. Raises `Refused`.
     """
     for part, arrays in parts.items():
         if not arrays:
@@ -93,24 +121,29 @@ def network(parts: dict[str, list[Array]], in_file_order: bool, notes: Notes) ->
             )
     sets = [part for part in parts if part != "mask"]
     if _are_strangers(parts):
-        masks, _ = _chain([Layer({"mask": mask}) for mask in parts["mask"]], in_file_order, notes)
-        weights, turned = _chain(
-            _grouped({part: parts[part] for part in sets}), in_file_order, notes
-        )
-        layers = [Layer(one.arrays | two.arrays) for one, two in zip(masks, weights, strict=True)]
+        masks = _chain([Layer({"mask": mask}) for mask in parts["mask"]], hints, notes)
+        found = _chain(_grouped({part: parts[part] for part in sets}), hints, notes)
+        layers = [
+            Layer(one.arrays | two.arrays)
+            for one, two in zip(masks.layers, found.layers, strict=True)
+        ]
+        notes.worked_out = [*dict.fromkeys(notes.worked_out)]  # both sides may say the same
         notes.worked_out.append("Which weights belong to which mask was told by their order.")
-        return _upright(layers, turned, notes)
-    layers = _without_strays(_grouped(parts), notes)
-    for layer in layers:
-        for part in sets:
-            if part not in layer.arrays:
-                raise Refused(
-                    f"has {shown(next(iter(layer.arrays.values())).name)} and no {TITLES[part]} "
-                    "that are named after its layer; give both one name, as fc1.weight_mask and "
-                    "fc1.weight, or upload masks alone"
-                )
-    in_file_order = in_file_order and _agree(parts, layers)
-    return _upright(*_chain(layers, in_file_order, notes), notes)
+        found = replace(found, layers=layers)
+    else:
+        layers = _without_strays(_grouped(parts), hints, notes)
+        for layer in layers:
+            for part in sets:
+                if part not in layer.arrays:
+                    raise Refused(
+                        f"has {shown(next(iter(layer.arrays.values())).name)} and no "
+                        f"{TITLES[part]} that are named after its layer; give both one name, as "
+                        "fc1.weight_mask and fc1.weight, or upload masks alone"
+                    )
+        in_file_order = hints.in_file_order and _agree(parts, layers)
+        found = _chain(layers, replace(hints, in_file_order=in_file_order), notes)
+    named = (name.removesuffix(".weight") for name in found.net.shapes)
+    return found.net, dict(zip(named, _upright(found, notes), strict=True))
 
 
 # What belongs together
@@ -124,7 +157,8 @@ def _are_strangers(parts: dict[str, list[Array]]) -> bool:
         return False
     wanted = sorted(mask.shape for mask in masks)
     found = [one.shape for one in sets[0]]
-    return wanted in (sorted(found), sorted(shape[::-1] for shape in found))
+    turned = (sorted(_torch(shape) for shape in found), sorted(_torch(shape) for shape in wanted))
+    return wanted in (sorted(found), turned[0]) or turned[1] == sorted(found)
 
 
 def _grouped(parts: dict[str, list[Array]]) -> list[Layer]:
@@ -145,7 +179,7 @@ def _grouped(parts: dict[str, list[Array]]) -> list[Layer]:
     return [Layer(group) for group in groups.values()]
 
 
-def _without_strays(layers: list[Layer], notes: Notes) -> list[Layer]:
+def _without_strays(layers: list[Layer], hints: Hints, notes: Notes) -> list[Layer]:
     """Without matrices that are no layers: by their names, where a network is left without them."""
 
     def is_said(layer: Layer) -> bool:
@@ -153,7 +187,7 @@ def _without_strays(layers: list[Layer], notes: Notes) -> list[Layer]:
 
     others = [one for one in layers if not is_said(one) and "other" in one.first.kinds]
     left = [layer for layer in layers if layer not in others]
-    if others and _may_chain(left):
+    if others and _may_chain(left, hints):
         notes.left_out += [
             (array.name, "named as something other than weights")
             for layer in others
@@ -165,9 +199,12 @@ def _without_strays(layers: list[Layer], notes: Notes) -> list[Layer]:
         layer
         for layer in layers
         if not is_said(layer)  # nor numbered as others that are
-        and not any(_precedes(layer, one) or _precedes(one, layer) for one in said)
+        and not any(
+            names.precedes(layer.label, one.label) or names.precedes(one.label, layer.label)
+            for one in said
+        )
     ]
-    if unsure and _may_chain([layer for layer in layers if layer not in unsure]):
+    if unsure and _may_chain([layer for layer in layers if layer not in unsure], hints):
         raise Refused(
             f"has an array {shown(unsure[0].name)} that may be one layer more or none; name it "
             "after its layer, as fc1.weight, or leave it out"
@@ -184,127 +221,77 @@ def _agree(parts: dict[str, list[Array]], layers: list[Layer]) -> bool:
     return all(order == sorted(order) for order in orders)
 
 
-# What comes after what
+# Which network
 
 
-def _chain(layers: list[Layer], in_file_order: bool, notes: Notes) -> tuple[list[Layer], bool]:
-    """The layers from input to output, and whether they are stored as (inputs, outputs)."""
+def _chain(layers: list[Layer], hints: Hints, notes: Notes) -> _Found:
+    """The layers from input to output, how they are stored, and the network that they make."""
     title = "masks" if layers[0].is_bare else "layers"
-    if len(layers) > MAX_HIDDEN_LAYERS + 1:
-        raise Refused(
-            f"holds a network of {len(layers)} layers; at most {MAX_HIDDEN_LAYERS + 1} can be read"
-        )
-    turned = _balance(layers, -1)
-    step = -1 if turned else 1
+    if len(layers) > MAX_LAYERS:
+        raise Refused(f"holds a network of {len(layers)} layers; at most {MAX_LAYERS} can be read")
+    ways: list[tuple[_Found, Sequence[Network], Notes]] = []
+    for turned, route in _routes(layers, hints):
 
-    def fits(before: Sequence[Layer], layer: Layer) -> bool:
-        outputs, inputs = layer.first.shape[::step]
-        last = len(before) + 1 == len(layers)
-        reached = before[-1].first.shape[::step][0] if before else PIXELS
-        return inputs == reached and (not last or outputs == CLASSES)
+        def fits(before: Sequence[Layer], layer: Layer) -> bool:
+            return route.fits([_shape(one, turned) for one in before], _shape(layer, turned))  # noqa: B023 - called in this pass alone
 
-    found = in_order(layers, fits, title, in_file_order, notes) if _balance(layers, step) else []
-    if not found:
-        shapes = ", ".join("{} x {}".format(*layer.first.shape) for layer in layers)
+        told = Notes()
+        order = in_order(layers, fits, title, hints.in_file_order, told)
+        nets = route.networks([_shape(one, turned) for one in order], hints.normed) if order else []
+        if nets:
+            ways.append((_Found(order, turned, nets[0]), nets[1:], told))
+    if not ways:
         whole = "; add the weights of a layer that has no mask" if layers[0].is_bare else ""
-        raise Refused(
-            f"has {title} of {shapes}; layers must lead from {PIXELS} pixels to {CLASSES} classes, "
-            f"each with as many inputs as the one before has outputs{whole}"
-        )
-    return found, turned
-
-
-def _may_chain(layers: list[Layer]) -> bool:
-    return bool(layers) and (_balance(layers, 1) or _balance(layers, -1))
-
-
-def _balance(layers: list[Layer], step: int) -> bool:
-    """Whether as many layers begin with each size as end with it, as they do in a chain."""
-    ends, begins = zip(*(layer.first.shape[::step] for layer in layers), strict=True)
-    return sorted([PIXELS, *ends]) == sorted([CLASSES, *begins])
-
-
-def in_order(
-    items: list[Item], fits: Fits, title: str, in_file_order: bool, notes: Notes
-) -> list[Item]:
-    """The order of `items` in which each fits after those before it; [] if there is none.
-
-    Where several fit, the numbers in their names decide, and where no number does, the order in
-    which they are given, if that is the file's (`in_file_order`). Numbers win over the file. How it
-    was told is noted under `title`; raises `Refused` if nothing tells it.
-    """
-    some = [*islice(_orders(items, fits, lambda one, other: False), 2)]
-    if not some:
-        return []
-    numbered = [*islice(_orders(items, fits, _precedes), 2)]
-    if len(some) == 1:
-        if not numbered:
+        shapes = fitting.in_words([layer.shape for layer in layers])
+        would = fitting.what_would_fit(hints.known)
+        raise Refused(f"has {title} of {shapes}; {would}{whole}")
+    found, others, told = ways[0]
+    notes.worked_out += told.worked_out
+    if found.net.is_convolutional and not hints.known:
+        others = [*others, *(way.net for way, _, _ in ways[1:] if way.turned == found.turned)]
+        notes.worked_out.append(fitting.taken_for(found.net, others))
+        if hints.normed is None:
+            how = "with it" if found.net.buffers else "without"
             notes.worked_out.append(
-                f"The {title} were put in order by their shapes, not by the numbers in their names."
+                f"Whether it has batch norm is not in the file: it is read as a network {how}."
             )
-        elif not _is_numbered(some[0]):
-            notes.worked_out.append(f"The {title} were put in order by their shapes.")
-        return some[0]
-    if not numbered:
-        raise Refused(
-            f"has {title} that shapes allow in several orders, none of them that of the numbers in "
-            "their names; number them from input to output, as fc1, fc2, ..."
-        )
-    if len(numbered) == 1:
-        if not _is_numbered(numbered[0]):
-            notes.worked_out.append(
-                f"The {title} were put in order by their shapes and the numbers in their names."
-            )
-        elif in_file_order and items != numbered[0] and _is_order(items, fits):
-            notes.worked_out.append(
-                f"The {title} were put in order by the numbers in their names, not as they stand "
-                "in the file."
-            )
-        return numbered[0]
-    if in_file_order and _is_order(items, fits) and _keeps_numbers(items):
+    if any(way.turned != found.turned for way, _, _ in ways[1:]):
         notes.worked_out.append(
-            f"No numbers in their names order the {title}: taken as they stand in the file."
+            "By their shapes, the layers may be stored as in TensorFlow too: read as in torch."
         )
-        return items
-    one, other = next(pair for pair in zip(*numbered, strict=True) if pair[0] is not pair[1])
-    remedy = "save them in that order" if in_file_order else "save them in order as .npz"
-    raise Refused(
-        f"has {title} that could change places, {shown(one.name)} and {shown(other.name)}; number "
-        f"them from input to output, as fc1, fc2, ..., or {remedy}"
-    )
+    return found
 
 
-def _orders(
-    items: list[Item], fits: Fits, precedes: Callable[[Item, Item], bool],
-    before: tuple[Item, ...] = (),
-) -> Iterator[list[Item]]:  # fmt: skip
-    """All orders in which each item fits and none comes after one that it precedes."""
-    if not items:
-        yield [*before]
-    for i, item in enumerate(items):
-        if fits(before, item) and not any(precedes(other, item) for other in items):
-            yield from _orders(items[:i] + items[i + 1 :], fits, precedes, (*before, item))
+def _routes(layers: list[Layer], hints: Hints) -> list[tuple[bool, fitting.Route]]:
+    """Ways to understand the layers, each with whether they are stored as in TensorFlow."""
+    found = []
+    for turned in (False, True):
+        shapes = [_shape(layer, turned) for layer in layers]
+        found += [(turned, route) for route in fitting.routes(shapes, hints.known)]
+    return found
 
 
-def _precedes(one: Item, other: Item) -> bool:
-    return names.precedes(one.label, other.label)
+def _may_chain(layers: list[Layer], hints: Hints) -> bool:
+    return bool(layers) and bool(_routes(layers, hints))
 
 
-def _is_numbered(items: list[Item]) -> bool:
-    return all(_precedes(one, other) for one, other in pairwise(items))
+def _shape(layer: Layer, turned: bool) -> Shape:
+    return _torch(layer.shape) if turned else layer.shape
 
 
-def _keeps_numbers(items: list[Item]) -> bool:
-    return not any(_precedes(two, one) for i, one in enumerate(items) for two in items[i:])
+# How it is stored
 
 
-def _is_order(items: list[Item], fits: Fits) -> bool:
-    return all(fits(items[:i], item) for i, item in enumerate(items))
+def _torch(shape: Shape) -> Shape:
+    """(inputs, outputs) or (rows, columns, inputs, outputs), as TensorFlow stores layers, in the
+    order of torch."""
+    return (shape[-1], shape[-2], *shape[:-2])
 
 
-def _upright(layers: list[Layer], turned: bool, notes: Notes) -> list[Layer]:
-    """Every array as (outputs, inputs); `turned` says that the first of each layer is not."""
-    wanted = [layer.first.shape[::-1] if turned else layer.first.shape for layer in layers]
+def _upright(found: _Found, notes: Notes) -> list[Layer]:
+    """Every array in torch's layout."""
+    layers, turned = found.layers, found.turned
+    wanted = [_shape(layer, turned) for layer in layers]
     flipped = []
     for part in dict.fromkeys(part for layer in layers for part in layer.arrays):
         pairs = [
@@ -314,7 +301,7 @@ def _upright(layers: list[Layer], turned: bool, notes: Notes) -> list[Layer]:
         ]
         ways = {
             False: all(shape == upright for shape, upright in pairs),
-            True: all(shape[::-1] == upright for shape, upright in pairs),
+            True: all(_torch(shape) == upright for shape, upright in pairs),
         }
         if not any(ways.values()):
             one, two = ("weights", "mask") if part == "mask" else (part, "restart")
@@ -325,11 +312,45 @@ def _upright(layers: list[Layer], turned: bool, notes: Notes) -> list[Layer]:
             flipped.append(part)
     if flipped:
         what = " and ".join(TITLES[part] for part in flipped)
-        notes.worked_out.append(f"The {what} are stored as (inputs, outputs), as in Keras: turned.")
-    return [
-        Layer({
-            part: replace(array, values=array.values.T) if part in flipped else array
+        kernels = "(rows, columns, inputs, outputs) and " if found.net.is_convolutional else ""
+        notes.worked_out.append(
+            f"The {what} are stored as {kernels}(inputs, outputs), as in Keras: turned."
+        )
+    flat = _flattened(found.net) if flipped else None
+    if flat:
+        notes.worked_out.append(
+            f"{flat[0]} reads pixels by rows, columns and channels, as TensorFlow flattens them: "
+            "put in the order of channels, rows and columns."
+        )
+    upright = []
+    for name, layer in zip(found.net.shapes, layers, strict=True):
+        image = flat[1] if flat and name == f"{flat[0]}.weight" else None
+        arrays = {
+            part: replace(array, values=_turned(array.values, image)) if part in flipped else array
             for part, array in layer.arrays.items()
-        })
-        for layer in layers
-    ]  # fmt: skip
+        }
+        upright.append(Layer(arrays))
+    return upright
+
+
+def _flattened(net: Network) -> tuple[str, Shape] | None:
+    """The layer that reads images of several channels pixel by pixel, and their shape."""
+    for n, at in enumerate(net.operations, 1):
+        if at.kind == "flat":
+            image = net.shape_of(at.reads[0])
+            reader = next(one.name for one in net.operations if n in one.reads)
+            return (reader, image) if image[0] > 1 and image[1] * image[2] > 1 else None
+    return None
+
+
+def _turned(values: np.ndarray, image: Shape | None) -> np.ndarray:
+    """From TensorFlow's layout to torch's; with `image` (channels, rows, columns), columns that are
+    ordered by rows, columns and channels to channels first."""
+    if values.ndim == 4:
+        return values.transpose(3, 2, 0, 1)
+    values = values.T
+    if image is None:
+        return values
+    channels, rows, columns = image
+    by_pixel = values.reshape(len(values), rows, columns, channels)
+    return by_pixel.transpose(0, 3, 1, 2).reshape(len(values), -1)

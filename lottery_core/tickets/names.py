@@ -3,6 +3,8 @@
 kinds("fc1.weight_mask")     {"weights", "mask"}
 stem("fc1.weight_mask")      ("fc1",), which fc1.weight_orig, mask_fc1 and fc1.bias have too
 precedes("fc2", "fc10")      True: numbers order names, words do not
+norm_part("bn1.running_var") (("bn1",), "running_var"): of the batch norm that bn1.weight is of too
+goes_with(("conv1",), ("bn1",))  True, as for features.0 and features.1: a convolution and its norm
 """
 
 from __future__ import annotations
@@ -28,6 +30,19 @@ _THINGS = (
     "sparsity|density|threshold|count|size"
 )
 _OTHER = re.compile(f"(?:(?:{_SPLITS}|batch|layer)?(?:{_THINGS})(?:e?s)?|{_SPLITS})[0-9]*")
+
+# What the arrays of a batch norm are called, in torch and in Keras, by their last words.
+_NORM_PARTS = {
+    ("weight",): "weight", ("gamma",): "weight", ("scale",): "weight",
+    ("bias",): "bias", ("beta",): "bias", ("offset",): "bias",
+    ("running", "mean"): "running_mean", ("moving", "mean"): "running_mean",
+    ("running", "var"): "running_var", ("moving", "var"): "running_var",
+    ("moving", "variance"): "running_var",
+}  # fmt: skip
+_NORM = re.compile(r"(?:batch|norm(?:ali[sz]ation)?|batchnorm(?:2d)?|bn(?:2d)?)([0-9]*)")
+_CONV = re.compile(r"conv(?:olution)?(?:2d)?([0-9]*)")
+# What a network is wrapped in; masks beside it, as open_lth keeps them, have the names without it.
+_WRAPPERS = {"model", "module", "net", "network"}
 
 
 def kinds(name: str) -> set[str]:
@@ -58,9 +73,52 @@ def precedes(name: str, other: str) -> bool:
     return False
 
 
+def norm_part(name: str) -> tuple[tuple[str, ...], str] | None:
+    """The words that say which batch norm, and which of its four arrays this is, by torch's name;
+    None where the name is no such."""
+    words = _unwrapped(_words(_plain(name)))
+    for length in (2, 1):
+        part = _NORM_PARTS.get(tuple(words[-length:]))
+        if part:
+            return tuple(words[:-length]), part
+    return None
+
+
+def is_norm(stem: tuple[str, ...]) -> bool:
+    """Whether words say batch norm."""
+    return any(_NORM.fullmatch(word) for word in stem)
+
+
+def goes_with(conv: tuple[str, ...], norm: tuple[str, ...]) -> bool:
+    """Whether words that say which convolution and which batch norm are of one pair: they differ
+    in what they call them, or the one comes next in a list after the other."""
+    if _place(conv) == _place(norm):
+        return True
+    if not conv or not norm or conv[:-1] != norm[:-1]:
+        return False
+    number, following = conv[-1], norm[-1]
+    return number.isdigit() and following.isdigit() and int(following) == int(number) + 1
+
+
+def _place(words: tuple[str, ...]) -> list[str]:
+    """Words without those that say convolution or batch norm, but with their numbers."""
+    left = (
+        match[1] if (match := _CONV.fullmatch(word) or _NORM.fullmatch(word)) else word
+        for word in words
+    )
+    return [word for word in left if word]
+
+
 def _words(text: str) -> list[str]:
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text)
     return [word for word in re.split(r"[\W_]+", parted.lower()) if word]
+
+
+def _unwrapped(words: list[str]) -> list[str]:
+    first = 0
+    while first < len(words) - 1 and words[first] in _WRAPPERS:
+        first += 1
+    return words[first:]
 
 
 def _plain(name: str) -> str:
@@ -77,10 +135,10 @@ def _read(name: str) -> tuple[set[str], list[str]]:
             left = match[1] + match[3]
         if left:
             rest.append(left)
-    return found - {""}, rest
+    return found - {""}, _unwrapped(rest)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _path(name: str) -> tuple[tuple[str | int, ...], ...]:
     """The steps of a path, each the words and numbers that say which layer."""
     steps = []

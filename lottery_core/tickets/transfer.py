@@ -17,6 +17,7 @@ from lottery_core.findings.tables import percent_remaining
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue, check_integer, check_known
 from lottery_core.spec.choice import PRESETS
+from lottery_core.spec.datasets import DATASETS, Dataset
 from lottery_core.spec.experiment import (
     MAX_ITERATIONS,
     MAX_REPLICATES,
@@ -26,6 +27,7 @@ from lottery_core.spec.experiment import (
     Recipe,
     Round,
 )
+from lottery_core.spec.networks import Network, network
 from lottery_core.store import Job
 from lottery_core.tickets.incoming import Upload
 
@@ -34,15 +36,44 @@ _USUAL_RATES = {"sgd": 0.05, "adam": 0.001}
 CONTROLS = ("random-mask", "reinit")
 
 
+def datasets_of(net: Network) -> list[str]:
+    """Names of the data sets that a network with these weights can read: their images have as many
+    channels, their answers as many classes, and, but for networks that end in a mean, the images
+    have its size."""
+    return [name for name, facts in [*DATASETS.items()] if _reads(net, facts)]
+
+
+def _reads(net: Network, facts: Dataset) -> bool:
+    try:
+        return network(net.text, facts.image, facts.classes).shapes == net.shapes
+    except InvalidValue:
+        return False
+
+
 def recipe_of(upload: Upload) -> Recipe:
     """What to train it with unless something else is chosen: the file's own recipe if it names
-    one, else the quick preset's with the ticket's network."""
+    one, else the quick preset's with the ticket's network and the first data set that it can read.
+    Raises `InvalidValue` where there is none."""
     claimed = upload.claims.get("experiment")
     if claimed:
         recipe = Experiment.from_dict(claimed).recipe
-        if recipe.network == upload.network:
+        if recipe.net.text == upload.network and recipe.shapes == upload.net.shapes:
             return recipe
-    return replace(PRESETS["quick"].choice.recipe(), network=upload.network)
+    usual, fitting = PRESETS["quick"].choice.recipe(), datasets_of(upload.net)
+    if not fitting:
+        raise InvalidValue(
+            "ticket",
+            upload.name,
+            f"is of a network for {_images(upload.net.input, upload.net.classes)}, and no data set "
+            "here has such; add one, or bring the ticket of another network",
+        )
+    dataset = usual.dataset if usual.dataset in fitting else fitting[0]
+    held_out = min(usual.validation_size, DATASETS[dataset].train_size // 10)
+    return replace(usual, network=upload.network, dataset=dataset, validation_size=held_out)
+
+
+def _images(image: Sequence[int], classes: int) -> str:
+    return f"images of {'x'.join(map(str, image))} in {classes} classes"
 
 
 def rate_of(recipe: Recipe, optimiser: str) -> float:
@@ -100,9 +131,17 @@ def rewind_of(upload: Upload, recipe: Recipe) -> int:
 def experiment(upload: Upload, recipe: Recipe, *, own_weights: bool = True) -> Experiment:
     """The ticket under that recipe: from its own weights, or, if it has none or `own_weights`
     is False, from initial weights drawn with the recipe's seed. Raises `InvalidValue`."""
-    if recipe.network != upload.network:
+    if recipe.net.text != upload.network:
         raise InvalidValue(
             "network", recipe.network, f"is not the ticket's; choose {upload.network}"
+        )
+    if recipe.shapes != upload.net.shapes:
+        facts = DATASETS[recipe.dataset]
+        raise InvalidValue(
+            "dataset",
+            recipe.dataset,
+            f"has {_images(facts.image, facts.classes)}, and the ticket's network reads "
+            f"{_images(upload.net.input, upload.net.classes)}; choose such a data set",
         )
     gone = {name: int((~kept).sum()) for name, kept in upload.mask.items()}
     total, last = sum(gone.values()), recipe.output_layer

@@ -21,42 +21,21 @@ from typing import BinaryIO
 import numpy as np
 
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.datasets import CLASSES, PIXELS
+from lottery_core.spec.networks import MAX_KERNEL, MAX_WIDTH
+from lottery_core.tickets.others import PICKLE, is_text, what_else
 
-# Of an uploaded network, which is read into memory before anything is known of it.
-MAX_WEIGHTS = 2_000_000
-MAX_HIDDEN_LAYERS = 6
-MAX_HIDDEN_SIZE = 2048
-MAX_FILE = 32 * 2**20  # a ticket of the largest network with its trained weights takes 18
-MAX_HEADER = 256 * 2**10  # of a safetensors file; forty rounds of pruning take 12 KB
-MAX_ARRAYS = 64
+# Of an upload, which is read into memory before anything is known of it. The largest network with
+# a name is VGG-16, whose 14.7 million weights take 133 MB as a ticket with trained weights.
+MAX_FILE = 128 * 2**20
+MAX_WEIGHTS = 15_000_000
+MAX_NUMBERS = 3 * MAX_WEIGHTS + 10**6  # of all arrays together, with biases and batch norm
+MAX_SIDE = 32 * MAX_WIDTH  # what a layer reads that follows 64 maps of 32x32 pixels, say
+MAX_HEADER = 512 * 2**10  # of a safetensors file; ResNet-56 takes 200 KB in forty rounds
+MAX_ARRAYS = 1024  # the ticket of a ResNet-56 has 645
 MAX_NAME = 100
-MAX_DIRECTORY = 64 * 2**10  # of a zip archive; 64 entries of our names take 5 KB
+MAX_DIRECTORY = 256 * 2**10  # of a zip archive; 1024 entries of our names take 120 KB
 MAX_NPY_HEADER = 1024  # NumPy writes 118 bytes
-MAX_SIDE = max(PIXELS, MAX_HIDDEN_SIZE)
-# Of all arrays together: mask, restart and trained weights, with biases.
-MAX_NUMBERS = 3 * (MAX_WEIGHTS + MAX_HIDDEN_LAYERS * MAX_HIDDEN_SIZE + CLASSES)
 
-_PICKLE = (
-    "which can run code when it is opened, so it is not read; save it anew with "
-    'safetensors.torch.save_file(model.state_dict(), "ticket.safetensors")'
-)
-# How other files begin, and what to say of them.
-_OTHERS = (
-    (b"\x93NUMPY", "is one array without a name; save one array a layer with numpy.savez"),
-    (b"\x89HDF", "is an HDF5 file, as Keras writes; save its kernels with numpy.savez"),
-    (b"\x1f\x8b", "is packed with gzip; unpack it first"),
-    (b"BZh", "is packed with bzip2; unpack it first"),
-    (b"\xfd7zXZ", "is packed with xz; unpack it first"),
-    (b"(\xb5/\xfd", "is packed with zstd; unpack it first"),
-    (b"7z\xbc\xaf", "is a 7z archive; unpack it first"),
-    (b"Rar!", "is a RAR archive; unpack it first"),
-    (b"\x89PNG", "is a PNG picture; upload a .npz or .safetensors file"),
-    (b"\xff\xd8\xff", "is a JPEG picture; upload a .npz or .safetensors file"),
-    (b"GIF8", "is a GIF picture; upload a .npz or .safetensors file"),
-    (b"%PDF", "is a PDF document; upload a .npz or .safetensors file"),
-    (b"PAR1", "is a Parquet table; upload a .npz or .safetensors file"),
-)
 _SAFETENSORS_TYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4",
     "U64": "<u8", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
@@ -80,9 +59,9 @@ class Refused(ValueError):
 @dataclass(frozen=True)
 class Contents:
     """`arrays` by their names in the file, each bool (where the file has bools, or integers 0 and
-    1) or float32 (finite), with at most two dimensions; those named in `rounded` had other values.
-    They follow each other as in the file, which is as they were written if `in_file_order`.
-    `header` are the texts of a safetensors file."""
+    1) or float32 (finite), of no, one, two or four dimensions, and perhaps a view of the file;
+    those named in `rounded` had other values. They follow each other as in the file, which is as
+    they were written if `in_file_order`. `header` are the texts of a safetensors file."""
 
     arrays: Arrays
     header: dict[str, str]
@@ -93,25 +72,25 @@ class Contents:
 def unpack(content: bytes) -> Contents:
     """What a .npz or .safetensors file holds; its kind is told by its content.
 
-    Takes a small multiple of `MAX_FILE` of memory. Raises `Refused`, and whatever zipfile and
-    zlib raise for a damaged archive.
+    Takes as much memory as `MAX_NUMBERS` need; arrays of a safetensors file stay where they are.
+    Raises `Refused`, and whatever zipfile and zlib raise for a damaged archive.
     """
     if not content:
         raise Refused("is empty; export or download it again")
     if len(content) > MAX_FILE:
         raise Refused(
-            f"has {len(content):,} bytes, more than any ticket needs (at most {MAX_FILE:,}); "
-            "upload the masks and weights alone"
+            f"has {len(content):,} bytes, more than can be read here (at most {MAX_FILE:,}); "
+            "upload its masks with one set of weights, or masks alone"
         )
     header: dict[str, str] = {}
     is_npz = content.startswith((b"PK\3\4", b"PK\5\6"))
     # A text may have a brace there too, but then no length before it.
-    if content[8:9] == b"{" and not _is_text(content[:8]):
+    if content[8:9] == b"{" and not is_text(content[:8]):
         header, found = _safetensors(content)
     elif is_npz:
         found = _npz(content)
     else:
-        raise Refused(_what_else(content))
+        raise Refused(what_else(content))
     arrays: Arrays = {}
     rounded = set()
     for name, values in found:
@@ -148,26 +127,6 @@ def strict_json(text: str) -> object:
         raise ValueError("too deep") from None
 
 
-def _is_text(start: bytes) -> bool:
-    # A character may be cut in two at the end; what cannot be decoded is dropped there alone.
-    text = start.decode("utf-8", "replace").rstrip("\ufffd")
-    return bool(text) and all(c.isprintable() or c in "\r\n\t\ufeff" for c in text)
-
-
-def _what_else(content: bytes) -> str:
-    """The sentence for a file of another kind."""
-    if content[:1] == b"\x80" and content[1:2] in (b"\2", b"\3", b"\4", b"\5"):
-        return f"is a pickle, {_PICKLE}"
-    for start, sentence in _OTHERS:
-        if content.startswith(start):
-            return sentence
-    if content[257:262] == b"ustar":
-        return "is a tar archive; unpack it first"
-    if _is_text(content[:4096]):
-        return "is a text; upload masks as a .npz or .safetensors file"
-    return "is neither a .npz nor a .safetensors file, or its beginning is damaged; export it again"
-
-
 def _check_name(name: str, known: object) -> None:
     if not 0 < len(name) <= MAX_NAME:
         raise Refused(
@@ -185,25 +144,35 @@ def _check_name(name: str, known: object) -> None:
 
 def _check_shape(name: str, shape: tuple[int, ...], room: int) -> int:
     """The number of values of an array that may be read with `room` left for values."""
-    if len(shape) > 2:
+    if len(shape) not in (0, 1, 2, 4):
         raise Refused(
             f"has an array {shown(name)} of {len(shape)} dimensions; only fully connected layers "
-            "can be read, with two dimensions, and their biases"
+            "and convolutions can be read, with two and four dimensions, and their biases"
         )
+    sides = " x ".join(f"{side:,}" if side < 10**12 else "..." for side in shape)
     if any(side > MAX_SIDE for side in shape) or (size := math.prod(shape)) > MAX_WEIGHTS:
-        sides = " x ".join(f"{side:,}" if side < 10**12 else "..." for side in shape)
         raise Refused(
             f"has an array {shown(name)} of {sides} values; a layer may have at most "
             f"{MAX_SIDE:,} inputs and outputs, and {MAX_WEIGHTS:,} weights"
         )
     if not size:
         raise Refused(f"has an array {shown(name)} without values; leave it out")
+    if len(shape) == 4 and not (is_kernel(shape[2:]) or is_kernel(shape[:2])):
+        raise Refused(
+            f"has an array {shown(name)} of {sides} values; the kernels of a convolution must be "
+            f"square, of an odd size up to {MAX_KERNEL}"
+        )
     if size > room:
         raise Refused(
             f"holds more than {MAX_NUMBERS:,} values; upload one mask a layer and one or two sets "
             "of weights"
         )
     return size
+
+
+def is_kernel(sides: tuple[int, ...]) -> bool:
+    """Whether these may be the rows and columns of a kernel."""
+    return sides[0] == sides[1] <= MAX_KERNEL and sides[0] % 2 == 1
 
 
 # safetensors: eight bytes of length, a JSON header, the values
@@ -284,7 +253,7 @@ def _entry(name: str, entry: object) -> tuple[np.dtype, tuple[int, ...], tuple[i
 def _npz(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
     """The arrays, unpacked one by one."""
     if b"data.pkl" in content:
-        raise Refused(f"is a PyTorch file with a pickle in it, {_PICKLE}")
+        raise Refused(f"is a PyTorch file with a pickle in it, {PICKLE}")
     # zipfile makes an object of each entry that the directory lists, so its size is looked at
     # first. Where the end is what is asked for here, zipfile takes the same end.
     end = content[-22:]
@@ -379,14 +348,14 @@ def _npy(name: str, file: BinaryIO, room: int) -> np.ndarray:
 
 
 def _plain(name: str, values: np.ndarray) -> tuple[np.ndarray, bool]:
-    """A copy as bool or float32 in C order, and whether numbers were rounded."""
+    """As bool or float32 in C order, copied where they are not, and whether any was rounded."""
     if not values.ndim:  # a counter beside the weights, which nobody reads
         return np.zeros((), np.float32), False
     if values.dtype.kind == "b":
         # A byte that is neither would be True in one place and not equal to True in another.
         if values.view(np.uint8).max() > 1:
             raise Refused(f"has a mask {shown(name)} of bytes other than 0 and 1; export it again")
-        return np.array(values, order="C"), False
+        return np.ascontiguousarray(values), False
     if values.dtype.kind in "iu":
         if not ((values == 0) | (values == 1)).all():
             raise Refused(
@@ -397,7 +366,7 @@ def _plain(name: str, values: np.ndarray) -> tuple[np.ndarray, bool]:
     if not np.isfinite(values).all():
         raise Refused(f"has NaN or infinite values in {shown(name)}; export finite weights")
     with np.errstate(over="ignore", under="ignore"):
-        plain = np.array(values, np.float32, order="C")
+        plain = np.asarray(values, np.float32, order="C")
     if not np.isfinite(plain).all():
         raise Refused(f"has values in {shown(name)} that are too large for float32; export others")
-    return plain, bool((plain != values).any())
+    return plain, plain is not values and bool((plain != values).any())

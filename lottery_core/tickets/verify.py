@@ -94,9 +94,12 @@ def _counts(upload: Upload) -> Iterator[Finding]:
 
 
 def _shapes(upload: Upload) -> Iterator[Finding]:
-    if "experiment" in upload.claims:
-        claimed = Experiment.from_dict(upload.claims["experiment"]).recipe.net.sizes
+    claims = upload.claims
+    if "experiment" in claims:
+        claimed = Experiment.from_dict(claims["experiment"]).recipe.net.sizes
         yield _finding("network", claimed, upload.net.sizes, None)
+    elif "network" in claims:
+        yield _finding("network", claims["network"]["text"], upload.network, None)
 
 
 def _data(upload: Upload, store: Store) -> Iterator[Finding]:

@@ -54,15 +54,22 @@ def show_bring(ticket: str) -> str:
             max_upload_size=unpacking.MAX_FILE // 2**20,
             key="bring_file",
         )
+        network = st.text_input(
+            "Its network, if the file can't tell",
+            key="bring_network",
+            placeholder="lenet-5, or 8 8 pool 16 16 pool 32",
+            help="Shapes of convolutions do not tell where pools are. If it is left empty, what "
+            "the layers were taken for stands under Worked out.",
+        )
     with right:
         st.caption(
-            "A mask has one boolean array for each layer of a fully connected network from 784 "
-            "pixels to 10 classes; a ticket has weights besides. Names may be anybody's: what "
+            "A mask has one boolean array for each layer, fully connected or convolution, as torch "
+            "or TensorFlow stores it; a ticket has weights besides. Names may be anybody's: what "
             "became of each is shown. Nothing in a file is ever executed: pickles are refused."
         )
     upload = None
     if given is not None:
-        found = _read(given)
+        found = _read(given, network)
         if found.upload is None:
             st.error(plain(found.problem), icon=":material/block:")
         else:
@@ -75,15 +82,15 @@ def show_bring(ticket: str) -> str:
     return ticket
 
 
-def _read(given) -> _Read:
-    # Once a file, not once a look at the page.
-    known = st.session_state.get("bring_read")
-    if known is None or known[0] != given.file_id:
+def _read(given, network: str) -> _Read:
+    # Once a file and network, not once a look at the page.
+    asked, known = (given.file_id, network), st.session_state.get("bring_read")
+    if known is None or known[0] != asked:
         try:
-            found = _Read(read_upload(given.name, given.getvalue()))
+            found = _Read(read_upload(given.name, given.getvalue(), network))
         except InvalidValue as error:
             found = _Read(None, str(error))
-        known = st.session_state.bring_read = (given.file_id, found)
+        known = st.session_state.bring_read = (asked, found)
     return known[1]
 
 
@@ -91,12 +98,12 @@ def _read(given) -> _Read:
 
 
 @st.cache_data(show_spinner="Looking for it in the cache", max_entries=8)
-def _findings(sha256: str, levels: int, _upload: Upload) -> list[Finding]:
+def _findings(sha256: str, network: str, levels: int, _upload: Upload) -> list[Finding]:
     return verify(_upload, runtime().store)
 
 
 def _show_findings(upload: Upload) -> None:
-    findings = _findings(upload.sha256, finished_count(), upload)
+    findings = _findings(upload.sha256, upload.network, finished_count(), upload)
     words = plain(verify_in_words(findings))
     verdicts = {finding.verdict for finding in findings}
     show = st.info if "unknown" in verdicts else st.success
@@ -117,9 +124,7 @@ def _show_findings(upload: Upload) -> None:
             pd.DataFrame(
                 {
                     "layer": [short(name) for name in upload.mask],
-                    "shape": [
-                        f"{kept.shape[0]} x {kept.shape[1]}" for kept in upload.mask.values()
-                    ],
+                    "shape": [" x ".join(map(str, kept.shape)) for kept in upload.mask.values()],
                     "kept": [int(kept.sum()) for kept in upload.mask.values()],
                     "density, %": [100 * kept.mean() for kept in upload.mask.values()],
                 }
@@ -130,7 +135,7 @@ def _show_findings(upload: Upload) -> None:
         )
     with right:
         units = len(next(iter(upload.mask.values())))
-        per_pixel = kept_per_pixel(upload.mask, (1, 28, 28))
+        per_pixel = kept_per_pixel(upload.mask, upload.net.input)
         if per_pixel is not None:
             plot(weight_figures.pixels_figure(per_pixel, units, 360), "plot_brought_pixels")
         key = upload.claims.get("key")
@@ -169,7 +174,11 @@ def _list(lines: Iterable[str]) -> None:
 
 def _show_form(upload: Upload) -> None:
     st.subheader("Train it")
-    base = transfer.recipe_of(upload)
+    try:
+        base = transfer.recipe_of(upload)
+    except InvalidValue as error:
+        st.info(plain(str(error)), icon=":material/image_not_supported:")
+        return
     claimed = (
         "the recipe in the file" if upload.claims.get("experiment") else "the Quick preset's recipe"
     )
@@ -180,7 +189,7 @@ def _show_form(upload: Upload) -> None:
     # Another file is another form, with its own recipe for defaults.
     key = f"bring_{upload.sha256[:12]}"
     first, second, third = st.columns(3)
-    datasets, optimisers = list(DATASETS), list(OPTIMISERS)
+    datasets, optimisers = transfer.datasets_of(upload.net), list(OPTIMISERS)
     with first:
         dataset = st.selectbox(
             "Data set",
