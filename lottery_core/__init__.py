@@ -1,7 +1,7 @@
 """The core of the Lottery Ticket Explorer, as ten packages; each imports only those below it.
 
 cli/        the command line
-run/        engine.py, the procedure: train, prune, restart, train again; the queue and its workers,
+running/    engine.py, the procedure: train, prune, restart, train again; the queue and its workers,
             progress, time left, and what is measured on finished levels
 training/   one level's training: networks in torch, the compiled loop, which of them is faster
 tickets/    masks and tickets as files: to take away, and brought back
@@ -13,5 +13,5 @@ spec/       what can be asked for: networks, data sets, recipes, rounds, experim
             choice a person makes and the one table of its fields; checks and keys
 method/     the method as functions of arrays: criteria, masks, pruning, restart rules
 
-Only training and parts of run import torch and Numba, so that a web process need not.
+Only training and parts of running import torch and Numba, so that a web process need not.
 """

@@ -29,7 +29,7 @@ from lottery_core.data import (
     prepared,
     preparing,
 )
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, PARTS
 from lottery_core.spec.experiment import Experiment, Recipe

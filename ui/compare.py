@@ -13,7 +13,7 @@ from lottery_core.findings import comparison, replicates
 from lottery_core.findings.comparison import Line, Runs, View
 from lottery_core.findings.tables import empty_in_words, percent_remaining
 from lottery_core.report import compared_figures, figures
-from lottery_core.run.time_left import plan
+from lottery_core.running.time_left import plan
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS, write_choice

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from lottery_core.findings import walk as story
 from lottery_core.findings.answers import answers, reader, unseen_images
-from lottery_core.run.time_left import in_words, plan, seconds_of_level
+from lottery_core.running.time_left import in_words, plan, seconds_of_level
 from lottery_core.spec.choice import write_choice
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, Store, measurement_key

@@ -50,7 +50,7 @@ class Desk:
     def prepare(self) -> None:
         """Have the compiled loop loaded beside the first level, which does not wait for it."""
         if self.loop == "auto":
-            from lottery_core.run import worker
+            from lottery_core.running import worker
 
             worker.prepare_in_background(self.store)
 
@@ -58,7 +58,8 @@ class Desk:
 def perform(desk: Desk, experiment: Experiment, out: Path | None, link: dict[str, str]) -> None:
     """Run one experiment, show how far it is, print each level and write tables to `out`; ends the
     process, with exit code 1, unless it is done."""
-    from lottery_core.run import worker  # torch: only now, so that help and refusals are instant
+    # torch: only now, so that help and refusals are instant
+    from lottery_core.running import worker
 
     console, store = desk.console, desk.store
     console.print(f"\n{title_of(experiment)}, seed {experiment.recipe.seed}", style="bold")

@@ -20,7 +20,7 @@ import torch
 
 from lottery_core.data import DataUnavailable, load_data
 from lottery_core.method.masks import dense_mask
-from lottery_core.run import engine, instability
+from lottery_core.running import engine, instability
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment, Recipe
@@ -127,7 +127,7 @@ def _measure_speed(
     with _told(store, job, len(experiment.keys), watch) as told:
         loops.prepare(store, check, told["say"])
         # Compiled code, whose import settles where it is kept: only now, when that is known.
-        from lottery_core.run import measurement
+        from lottery_core.running import measurement
 
         measured = measurement.measure(experiment, store, check=check, **told)
         store.write_measurement(job.key, measured | {"beside": beside})
