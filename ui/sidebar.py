@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from lottery_core.data import identify, is_prepared
+from lottery_core.findings.outcome import Outcome
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import (
@@ -22,6 +23,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.fields import FIELDS
 from lottery_core.spec.networks import NAMED, shortest
 from lottery_core.training.base import LOOPS
+from ui.reading import infos
 from ui.runtime import runtime
 from ui.text import plain
 
@@ -56,6 +58,10 @@ class Selection:
     def main(self) -> Experiment:
         """The experiment itself with its first seed."""
         return self.arms["main"][0]
+
+    def outcome(self) -> Outcome:
+        """What came of it so far."""
+        return Outcome(self.arms, {name: infos(arm) for name, arm in self.arms.items()})
 
 
 def choose() -> Selection:
