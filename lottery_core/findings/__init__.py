@@ -1,6 +1,7 @@
 """What came of it, told from levels that are there.
 
 tables.py      levels -> data frames
+outcome.py     a choice with its controls and seeds: the level found, the sentence, the curves
 replicates.py  seeds -> bands, paired differences, the verdict on a ticket
 comparison.py  experiments side by side: names, differences, what can be added
 anatomy.py     what a ticket is made of, and which weights died when; values.py: of its weights
