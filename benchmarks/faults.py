@@ -25,8 +25,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from lottery_core.data import prepare
-from lottery_core.run import engine
-from lottery_core.run.queue import Queue
+from lottery_core.running import engine
+from lottery_core.running.queue import Queue
 from lottery_core.spec.choice import read_choice
 from lottery_core.store import Store, digest
 

@@ -19,8 +19,8 @@ from playwright.sync_api import sync_playwright
 from lottery_core.findings.replicates import Difference, band, curve, paired
 from lottery_core.findings.tables import percent_remaining
 from lottery_core.report import figures
-from lottery_core.run.queue import Queue
-from lottery_core.run.time_left import in_words
+from lottery_core.running.queue import Queue
+from lottery_core.running.time_left import in_words
 from lottery_core.spec.arms import at
 from lottery_core.spec.choice import Choice
 from lottery_core.spec.experiment import Experiment, Round

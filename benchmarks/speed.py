@@ -45,8 +45,8 @@ from lottery_core.data import Data, Images, load_data
 from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.pruning import prune
-from lottery_core.run import engine
-from lottery_core.run.queue import local_worker
+from lottery_core.running import engine
+from lottery_core.running.queue import local_worker
 from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Level, Store
@@ -632,7 +632,7 @@ def forward_rows(setting: Setting) -> Iterator[Row]:
 
 def _perform(root: Path, fields: dict) -> None:
     """In a worker process: run an experiment, everything loaded and compiled before."""
-    from lottery_core.run import engine
+    from lottery_core.running import engine
     from lottery_core.spec.experiment import Experiment
     from lottery_core.store import Store
     from lottery_core.training import loops

@@ -4,7 +4,7 @@ import time
 
 import streamlit as st
 
-from lottery_core.run.time_left import in_words
+from lottery_core.running.time_left import in_words
 from ui.runs import link_of, requests, state_in_words, title
 from ui.shared.frame import page
 from ui.shared.runtime import runtime

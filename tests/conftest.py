@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 import ui.shared.runtime
 from lottery_core.__main__ import start
 from lottery_core.data import load_data, prepare
-from lottery_core.run.queue import Queue
+from lottery_core.running.queue import Queue
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Store
 from lottery_core.training import kept

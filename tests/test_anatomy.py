@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from lottery_core.findings import anatomy, flow, values
 from lottery_core.report import ticket_figures, weight_figures
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.spec.networks import Network, network

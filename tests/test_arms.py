@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lottery_core.data import load_data
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS, arm_of, at, title_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import CONTROLS, Experiment, Recipe, Round, rounds_of

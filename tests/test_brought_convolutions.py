@@ -9,7 +9,7 @@ import torch
 from safetensors.numpy import save
 
 from lottery_core.findings.forward import logits
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, Dataset, register
 from lottery_core.spec.experiment import Recipe

@@ -9,7 +9,7 @@ import pytest
 
 from lottery_core.findings.lines import with_seed
 from lottery_core.findings.replicates import band, paired
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.choice import PRESETS, Choice, read_choice
 from lottery_core.spec.experiment import Experiment, Recipe, Round, rounds_of

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from lottery_core.data import identify
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.choice import read_choice
 from lottery_core.store import Store
 from lottery_core.tickets import files

@@ -17,7 +17,7 @@ from lottery_core.findings.naming import line_names
 from lottery_core.findings.tables import percent_remaining
 from lottery_core.findings.view import View, read_view, write_view
 from lottery_core.report import figures
-from lottery_core.run import worker
+from lottery_core.running import worker
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS, Choice, read_choice, write_choice

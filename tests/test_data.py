@@ -30,7 +30,7 @@ from lottery_core.data import (
 )
 from lottery_core.data.files import digest_of
 from lottery_core.data.originals import _content, find, read
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, PARTS
 from lottery_core.spec.experiment import Experiment, Recipe

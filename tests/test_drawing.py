@@ -7,7 +7,7 @@ import pytest
 
 from lottery_core.findings import answers
 from lottery_core.findings.drawing import SIDE, as_digit, read_drawing
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment, Recipe
 

@@ -18,8 +18,8 @@ from lottery_core.data import load_data
 from lottery_core.findings.tables import smallest_within
 from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import apply
-from lottery_core.run import engine
-from lottery_core.run.engine import early_stop
+from lottery_core.running import engine
+from lottery_core.running.engine import early_stop
 from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment, Recipe, iterative, rounds_of
 from lottery_core.training.base import Evaluation, TrainingDiverged
@@ -322,7 +322,7 @@ def test_a_diverged_level_is_not_kept(store):
 ONE_OF_MANY = """
 import json, os, sys, time
 from pathlib import Path
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Store
 

@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 
 from lottery_core.cli import places
-from lottery_core.run import engine, worker
+from lottery_core.running import engine, worker
 from lottery_core.spec.choice import read_choice
 from lottery_core.store import files, levels
 

@@ -16,7 +16,7 @@ HEAVY = {
     "numba",
     "scipy",
     "onnx",
-    "lottery_core.run.engine",
+    "lottery_core.running.engine",
     "lottery_core.training.models",
     "lottery_core.tickets.onnx_form",
     "lottery_core.tickets.torch_form",
@@ -27,7 +27,7 @@ HEAVY = {
     "lottery_core.training.sparse_loop",
     "lottery_core.training.torch_loop",
     "lottery_core.training.vectors",
-    "lottery_core.run.worker",
+    "lottery_core.running.worker",
 }
 
 
@@ -86,7 +86,7 @@ def test_the_web_process_loads_neither_torch_nor_numba():
 
 def test_the_whole_core_loads_no_streamlit():
     loaded = loaded_by("\n".join(f"import {name}" for name in modules_in("lottery_core")))
-    assert "lottery_core.run.engine" in loaded
+    assert "lottery_core.running.engine" in loaded
     assert not {name for name in loaded if name.partition(".")[0] in {"streamlit", "ui", "pages"}}
 
 

@@ -12,9 +12,17 @@ from lottery_core.data import load_data
 from lottery_core.method.masks import dense_mask
 from lottery_core.method.seeds import seed_of
 from lottery_core.report import compared_figures, figures
-from lottery_core.run import engine, instability, worker
-from lottery_core.run.instability import ALPHAS, ORDERS, Start, between, measure, path_of, starts_of
-from lottery_core.run.queue import Queue
+from lottery_core.running import engine, instability, worker
+from lottery_core.running.instability import (
+    ALPHAS,
+    ORDERS,
+    Start,
+    between,
+    measure,
+    path_of,
+    starts_of,
+)
+from lottery_core.running.queue import Queue
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Job, measurement_key, task_key

@@ -58,7 +58,7 @@ def test_compiled_code_is_read_from_and_written_to_the_place_that_was_settled_on
 
 
 def test_a_worker_imports_no_compiler_before_it_knows_its_cache():
-    code = "import sys, lottery_core.run.worker; print('numba' in sys.modules)"
+    code = "import sys, lottery_core.running.worker; print('numba' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT) == b"False\n"
 
 

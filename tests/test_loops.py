@@ -14,7 +14,7 @@ from lottery_core.data import load_data
 from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.method.pruning import prune
-from lottery_core.run.engine import run
+from lottery_core.running.engine import run
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Store

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from lottery_core.run import engine, measurement, worker
+from lottery_core.running import engine, measurement, worker
 from lottery_core.spec.choice import read_choice
 from lottery_core.store import Job, measurement_key
 

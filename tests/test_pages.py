@@ -15,8 +15,8 @@ import ui.shared.runtime
 from lottery_core.data import DataUnavailable, identify, own, prepare, preparing
 from lottery_core.findings import speed as catch
 from lottery_core.findings import stability as paths
-from lottery_core.run import instability, measurement
-from lottery_core.run.time_left import in_words
+from lottery_core.running import instability, measurement
+from lottery_core.running.time_left import in_words
 from lottery_core.spec.choice import PRESETS, read_choice, write_choice
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from lottery_core.run import progress
-from lottery_core.run.progress import Watch, thin
+from lottery_core.running import progress
+from lottery_core.running.progress import Watch, thin
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Store
 from lottery_core.store.pictures import unpack

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from lottery_core.findings.lines import with_seed
-from lottery_core.run import queue as queues
-from lottery_core.run.queue import MAX_QUEUED, Queue, workers_here
+from lottery_core.running import queue as queues
+from lottery_core.running.queue import MAX_QUEUED, Queue, workers_here
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice
@@ -175,8 +175,8 @@ from lottery_core.spec.choice import PRESETS
 from lottery_core.data import is_prepared
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store.pictures import unpack
-from lottery_core.run.queue import Queue
-from lottery_core.run.time_left import seconds_of_level
+from lottery_core.running.queue import Queue
+from lottery_core.running.time_left import seconds_of_level
 from lottery_core.store import Store
 
 store = Store(sys.argv[1])
@@ -219,7 +219,7 @@ def test_a_server_needs_no_torch_and_when_it_is_killed_its_workers_end_too(make_
 
 STARTING = """
 import sys, time
-from lottery_core.run.queue import Queue
+from lottery_core.running.queue import Queue
 from lottery_core.store import Store
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from lottery_core.findings.replicates import (
     verdict_in_words,
     winning,
 )
-from lottery_core.run import engine
+from lottery_core.running import engine
 
 KEPT = (1000, 500, 250, 125)
 values = st.floats(0, 1)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.store import Job, Level, Store, StoreUnavailable, levels
 from tests.other_user import NOBODY, SUPERUSER, allow, as_other_user, public_folder
 

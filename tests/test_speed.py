@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lottery_core.run.time_left import (
+from lottery_core.running.time_left import (
     Plan,
     in_words,
     learn,

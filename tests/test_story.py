@@ -14,7 +14,7 @@ from lottery_core.findings.answers import reader, unseen_images
 from lottery_core.findings.tables import weights_kept
 from lottery_core.method.masks import dense_mask, removed_of
 from lottery_core.report import figures, story_figures
-from lottery_core.run import engine, measurement
+from lottery_core.running import engine, measurement
 from lottery_core.store import measurement_key
 from tests.pages import open_page, said
 

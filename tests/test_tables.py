@@ -10,7 +10,7 @@ from lottery_core.findings.tables import (
     result_in_words,
     smallest_within,
 )
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 
 RECIPE = Recipe(network="8", iterations=12, evaluate_every=6)

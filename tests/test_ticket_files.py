@@ -19,7 +19,7 @@ from safetensors.numpy import load
 from torch.nn.utils import prune
 
 from lottery_core.findings.forward import logits
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.spec.networks import network

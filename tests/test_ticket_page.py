@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lottery_core.findings.tables import smallest_within, weights_kept
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Job

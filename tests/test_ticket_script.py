@@ -18,7 +18,7 @@ import pytest
 from lottery_core.data import archives, identify, load_data
 from lottery_core.findings.forward import logits
 from lottery_core.method.seeds import seed_of
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of

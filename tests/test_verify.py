@@ -11,7 +11,7 @@ from safetensors.numpy import load, save
 from typer.testing import CliRunner
 
 from lottery_core.__main__ import app
-from lottery_core.run import engine
+from lottery_core.running import engine
 from lottery_core.spec.experiment import VERSION, Experiment, Recipe, rounds_of
 from lottery_core.store import Store
 from lottery_core.tickets import files, transfer

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from lottery_core.data import arrays
 from lottery_core.findings import walk as story
-from lottery_core.run import engine, pace, worker
-from lottery_core.run.time_left import seconds_of_level
-from lottery_core.run.worker import perform, warm
+from lottery_core.running import engine, pace, worker
+from lottery_core.running.time_left import seconds_of_level
+from lottery_core.running.worker import perform, warm
 from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
 from lottery_core.store import Job

@@ -9,7 +9,7 @@ import streamlit as st
 from lottery_core.findings import speed as catch
 from lottery_core.findings.tables import smallest_within
 from lottery_core.report import time_figures
-from lottery_core.run.time_left import in_words
+from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import Experiment
 from lottery_core.training.base import why_not_compiled
 from ui.shared.plot import plot

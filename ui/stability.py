@@ -6,7 +6,7 @@ import streamlit as st
 
 from lottery_core.findings import stability as paths
 from lottery_core.report import compared_figures
-from lottery_core.run.time_left import in_words, seconds_of_level
+from lottery_core.running.time_left import in_words, seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import task_key
 from ui.shared.plot import plot

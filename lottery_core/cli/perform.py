@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lottery_core.cli.places import write_file
 from lottery_core.findings.tables import (
@@ -21,6 +19,7 @@ from lottery_core.findings.tables import (
     weights_kept,
     weights_total,
 )
+from lottery_core.running.bar import bar
 from lottery_core.spec.arms import title_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
@@ -28,12 +27,6 @@ from lottery_core.store import Job, Level, Store
 from lottery_core.tickets.files import mask_npz
 
 LOSS_EVERY = 1_000  # batches between two printed losses, as in the notebook
-_COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TimeRemainingColumn(),
-)
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,7 @@ class Desk:
     def prepare(self) -> None:
         """Have the compiled loop loaded beside the first level, which does not wait for it."""
         if self.loop == "auto":
-            from lottery_core.run import worker
+            from lottery_core.running import worker
 
             worker.prepare_in_background(self.store)
 
@@ -58,7 +51,8 @@ class Desk:
 def perform(desk: Desk, experiment: Experiment, out: Path | None, link: dict[str, str]) -> None:
     """Run one experiment, show how far it is, print each level and write tables to `out`; ends the
     process, with exit code 1, unless it is done."""
-    from lottery_core.run import worker  # torch: only now, so that help and refusals are instant
+    # torch: only now, so that help and refusals are instant
+    from lottery_core.running import worker
 
     console, store = desk.console, desk.store
     console.print(f"\n{title_of(experiment)}, seed {experiment.recipe.seed}", style="bold")
@@ -74,35 +68,17 @@ def perform(desk: Desk, experiment: Experiment, out: Path | None, link: dict[str
         params=link,
     )
     store.clear_cancel(job.key)
-    with Progress(*_COLUMNS, console=console, transient=True) as bar:
-        task = bar.add_task("level 0", total=experiment.recipe.iterations)
-        ended = threading.Event()
 
-        def follow() -> None:
-            # The bar reads the store, as a page does.
-            while not ended.wait(0.3):
-                n = min(len(levels), len(experiment.rounds))
-                progress = store.read_progress(experiment.keys[n])
-                done = progress[0].get("iteration", 0) if progress else 0
-                bar.update(
-                    task, description=f"level {n} of {len(experiment.rounds)}", completed=done
-                )
+    def show(level: Level) -> None:
+        levels.append(level)
+        with _written("output", "-"):
+            _print_level(console, level)
+        if out is not None:
+            with _written("out", str(out)):
+                _write(out, levels)
 
-        def show(level: Level) -> None:
-            levels.append(level)
-            with _written("output", "-"):
-                _print_level(bar.console, level)
-            if out is not None:
-                with _written("out", str(out)):
-                    _write(out, levels)
-
-        follower = threading.Thread(target=follow, daemon=True)
-        follower.start()
-        try:
-            job = worker.perform(store, job, folder=desk.folder, show=show)
-        finally:
-            ended.set()
-            follower.join()
+    with bar(console, store, experiment, levels):
+        job = worker.perform(store, job, folder=desk.folder, show=show)
     if job.state != "done":
         reason = job.message or "start it again to go on from there"
         console.print(f"{job.state} after {len(levels)} levels: {reason}", style="bold")

@@ -1,6 +1,7 @@
 """What came of it, told from levels that are there.
 
 tables.py      levels -> data frames
+outcome.py     a choice with its controls and seeds: the level found, the sentence, the curves
 replicates.py  seeds -> bands, paired differences, the verdict on a ticket
 lines.py       experiments that are equal but for the seed; naming.py: what to call them;
                view.py: a link to several; additions.py: controls and seeds to add to them

@@ -27,6 +27,7 @@ DIVERGING = [
 ]
 _MANY = 8  # layers: more have no entry of their own in a legend
 _KINDS = ("convolutions", "fully connected")
+Figure = go.Figure
 MARGIN = {"l": 58, "r": 14, "t": 44, "b": 78}
 
 

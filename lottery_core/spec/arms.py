@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lottery_core.spec.experiment import Experiment, Round
+from lottery_core.spec.own import short
 
 
 @dataclass(frozen=True)
@@ -107,5 +108,5 @@ def title_of(experiment: Experiment) -> str:
     if experiment.rounds and name != "dense-longer":
         criterion = experiment.rounds[-1].criterion
         if criterion != "magnitude":
-            title = f"{title}, {criterion} criterion"
+            title = f"{title}, {short(criterion)} criterion"
     return title

@@ -34,6 +34,7 @@ from lottery_core.spec.experiment import (
 )
 from lottery_core.spec.fields import FIELDS, SCHEDULES, UNITS
 from lottery_core.spec.networks import shortest
+from lottery_core.spec.own import check_public
 
 EVALUATIONS_PER_EPOCH = 5
 
@@ -359,6 +360,23 @@ PRESETS["resnet-20"] = _of_cifar("resnet-20", "ResNet-20", controls=("reinit",))
 PRESETS["vgg-16"] = _of_cifar("vgg-16", "VGG-16", controls=())
 DEFAULT_PRESET = "quick"
 
+
+def preset(name: str = DEFAULT_PRESET, **changes: object) -> Choice:
+    """The choice of a preset (one of `PRESETS`: quick, notebook, paper, lenet-5), with `changes` by
+    field: `preset("quick", rounds=3, replicates=2)`. Raises `InvalidValue`."""
+    check_known("preset", name, PRESETS)
+    for field in changes:
+        check_known("field", field, _TYPES)
+    plain = {field: _as_tuple(value) for field, value in changes.items()}
+    return replace(PRESETS[name].choice, **plain)
+
+
+def _as_tuple(value: object) -> object:
+    """Lists and dictionaries as the tuples a `Choice` has."""
+    value = tuple(value.items()) if isinstance(value, dict) else value
+    return tuple(value) if isinstance(value, list) else value
+
+
 _TYPES = {field.name: type(getattr(Choice(), field.name)) for field in fields(Choice)}
 
 
@@ -379,6 +397,7 @@ def write_value(value: object) -> str:
 def read_value(field: str, text: str) -> object:
     """The inverse of `write_value` for a field of `Choice`. Raises `InvalidValue`."""
     kind = _TYPES[field]
+    check_public(field, text.strip())
     try:
         value = _read_items(field, text.strip()) if kind is tuple else kind(text.strip())
         if kind in (int, float) and not abs(value) <= _LARGEST:  # NaN too

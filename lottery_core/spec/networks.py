@@ -20,11 +20,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.own import is_own
 
 # Name -> text and a few words, in the order in which they are offered.
 NAMED = {
@@ -145,11 +146,16 @@ class Network:
         return sum(counts[name] * places for name, places in self.positions.items())
 
     @property
+    def is_own(self) -> bool:
+        """Whether it is a module of somebody's own; it has no operations then."""
+        return is_own(self.text)
+
+    @property
     def is_convolutional(self) -> bool:
         """Whether it has convolutions."""
         return any(at.kind == "conv" for at in self.operations)
 
-    @property
+    @cached_property
     def activations(self) -> int:
         """Numbers that one image's way forward makes, all results together."""
         return sum(math.prod(at.shape) for at in self.operations)
@@ -193,6 +199,10 @@ class Network:
 
     def _is_normed(self, n: int) -> bool:
         return any(at.kind == "norm" and at.reads == (n,) for at in self.operations)
+
+
+# Modules that this process brought along: name (see `own`) -> what it is for images and classes.
+OWN: dict[str, Callable[[Shape, int], Network]] = {}
 
 
 class _Builder:
@@ -262,6 +272,8 @@ class _Impossible(Exception):
 def network(text: str, image: Shape, classes: int) -> Network:
     """The network that a name or a text stands for. Raises `InvalidValue` ("network")."""
     plain = shortest(text)
+    if plain in OWN:
+        return OWN[plain](image, classes)
     build = _Builder(image)
     try:
         if match := _RESNET.match(plain):
@@ -279,6 +291,11 @@ def shortest(text: str) -> str:
 
     Raises `InvalidValue` for what is none.
     """
+    if is_own(text):
+        if text not in OWN:
+            rule = "is code that this process does not know; give it to lottery_core.network first"
+            raise InvalidValue("network", text, rule)
+        return text
     words = text.lower().replace(",", " ").split()
     factor = 1.0
     if words and (match := _FACTOR.fullmatch(words[-1])):

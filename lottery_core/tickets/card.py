@@ -355,7 +355,7 @@ def _repeat(known: Known) -> str:
             "No command line expresses this experiment. In the folder of the Lottery Ticket "
             f"Explorer, this does it{brought}:\n\n"
             "    import json\n"
-            "    from lottery_core.run import engine\n"
+            "    from lottery_core.running import engine\n"
             "    from lottery_core.spec.experiment import Experiment\n"
             "    from lottery_core.store import CACHE, Store\n\n"
             f"    experiment = Experiment.from_dict(json.loads({experiment!r}))\n"

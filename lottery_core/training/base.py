@@ -24,6 +24,8 @@ LOOPS = {
 
 def why_not_compiled(recipe: Recipe) -> str:
     """Why the compiled loop can't train this, as the end of a sentence; empty if it can."""
+    if recipe.net.is_own:
+        return "knows no modules of your own"
     if recipe.net.is_convolutional:
         return "knows fully connected networks alone"
     if recipe.augmentation != "none":

@@ -15,7 +15,7 @@ from lottery_core.data import Data
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.experiment import Recipe
 from lottery_core.training.models import build
-from lottery_core.training.torch_loop import one_torch_thread
+from lottery_core.training.torch_loop import one_torch_thread, seeded
 
 LOSS_IMAGES = 1_000
 FLOW_IMAGES = 25  # of each class, as Wang et al. 2020 draw for ten classes
@@ -38,7 +38,7 @@ class Slopes:
 
         `weights` are by name, with biases; only those that `mask` keeps take part.
         """
-        with one_torch_thread():
+        with one_torch_thread(), seeded(self.seed):
             loss, leaves = self._loss(weights, mask, self._drawn[:LOSS_IMAGES])
             return _named(mask, torch.autograd.grad(loss, leaves))
 
@@ -51,7 +51,7 @@ class Slopes:
         chosen = [
             self._drawn[labels == label][:FLOW_IMAGES] for label in range(self.recipe.net.classes)
         ]
-        with one_torch_thread():
+        with one_torch_thread(), seeded(self.seed):
             loss, leaves = self._loss(weights, mask, np.concatenate(chosen))
             slopes = torch.autograd.grad(loss, leaves, create_graph=True)
             flow = sum(values.square().sum() for values in slopes) / 2
@@ -68,7 +68,7 @@ class Slopes:
         leaves = [parameters[name].requires_grad_() for name in mask]
         for name, kept in mask.items():
             parameters[name] = parameters[name] * torch.tensor(kept)
-        with one_torch_thread():
+        with one_torch_thread(), seeded(self.seed):
             ones = torch.ones((1, *self.recipe.net.input), dtype=torch.float64)
             flow = functional_call(build(self.recipe), parameters, (ones,)).sum()
             return _named(mask, torch.autograd.grad(flow, leaves))

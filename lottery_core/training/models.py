@@ -10,6 +10,7 @@ from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.experiment import Recipe
 from lottery_core.spec.networks import Network
+from lottery_core.training import own
 
 
 class Model(nn.Module):
@@ -81,18 +82,20 @@ def _glorot(shape: tuple[int, ...], inputs: int, source: torch.Generator) -> tor
 _INITS = {"pytorch": _pytorch, "glorot": _glorot}
 
 
-def build(recipe: Recipe) -> Model:
+def build(recipe: Recipe) -> nn.Module:
     """The recipe's network as a torch module; the values of its parameters are not set."""
+    if recipe.net.is_own:
+        return own.built(recipe.net, recipe.seed)
     model = Model(recipe.net)
     return model.to(memory_format=model.layout)
 
 
-def tensors(model: Model) -> dict[str, torch.Tensor]:
+def tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and buffers by name, the model's own."""
     return dict(model.named_parameters()) | dict(model.named_buffers())
 
 
-def load(model: Model, weights: Arrays) -> None:
+def load(model: nn.Module, weights: Arrays) -> None:
     """Set all parameters and buffers. Raises `ValueError` unless `weights` has just these."""
     own = tensors(model)
     if own.keys() != weights.keys():
@@ -106,10 +109,13 @@ def initial_weights(recipe: Recipe, *purpose: str | int) -> Arrays:
     """Parameters and buffers by name, float32, drawn on the CPU from the recipe's seed.
 
     `purpose` separates other draws (a random reinit at level 3) from the initialisation. Batch
-    norm begins as the identity, with mean 0 and variance 1.
+    norm begins as the identity, with mean 0 and variance 1. A module of somebody's own begins as
+    it is built.
     """
-    network = recipe.net
-    source = torch.Generator().manual_seed(seed_of(recipe.seed, "init", *purpose))
+    network, seed = recipe.net, seed_of(recipe.seed, "init", *purpose)
+    if network.is_own and recipe.init == "pytorch":
+        return own.initial(network, seed)
+    source = torch.Generator().manual_seed(seed)
     weights: Arrays = {}
     for name, shape in network.parameters.items():
         layer, _, part = name.rpartition(".")
@@ -118,6 +124,11 @@ def initial_weights(recipe: Recipe, *purpose: str | int) -> Arrays:
             weights[name] = _INITS[recipe.init](shape, inputs, source).numpy()
         else:
             weights[name] = torch.full(shape, float(part == "weight")).numpy()
+    if network.is_own:
+        layers = [name.removesuffix("weight") for name in network.shapes]
+        drawn = {name for layer in layers for name in (f"{layer}weight", f"{layer}bias")}
+        as_built = own.initial(network, seed)
+        return as_built | {name: weights[name] for name in as_built.keys() & drawn}
     for name, shape in network.buffers.items():
         weights[name] = torch.full(shape, float(name.endswith("var"))).numpy()
     return weights

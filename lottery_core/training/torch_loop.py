@@ -19,6 +19,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
+from lottery_core.method.seeds import seed_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Recipe
 from lottery_core.training.augmentation import Moves
@@ -50,6 +51,15 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
+    """Layers that draw by chance, as a module of somebody's own may have, draw the same every time;
+    who drew before goes on as if nothing had been."""
+    with torch.random.fork_rng(devices=[] if device == "cpu" else None):
+        torch.manual_seed(seed)
+        yield
+
+
 def train(
     recipe: Recipe,
     weights: Arrays,
@@ -70,7 +80,8 @@ def train(
     """
     if device not in devices():
         raise InvalidValue("device", device, f"is not here; choose one of {', '.join(devices())}")
-    with one_torch_thread():
+    seed = seed_of(recipe.seed, "layers", order)
+    with one_torch_thread(), seeded(seed, device):
         network = TorchNetwork(recipe, weights, mask, data, device, order)
         return drive(recipe, network, report, first_iteration=first_iteration, snapshots=snapshots)
 

@@ -10,7 +10,7 @@ import streamlit as st
 from lottery_core.findings.additions import check_work, controls_of, more_seeds, params_for
 from lottery_core.findings.lines import MAX_LINES, Line, line_id
 from lottery_core.findings.view import View
-from lottery_core.run.time_left import plan
+from lottery_core.running.time_left import plan
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS, write_choice

@@ -8,28 +8,18 @@ import pandas as pd
 import streamlit as st
 
 from lottery_core.findings.lines import line_id
-from lottery_core.findings.replicates import (
-    Difference,
-    difference_in_words,
-    differences,
-    smallest_winning,
-    verdict_in_words,
-)
 from lottery_core.findings.tables import (
-    empty_in_words,
     history_table,
     layers_table,
     levels_table,
     percent_remaining,
-    result_in_words,
     smallest_within,
 )
-from lottery_core.spec.arms import ARMS
 from lottery_core.spec.choice import command
 from lottery_core.store import Level
 from lottery_core.tickets import files
 from ui.explorer.sidebar import Selection
-from ui.shared.reading import finished, infos
+from ui.shared.reading import finished
 from ui.shared.runtime import runtime
 
 
@@ -57,17 +47,9 @@ def show_sentence(selection: Selection) -> None:
     levels = finished(main)
     if any(len(finished(one)) < len(one.keys) for one in selection.arms["main"]):
         return
-    first = [level.info for level in levels]
-    found = smallest_within(first)
-    if selection.choice.replicates > 1:
-        winner = smallest_winning(infos(selection.arms["main"]))
-        found = first[winner.level] if winner else None
-        words = _over_seeds(selection)
-    else:
-        arms = {name: infos(arm) for name, arm in selection.arms.items() if name != "main"}
-        controls = {name: seeds[main.recipe.seed] for name, seeds in arms.items() if seeds}
-        words = result_in_words(first, controls)
-    st.success(words, icon=":material/confirmation_number:")
+    outcome = selection.outcome()
+    found = outcome.found()
+    st.success(outcome.in_words(), icon=":material/confirmation_number:")
     with st.container(horizontal=True, vertical_alignment="center"):
         if found:
             n = found["level"]
@@ -81,7 +63,7 @@ def show_sentence(selection: Selection) -> None:
                 key="download_found",
             )
         # Where none is winning there still is a smallest good one, or a last one, to look at.
-        n = (found or smallest_within(first) or first[-1])["level"]
+        n = (found or smallest_within(outcome.first) or outcome.first[-1])["level"]
         st.page_link(
             "pages/ticket.py",
             label=f"Look inside level {n} and try it",
@@ -95,21 +77,6 @@ def show_sentence(selection: Selection) -> None:
             icon=":material/compare_arrows:",
             query_params={"lines": lines},
         )
-
-
-def _over_seeds(selection: Selection) -> str:
-    main = infos(selection.arms["main"])
-    parts = [verdict_in_words(main)]
-    found = smallest_winning(main)
-    for name, arm in selection.arms.items():
-        if name in ("main", "dense-longer"):  # which has no level of that size
-            continue
-        rows = differences(main, infos(arm), "test_accuracy")
-        rows = rows[rows["level"] == (found.level if found else len(selection.main.rounds))]
-        for row in rows.itertuples():
-            gap = Difference(row.mean, row.low, row.high, row.n)
-            parts.append(difference_in_words(gap, "the ticket", ARMS[name].title, row.percent))
-    return " ".join(parts) + empty_in_words(main[selection.choice.seed])
 
 
 def show_results(selection: Selection) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
+from lottery_core.findings.outcome import Outcome
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS, Choice, held_out_for
 from lottery_core.spec.experiment import Experiment
@@ -19,6 +20,7 @@ from lottery_core.training.base import LOOPS
 from ui.explorer.form import Form
 from ui.explorer.link import follow_url, keep, offer, widget_key
 from ui.explorer.source import choose_source
+from ui.shared.reading import infos
 from ui.shared.runtime import runtime
 from ui.shared.text import capital, plain
 
@@ -53,6 +55,10 @@ class Selection:
     def main(self) -> Experiment:
         """The experiment itself with its first seed."""
         return self.arms["main"][0]
+
+    def outcome(self) -> Outcome:
+        """What came of it so far."""
+        return Outcome(self.arms, {name: infos(arm) for name, arm in self.arms.items()})
 
 
 def choose() -> Selection:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from lottery_core.run.time_left import plan
+from lottery_core.running.time_left import plan
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import write_choice

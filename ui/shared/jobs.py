@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from lottery_core.run.time_left import Plan, in_words, seconds_of_level
+from lottery_core.running.time_left import Plan, in_words, seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job
 from ui.shared.runtime import runtime

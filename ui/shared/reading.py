@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from lottery_core.findings.anatomy import kept_per_pixel
-from lottery_core.run.progress import thin
+from lottery_core.running.progress import thin
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.spec.networks import Network

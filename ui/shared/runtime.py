@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from lottery_core.run.queue import Queue, workers_here
+from lottery_core.running.queue import Queue, workers_here
 from lottery_core.store import CACHE, Store
 
 

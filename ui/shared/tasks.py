@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lottery_core.run.time_left import in_words
+from lottery_core.running.time_left import in_words
 from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.choice import PRESETS, write_choice
 from lottery_core.spec.experiment import Experiment

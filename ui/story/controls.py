@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lottery_core.run.time_left import in_words, plan
+from lottery_core.running.time_left import in_words, plan
 from ui.shared.jobs import current_level, show_damaged
 from ui.shared.runtime import runtime
 from ui.shared.text import plain

@@ -11,7 +11,7 @@ from lottery_core.findings import walk
 from lottery_core.findings.answers import unseen_images
 from lottery_core.findings.tables import smallest_within
 from lottery_core.report import figures, story_figures, time_figures
-from lottery_core.run.time_left import in_words
+from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import MAX_SEED, Experiment
 from ui.shared.frame import PAGES, one_of
 from ui.shared.images import show_images

@@ -13,7 +13,7 @@ from lottery_core.findings.anatomy import kept_per_pixel, short
 from lottery_core.findings.lines import line_id
 from lottery_core.findings.replicates import band
 from lottery_core.report import weight_figures
-from lottery_core.run.time_left import plan
+from lottery_core.running.time_left import plan
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, unverified_in_words

@@ -1,5 +1,6 @@
 """What runs, and how.
 
+library.py      a choice from Python, in this process; bar.py: how far it is
 engine.py       the procedure: train, prune, restart, train again
 queue.py        submit, watch, cancel; worker.py: what a worker process does
 progress.py     what can be seen of a level while it trains

@@ -19,7 +19,7 @@ import numpy as np
 
 from lottery_core.data import Data, load_data
 from lottery_core.method.masks import Arrays
-from lottery_core.run.monitor import SILENT, Monitor
+from lottery_core.running.monitor import SILENT, Monitor
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Level, Store, task_key

@@ -41,14 +41,14 @@ _performed: tuple[Store, Job] | None = None
 
 def _warm(root: Path, parent: int) -> None:
     follow(parent, _tell_of_the_stop)
-    from lottery_core.run import worker
+    from lottery_core.running import worker
 
     worker.warm(root)
 
 
 def _perform(root: Path, job: Job, folder: Path | None) -> Job:
     global _performed
-    from lottery_core.run import worker
+    from lottery_core.running import worker
 
     _performed = Store(root), job
     try:

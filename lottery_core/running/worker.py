@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 
 from lottery_core.data import DataUnavailable, load_data, own
-from lottery_core.run import engine, instability, pace
-from lottery_core.run.monitor import Monitor
+from lottery_core.running import engine, instability, pace
+from lottery_core.running.monitor import Monitor
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment
@@ -39,6 +39,61 @@ class Cancelled(Exception):
     """Somebody asked for this job to stop."""
 
 
+class Record:
+    """A job's record while the job is performed; `job` is how it stands, also where the store
+    can't keep it."""
+
+    def __init__(self, store: Store, job: Job):
+        self.job = job
+        self._store, self._lock = store, None
+
+    def check(self) -> None:
+        """Raise `Cancelled` if somebody asked for the job to stop; many times a second."""
+        self._check_asked()
+        self._lock.renew()
+
+    def _check_asked(self) -> None:
+        if self._store.cancel_requested(self.job.key):
+            raise Cancelled
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Wait until nobody else performs the job; inside it runs, and at the end the record says
+        what became of it. What goes wrong is raised on."""
+        owner = f"job-{self.job.key}"
+        try:
+            with self._store.held(owner, self._check_asked) as self._lock:
+                self._note(state="running", owner=owner, started=time.time(), process=os.getpid())
+                try:
+                    self._store.write_job(self.job)
+                    self.check()
+                    yield
+                    self._note(state="done", message="", finished=time.time())
+                except BaseException as error:
+                    self._note(**_ended_by(error))
+                    raise
+                finally:
+                    with suppress(StoreUnavailable):
+                        self._store.write_job(self.job)
+        except (Cancelled, StoreUnavailable) as error:
+            if not self.job.finished:  # it never began here: another process has the record
+                self._note(**_ended_by(error))
+            raise
+
+    def _note(self, **news: object) -> None:
+        self.job = replace(self.job, **news)
+
+
+def _ended_by(error: BaseException) -> dict[str, object]:
+    """What a record says of a job that ended so."""
+    now = time.time()
+    # Who read the output may go away (SystemExit), who takes the levels may take no more.
+    if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit | GeneratorExit):
+        return {"state": "cancelled", "message": "", "finished": now}
+    message = str(error) if isinstance(error, _TOLD) else f"{type(error).__name__}: {error}"
+    return {"state": "failed", "message": message, "finished": now}
+
+
 def perform(
     store: Store,
     job: Job,
@@ -51,65 +106,36 @@ def perform(
     Whatever goes wrong ends up in the record, and where that can't be written, in what is
     returned. `show` is called with every level.
     """
-
-    def check() -> None:
-        if store.cancel_requested(job.key):
-            raise Cancelled
-
-    owner = f"job-{job.key}"
+    record = Record(store, job)
     try:
-        with store.held(owner, check) as lock:
-
-            def look() -> None:
-                check()
-                lock.renew()
-
-            job = replace(
-                job, state="running", owner=owner, started=time.time(), process=os.getpid()
-            )
-            state, message = _run(store, job, folder, show, look)
-            job = replace(job, state=state, message=message, finished=time.time())
-            with suppress(StoreUnavailable):
-                store.write_job(job)
-    except Cancelled:  # while another process performs the same job
-        job = replace(job, state="cancelled", finished=time.time())
-    except StoreUnavailable as error:
-        job = replace(job, state="failed", message=str(error), finished=time.time())
-    return job
+        with record.kept():
+            _perform(store, job, folder, show, record.check)
+    except (Cancelled, KeyboardInterrupt, SystemExit, *_TOLD):
+        pass  # it is in the record
+    except Exception:  # noqa: BLE001 - a fault of ours: the record has a sentence, the log the rest
+        traceback.print_exc()
+    return record.job
 
 
-def _run(
+def _perform(
     store: Store,
     job: Job,
     folder: Path | None,
     show: Callable[[Level], None],
     check: Callable[[], None],
-) -> tuple[str, str]:
-    try:
-        store.write_job(job)
+) -> None:
+    own.register(store.datasets)
+    experiment = Experiment.from_dict(job.experiment)
+    if job.task == "measure":  # said before the levels are trained
+        check_measurable(experiment.recipe)
+    where = {"device": job.device, "loop": job.loop, "folder": folder}
+    for level in engine.run(experiment, store, **where, check=check):
+        show(level)
         check()
-        own.register(store.datasets)
-        experiment = Experiment.from_dict(job.experiment)
-        if job.task == "measure":  # said before the levels are trained
-            check_measurable(experiment.recipe)
-        levels = engine.run(
-            experiment, store, device=job.device, loop=job.loop, folder=folder, check=check
-        )
-        for level in levels:
-            show(level)
-            check()
-        if job.task == "measure":
-            _measure_speed(store, job, experiment, check)
-        elif job.task == "instability":
-            _measure_instability(store, job, experiment, folder, check)
-    except (Cancelled, KeyboardInterrupt, SystemExit):  # the last: who read the output went away
-        return "cancelled", ""
-    except _TOLD as error:
-        return "failed", str(error)
-    except Exception as error:  # noqa: BLE001 - a fault of ours must reach the page too
-        traceback.print_exc()
-        return "failed", f"{type(error).__name__}: {error}"
-    return "done", ""
+    if job.task == "measure":
+        _measure_speed(store, job, experiment, check)
+    elif job.task == "instability":
+        _measure_instability(store, job, experiment, folder, check)
 
 
 def _measure_speed(
@@ -127,7 +153,7 @@ def _measure_speed(
     with _monitored(store, job, len(experiment.keys), check, watch) as monitor:
         loops.prepare(store, check, monitor.say)
         # Compiled code, whose import settles where it is kept: only now, when that is known.
-        from lottery_core.run import measurement
+        from lottery_core.running import measurement
 
         measured = measurement.measure(experiment, store, monitor)
         store.write_measurement(job.key, measured | {"beside": beside})

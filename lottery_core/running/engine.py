@@ -23,8 +23,8 @@ from lottery_core.method.masks import Arrays, apply, dense_mask, reshuffle
 from lottery_core.method.pruning import prune
 from lottery_core.method.restart import RULES, Origins
 from lottery_core.method.seeds import seed_of
-from lottery_core.run.progress import Watch
-from lottery_core.run.time_left import learn
+from lottery_core.running.progress import Watch
+from lottery_core.running.time_left import learn
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import VERSION, Experiment, Recipe, Round
 from lottery_core.store import Level, Store

@@ -21,7 +21,7 @@ import torch
 
 from lottery_core.data import Data, load_data
 from lottery_core.method.masks import Arrays, dense_mask
-from lottery_core.run.monitor import SILENT, Monitor
+from lottery_core.running.monitor import SILENT, Monitor
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Level, Store, processor
 from lottery_core.training import calibration, loops

@@ -1,0 +1,151 @@
+"""What came of a choice with its controls and seeds: the level it found, in words, as curves.
+
+The pages and a notebook say and draw the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lottery_core.findings import replicates
+from lottery_core.findings.replicates import Infos
+from lottery_core.findings.tables import (
+    empty_in_words,
+    result_in_words,
+    smallest_within,
+    weights_kept,
+    weights_total,
+)
+from lottery_core.report import figures
+from lottery_core.report.compared_figures import early_stop_figure
+from lottery_core.spec.arms import ARMS, title_of
+from lottery_core.spec.experiment import Experiment
+
+_NOT_RETRAINED = {
+    "not retrained": (
+        "test_accuracy_before_retraining",
+        "just pruned, not yet retrained",
+    ),
+    "dense pruned": (
+        "test_accuracy_dense_pruned",
+        "dense pruned in one go, never retrained",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`arms` are those of `Choice.arms`; `runs` says by arm and seed what came out of the levels
+    that are there (`Level.info`), and lacks the seeds of an arm that have none."""
+
+    arms: Mapping[str, Sequence[Experiment]]
+    runs: Mapping[str, Mapping[int, Infos]]
+
+    @property
+    def main(self) -> Experiment:
+        """The experiment itself with its first seed."""
+        return self.arms["main"][0]
+
+    @property
+    def first(self) -> Infos:
+        """What came out of its levels."""
+        return self.runs["main"].get(self.main.recipe.seed, ())
+
+    def found(self) -> dict | None:
+        """The level to look at first, of the first seed: over several seeds the smallest that is
+        winning, with one seed the smallest within half a point of the dense network."""
+        if not self.first:
+            return None
+        if len(self.arms["main"]) == 1:
+            return smallest_within(self.first)
+        winner = replicates.smallest_winning(self.runs["main"])
+        return self.first[winner.level] if winner else None
+
+    def in_words(self) -> str:
+        """A few sentences, once all levels of the experiment itself are there."""
+        controls = {name: self.runs[name] for name in self.arms if name != "main"}
+        if len(self.arms["main"]) == 1:
+            seed = self.main.recipe.seed
+            return result_in_words(
+                self.first, {name: seeds[seed] for name, seeds in controls.items() if seeds}
+            )
+        main = self.runs["main"]
+        parts = [replicates.verdict_in_words(main)]
+        found = replicates.smallest_winning(main)
+        level = found.level if found else len(self.main.rounds)
+        for name, seeds in controls.items():
+            if name == "dense-longer":  # which has no level of that size
+                continue
+            rows = replicates.differences(main, seeds, "test_accuracy")
+            for row in rows[rows["level"] == level].itertuples():
+                gap = replicates.Difference(row.mean, row.low, row.high, row.n)
+                parts.append(
+                    replicates.difference_in_words(gap, "the ticket", ARMS[name].title, row.percent)
+                )
+        return " ".join(parts) + empty_in_words(self.first)
+
+    def accuracy(
+        self, *, near_dense: bool = False, kind: str = "range", live: dict | None = None
+    ) -> figures.Figure:
+        """Test accuracy against weights remaining: every arm, and what pruning alone leaves; `live`
+        is the progress of the first seed's level that is being trained."""
+        curves = self._curves("test_accuracy", kind)
+        pruned = {seed: infos[1:] for seed, infos in self.runs["main"].items() if infos[1:]}
+        seed = self.main.recipe.seed
+        for name, (field, title) in _NOT_RETRAINED.items():
+            shown = pruned
+            if live and live.get(field) is not None:
+                shown = {**pruned, seed: [*pruned.get(seed, ()), live]}
+            if shown:
+                frame = replicates.curve(shown, field, kind)
+                curves.append(_curve(title, figures.STYLES[name], frame))
+        dense = [infos[0]["test_accuracy"] for infos in self.runs["main"].values()]
+        mean = replicates.band(dense, "range").mean if self.first else None
+        return figures.accuracy_figure(curves, mean, near_dense=near_dense)
+
+    def early_stop(self, kind: str = "range") -> figures.Figure:
+        """Iteration of least validation loss against weights remaining, every arm; no curves
+        where nothing was held out."""
+        return early_stop_figure(self._curves("early_stop_iteration", kind))
+
+    def _curves(self, field: str, kind: str) -> list[figures.Curve]:
+        """A field of each arm against the weights that the experiment itself keeps there."""
+        curves = []
+        for name, arm in self.arms.items():
+            frame = replicates.curve(self.runs[name], field, kind)
+            if name == "dense-longer":  # it keeps all; drawn beside the levels it trains as long as
+                sizes = [100.0, *(100 * (1 - step.sparsity) for step in self.main.rounds)]
+                frame["percent"] = sizes[: len(frame)]
+            title = ARMS[name].title if name != "main" else title_of(arm[0])
+            curves.append(_curve(title, figures.STYLES[name], frame))
+        return [curve for curve in curves if len(curve.x)]
+
+
+def _curve(title: str, style: figures.Style, frame: pd.DataFrame) -> figures.Curve:
+    n = int(frame["n"].max()) if len(frame) else 0
+    if n > 1:
+        title = f"{title}, {n} seeds"
+    columns = (frame[name].tolist() for name in ("percent", "mean"))
+    return figures.Curve(title, *columns, style, frame["low"], frame["high"], n)
+
+
+def sparsity(infos: Infos, live: dict | None = None) -> figures.Figure:
+    """Sparsity of each layer over the iterations that all levels trained."""
+    trained = [info["iterations_trained"] for info in infos]
+    if live:
+        infos = [*infos, live]
+        trained.append(live["iteration"] - live["first_iteration"])
+    names = infos[0]["layers"] if infos else {}
+    return figures.sparsity_figure(
+        {
+            name: [1 - i["layers"][name]["kept"] / i["layers"][name]["weights"] for i in infos]
+            for name in names
+        },
+        [1 - weights_kept(info) / weights_total(info) for info in infos],
+        np.cumsum(trained).tolist(),
+        height=440,
+    )

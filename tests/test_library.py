@@ -1,0 +1,181 @@
+"""lottery_core as a researcher types it: run, watch, read, and go on where it stopped."""
+
+import numpy as np
+import pytest
+
+import lottery_core as lt
+from lottery_core.findings.tables import percent_remaining
+from lottery_core.running import engine
+from lottery_core.spec.choice import read_choice
+from lottery_core.training.base import TrainingDiverged
+from tests.test_imports import loaded_by
+
+SMALL = {
+    "network": "8",
+    "length": 12,
+    "unit": "iterations",
+    "evaluate_every": 6,
+    "batch_size": 16,
+    "rounds": 2,
+    "controls": ["reinit"],
+}
+
+
+def small(**changes) -> lt.Choice:
+    return lt.preset("quick", **SMALL | changes)
+
+
+@pytest.fixture
+def run(store, capsys):
+    """A run of two seeds with a control, and what it printed."""
+    found = lt.run(small(replicates=2), store.root, loop="torch")
+    return found, capsys.readouterr().out
+
+
+def test_importing_it_and_choosing_loads_no_torch():
+    loaded = loaded_by(
+        "import lottery_core as lt\nlt.preset('quick', rounds=2).arms()\nlt.InvalidValue"
+    )
+    assert "lottery_core.spec.choice" in loaded
+    assert not {"torch", "numba", "streamlit"} & loaded
+
+
+def test_it_has_at_most_ten_names_and_each_says_what_it_is():
+    assert len(lt.__all__) <= 10
+    assert dir(lt) == sorted(lt.__all__)
+    for name in lt.__all__:
+        assert getattr(lt, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        lt.nothing  # noqa: B018
+
+
+def test_a_preset_is_changed_by_field():
+    assert lt.preset("paper") == read_choice({"preset": "paper"})[1]
+    changed = lt.preset("quick", controls=["reinit"], layer_factors={"fc1": 0.5})
+    assert (changed.controls, changed.layer_factors) == (("reinit",), (("fc1", 0.5),))
+    with pytest.raises(lt.InvalidValue, match="preset='best' is unknown; choose one of quick"):
+        lt.preset("best")
+    with pytest.raises(lt.InvalidValue, match="field='round' is unknown; choose one of"):
+        lt.preset("quick", round=3)
+
+
+def test_levels_are_told_as_they_finish_and_a_table_has_them_all(run):
+    found, printed = run
+    table = found.table()
+    assert len(table) == len(found) == 2 * 2 * 3  # arms, seeds, levels
+    assert table["arm"].unique().tolist() == ["winning ticket", "random reinit"]
+    assert table["seed"].value_counts().to_dict() == {0: 6, 1: 6}
+    assert len(printed.splitlines()) == 2 * 3 + 2 * 2  # level 0 is shared, and told once a seed
+    for level in found.levels:
+        info = level.info
+        row = table.query(f"arm == 'winning ticket' and seed == 0 and level == {info['level']}")
+        assert row["test_accuracy"].item() == info["test_accuracy"]
+        line = f"winning ticket, seed 0, level {info['level']}: {percent_remaining(info):.1f} % of"
+        assert line in printed
+    assert len(found.table("history")) == len(table) * 3
+    assert set(found.table("layers")["layer"]) == {"fc1", "fc2"}
+
+
+def test_levels_have_their_masks_and_weights(run):
+    found, _ = run
+    last = found.levels[-1]
+    assert last.mask["fc1.weight"].mean() == 0.25
+    assert not last.end["fc1.weight"][~last.mask["fc1.weight"]].any()
+    assert [level.info["level"] for level in found.levels[1:]] == [1, 2]
+    other = found.levels_of("reinit", seed=1)[-1]
+    assert other.info["experiment"]["control"] == "reinit"
+    assert other.info["experiment"]["recipe"]["seed"] == 1
+    with pytest.raises(lt.InvalidValue, match="seed=7 was not run; choose one of 0, 1"):
+        found.levels_of("main", seed=7)
+    with pytest.raises(lt.InvalidValue, match="arm='fine-tune' is unknown; choose one of main, re"):
+        found.levels_of("fine-tune")
+
+
+def test_figures_show_what_the_levels_say(run):
+    found, _ = run
+    accuracy = found.figure("accuracy")
+    rows = found.table().query("arm == 'winning ticket'").groupby("level")["test_accuracy"].mean()
+    (curve,) = (trace for trace in accuracy.data if trace.name == "winning ticket, 2 seeds")
+    np.testing.assert_allclose(curve.y, 100 * rows, rtol=1e-12)
+    assert any(trace.name == "random reinit, 2 seeds" for trace in accuracy.data)
+    early = found.figure("early-stop").data
+    assert sum(trace.mode == "lines+markers" for trace in early) == 2
+    assert found.figure("sparsity").data[0].y[-1] == pytest.approx(75)
+    assert found.figure("loss", level=1).layout.title.text == "Loss of level 1"
+    assert found.figure("training").layout.title.text == "Accuracy of level 2"
+    with pytest.raises(lt.InvalidValue, match="figure='pie' is unknown; choose one of accuracy"):
+        found.figure("pie")
+    with pytest.raises(lt.InvalidValue, match="level=3 is not finished; the last is 2"):
+        found.figure("loss", level=3)
+
+
+def test_what_is_there_is_not_trained_again(run, store, monkeypatch, capsys):
+    found, _ = run
+    monkeypatch.setattr(engine, "train", None)  # it would fail
+    again = lt.run(small(replicates=2), store.root, loop="torch")
+    assert again.table().equals(found.table())
+    assert repr(again) == repr(found)
+    assert repr(found).startswith("Over 2 seeds")
+
+
+def test_iterating_trains_level_by_level_and_stopping_keeps_them(store):
+    found = lt.Run(small(), store.root, loop="torch")
+    assert found.table().empty
+    assert (len(found.levels), found.ticket) == (0, None)
+    with pytest.raises(lt.InvalidValue, match="nothing to show before a level is finished"):
+        found.figure()
+    levels = iter(found)
+    assert next(levels).info["level"] == 0
+    main = found.arms["main"][0]
+    assert [store.has(key) for key in main.keys] == [True, False, False]
+    assert store.job(main.key).state == "running"
+    assert repr(found) == "1 of 6 levels are finished."
+    levels.close()
+    assert store.job(main.key).state == "cancelled"
+    assert [level.info["level"] for level in found] == [0, 1, 2] * 2
+    assert store.job(main.key).state == "done"
+
+
+def test_the_app_is_led_to_the_same_choice(run, store):
+    found, _ = run
+    for arm in found.arms.values():
+        for experiment in arm:
+            job = store.job(experiment.key)
+            assert job.state == "done"
+            assert read_choice(job.params)[1] == small(replicates=2)
+
+
+def test_the_ticket_is_the_smallest_within_half_a_point_on_validation_images(store):
+    choice = small(network="16", length=60, evaluate_every=30, rate=0.2, rounds=3, controls=[])
+    found = lt.run(choice, store.root, loop="torch")
+    dense, *pruned = (level.info for level in found.levels)
+    least = dense["validation_accuracy"] - 0.005
+    good = [info["level"] for info in pruned if info["validation_accuracy"] >= least]
+    ticket = found.ticket
+    assert (ticket and ticket.info["level"]) == (good[-1] if good else None)
+    said = "The smallest ticket" if good else "No pruned network"
+    assert repr(found).startswith(said)
+
+
+def test_what_goes_wrong_is_raised_and_recorded(store):
+    choice = small(network="128 64", learning_rate=10, weight_decay=1, length=500)
+    with pytest.raises(TrainingDiverged, match="choose a learning rate below 10"):
+        lt.run(choice, store.root, loop="torch")
+    job = store.job(choice.arms()["main"][0].key)
+    assert job.state == "failed"
+    assert "learning rate" in job.message
+    with pytest.raises(lt.InvalidValue, match="rate=2 must be a number"):
+        lt.run(small(rate=2), store.root)
+    with pytest.raises(lt.InvalidValue, match="loop='fast' is unknown"):
+        lt.run(small(), store.root, loop="fast")
+
+
+def test_a_level_that_is_gone_is_missed_with_the_remedy(run, store):
+    found, _ = run
+    for file in (store.root / "levels" / found.arms["main"][0].keys[1]).iterdir():
+        file.unlink()
+    with (
+        pytest.warns(UserWarning, match="is damaged"),
+        pytest.raises(lt.InvalidValue, match=r"level=1 is gone from .*; run it again"),
+    ):
+        found.levels[1]
