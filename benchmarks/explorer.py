@@ -17,7 +17,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from lottery_core.data import prepare
-from lottery_core.spec.choice import read_choice
+from lottery_core.spec.links import read_choice
 from lottery_core.store import Store
 from tests.browser.browser import executable
 from tests.browser.server import ARGUMENTS, ROOT, Server

@@ -27,7 +27,7 @@ from pathlib import Path
 from lottery_core.data import prepare
 from lottery_core.running import engine
 from lottery_core.running.queue import Queue
-from lottery_core.spec.choice import read_choice
+from lottery_core.spec.links import read_choice
 from lottery_core.store import Store, digest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,7 +145,7 @@ def flips(folder: Path, times: int, expected: dict[str, str], chance: random.Ran
     """Flip a byte of a finished run, open the page, press Start; again and again."""
     import ui.shared.runtime
     from tests.pages import open_page, said
-    from ui import reading
+    from ui.shared import reading
 
     store, count, stuck, unnoticed = new_store(folder / "flipped"), Count(expected), 0, 0
     run_all(store)

@@ -23,7 +23,8 @@ from lottery_core.running.queue import Queue
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.arms import at
 from lottery_core.spec.choice import Choice
-from lottery_core.spec.experiment import Experiment, Round
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.rounds import Round
 from lottery_core.store import Store, processor
 from tests.browser.browser import executable
 from tests.browser.server import ARGUMENTS

@@ -30,8 +30,9 @@ from benchmarks.paper import (
     work_in_words,
 )
 from lottery_core.data import own
-from lottery_core.spec.choice import PRESETS, Choice
+from lottery_core.spec.choice import Choice
 from lottery_core.spec.datasets import DATASETS
+from lottery_core.spec.presets import PRESETS
 from lottery_core.store import CACHE, Store
 
 NOTES = Path(__file__).with_name("paper_conv_notes.md")  # by hand: where we differ, and why

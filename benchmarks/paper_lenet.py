@@ -26,7 +26,7 @@ from benchmarks.paper import (
     sizes_table,
     work_in_words,
 )
-from lottery_core.spec.choice import PRESETS
+from lottery_core.spec.presets import PRESETS
 from lottery_core.store import CACHE, Store
 
 NOTES = Path(__file__).with_name("paper_notes.md")  # by hand: where we differ, what was tried

@@ -47,8 +47,9 @@ from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.pruning import prune
 from lottery_core.running import engine
 from lottery_core.running.queue import local_worker
-from lottery_core.spec.choice import PRESETS
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.presets import PRESETS
+from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level, Store
 from lottery_core.tickets.train_ticket import import_datasets
 from lottery_core.training import calibration, kept, loops, yardsticks

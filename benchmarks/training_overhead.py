@@ -32,8 +32,10 @@ from lottery_core.data import Data, load_data
 from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.pruning import prune
-from lottery_core.spec.choice import PRESETS, Choice
-from lottery_core.spec.experiment import Recipe, Round
+from lottery_core.spec.choice import Choice
+from lottery_core.spec.presets import PRESETS
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import Round
 from lottery_core.store import processor
 from lottery_core.training.base import batch_order
 from lottery_core.training.models import build, initial_weights

@@ -30,7 +30,7 @@ from importlib import import_module
 _HOMES = {
     "run": "lottery_core.running.library",
     "Run": "lottery_core.running.library",
-    "preset": "lottery_core.spec.choice",
+    "preset": "lottery_core.spec.presets",
     "Choice": "lottery_core.spec.choice",
     "criterion": "lottery_core.spec.own",
     "network": "lottery_core.training.own",

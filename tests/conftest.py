@@ -14,7 +14,9 @@ import ui.shared.runtime
 from lottery_core.__main__ import start
 from lottery_core.data import load_data, prepare
 from lottery_core.running.queue import Queue
-from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Store
 from lottery_core.training import kept
 

@@ -5,7 +5,10 @@ import io
 import numpy as np
 import pandas as pd
 
-from lottery_core.spec.experiment import VERSION, Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.keys import VERSION
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Level
 
 HIDDEN = (4,)

@@ -3,7 +3,7 @@
 from lottery_core.method import pruning
 from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.experiment import Round
+from lottery_core.spec.rounds import Round
 
 
 def prune(evidence: Evidence, step: Round) -> Arrays:

@@ -10,8 +10,10 @@ from lottery_core.findings import anatomy, flow, values
 from lottery_core.report import ticket_figures, weight_figures
 from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS
-from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network, network
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Level
 
 

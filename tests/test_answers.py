@@ -8,7 +8,7 @@ from lottery_core.data import DataUnavailable, load_data
 from lottery_core.findings import answers
 from lottery_core.running import engine
 from lottery_core.spec.datasets import NORMALISATIONS
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 from lottery_core.training.models import build
 
 

@@ -10,7 +10,10 @@ from lottery_core.data import load_data
 from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS, arm_of, at, title_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import CONTROLS, Experiment, Recipe, Round, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import Round, rounds_of
+from lottery_core.spec.terms import CONTROLS
 from lottery_core.training.models import initial_weights
 
 RECIPE = Recipe(network="12 6", iterations=40, evaluate_every=20, batch_size=32, decay_at=(30,))

@@ -10,7 +10,9 @@ import torch
 from lottery_core.data import Images, load_data
 from lottery_core.method.masks import dense_mask
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import AUGMENTATIONS, MAX_SHIFT, Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.terms import AUGMENTATIONS, MAX_SHIFT
 from lottery_core.training import torch_loop
 from lottery_core.training.augmentation import Moves
 from lottery_core.training.base import check_compiled

@@ -12,8 +12,8 @@ from lottery_core.findings.forward import logits
 from lottery_core.running import engine
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, Dataset, register
-from lottery_core.spec.experiment import Recipe
 from lottery_core.spec.networks import network
+from lottery_core.spec.recipe import Recipe
 from lottery_core.tickets import files, fitting, transfer
 from lottery_core.tickets.incoming import read_upload
 from lottery_core.tickets.verify import verify, verify_in_words

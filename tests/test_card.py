@@ -11,8 +11,12 @@ from lottery_core.findings.lines import with_seed
 from lottery_core.findings.replicates import band, paired
 from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS
-from lottery_core.spec.choice import PRESETS, Choice, read_choice
-from lottery_core.spec.experiment import Experiment, Recipe, Round, rounds_of
+from lottery_core.spec.choice import Choice
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.links import read_choice
+from lottery_core.spec.presets import PRESETS
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import Round, rounds_of
 from lottery_core.tickets import files, transfer
 from lottery_core.tickets.card import card, gather
 from lottery_core.tickets.content import digest

@@ -8,20 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lottery_core.method.criteria import CRITERIA
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import (
-    DEFAULT_PRESET,
-    PRESETS,
-    Choice,
-    command,
-    read_choice,
-    read_value,
-    write_choice,
-    write_value,
-)
-from lottery_core.spec.experiment import CRITERIA, DATASETS, INITS, NORMALISATIONS, OPTIMISERS
+from lottery_core.spec.choice import Choice
+from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.fields import RESTARTS
+from lottery_core.spec.links import command, read_choice, read_value, write_choice, write_value
+from lottery_core.spec.presets import DEFAULT_PRESET, PRESETS
+from lottery_core.spec.terms import INITS, OPTIMISERS
 
 FRACTIONS = st.floats(0.001, 0.999)
 CHOICES = st.builds(

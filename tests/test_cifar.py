@@ -14,7 +14,7 @@ from lottery_core.data import identify, load_data, prepare
 from lottery_core.data.originals import _content
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 
 N = 12  # images of a batch
 

@@ -14,7 +14,7 @@ import pytest
 
 from lottery_core.data import identify
 from lottery_core.running import engine
-from lottery_core.spec.choice import read_choice
+from lottery_core.spec.links import read_choice
 from lottery_core.store import Store
 from lottery_core.tickets import files
 from tests.images import write_files

@@ -20,7 +20,9 @@ from lottery_core.report import figures
 from lottery_core.running import worker
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import PRESETS, Choice, read_choice, write_choice
+from lottery_core.spec.choice import Choice
+from lottery_core.spec.links import read_choice, write_choice
+from lottery_core.spec.presets import PRESETS
 from lottery_core.store import Job
 from tests.pages import open_page, said
 

@@ -15,7 +15,10 @@ from lottery_core.method.criteria import CRITERIA, Criterion, Evidence
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.method.seeds import seed_of
 from lottery_core.running.engine import run
-from lottery_core.spec.experiment import SCOPES, Experiment, Recipe, Round, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import Round, rounds_of
+from lottery_core.spec.terms import SCOPES
 from lottery_core.training.gradients import Slopes
 from lottery_core.training.models import initial_weights
 from tests.images import unreadable

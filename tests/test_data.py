@@ -33,7 +33,8 @@ from lottery_core.data.originals import _content, find, read
 from lottery_core.running import engine
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, PARTS
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store
 from lottery_core.tickets.train_ticket import import_datasets
 from tests.images import contents_of, write_files

@@ -11,7 +11,7 @@ import pytest
 import lottery_core as lt
 from lottery_core.method import criteria
 from lottery_core.running import library
-from lottery_core.spec import choice, networks
+from lottery_core.spec import networks, presets
 from tests.cells import run_cells
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,9 +25,9 @@ def here(make_store, tmp_path, monkeypatch):
     """An empty folder with a cache, where the quick preset takes a blink."""
     monkeypatch.setattr(library, "CACHE", make_store(tmp_path / "cache").root)
     monkeypatch.chdir(tmp_path)
-    quick = choice.PRESETS["quick"]
+    quick = presets.PRESETS["quick"]
     short = replace(quick.choice, network="16", length=30, unit="iterations", rounds=2)
-    monkeypatch.setitem(choice.PRESETS, "quick", replace(quick, choice=short))
+    monkeypatch.setitem(presets.PRESETS, "quick", replace(quick, choice=short))
     before = [(known, dict(known)) for known in (criteria.CRITERIA, networks.OWN)]
     yield tmp_path
     for known, was in before:

@@ -9,7 +9,8 @@ from lottery_core.findings import answers
 from lottery_core.findings.drawing import SIDE, as_digit, read_drawing
 from lottery_core.running import engine
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
 
 
 def drawn(image: np.ndarray, times: int = 3, top: int = 0, left: int = 0) -> np.ndarray:

@@ -20,8 +20,10 @@ from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import apply
 from lottery_core.running import engine
 from lottery_core.running.engine import early_stop
-from lottery_core.spec.choice import PRESETS
-from lottery_core.spec.experiment import Experiment, Recipe, iterative, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.presets import PRESETS
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import iterative, rounds_of
 from lottery_core.training.base import Evaluation, TrainingDiverged
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test

@@ -11,24 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lottery_core.spec import experiment as limits
+from lottery_core.method.criteria import CRITERIA
+from lottery_core.method.restart import RULES
+from lottery_core.spec import keys, limits
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import (
-    CRITERIA,
-    DATASETS,
-    INITS,
-    MAX_ROUNDS,
-    NORMALISATIONS,
-    OPTIMISERS,
-    RULES,
-    SCOPES,
-    Experiment,
-    Recipe,
-    Round,
-    iterative,
-    one_shot,
-    rounds_of,
-)
+from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.limits import MAX_ROUNDS
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import Round, iterative, one_shot, rounds_of
+from lottery_core.spec.terms import INITS, OPTIMISERS, SCOPES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -391,7 +383,7 @@ class LaterRound(Round):
 
 
 def test_a_field_that_comes_later_changes_no_key_until_somebody_sets_it(monkeypatch):
-    monkeypatch.setattr(limits, "_LATER", {"smoothing": 0.0, "patience": 1})
+    monkeypatch.setattr(keys, "_LATER", {"smoothing": 0.0, "patience": 1})
     today = Experiment(Recipe(), (Round(0.4, 0.4),)).keys
     assert Experiment(LaterRecipe(), (LaterRound(0.4, 0.4),)).keys == today
     other = Experiment(LaterRecipe(), (LaterRound(0.4, 0.4, patience=2),)).keys
@@ -435,7 +427,9 @@ def test_a_typed_sparsity_and_a_computed_one_have_one_key():
 
 def test_keys_are_the_same_in_another_process():
     code = (
-        "from lottery_core.spec.experiment import *;"
+        "from lottery_core.spec.experiment import Experiment;"
+        "from lottery_core.spec.recipe import Recipe;"
+        "from lottery_core.spec.rounds import rounds_of;"
         "print(Experiment(Recipe(seed=3), rounds_of([.4, .9])).key)"
     )
     printed = subprocess.run(
@@ -538,6 +532,7 @@ def test_fine_tuning_has_the_last_rate_throughout(schedule, factors):
         ("RULES", "rewind", [False, True, True]),
         ("INITS", "pytorch", [True, True, True]),
         ("OPTIMISERS", "adam", [False, False, False]),
+        ("AUGMENTATIONS", "flip", [False, False, False]),
     ],
 )
 def test_a_name_that_means_something_else_gives_other_keys_to_those_who_ask_for_it(
@@ -545,7 +540,7 @@ def test_a_name_that_means_something_else_gives_other_keys_to_those_who_ask_for_
 ):
     rounds = rounds_of([0.4, 0.7])
     before = Experiment(Recipe(), rounds).keys
-    known = getattr(limits, table)
+    known = getattr(keys, table)
     monkeypatch.setitem(known, name, replace(known[name], version=2))
     after = Experiment(Recipe(), rounds).keys
     assert [one != other for one, other in zip(before, after, strict=True)] == changed

@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 import ui.shared.runtime
-from lottery_core.spec.choice import read_choice
+from lottery_core.spec.links import read_choice
 from tests.pages import ROOT, open_page, said
 from tests.test_pages import PAGES, SMALL, wait_until_done
 from ui.shared import plot, reading

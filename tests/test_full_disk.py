@@ -11,7 +11,7 @@ import pytest
 
 from lottery_core.cli import places
 from lottery_core.running import engine, worker
-from lottery_core.spec.choice import read_choice
+from lottery_core.spec.links import read_choice
 from lottery_core.store import files, levels
 
 # Long enough that something is learned of the machine, too.

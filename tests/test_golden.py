@@ -8,7 +8,9 @@ import pytest
 from lottery_core.method.criteria import CRITERIA, Evidence
 from lottery_core.method.masks import dense_mask, reshuffle
 from lottery_core.method.seeds import seed_of
-from lottery_core.spec.experiment import INITS, Recipe, Round
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import Round
+from lottery_core.spec.terms import INITS
 from lottery_core.store import digest
 from lottery_core.training.models import initial_weights
 from tests.rounds import prune

@@ -24,7 +24,9 @@ from lottery_core.running.instability import (
 )
 from lottery_core.running.queue import Queue
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Job, measurement_key, task_key
 from lottery_core.training import sparse_loop, torch_loop
 from lottery_core.training.base import batch_order

@@ -6,7 +6,7 @@ import pytest
 import lottery_core as lt
 from lottery_core.findings.tables import percent_remaining
 from lottery_core.running import engine
-from lottery_core.spec.choice import read_choice
+from lottery_core.spec.links import read_choice
 from lottery_core.training.base import TrainingDiverged
 from tests.test_imports import loaded_by
 

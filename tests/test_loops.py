@@ -16,7 +16,9 @@ from lottery_core.method.masks import apply, dense_mask
 from lottery_core.method.pruning import prune
 from lottery_core.running.engine import run
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Store
 from lottery_core.training import calibration, loops
 from lottery_core.training.calibration import DENSITIES, Costs, costs_of

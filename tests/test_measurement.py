@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lottery_core.running import engine, measurement, worker
-from lottery_core.spec.choice import read_choice
+from lottery_core.spec.links import read_choice
 from lottery_core.store import Job, measurement_key
 
 SMALL = {

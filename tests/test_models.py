@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from lottery_core.spec.experiment import INITS, Recipe
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.terms import INITS
 from lottery_core.training.models import _INITS, build, initial_weights
 
 LAYERS = [(128, 784), (64, 128), (10, 64)]

@@ -9,9 +9,10 @@ import lottery_core as lt
 from lottery_core.method import criteria
 from lottery_core.running.library import Run
 from lottery_core.spec import networks
-from lottery_core.spec.choice import read_choice
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.links import read_choice
 from lottery_core.spec.own import short
+from lottery_core.spec.recipe import Recipe
 from lottery_core.training.models import build, initial_weights, load
 from tests.cells import run_cells
 from tests.test_library import small

@@ -20,9 +20,10 @@ from lottery_core.data.own import Form
 from lottery_core.data.own_images import decoding
 from lottery_core.spec import datasets
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import read_choice
 from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.links import read_choice
+from lottery_core.spec.recipe import Recipe
 
 RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,10 +17,13 @@ from lottery_core.findings import speed as catch
 from lottery_core.findings import stability as paths
 from lottery_core.running import instability, measurement
 from lottery_core.running.time_left import in_words
-from lottery_core.spec.choice import PRESETS, read_choice, write_choice
 from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.fields import FIELDS
+from lottery_core.spec.links import read_choice, write_choice
+from lottery_core.spec.presets import PRESETS
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Job, measurement_key, task_key
 from tests.images import draw_classes, write_files
 from tests.pages import ROOT, open_page, said

@@ -7,7 +7,8 @@ import pytest
 
 from lottery_core.running import progress
 from lottery_core.running.progress import Watch, thin
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store
 from lottery_core.store.pictures import unpack
 from lottery_core.training.base import Evaluation, Moment

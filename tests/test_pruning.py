@@ -12,7 +12,8 @@ from hypothesis.extra.numpy import arrays
 from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import apply, dense_mask, removed_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Recipe, Round, iterative, rounds_of
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import Round, iterative, rounds_of
 from lottery_core.training.models import initial_weights
 from tests.rounds import prune
 

@@ -22,7 +22,10 @@ from lottery_core.running.queue import MAX_QUEUED, Queue, workers_here
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice
-from lottery_core.spec.experiment import MAX_REPLICATES, Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.limits import MAX_REPLICATES
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Job, Store, StoreUnavailable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,7 +174,7 @@ def test_closing_stops_what_runs_at_once_and_leaves_no_process(make_store, tmp_p
 
 SERVER = """
 import json, sys, time
-from lottery_core.spec.choice import PRESETS
+from lottery_core.spec.presets import PRESETS
 from lottery_core.data import is_prepared
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store.pictures import unpack

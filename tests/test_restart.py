@@ -5,7 +5,7 @@ import pytest
 
 from lottery_core.method.restart import RULES, Origins
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Round
+from lottery_core.spec.rounds import Round
 
 
 def weights(value):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from lottery_core.data import Data
 from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import apply, dense_mask
-from lottery_core.spec.experiment import Recipe, rounds_of
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.training import sparse_loop, torch_loop
 from lottery_core.training.base import TrainingDiverged, batch_order
 from lottery_core.training.models import initial_weights

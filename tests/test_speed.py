@@ -12,7 +12,9 @@ from lottery_core.running.time_left import (
     seconds_of_level,
     seconds_per_iteration,
 )
-from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Store
 from lottery_core.training.base import LOOPS
 

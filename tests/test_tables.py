@@ -11,7 +11,9 @@ from lottery_core.findings.tables import (
     smallest_within,
 )
 from lottery_core.running import engine
-from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 
 RECIPE = Recipe(network="8", iterations=12, evaluate_every=6)
 KEPT = {0: 1000, 1: 500, 2: 250, 3: 125}

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Level, Store, digest, tensors
 from lottery_core.tickets import files
 

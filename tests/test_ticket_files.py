@@ -21,8 +21,10 @@ from torch.nn.utils import prune
 from lottery_core.findings.forward import logits
 from lottery_core.running import engine
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import network
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.tickets import files
 from lottery_core.tickets.content import FORMAT, digest, in_header
 from lottery_core.training.models import Model

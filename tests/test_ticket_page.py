@@ -10,7 +10,9 @@ import pytest
 from lottery_core.findings.tables import smallest_within, weights_kept
 from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS
-from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Job
 from lottery_core.tickets import files
 from tests.pages import open_page, said

@@ -21,7 +21,9 @@ from lottery_core.method.seeds import seed_of
 from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
-from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store.tensors import load, metadata, save
 from lottery_core.tickets import files, train_ticket
 from lottery_core.tickets.content import in_header

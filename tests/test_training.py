@@ -15,7 +15,8 @@ from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Recipe, rounds_of
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.training import base, sparse_loop, torch_loop
 from lottery_core.training.base import TrainingDiverged, batch_order
 from lottery_core.training.models import initial_weights

@@ -10,7 +10,9 @@ from lottery_core.method.masks import apply, dense_mask
 from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS, arm_of, at, title_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Experiment, Recipe, Round
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import Round
 from lottery_core.store import Job
 from lottery_core.tickets import files, transfer
 from lottery_core.tickets.incoming import Upload, read_upload

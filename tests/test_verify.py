@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 
 from lottery_core.__main__ import app
 from lottery_core.running import engine
-from lottery_core.spec.experiment import VERSION, Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.keys import VERSION
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Store
 from lottery_core.tickets import files, transfer
 from lottery_core.tickets.content import digest

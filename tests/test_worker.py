@@ -10,8 +10,10 @@ from lottery_core.findings import walk as story
 from lottery_core.running import engine, pace, worker
 from lottery_core.running.time_left import seconds_of_level
 from lottery_core.running.worker import perform, warm
-from lottery_core.spec.choice import PRESETS
-from lottery_core.spec.experiment import Experiment, Recipe, rounds_of
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.presets import PRESETS
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Job
 from lottery_core.training import loops
 

@@ -21,8 +21,9 @@ from lottery_core.cli.options import (
 from lottery_core.cli.perform import Desk, perform
 from lottery_core.cli.places import from_home, open_cache
 from lottery_core.spec.checks import InvalidValue, check_known
-from lottery_core.spec.choice import PRESETS, read_choice, write_choice
 from lottery_core.spec.fields import FIELDS
+from lottery_core.spec.links import read_choice, write_choice
+from lottery_core.spec.presets import PRESETS
 from lottery_core.store import CACHE
 from lottery_core.training.base import LOOPS
 

@@ -14,7 +14,7 @@ from lottery_core.data.prepared import header_of, mapped, prepared, read_part
 from lottery_core.data.preparing import prepare
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.datasets import title_of
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 
 _PIECE = 2_000  # images whose numbers are worked out at once
 

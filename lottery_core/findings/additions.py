@@ -8,13 +8,9 @@ from dataclasses import replace
 from lottery_core.findings.lines import Line, with_seed
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue, check_integer
-from lottery_core.spec.choice import read_choice, write_choice
-from lottery_core.spec.experiment import (
-    MAX_MULTIPLY_ADDS,
-    MAX_REPLICATES,
-    MAX_SEED,
-    Experiment,
-)
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.limits import MAX_MULTIPLY_ADDS, MAX_REPLICATES, MAX_SEED
+from lottery_core.spec.links import read_choice, write_choice
 
 CONTROLS = ("reinit", "random-mask", "fine-tune")  # those added at one press
 

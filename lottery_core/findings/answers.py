@@ -25,7 +25,7 @@ from lottery_core.data import (
 )
 from lottery_core.findings import forward
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 
 _BATCH = 2_000  # images at once: all of them, with what is computed of them, would be 100 MB
 

@@ -7,7 +7,8 @@ from dataclasses import fields
 
 from lottery_core.findings.lines import Line
 from lottery_core.spec.arms import title_of
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
 
 
 def line_names(chosen: Sequence[Line]) -> dict[str, str]:

@@ -26,9 +26,10 @@ from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.pruning import Target, prune
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import Choice, read_choice
+from lottery_core.spec.choice import Choice
 from lottery_core.spec.datasets import CLASSES, PIXELS
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.links import read_choice
 from lottery_core.store import Level
 
 # The quick preset with the sparsities that the notebook retrains at, the last being 1 - 0.6**6.

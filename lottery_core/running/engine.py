@@ -26,7 +26,10 @@ from lottery_core.method.seeds import seed_of
 from lottery_core.running.progress import Watch
 from lottery_core.running.time_left import learn
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import VERSION, Experiment, Recipe, Round
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.keys import VERSION
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import Round
 from lottery_core.store import Level, Store
 from lottery_core.training.base import Evaluation, Trained
 from lottery_core.training.gradients import Slopes

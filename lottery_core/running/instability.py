@@ -21,7 +21,8 @@ from lottery_core.data import Data, load_data
 from lottery_core.method.masks import Arrays
 from lottery_core.running.monitor import SILENT, Monitor
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level, Store, task_key
 from lottery_core.training.loops import train
 from lottery_core.training.torch_loop import accuracy

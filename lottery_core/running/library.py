@@ -25,8 +25,9 @@ from lottery_core.running.bar import bar
 from lottery_core.running.progress import thin
 from lottery_core.spec.arms import ARMS, title_of
 from lottery_core.spec.checks import InvalidValue, check_known
-from lottery_core.spec.choice import Choice, write_choice
+from lottery_core.spec.choice import Choice
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.links import write_choice
 from lottery_core.spec.own import is_own
 from lottery_core.store import CACHE, Job, Level, Store
 from lottery_core.training.base import LOOPS

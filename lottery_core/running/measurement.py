@@ -22,7 +22,8 @@ import torch
 from lottery_core.data import Data, load_data
 from lottery_core.method.masks import Arrays, dense_mask
 from lottery_core.running.monitor import SILENT, Monitor
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level, Store, processor
 from lottery_core.training import calibration, loops
 from lottery_core.training.base import check_measurable

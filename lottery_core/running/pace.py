@@ -15,7 +15,7 @@ import numpy as np
 
 from lottery_core.data import load_data
 from lottery_core.method.masks import dense_mask
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread, test_accuracy, train

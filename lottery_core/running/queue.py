@@ -24,7 +24,8 @@ from loky.process_executor import ProcessPoolExecutor
 
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import MAX_REPLICATES, Experiment
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.limits import MAX_REPLICATES
 from lottery_core.store import STOPPED, Job, Store, StoreUnavailable, task_key
 from lottery_core.training.base import check_measurable
 from lottery_core.training.process import follow

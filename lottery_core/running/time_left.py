@@ -15,7 +15,8 @@ import numpy as np
 
 from lottery_core.findings.tables import percent_remaining
 from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store
 
 _RECENT = 0.5  # weight of the newest run in the running mean

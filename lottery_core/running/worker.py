@@ -22,8 +22,8 @@ from lottery_core.data import DataUnavailable, load_data, own
 from lottery_core.running import engine, instability, pace
 from lottery_core.running.monitor import Monitor
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.presets import PRESETS
 from lottery_core.store import Job, Level, Store, StoreUnavailable, processor
 from lottery_core.training import loops
 from lottery_core.training.base import TrainingDiverged, check_measurable

@@ -3,8 +3,11 @@
 networks.py    a network as a value: operations, shapes, counts
 own.py         code that a process brings along: names, own criteria
 datasets.py    the data sets one can name
-experiment.py  recipe, round, experiment; their keys
+terms.py       what names of initialisations, optimisers, augmentations, scopes stand for
+recipe.py      what fixes one training; rounds.py: pruning steps; experiment.py: both together
+keys.py        keys that last
 arms.py        ways to treat the same masks, side by side
-fields.py      the one table of choices; choice.py: a person's choice, presets, links, commands
-checks.py      errors with value, rule and remedy
+fields.py      the one table of choices; choice.py: a person's choice; presets.py; links.py: a
+               choice as text
+checks.py      errors with value, rule and remedy; limits.py: how much one request may ask for
 """

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lottery_core.spec.experiment import Experiment, Round
+from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.own import short
+from lottery_core.spec.rounds import Round
 
 
 @dataclass(frozen=True)

@@ -48,3 +48,10 @@ def check_content(value: object) -> None:
         raise InvalidValue(
             "content", value, "must be the SHA-256 of the files, 64 hex digits; or leave it out"
         )
+
+
+def make_floats(checked: object, *names: str) -> None:
+    """Have these fields of a frozen value be floats."""
+    # 0, 0.0 and -0.0 must not make three keys of one request.
+    for name in names:
+        object.__setattr__(checked, name, float(getattr(checked, name)) + 0.0)

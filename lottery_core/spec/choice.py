@@ -6,35 +6,27 @@ as the difference from a preset, so that a link or a command says only what was 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from shlex import quote
+from dataclasses import dataclass, fields, replace
 
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import (
     InvalidValue,
-    check_content,
     check_integer,
     check_known,
     check_number,
 )
 from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.experiment import (
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.fields import SCHEDULES, UNITS
+from lottery_core.spec.limits import (
     MAX_ITERATIONS,
     MAX_MULTIPLY_ADDS,
     MAX_REPLICATES,
     MAX_ROUNDS,
     MAX_SEED,
-    REWIND_PERCENTS,
-    Experiment,
-    Recipe,
-    iterative,
-    one_shot,
-    rounds_of,
 )
-from lottery_core.spec.fields import FIELDS, SCHEDULES, UNITS
-from lottery_core.spec.networks import shortest
-from lottery_core.spec.own import check_public
+from lottery_core.spec.recipe import REWIND_PERCENTS, Recipe
+from lottery_core.spec.rounds import iterative, one_shot, rounds_of
 
 EVALUATIONS_PER_EPOCH = 5
 
@@ -228,204 +220,6 @@ class Choice:
         return [experiment for arm in self.arms().values() for experiment in arm]
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A choice worth starting from, and what to say of it."""
-
-    title: str
-    summary: str
-    choice: Choice
-
-
-PRESETS = {
-    "quick": Preset(
-        "Quick",
-        "A winning ticket in about half a minute: one network, 6 rounds at 50 %.",
-        Choice(
-            normalisation="dataset",
-            validation_size=5_000,
-            learning_rate=0.1,
-            batch_size=128,
-            length=1.5,
-            rate=0.5,
-            rounds=6,
-        ),
-    ),
-    "notebook": Preset(
-        "Notebook",
-        "784-128-64-10, SGD, all 60,000 images, 4 epochs, 6 rounds at 40 %.",
-        Choice(),
-    ),
-    "paper": Preset(
-        "LeNet-300-100",
-        "Frankle & Carbin 2018: Adam, 50,000 iterations, 19 rounds at 20 %. Takes half an hour.",
-        Choice(
-            normalisation="unit",
-            validation_size=5_000,
-            network="300 100",
-            init="glorot",
-            optimiser="adam",
-            learning_rate=0.0012,
-            batch_size=60,
-            length=50_000,
-            unit="iterations",
-            evaluate_every=100,
-            rate=0.2,
-            rounds=19,
-            output_factor=0.5,
-            controls=("reinit",),
-        ),
-    ),
-}
-PRESETS["lenet-5"] = Preset(
-    "LeNet-5",
-    "Convolutions on the same images: one network, 5 rounds at 50 %, in about two minutes.",
-    Choice(
-        normalisation="dataset",
-        validation_size=5_000,
-        network=shortest("lenet-5"),
-        learning_rate=0.05,
-        batch_size=64,
-        length=800,
-        unit="iterations",
-        evaluate_every=200,
-        rate=0.5,
-        rounds=5,
-        controls=("reinit",),
-    ),
-)
-
-
-def _of_the_paper(depth: int, iterations: int, rate: float, conv_factor: float) -> Preset:
-    """Conv-2, Conv-4 or Conv-6 as in table 1 of the paper."""
-    name = f"conv-{depth}"
-    return Preset(
-        f"Conv-{depth}",
-        f"Frankle & Carbin 2018, CIFAR-10: Adam, {iterations:,} iterations, 12 rounds, "
-        f"convolutions lose {20 * conv_factor:g} % a round, other layers 20 %. For a GPU.",
-        Choice(
-            dataset="cifar-10",
-            normalisation="dataset",
-            validation_size=5_000,
-            network=shortest(name),
-            init="glorot",
-            optimiser="adam",
-            learning_rate=rate,
-            batch_size=60,
-            length=iterations,
-            unit="iterations",
-            evaluate_every=100,
-            rate=0.2,
-            rounds=12,
-            output_factor=0.5,
-            conv_factor=conv_factor,
-            controls=("reinit",),
-        ),
-    )
-
-
-def _of_cifar(name: str, title: str, **changes) -> Preset:
-    """A deep network as in Frankle et al. 2020 (arXiv 1912.05671), with a warm-up of an epoch."""
-    choice = Choice(
-        dataset="cifar-10",
-        normalisation="dataset",
-        augmentation="flip-shift",
-        validation_size=5_000,
-        network=shortest(name),
-        learning_rate=0.1,
-        weight_decay=1e-4,
-        warmup=400,
-        decay_at=(32_000, 48_000),
-        batch_size=128,
-        length=63_000,
-        unit="iterations",
-        evaluate_every=500,
-        rate=0.2,
-        rounds=10,
-        scope="global",
-        rewind_percent=2.0,
-    )
-    return Preset(
-        title,
-        "CIFAR-10, mirrored and shifted: SGD with warm-up and decay, 63,000 iterations, 10 rounds "
-        "of 20 % over all layers, rewound to 2 % of the training. For a GPU.",
-        replace(choice, **changes),
-    )
-
-
-PRESETS["conv-2"] = _of_the_paper(2, 20_000, 2e-4, 0.5)
-PRESETS["conv-4"] = _of_the_paper(4, 25_000, 3e-4, 0.5)
-PRESETS["conv-6"] = _of_the_paper(6, 30_000, 3e-4, 0.75)
-PRESETS["resnet-20"] = _of_cifar("resnet-20", "ResNet-20", controls=("reinit",))
-PRESETS["vgg-16"] = _of_cifar("vgg-16", "VGG-16", controls=())
-DEFAULT_PRESET = "quick"
-
-
-def preset(name: str = DEFAULT_PRESET, **changes: object) -> Choice:
-    """The choice of a preset (one of `PRESETS`: quick, notebook, paper, lenet-5), with `changes` by
-    field: `preset("quick", rounds=3, replicates=2)`. Raises `InvalidValue`."""
-    check_known("preset", name, PRESETS)
-    for field in changes:
-        check_known("field", field, _TYPES)
-    plain = {field: _as_tuple(value) for field, value in changes.items()}
-    return replace(PRESETS[name].choice, **plain)
-
-
-def _as_tuple(value: object) -> object:
-    """Lists and dictionaries as the tuples a `Choice` has."""
-    value = tuple(value.items()) if isinstance(value, dict) else value
-    return tuple(value) if isinstance(value, list) else value
-
-
-_TYPES = {field.name: type(getattr(Choice(), field.name)) for field in fields(Choice)}
-
-
-_LARGEST = 1e15  # a browser holds whole numbers a little beyond it exactly
-
-
-def write_value(value: object) -> str:
-    """A field's value as text: `128,64`, `0.4`, `fc1=0.5`."""
-    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
-        return ",".join(f"{name}={write_value(factor)}" for name, factor in value)
-    if isinstance(value, tuple):
-        return ",".join(write_value(item) for item in value) or "none"
-    if isinstance(value, float):
-        return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    return str(value)
-
-
-def read_value(field: str, text: str) -> object:
-    """The inverse of `write_value` for a field of `Choice`. Raises `InvalidValue`."""
-    kind = _TYPES[field]
-    check_public(field, text.strip())
-    try:
-        value = _read_items(field, text.strip()) if kind is tuple else kind(text.strip())
-        if kind in (int, float) and not abs(value) <= _LARGEST:  # NaN too
-            raise ValueError
-    except ValueError:
-        rule = {
-            int: "must be a whole number",
-            float: "must be a number",
-            tuple: "must be layers with factors, as in fc1=1,fc2=0.5"
-            if field == "layer_factors"
-            else "must be numbers with commas between them",
-        }[kind]
-        raise InvalidValue(field, text.strip(), rule) from None
-    if field == "network":
-        return shortest(value)
-    if field == "content":
-        check_content(value)
-    if known := FIELDS[field].known:
-        for item in value if kind is tuple else (value,):
-            check_known(field, item, known)
-    return value
-
-
-def _read_items(field: str, text: str) -> tuple:
-    parts = [] if text.lower() in ("", "none") else text.split(",")
-    return tuple(FIELDS[field].item(part) for part in parts)
-
-
 def held_out_for(choice: Choice) -> int:
     """How many training images a choice holds out where nobody said: as many as it does, but of a
     small data set a tenth. Raises `InvalidValue` for an unknown data set."""
@@ -433,41 +227,5 @@ def held_out_for(choice: Choice) -> int:
     return min(choice.validation_size, DATASETS[choice.dataset].train_size // 10)
 
 
-def read_choice(params: Mapping[str, str]) -> tuple[str, Choice]:
-    """(preset, choice) from the parameters of a link or a command.
-
-    Raises `InvalidValue` for an unknown name, and for a value that can't be read; whether the
-    values go together is checked by `Choice.experiment`.
-    """
-    preset = params.get("preset", DEFAULT_PRESET)
-    check_known("preset", preset, PRESETS)
-    changes = {}
-    for name, text in params.items():
-        if name == "preset":
-            continue
-        if name not in _TYPES and name != "hidden":
-            raise InvalidValue(name, text, f"is unknown; known are {', '.join(_TYPES)}")
-        if name == "hidden":  # the short form, from before there were other networks
-            name = "network"
-        changes[name] = read_value(name, text)
-    choice = replace(PRESETS[preset].choice, **changes)
-    if "validation_size" not in changes:
-        choice = replace(choice, validation_size=held_out_for(choice))
-    return preset, choice
-
-
-def write_choice(preset: str, choice: Choice) -> dict[str, str]:
-    """The parameters that `read_choice` reads back: the preset, and what differs from it."""
-    base = asdict(PRESETS[preset].choice)
-    return {"preset": preset} | {
-        name: write_value(value) for name, value in asdict(choice).items() if value != base[name]
-    }
-
-
-def command(preset: str, choice: Choice) -> str:
-    """The command that repeats a choice without a browser."""
-    options = " ".join(
-        f"--{name.replace('_', '-')} {quote(text)}"
-        for name, text in write_choice(preset, choice).items()
-    )
-    return f"python -m lottery_core run {options} --out results"
+# Of what type the value of each field is.
+TYPES = {field.name: type(getattr(Choice(), field.name)) for field in fields(Choice)}

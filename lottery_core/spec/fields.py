@@ -10,8 +10,9 @@ from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
-from lottery_core.spec.experiment import AUGMENTATIONS, INITS, OPTIMISERS, REWIND_PERCENTS, SCOPES
 from lottery_core.spec.networks import NAMED
+from lottery_core.spec.recipe import REWIND_PERCENTS
+from lottery_core.spec.terms import AUGMENTATIONS, INITS, OPTIMISERS, SCOPES
 
 SCHEDULES = {
     "iterative": "the same fraction of what is left, round after round",

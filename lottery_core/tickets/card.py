@@ -15,7 +15,8 @@ from lottery_core.findings.tables import percent_remaining, weights_kept, weight
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import NORMALISATIONS
-from lottery_core.spec.experiment import AUGMENTATIONS, INITS, OPTIMISERS, Experiment
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.terms import AUGMENTATIONS, INITS, OPTIMISERS
 from lottery_core.store import Level, Store
 from lottery_core.tickets.content import data_in_words, digest, network_of
 from lottery_core.tickets.repeat import command_of

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 
 from lottery_core.spec import networks
-from lottery_core.spec.experiment import MAX_ROUNDS, MAX_WEIGHTS, Experiment
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.limits import MAX_ROUNDS, MAX_WEIGHTS
 from lottery_core.tickets.content import FORMAT, PARTS
 from lottery_core.tickets.reading import Notes
 from lottery_core.tickets.unpacking import strict_json

@@ -7,8 +7,11 @@ from dataclasses import asdict, fields, replace
 
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import PRESETS, Choice, command
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.choice import Choice
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.links import command
+from lottery_core.spec.presets import PRESETS
+from lottery_core.spec.recipe import Recipe
 
 
 def command_of(experiment: Experiment) -> str | None:

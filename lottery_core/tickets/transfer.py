@@ -16,18 +16,14 @@ from lottery_core.findings.replicates import Infos, difference_in_words, paired,
 from lottery_core.findings.tables import percent_remaining
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue, check_integer, check_known
-from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.datasets import DATASETS, Dataset
-from lottery_core.spec.experiment import (
-    MAX_ITERATIONS,
-    MAX_REPLICATES,
-    MAX_SEED,
-    OPTIMISERS,
-    Experiment,
-    Recipe,
-    Round,
-)
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.limits import MAX_ITERATIONS, MAX_REPLICATES, MAX_SEED
 from lottery_core.spec.networks import Network, network
+from lottery_core.spec.presets import PRESETS
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import Round
+from lottery_core.spec.terms import OPTIMISERS
 from lottery_core.store import Job
 from lottery_core.tickets.incoming import Upload
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from lottery_core.data import is_prepared
 from lottery_core.method.masks import Arrays, apply
 from lottery_core.spec.datasets import title_of
-from lottery_core.spec.experiment import VERSION, Experiment
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.keys import VERSION
 from lottery_core.store import Level, Store, StoreUnavailable
 from lottery_core.tickets.content import PARTS, digest
 from lottery_core.tickets.incoming import Upload

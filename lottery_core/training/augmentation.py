@@ -13,7 +13,8 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.method.seeds import seed_of
-from lottery_core.spec.experiment import AUGMENTATIONS, MAX_SHIFT, Recipe
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.terms import AUGMENTATIONS, MAX_SHIFT
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 
 LOOPS = {
     "auto": "the faster one for each level",

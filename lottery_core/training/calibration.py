@@ -14,7 +14,7 @@ import numpy as np
 
 from lottery_core.data import Data
 from lottery_core.method.masks import Arrays, apply, dense_mask
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store
 from lottery_core.training import compiled, kept
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread

@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 from lottery_core.training.models import build
 from lottery_core.training.torch_loop import one_torch_thread, seeded
 

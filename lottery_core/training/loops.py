@@ -15,7 +15,7 @@ import numpy as np
 from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.checks import InvalidValue, check_known
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store, StoreUnavailable
 from lottery_core.store.files import explained
 from lottery_core.training import kept, torch_loop

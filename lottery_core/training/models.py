@@ -8,8 +8,8 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
-from lottery_core.spec.experiment import Recipe
 from lottery_core.spec.networks import Network
+from lottery_core.spec.recipe import Recipe
 from lottery_core.training import own
 
 

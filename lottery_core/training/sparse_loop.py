@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 from lottery_core.training import compiled
 from lottery_core.training.base import Report, Trained, batch_order, drive, rates_of
 from lottery_core.training.compiled import Answers, Net, Pictures, Rule

@@ -21,7 +21,7 @@ from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 from lottery_core.training.augmentation import Moves
 from lottery_core.training.base import Report, Trained, batch_order, drive, rates_of
 from lottery_core.training.models import build, load, tensors

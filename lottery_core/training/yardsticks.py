@@ -14,7 +14,7 @@ import torch
 
 from lottery_core.data import Data
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 from lottery_core.training.base import batch_order
 from lottery_core.training.models import build
 from lottery_core.training.sparse_loop import SparseNetwork

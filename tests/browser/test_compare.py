@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from lottery_core.findings.lines import line_id
 from lottery_core.findings.replicates import curve, differences
 from lottery_core.running import worker
-from lottery_core.spec.choice import read_choice
+from lottery_core.spec.links import read_choice
 from lottery_core.store import Job
 from tests.browser.server import Server, fits, wait_until
 

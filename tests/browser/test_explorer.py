@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 from safetensors.numpy import load
 
 from lottery_core.findings.tables import history_table, layers_table, levels_table
-from lottery_core.spec.choice import read_choice
+from lottery_core.spec.links import read_choice
 from tests.browser.server import Server, fits, visiting, wait_until
 
 pytestmark = pytest.mark.browser

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from lottery_core.spec.choice import read_choice
+from lottery_core.spec.links import read_choice
 from lottery_core.store import measurement_key
 from tests.browser.server import overflow
 

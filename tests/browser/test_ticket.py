@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from lottery_core.spec.choice import read_choice
+from lottery_core.spec.links import read_choice
 from lottery_core.store import Store
 from lottery_core.tickets.incoming import read_upload
 from tests.browser.server import overflow, wait_until

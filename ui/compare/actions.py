@@ -13,8 +13,10 @@ from lottery_core.findings.view import View
 from lottery_core.running.time_left import plan
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import PRESETS, write_choice
-from lottery_core.spec.experiment import MAX_REPLICATES, Experiment
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.limits import MAX_REPLICATES
+from lottery_core.spec.links import write_choice
+from lottery_core.spec.presets import PRESETS
 from ui.compare.chosen import Compared
 from ui.compare.link import offer
 from ui.compare.states import is_complete, is_running

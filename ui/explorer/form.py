@@ -8,8 +8,9 @@ from dataclasses import replace
 import streamlit as st
 
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import Choice, read_value, write_value
+from lottery_core.spec.choice import Choice
 from lottery_core.spec.fields import FIELDS, Field
+from lottery_core.spec.links import read_value, write_value
 from ui.explorer.link import widget_key
 from ui.explorer.source import Source
 from ui.shared.text import capital, plain

@@ -10,7 +10,8 @@ from __future__ import annotations
 import streamlit as st
 
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import Choice, read_choice, write_choice
+from lottery_core.spec.choice import Choice
+from lottery_core.spec.links import read_choice, write_choice
 
 
 def follow_url() -> list[str]:

@@ -15,7 +15,7 @@ from lottery_core.findings.tables import (
     percent_remaining,
     smallest_within,
 )
-from lottery_core.spec.choice import command
+from lottery_core.spec.links import command
 from lottery_core.store import Level
 from lottery_core.tickets import files
 from ui.explorer.sidebar import Selection

@@ -12,10 +12,11 @@ import streamlit as st
 
 from lottery_core.findings.outcome import Outcome
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import PRESETS, Choice, held_out_for
+from lottery_core.spec.choice import Choice, held_out_for
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.fields import ADVANCED, FIELDS, GROUPS
 from lottery_core.spec.networks import NAMED, shortest
+from lottery_core.spec.presets import PRESETS
 from lottery_core.training.base import LOOPS
 from ui.explorer.form import Form
 from ui.explorer.link import follow_url, keep, offer, widget_key

@@ -11,8 +11,8 @@ import streamlit as st
 from lottery_core.running.time_left import plan
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import write_choice
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.links import write_choice
 from lottery_core.store import Job
 from ui.explorer.sidebar import Selection
 from ui.shared.jobs import current_level, rest_in_words, show_jobs

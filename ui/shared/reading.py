@@ -14,8 +14,9 @@ import streamlit as st
 from lottery_core.findings.anatomy import kept_per_pixel
 from lottery_core.running.progress import thin
 from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.experiment import Experiment, Recipe
+from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network
+from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level
 from lottery_core.store.pictures import counted, shrink, unpack
 from ui.shared.runtime import runtime

@@ -6,8 +6,9 @@ import streamlit as st
 
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.arms import arm_of, title_of
-from lottery_core.spec.choice import PRESETS, write_choice
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.links import write_choice
+from lottery_core.spec.presets import PRESETS
 from lottery_core.store import Job, task_key
 from ui.shared.jobs import current_level
 from ui.shared.runtime import runtime

@@ -12,7 +12,8 @@ from lottery_core.findings.answers import unseen_images
 from lottery_core.findings.tables import smallest_within
 from lottery_core.report import figures, story_figures, time_figures
 from lottery_core.running.time_left import in_words
-from lottery_core.spec.experiment import MAX_SEED, Experiment
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.limits import MAX_SEED
 from ui.shared.frame import PAGES, one_of
 from ui.shared.images import show_images
 from ui.shared.plot import plot

@@ -8,8 +8,8 @@ import streamlit as st
 
 from lottery_core.findings import walk
 from lottery_core.running.time_left import seconds_of_level
-from lottery_core.spec.choice import write_choice
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.links import write_choice
 from lottery_core.store import Job, measurement_key
 from ui.shared.runtime import runtime
 from ui.shared.text import plain

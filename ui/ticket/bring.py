@@ -17,7 +17,8 @@ from lottery_core.running.time_left import plan
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, unverified_in_words
-from lottery_core.spec.experiment import OPTIMISERS, Experiment
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.terms import OPTIMISERS
 from lottery_core.tickets import transfer, unpacking
 from lottery_core.tickets.incoming import Upload, read_upload
 from lottery_core.tickets.reading import Reading

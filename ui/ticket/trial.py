@@ -12,7 +12,7 @@ from lottery_core.findings.drawing import as_digit, as_image
 from lottery_core.method.masks import Arrays
 from lottery_core.report import answer_figures
 from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.experiment import Recipe
+from lottery_core.spec.recipe import Recipe
 from ui.shared.frame import one_of, wrapping
 from ui.shared.images import show_images
 from ui.shared.plot import plot

@@ -1,0 +1,16 @@
+"""Limits that keep one request from occupying a shared server. Checked where recipes, rounds and
+experiments are made, so that a URL, the command line and code meet the same ones."""
+
+MAX_WEIGHTS = 20_000_000
+MAX_ACTIVATIONS = 2 * 10**9  # numbers of one batch's way forward: 8 GB
+SNAPSHOT_BYTES = 256 * 2**20  # of all that is kept of level 0's way
+MAX_BATCH = 4096
+MAX_ITERATIONS = 200_000
+MAX_EVALUATIONS = 2_000
+MAX_ROUNDS = 40
+MAX_VALIDATION = 10_000
+MAX_SEED = 2**31 - 1
+MAX_DECAYS = 10
+MAX_REPLICATES = 20
+# Of one request. A seed of the paper's LeNet run takes 5 * 10**13, of its Conv-6 run 2 * 10**16.
+MAX_MULTIPLY_ADDS = 10**17

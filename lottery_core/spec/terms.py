@@ -1,0 +1,54 @@
+"""What the names stand for that a recipe, a round or an experiment can have, each in words and with
+its version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a name stands for, in words, and its version (see `keys`)."""
+
+    title: str
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Augmentation(Named):
+    """What happens to each training image whenever it is shown."""
+
+    flips: bool = False
+    shifts: bool = False
+
+
+MAX_SHIFT = 4  # pixels; what comes in from the sides is black
+
+INITS = {
+    "pytorch": Named("PyTorch's default: uniform in ±1/√fan_in"),
+    "glorot": Named("Gaussian Glorot: normal with variance 2/(fan_in + fan_out), biases 0"),
+}
+OPTIMISERS = {"sgd": Named("SGD with momentum"), "adam": Named("Adam")}
+AUGMENTATIONS = {
+    "none": Augmentation("none: every epoch shows the same images"),
+    "flip": Augmentation("mirrored left to right, each with a chance of a half", flips=True),
+    "shift": Augmentation(f"shifted by up to {MAX_SHIFT} pixels each way", shifts=True),
+    "flip-shift": Augmentation(
+        f"mirrored and shifted by up to {MAX_SHIFT} pixels, as for CIFAR-10 in He et al. 2016",
+        flips=True,
+        shifts=True,
+    ),
+}
+SCOPES = {
+    "layerwise": "each layer loses the same fraction",
+    "global": "all layers are ranked together",
+}
+
+# A control stands beside each level of an experiment: the same mask, or the same count of weights
+# per layer, treated otherwise. Level n of a control follows level n-1 of the experiment itself and
+# costs one training. The fields of `Round` that it changes:
+CONTROLS = {
+    "reinit": {"restart": "reinit", "rewind_iteration": 0},
+    "random-mask": {"reshuffled": True},
+    "reshuffled-reinit": {"reshuffled": True, "restart": "reinit", "rewind_iteration": 0},
+}
