@@ -17,7 +17,6 @@ import plotly.graph_objects as go
 from playwright.sync_api import sync_playwright
 
 from lottery_core.findings.replicates import Difference, band, curve, paired
-from lottery_core.findings.tables import percent_remaining
 from lottery_core.report import figures
 from lottery_core.running.queue import Queue
 from lottery_core.running.time_left import in_words
@@ -25,7 +24,7 @@ from lottery_core.spec.arms import at
 from lottery_core.spec.choice import Choice
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.rounds import Round
-from lottery_core.store import Store, processor
+from lottery_core.store import LevelInfo, Store, processor
 from tests.browser.browser import executable
 from tests.browser.server import ARGUMENTS
 
@@ -80,7 +79,7 @@ class Results:
 
     def read(self) -> None:
         """Take everything from the store."""
-        self.infos: dict[str, dict[int, dict[int, dict]]] = {arm: {} for arm in self.wanted}
+        self.infos: dict[str, dict[int, dict[int, LevelInfo]]] = {arm: {} for arm in self.wanted}
         for seed, one in self.main.items():
             for n, key in enumerate(one.keys):
                 self.infos["ticket"].setdefault(n, {})[seed] = self._info(key)
@@ -89,7 +88,7 @@ class Results:
             for n, experiments in self.wanted[arm].items():
                 self.infos[arm][n] = {e.recipe.seed: self._info(e.key) for e in experiments}
 
-    def _info(self, key: str) -> dict:
+    def _info(self, key: str) -> LevelInfo:
         level = self.store.read(key)
         if level is None:
             raise SystemExit(f"level {key} is missing: its run failed; see the Runs page")
@@ -97,15 +96,15 @@ class Results:
 
     def stop(self, arm: str, n: int) -> Values:
         """Early-stop iteration by seed."""
-        return {s: i["early_stop_iteration"] for s, i in self.infos[arm][n].items()}
+        return {s: i.early_stop_iteration for s, i in self.infos[arm][n].items()}
 
     def accuracy(self, arm: str, n: int) -> Values:
         """Test accuracy by seed, in percent."""
-        return {s: 100 * i[self.accuracy_field] for s, i in self.infos[arm][n].items()}
+        return {s: 100 * getattr(i, self.accuracy_field) for s, i in self.infos[arm][n].items()}
 
     def percent(self, n: int) -> float:
         """Weights remaining at level n of the iterative run."""
-        return percent_remaining(next(iter(self.infos["ticket"][n].values())))
+        return next(iter(self.infos["ticket"][n].values())).percent_remaining
 
     def level(self, percent: float) -> int:
         """The level nearest to that percent."""
@@ -119,11 +118,11 @@ class Results:
                 "level": n,
                 "percent_remaining": self.percent(n),
                 "seed": seed,
-                "early_stop_iteration": info["early_stop_iteration"],
-                "test_accuracy_at_early_stop": info["test_accuracy_at_early_stop"],
-                "test_accuracy_at_end": info["test_accuracy"],
-                "seconds": round(info["seconds"], 1),
-                "loop": info["loop"],
+                "early_stop_iteration": info.early_stop_iteration,
+                "test_accuracy_at_early_stop": info.test_accuracy_at_early_stop,
+                "test_accuracy_at_end": info.test_accuracy,
+                "seconds": round(info.seconds, 1),
+                "loop": info.loop,
             }
             for arm, levels in self.infos.items()
             for n, seeds in levels.items()
@@ -275,7 +274,7 @@ def charts(results: Results) -> dict[str, go.Figure]:
             label, style = ARMS[arm]
             # By the iterative run's levels: a one-shot ticket is always the first of its own.
             by_seed = {
-                seed: [levels[seed] | {"level": n} for n, levels in results.infos[arm].items()]
+                seed: [replace(levels[seed], level=n) for n, levels in results.infos[arm].items()]
                 for seed in results.seeds
             }
             frame = curve(by_seed, field)

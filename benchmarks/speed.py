@@ -563,8 +563,8 @@ def paper_row(setting: Setting) -> Iterator[Row]:
     _ = setting.paper  # calibrated
     began, levels = time.perf_counter(), []
     for level in engine.run(experiment, setting.new_store(), loop="compiled"):
-        levels.append(level.info["seconds"])
-        print(f"    level {level.info['level']}: {levels[-1]:.0f} s", flush=True)
+        levels.append(level.info.seconds)
+        print(f"    level {level.info.level}: {levels[-1]:.0f} s", flush=True)
     seconds = time.perf_counter() - began
     yield Row(
         "paper",

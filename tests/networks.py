@@ -10,6 +10,7 @@ from lottery_core.spec.keys import VERSION
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Level
+from tests.infos import info_of
 
 HIDDEN = (4,)
 # A chain of convolutions, one with batch norm, one with shortcuts.
@@ -56,23 +57,15 @@ def make_level(network=HIDDEN, **recipe):
     recipe = Recipe(network=text_of(network), iterations=12, evaluate_every=6, **recipe)
     experiment, mask = Experiment(recipe, rounds_of([0.5, 0.75])), masks(network)
     return Level(
-        info={
-            "key": experiment.key,
-            "level": 2,
-            "experiment": experiment.as_dict(),
-            "weights": [*mask],
-            "layers": {n: {"weights": k.size, "kept": int(k.sum())} for n, k in mask.items()},
-            "versions": {"key": VERSION, "python": "3.11", "torch": "2", "numpy": "2"},
-            "test_accuracy": 0.5,
-            "test_accuracy_before_retraining": 0.1,
-            "test_accuracy_dense_pruned": 0.1,
-            "validation_accuracy": None,
-            "early_stop_iteration": None,
-            "test_accuracy_at_early_stop": None,
-            "iterations_trained": 12,
-            "device": "cpu",
-            "loop": "torch",
-        },
+        info=info_of(
+            key=experiment.key,
+            level=2,
+            experiment=experiment.as_dict(),
+            layers={name: (kept.size, int(kept.sum())) for name, kept in mask.items()},
+            versions={"key": VERSION, "python": "3.11", "torch": "2", "numpy": "2"},
+            test_accuracy_before_retraining=0.1,
+            test_accuracy_dense_pruned=0.1,
+        ),
         mask=mask,
         start=masked(weights(network), mask),
         end=masked(weights(network, 2), mask),

@@ -45,7 +45,7 @@ def test_both_networks_answer_as_torch_does(store, tiny):
         with torch.inference_mode():
             expected = model(torch.from_numpy(data.test_images[:]))
         np.testing.assert_allclose(getattr(judged, which), expected.numpy(), atol=1e-5)
-        assert judged.accuracy(which) == pytest.approx(level.info["test_accuracy"], abs=2.5e-4)
+        assert judged.accuracy(which) == pytest.approx(level.info.test_accuracy, abs=2.5e-4)
         np.testing.assert_allclose(
             answers.confidences(getattr(judged, which)),
             torch.softmax(expected, 1).numpy(),

@@ -85,11 +85,11 @@ def test_an_arm_at_one_level_is_that_level_of_the_arm(levels, name):
 def test_random_reinit_has_the_tickets_masks_and_other_weights_every_level(levels):
     for ticket, arm in zip(levels["ticket"][1:], levels["reinit"][1:], strict=True):
         assert same(ticket.mask, arm.mask)
-        n = arm.info["level"]
+        n = arm.info.level
         drawn = initial_weights(RECIPE, "reinit", n)
         for name, kept in arm.mask.items():
             np.testing.assert_array_equal(arm.start[name], np.where(kept, drawn[name], 0))
-        assert arm.info["iterations_trained"] == RECIPE.iterations
+        assert arm.info.iterations_trained == RECIPE.iterations
     first, second = levels["reinit"][1:]
     assert not same(first.start, second.start)
 
@@ -112,7 +112,7 @@ def test_a_reshuffled_mask_with_new_weights_has_nothing_of_the_ticket_but_its_co
         assert {k: m.sum() for k, m in arm.mask.items()} == {
             k: m.sum() for k, m in ticket.mask.items()
         }
-        drawn = initial_weights(RECIPE, "reinit", arm.info["level"])
+        drawn = initial_weights(RECIPE, "reinit", arm.info.level)
         for name, kept in arm.mask.items():
             np.testing.assert_array_equal(arm.start[name], np.where(kept, drawn[name], 0))
 
@@ -124,8 +124,8 @@ def test_without_rewinding_survivors_go_on_from_where_they_were_for_a_whole_trai
                 np.testing.assert_array_equal(
                     arm.start[weight], np.where(kept, before.end[weight], 0)
                 )
-    assert levels["fine-tune"][1].info["iterations_trained"] == RECIPE.iterations
-    assert levels["rate-rewind"][1].info["iterations_trained"] == RECIPE.iterations - 10
+    assert levels["fine-tune"][1].info.iterations_trained == RECIPE.iterations
+    assert levels["rate-rewind"][1].info.iterations_trained == RECIPE.iterations - 10
 
 
 def test_the_dense_network_trained_equally_long_loses_nothing_and_trains_on(levels):

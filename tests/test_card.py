@@ -58,7 +58,7 @@ def infos(store, experiment: Experiment, seeds, n: int = 2) -> dict[int, dict]:
 
 
 def accuracy(infos) -> dict[int, float]:
-    return {seed: info["test_accuracy"] for seed, info in infos.items()}
+    return {seed: info.test_accuracy for seed, info in infos.items()}
 
 
 # What it says
@@ -68,7 +68,7 @@ def test_files_that_nobody_verified_are_named(shelf):
     level = shelf.read(EXPERIMENT.key)
     recipe = replace(RECIPE, dataset="kmnist", content="ab" * 32)
     other = replace(EXPERIMENT, recipe=recipe)
-    info = level.info | {"experiment": other.as_dict(), "key": other.key}
+    info = replace(level.info, experiment=other.as_dict(), key=other.key)
     text = card(gather(shelf, replace(level, info=info)))
     assert "on KMNIST (unverified files abababab)\n" in text
     assert row(text, "SHA-256 of the data")[1] == f"`{'ab' * 32}`"
@@ -117,9 +117,9 @@ def test_layers_add_up(shelf):
 @pytest.mark.parametrize("network", [*CONVOLUTIONAL, "resnet-20"])
 def test_layers_of_convolutions_have_their_kernels_and_multiply_adds(store, network):
     level = make_level(network)
-    store.write(level.info["key"], level)
-    text = written(store, level.info["key"])
-    net = Experiment.from_dict(level.info["experiment"]).recipe.net
+    store.write(level.info.key, level)
+    text = written(store, level.info.key)
+    net = Experiment.from_dict(level.info.experiment).recipe.net
     layers = section(text, "Layers")
     for name, kept in level.mask.items():
         cells = row(layers, f"`{name}`")
@@ -142,7 +142,7 @@ def test_key_digests_and_versions_are_the_levels(shelf):
     assert row(text, "key")[1] == f"`{EXPERIMENT.key}`"
     assert row(text, "SHA-256 of mask")[1] == f"`{digest(level.mask)}`"
     assert row(text, "SHA-256 of trained")[1] == f"`{digest(level.end)}`"
-    assert row(text, "version of numpy")[1] == level.info["versions"]["numpy"]
+    assert row(text, "version of numpy")[1] == level.info.versions["numpy"]
 
 
 def test_one_seed_is_called_one_seed(store, tiny):
@@ -179,8 +179,8 @@ def test_only_a_ticket_is_said_to_win_or_not(shelf):
 def test_a_level_of_another_version_still_gets_a_card(store, tiny):
     list(engine.run(tiny, store))
     level = store.read(tiny.key)
-    fields = level.info["experiment"] | {"recipe": level.info["experiment"]["recipe"] | {"x": 1}}
-    text = card(gather(store, replace(level, info=level.info | {"experiment": fields})))
+    fields = level.info.experiment | {"recipe": level.info.experiment["recipe"] | {"x": 1}}
+    text = card(gather(store, replace(level, info=replace(level.info, experiment=fields))))
     assert text.startswith(f"# Network {tiny.key[:8]}, level 2")
     assert "No command line expresses this experiment" in text
 
@@ -261,7 +261,7 @@ def test_what_no_command_expresses_gets_a_few_lines_of_python(store):
     imports_and_experiment = lines[: next(i for i, line in enumerate(lines) if line[:4] == "for ")]
     found: dict = {}
     exec("\n".join(imports_and_experiment), found)  # noqa: S102
-    assert found["experiment"] == odd
+    assert found.experiment == odd
 
 
 def test_the_cards_command_is_that_of_its_level(shelf):

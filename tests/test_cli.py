@@ -74,7 +74,7 @@ def test_tables_and_the_last_mask_are_those_of_the_store(finished):
         folder = out if name == "main" else out / name
         levels = [store.read(key) for key in experiment.keys]
         table = pd.read_csv(folder / "levels.csv")
-        assert table["test_accuracy"].tolist() == [x.info["test_accuracy"] for x in levels]
+        assert table["test_accuracy"].tolist() == [x.info.test_accuracy for x in levels]
         assert table["seed"].tolist() == [3] * 3
         assert len(pd.read_csv(folder / "layers.csv")) == 6
         assert set(pd.read_csv(folder / "history.csv")["level"]) == {0, 1, 2}
@@ -187,7 +187,7 @@ def winner(finished):
 
 def test_export_writes_the_file_under_its_own_name(here, winner, tmp_path):
     level, store = winner
-    key = level.info["key"]
+    key = level.info.key
     done = here("export", key[:6], "--format", "mask-npz", "--cache", store.root)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"mask-{key[:8]}-level2.npz: ".encode())
@@ -199,7 +199,7 @@ def test_export_writes_the_file_under_its_own_name(here, winner, tmp_path):
 def test_export_replaces_a_file_only_when_told_so(here, winner, tmp_path):
     level, store = winner
     (tmp_path / "mine").write_text("mine")
-    options = ["export", level.info["key"], "--out", "mine", "--cache", store.root]
+    options = ["export", level.info.key, "--out", "mine", "--cache", store.root]
     refused = here(*options)
     assert refused.returncode == 2
     assert b"is there already; choose another --out, or add --force" in refused.stderr
@@ -210,7 +210,7 @@ def test_export_replaces_a_file_only_when_told_so(here, winner, tmp_path):
 
 def test_export_to_standard_output_is_the_file_alone(here, winner, tmp_path):
     level, store = winner
-    key = level.info["key"]
+    key = level.info.key
     done = here("export", key, "--format", "card", "--out", "-", "--cache", store.root)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"# Lottery ticket {key[:8]}, level 2".encode())
@@ -235,7 +235,7 @@ def test_a_key_that_names_no_level_is_refused(here, winner, command, key, reason
 
 def test_export_refuses_an_unknown_format_and_a_place_that_is_none(here, winner):
     level, store = winner
-    key = level.info["key"]
+    key = level.info.key
     done = here("export", key, "--format", "gif", "--cache", store.root)
     assert done.returncode == 2
     assert b"format='gif' is unknown; choose one of ticket, mask" in done.stderr
@@ -270,10 +270,10 @@ def test_list_shows_levels_that_no_request_speaks_of(here, store, tiny):
 
 def test_show_tells_the_card_and_the_levels_before(here, winner):
     level, store = winner
-    done = here("show", level.info["key"][:8], "--cache", store.root)
+    done = here("show", level.info.key[:8], "--cache", store.root)
     assert done.returncode == 0, done.stderr
     printed = done.stdout.decode()
-    assert printed.startswith(f"# Lottery ticket {level.info['key'][:8]}, level 2")
+    assert printed.startswith(f"# Lottery ticket {level.info.key[:8]}, level 2")
     assert "| random reinit |" in printed
     levels = printed.partition("Levels of this experiment that are kept:")[2].split("\n")
     assert [line.split()[0] for line in levels if line.strip()] == ["level", "0", "1", "2"]
@@ -281,7 +281,7 @@ def test_show_tells_the_card_and_the_levels_before(here, winner):
 
 def test_verify_finds_a_file_as_it_was_written(here, winner):
     level, store = winner
-    here("export", level.info["key"], "--out", "ticket", "--cache", store.root)
+    here("export", level.info.key, "--out", "ticket", "--cache", store.root)
     done = here("verify", "ticket", "--cache", store.root)
     assert done.returncode == 0, done.stdout
     assert b"bit for bit" in done.stdout
@@ -290,7 +290,7 @@ def test_verify_finds_a_file_as_it_was_written(here, winner):
 
 def test_verify_fails_for_a_file_that_was_changed(here, winner, tmp_path):
     level, store = winner
-    here("export", level.info["key"], "--out", "ticket", "--cache", store.root)
+    here("export", level.info.key, "--out", "ticket", "--cache", store.root)
     content = bytearray((tmp_path / "ticket").read_bytes())
     begins = 8 + int.from_bytes(content[:8], "little")
     facts = json.loads(content[8:begins])["trained/fc1.weight"]
@@ -314,7 +314,7 @@ def test_verify_refuses_what_is_no_ticket(here, tmp_path):
 
 def test_train_brings_a_file_back_and_tells_what_it_is_worth(here, winner):
     level, store = winner
-    here("export", level.info["key"], "--out", "again.safetensors", "--cache", store.root)
+    here("export", level.info.key, "--out", "again.safetensors", "--cache", store.root)
     done = here("train", "again.safetensors", "--cache", store.root)
     assert done.returncode == 0, done.stderr
     printed = done.stdout.decode()
@@ -375,7 +375,7 @@ def test_looking_at_a_cache_makes_nothing(command, tmp_path, monkeypatch):
 
 def test_a_tilde_is_the_home(command, winner, tmp_path, monkeypatch):
     level, store = winner
-    key = level.info["key"]
+    key = level.info.key
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "mine").symlink_to(store.root)
     code, printed = command("export", key, "--out", "~/ticket", "--cache", "~/mine")
@@ -402,7 +402,7 @@ def test_export_writes_to_what_is_no_file_without_replacing_it(command, winner, 
     (tmp_path / "link").symlink_to("file")
     for target in (tmp_path / "link", os.devnull):
         options = ["--format", "card", "--out", target, "--force", "--cache", store.root]
-        assert command("export", level.info["key"], *options)[0] == 0
+        assert command("export", level.info.key, *options)[0] == 0
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_text().startswith("# Lottery ticket")
     assert not Path(os.devnull).is_file()
@@ -414,7 +414,7 @@ def test_export_writes_to_what_is_no_file_without_replacing_it(command, winner, 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_every_command_prints_on_every_terminal(winner, tmp_path, monkeypatch, command, encoding):
     level, store = winner
-    key, cache = level.info["key"], ["--cache", str(store.root)]
+    key, cache = level.info.key, ["--cache", str(store.root)]
     ticket = tmp_path / os.fsdecode(b"ticket-\xff.safetensors")  # a name that no code has
     run_again = ["run", *SMALL, "--seed", "3", "--loop", "torch", *cache]
     train = ["train", str(ticket), "--iterations", "12", "--replicates", "2", "--loop", "torch"]
@@ -441,7 +441,7 @@ def test_a_terminal_of_a_bare_machine_is_printed_on(winner):
     level, store = winner
     bare = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     done = subprocess.run(
-        [sys.executable, "-m", "lottery_core", "show", level.info["key"], "--cache", store.root],
+        [sys.executable, "-m", "lottery_core", "show", level.info.key, "--cache", store.root],
         cwd=ROOT,
         env=os.environ | bare,
         capture_output=True,
@@ -455,7 +455,7 @@ def test_a_terminal_of_a_bare_machine_is_printed_on(winner):
 def test_a_reader_that_goes_away_hears_no_complaint(winner, arguments):
     level, store = winner
     cache = [] if arguments == ["--help"] else ["--cache", str(store.root)]
-    named = [level.info["key"] if part == "KEY" else part for part in arguments]
+    named = [level.info.key if part == "KEY" else part for part in arguments]
     with subprocess.Popen(
         [sys.executable, "-m", "lottery_core", *named, *cache],
         cwd=ROOT,

@@ -14,7 +14,6 @@ from lottery_core.findings.additions import CONTROLS, more_seeds
 from lottery_core.findings.comparison import percents_of, row_in_words
 from lottery_core.findings.lines import Line, line_id, lines_of, with_seed
 from lottery_core.findings.naming import line_names
-from lottery_core.findings.tables import percent_remaining
 from lottery_core.findings.view import View, read_view, write_view
 from lottery_core.report import figures
 from lottery_core.running import worker
@@ -185,7 +184,7 @@ def test_differences_are_those_of_each_pair_of_seeds(filled):
     page = compare(percent="25")
     arms = TINY.arms()
     ticket, reinit = (
-        np.array([filled.store.read(e.keys[2]).info["test_accuracy"] for e in arms[name]])
+        np.array([filled.store.read(e.keys[2]).info.test_accuracy for e in arms[name]])
         for name in ("main", "reinit")
     )
     gaps = 100 * (reinit - ticket)
@@ -404,7 +403,7 @@ def test_a_network_that_is_never_pruned_is_drawn_where_its_sibling_is(finished_r
     ticket, longer = (found[ids(TINY)[name]] for name in ("main", "dense-longer"))
     infos = [finished_runs.read(key).info for key in ticket.main.keys]
     percents = percents_of(longer.main, [ticket], [{0: infos[:2]}])
-    assert percents == pytest.approx([percent_remaining(info) for info in infos])
+    assert percents == pytest.approx([info.percent_remaining for info in infos])
     assert percents_of(longer.main, [], []) == [100.0] * 3
 
 

@@ -675,10 +675,10 @@ def test_a_second_folder_with_other_pixels_trains_anew(tmp_path, blank, grey):
         )  # fmt: skip
         (level,) = engine.run(Experiment(recipe), store, loop="torch", folder=folder)
         trained.append(level)
-    assert [level.info["data"] for level in trained[:2]] == [
+    assert [level.info.data for level in trained[:2]] == [
         identify("kmnist", folder) for folder in (blank, grey)
     ]
-    assert trained[2].info["seconds"] == trained[0].info["seconds"]  # read, not trained
+    assert trained[2].info.seconds == trained[0].info.seconds  # read, not trained
     assert len(store.keys()) == 2
 
 

@@ -24,6 +24,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import iterative, rounds_of
+from lottery_core.store import LevelProgress
 from lottery_core.training.base import Evaluation, TrainingDiverged
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
@@ -51,9 +52,7 @@ def trainings(monkeypatch):
 
 def same_level(one, other):
     """Whether two levels hold the same bits; how long they took may differ."""
-    plain = [
-        json.dumps({**level.info, "seconds": 0, "key": 0}, sort_keys=True) for level in (one, other)
-    ]
+    plain = [json.dumps(replace(level.info, seconds=0, key="").as_dict()) for level in (one, other)]
     return (
         plain[0] == plain[1]
         and one.history.equals(other.history)
@@ -97,7 +96,7 @@ def test_rewound_survivors_and_biases_equal_the_saved_ones_bit_for_bit(store, it
                 assert not value[~kept].any()
             else:
                 assert value.tobytes() == saved[name].tobytes()
-        assert level.info["iterations_trained"] == 12 - iteration
+        assert level.info.iterations_trained == 12 - iteration
         assert level.history["iteration"].iloc[0] == iteration
 
 
@@ -148,26 +147,26 @@ def test_accuracy_before_retraining_is_that_of_the_pruned_trained_weights(store)
     experiment = Experiment(RECIPE, rounds_of([0.5, 0.8]))
     dense, one, two = run(experiment, store)
     data = load_data(RECIPE, store.datasets)
-    assert dense.info["test_accuracy_before_retraining"] is None
-    assert two.info["test_accuracy_before_retraining"] == accuracy_on_test(
+    assert dense.info.test_accuracy_before_retraining is None
+    assert two.info.test_accuracy_before_retraining == accuracy_on_test(
         RECIPE, apply(one.end, two.mask), data
     )
     evidence = Evidence(dense.start, dense.end, dense.mask)
     in_one_go = prune(evidence, experiment.rounds[1])
-    assert two.info["test_accuracy_dense_pruned"] == accuracy_on_test(
+    assert two.info.test_accuracy_dense_pruned == accuracy_on_test(
         RECIPE, apply(dense.end, in_one_go), data
     )
 
 
 def test_a_level_says_what_was_asked_for_and_what_is_left(store, tiny):
     *_, last = run(tiny, store)
-    assert Experiment.from_dict(last.info["experiment"]) == tiny
-    assert last.info["layers"] == {
+    assert Experiment.from_dict(last.info.experiment) == tiny
+    assert last.info.layers == {
         "fc1.weight": {"weights": 6272, "kept": 1568},
         "fc2.weight": {"weights": 80, "kept": 20},
     }
-    assert last.info["test_accuracy"] == last.history["test_accuracy"].iloc[-1]
-    assert last.info["versions"].keys() == {"key", "python", "torch", "numpy"}
+    assert last.info.test_accuracy == last.history["test_accuracy"].iloc[-1]
+    assert last.info.versions.keys() == {"key", "python", "torch", "numpy"}
 
 
 # Selection
@@ -199,11 +198,11 @@ def test_other_test_images_change_nothing_but_what_is_reported_of_them(
     monkeypatch.setattr(engine, "load_data", scrambled)
     other = list(run(experiment, make_store(tmp_path / "other")))
     for one, two in zip(true, other, strict=True):
-        assert one.info["test_accuracy"] != two.info["test_accuracy"]
-        assert one.info["early_stop_iteration"] == two.info["early_stop_iteration"]
+        assert one.info.test_accuracy != two.info.test_accuracy
+        assert one.info.early_stop_iteration == two.info.early_stop_iteration
         assert all(same_weights(getattr(one, part), getattr(two, part)) for part in ("mask", "end"))
     found = [smallest_within([level.info for level in levels]) for levels in (true, other)]
-    assert [info and info["level"] for info in found] == [found[0] and found[0]["level"]] * 2
+    assert [info and info.level for info in found] == [found[0] and found[0].level] * 2
 
 
 def test_of_equal_validation_losses_the_earliest_is_the_early_stop():
@@ -214,9 +213,9 @@ def test_of_equal_validation_losses_the_earliest_is_the_early_stop():
 def test_without_validation_images_nothing_is_selected(store):
     assert early_stop([row(0, np.nan, 0.1), row(10, np.nan, 0.9)]) is None
     (level,) = run(Experiment(replace(RECIPE, validation_size=0)), store)
-    assert level.info["early_stop_iteration"] is None
-    assert level.info["test_accuracy_at_early_stop"] is None
-    assert level.info["validation_accuracy"] is None
+    assert level.info.early_stop_iteration is None
+    assert level.info.test_accuracy_at_early_stop is None
+    assert level.info.validation_accuracy is None
 
 
 # Nothing is trained twice
@@ -293,7 +292,7 @@ def test_check_stops_in_the_middle_of_a_level_and_leaves_nothing_of_it(store):
 
     def check():
         progress = store.read_progress(experiment.key)
-        if progress and progress[0].get("iteration"):
+        if isinstance(progress, LevelProgress) and progress.iteration:
             raise Stop
 
     with pytest.raises(Stop):
@@ -398,7 +397,7 @@ def test_a_process_killed_in_the_middle_of_a_level_leaves_no_half_level_and_no_l
     assert store.read(experiment.keys[1]) is None
     assert not store.is_held(f"level-{experiment.keys[1]}")
     levels = list(run(experiment, store))
-    assert [level.info["level"] for level in levels] == [0, 1]
+    assert [level.info.level for level in levels] == [0, 1]
     assert store.read_progress(experiment.keys[1]) is None
 
 
@@ -439,7 +438,7 @@ def notebook(make_store, tmp_path_factory):
 def test_the_notebooks_accuracies_without_retraining_are_met(notebook, sparsity, least, most):
     found = []
     for (dense, *_), data in notebook:
-        recipe = Experiment.from_dict(dense.info["experiment"]).recipe
+        recipe = Experiment.from_dict(dense.info.experiment).recipe
         evidence = Evidence(dense.start, dense.end, dense.mask)
         mask = prune(evidence, rounds_of([sparsity])[0]) if sparsity else {}
         found.append(100 * accuracy_on_test(recipe, apply(dense.end, mask), data))
@@ -453,7 +452,7 @@ def test_the_notebooks_accuracies_without_retraining_are_met(notebook, sparsity,
     [(1, 95.7, 97.7), (2, 95.4, 97.3), (3, 95.1, 97), (4, 94.4, 96.4)],
 )  # the notebook: 97, 96, 96, 95
 def test_the_notebooks_accuracies_with_rewinding_are_met(notebook, level, least, most):
-    found = np.mean([100 * levels[level].info["test_accuracy"] for levels, _ in notebook])
+    found = np.mean([100 * levels[level].info.test_accuracy for levels, _ in notebook])
     assert least <= found <= most
 
 

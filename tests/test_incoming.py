@@ -25,6 +25,7 @@ from torch.nn.utils import prune
 
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
+from lottery_core.store.info import plain_counts
 from lottery_core.tickets import files
 from lottery_core.tickets.content import digest
 from lottery_core.tickets.incoming import Upload, read_upload
@@ -208,12 +209,12 @@ def test_the_header_of_our_files_comes_back_as_claims(level, name):
     upload = read_upload(name, OURS[name](level))
     claims, info = upload.claims, level.info
     assert claims["format"] == "lottery-ticket 1"
-    assert claims["key"] == info["key"]
+    assert claims["key"] == info.key
     assert claims["level"] == 2
-    assert claims["experiment"] == info["experiment"]
-    assert claims["layers"] == info["layers"]
+    assert claims["experiment"] == info.experiment
+    assert claims["layers"] == plain_counts(info.layers)
     assert claims["results"]["test_accuracy"] == 0.5
-    assert claims["versions"] == info["versions"]
+    assert claims["versions"] == info.versions
     assert claims["digests"] == upload.digests
     assert upload.digests["mask"] == digest(level.mask)
 
@@ -228,8 +229,8 @@ def test_older_tickets_without_format_digests_and_trained_weights_are_ours_too(l
     header = {
         "contents": "mask/* and restart/*",
         "level": "2",
-        "key": level.info["key"],
-        "experiment": json.dumps(level.info["experiment"]),
+        "key": level.info.key,
+        "experiment": json.dumps(level.info.experiment),
     }
     upload = read_upload("old.safetensors", save(arrays, metadata=header))
     assert upload.claims.keys() == {"level", "key", "experiment"}

@@ -27,7 +27,7 @@ from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
-from lottery_core.store import Job, measurement_key, task_key
+from lottery_core.store import Job, PartsDone, measurement_key, task_key
 from lottery_core.training import sparse_loop, torch_loop
 from lottery_core.training.base import batch_order
 from lottery_core.training.models import initial_weights
@@ -209,21 +209,21 @@ def test_a_job_trains_what_is_missing_and_measures_every_start(store, experiment
     seen = []
     write = store.write_progress
 
-    def noted(key, numbers, arrays):
+    def noted(key, progress):
         if key.startswith("instability"):
-            seen.append(numbers)
-        write(key, numbers, arrays)
+            seen.append(progress)
+        write(key, progress)
 
     store.write_progress = noted
     job = worker.perform(store, job_for(experiment))
     assert (job.state, job.message) == ("done", "")
     assert all(map(store.has, experiment.keys))
     starts = starts_of(experiment)
-    counted = [numbers for numbers in seen if "done" in numbers]
-    assert [(numbers["done"], numbers["of"]) for numbers in counted] == [
+    counted = [progress for progress in seen if isinstance(progress, PartsDone)]
+    assert [(progress.done, progress.of) for progress in counted] == [
         (n, len(starts)) for n in range(len(starts))
     ]
-    assert counted[0]["seconds_each"] is None
+    assert counted[0].seconds_each is None
     assert store.read_progress(job.key) is None
 
     found = store.read_measurement(job.key)
@@ -258,7 +258,7 @@ def test_the_copies_are_trained_as_their_level_was(store, experiment, monkeypatc
     starts = [Start(0, 0), Start(1, 20), Start(2, 20), Start(3, 0)]
     found = measure(experiment, store, starts, loop="torch")
     for level, path in zip(levels, found["paths"], strict=True):
-        assert path["test_error"] == [1 - level.info["test_accuracy"]] * 21
+        assert path["test_error"] == [1 - level.info.test_accuracy] * 21
         assert path["instability_test"] == 0
         seen = data.train_index[:10_000]
         assert_error(path["train_error"][0], level.end, data.images[seen], data.labels[seen])

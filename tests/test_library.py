@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import lottery_core as lt
-from lottery_core.findings.tables import percent_remaining
 from lottery_core.running import engine
 from lottery_core.spec.links import read_choice
 from lottery_core.training.base import TrainingDiverged
@@ -68,9 +67,9 @@ def test_levels_are_told_as_they_finish_and_a_table_has_them_all(run):
     assert len(printed.splitlines()) == 2 * 3 + 2 * 2  # level 0 is shared, and told once a seed
     for level in found.levels:
         info = level.info
-        row = table.query(f"arm == 'winning ticket' and seed == 0 and level == {info['level']}")
-        assert row["test_accuracy"].item() == info["test_accuracy"]
-        line = f"winning ticket, seed 0, level {info['level']}: {percent_remaining(info):.1f} % of"
+        row = table.query(f"arm == 'winning ticket' and seed == 0 and level == {info.level}")
+        assert row["test_accuracy"].item() == info.test_accuracy
+        line = f"winning ticket, seed 0, level {info.level}: {info.percent_remaining:.1f} % of"
         assert line in printed
     assert len(found.table("history")) == len(table) * 3
     assert set(found.table("layers")["layer"]) == {"fc1", "fc2"}
@@ -81,10 +80,10 @@ def test_levels_have_their_masks_and_weights(run):
     last = found.levels[-1]
     assert last.mask["fc1.weight"].mean() == 0.25
     assert not last.end["fc1.weight"][~last.mask["fc1.weight"]].any()
-    assert [level.info["level"] for level in found.levels[1:]] == [1, 2]
+    assert [level.info.level for level in found.levels[1:]] == [1, 2]
     other = found.levels_of("reinit", seed=1)[-1]
-    assert other.info["experiment"]["control"] == "reinit"
-    assert other.info["experiment"]["recipe"]["seed"] == 1
+    assert other.info.experiment["control"] == "reinit"
+    assert other.info.seed == 1
     with pytest.raises(lt.InvalidValue, match="seed=7 was not run; choose one of 0, 1"):
         found.levels_of("main", seed=7)
     with pytest.raises(lt.InvalidValue, match="arm='fine-tune' is unknown; choose one of main, re"):
@@ -125,14 +124,14 @@ def test_iterating_trains_level_by_level_and_stopping_keeps_them(store):
     with pytest.raises(lt.InvalidValue, match="nothing to show before a level is finished"):
         found.figure()
     levels = iter(found)
-    assert next(levels).info["level"] == 0
+    assert next(levels).info.level == 0
     main = found.arms["main"][0]
     assert [store.has(key) for key in main.keys] == [True, False, False]
     assert store.job(main.key).state == "running"
     assert repr(found) == "1 of 6 levels are finished."
     levels.close()
     assert store.job(main.key).state == "cancelled"
-    assert [level.info["level"] for level in found] == [0, 1, 2] * 2
+    assert [level.info.level for level in found] == [0, 1, 2] * 2
     assert store.job(main.key).state == "done"
 
 
@@ -149,10 +148,10 @@ def test_the_ticket_is_the_smallest_within_half_a_point_on_validation_images(sto
     choice = small(network="16", length=60, evaluate_every=30, rate=0.2, rounds=3, controls=[])
     found = lt.run(choice, store.root, loop="torch")
     dense, *pruned = (level.info for level in found.levels)
-    least = dense["validation_accuracy"] - 0.005
-    good = [info["level"] for info in pruned if info["validation_accuracy"] >= least]
+    least = dense.validation_accuracy - 0.005
+    good = [info.level for info in pruned if info.validation_accuracy >= least]
     ticket = found.ticket
-    assert (ticket and ticket.info["level"]) == (good[-1] if good else None)
+    assert (ticket and ticket.info.level) == (good[-1] if good else None)
     said = "The smallest ticket" if good else "No pruned network"
     assert repr(found).startswith(said)
 

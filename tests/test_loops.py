@@ -243,9 +243,9 @@ def test_costs_are_measured_once_for_each_kind_of_recipe_and_kept(store, mnist, 
 def test_a_level_says_which_loop_trained_it_and_serves_either(store, prepared):
     experiment = Experiment(RECIPE, rounds_of([0.5]))
     dense, pruned = run(experiment, store, loop="compiled")
-    assert dense.info["loop"] == pruned.info["loop"] == "compiled"
+    assert dense.info.loop == pruned.info.loop == "compiled"
     levels = run(experiment, store, loop="torch")
-    assert [level.info["loop"] for level in levels] == ["compiled", "compiled"]
+    assert [level.info.loop for level in levels] == ["compiled", "compiled"]
 
 
 @pytest.mark.usefixtures("prepared")

@@ -50,7 +50,7 @@ def test_a_job_to_measure_trains_what_is_missing_and_times_every_level(
         level = store.read(key)
         assert row["kept"] == sum(int(mask.sum()) for mask in level.mask.values())
         assert row["iterations"] == 30
-        assert row["seconds"] == level.info["seconds"]
+        assert row["seconds"] == level.info.seconds
         assert set(row["step"]) == {"masked", "csr", "ours", "products"}
         assert set(row["forward"]) == {"1", "32", "1024"}
         for times in [*row["step"].values(), *row["forward"]["32"].values()]:

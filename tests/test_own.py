@@ -266,12 +266,12 @@ def test_another_process_takes_its_levels_for_what_it_does_not_know(store, comma
     own = lt.network("plain", 1, Plain)
     found = lt.run(small(network=own, controls=[]), store.root, loop="torch")
     info = found.levels[-1].info
-    assert store.job(info["key"]).params == {}
+    assert store.job(info.key).params == {}
     networks.OWN.clear()
     networks.network.cache_clear()
-    assert Experiment.known(info["experiment"]) is None
+    assert Experiment.known(info.experiment) is None
     with pytest.raises(lt.InvalidValue, match="this process does not know; give it to lottery_co"):
         Run(small(network=own))
     code, said = command("list", "--levels", "--cache", store.root)
     assert code == 0
-    assert info["key"][:8] in said
+    assert info.key[:8] in said

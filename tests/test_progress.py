@@ -9,7 +9,7 @@ from lottery_core.running import progress
 from lottery_core.running.progress import Watch, thin
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
-from lottery_core.store import Store
+from lottery_core.store import LayerCounts, Store
 from lottery_core.store.pictures import unpack
 from lottery_core.training.base import Evaluation, Moment
 
@@ -46,25 +46,26 @@ def watch(store, monkeypatch):
 
 def test_a_look_shows_where_training_stands(store, watch):
     watch(moment(400, first=100, history=[row(100), row(200)]))
-    numbers, pictures = store.read_progress("key")
-    assert (numbers["level"], numbers["iteration"], numbers["iterations"]) == (2, 400, 1_000)
-    assert numbers["first_iteration"] == 100
-    assert numbers["layers"] == {"fc1.weight": {"weights": 4, "kept": 3}}
-    assert numbers["test_accuracy_before_retraining"] == 0.25
-    assert [entry["iteration"] for entry in numbers["history"]] == [100, 200]
-    assert numbers["history"][0]["validation_loss"] is None
-    assert numbers["loss_iterations"] == list(range(101, 401))
-    assert numbers["seconds_left"] == pytest.approx(numbers["seconds"] * 2)
-    drawn = unpack(pictures["fc1.weight"], numbers["scales"]["fc1.weight"]["unit"])
+    seen = store.read_progress("key")
+    assert (seen.level, seen.iteration, seen.iterations) == (2, 400, 1_000)
+    assert seen.first_iteration == 100
+    assert seen.layers == {"fc1.weight": LayerCounts(4, 3)}
+    assert seen.percent_remaining == 75
+    assert seen.test_accuracy_before_retraining == 0.25
+    assert [entry["iteration"] for entry in seen.history] == [100, 200]
+    assert seen.history[0]["validation_loss"] is None
+    assert seen.loss_iterations == list(range(101, 401))
+    assert seen.seconds_left == pytest.approx(seen.seconds * 2)
+    drawn = unpack(seen.pictures["fc1.weight"], seen.scales["fc1.weight"]["unit"])
     assert np.isnan(drawn[0, 1])
     assert drawn[~np.isnan(drawn)] == pytest.approx([1, -2, 0.5], abs=2 / 127 / 2 + 1e-6)
 
 
 def test_before_the_first_step_no_end_is_promised(store, watch):
     watch(moment(100, first=100))
-    numbers, _ = store.read_progress("key")
-    assert numbers["seconds_left"] is None
-    assert numbers["losses"] == []
+    seen = store.read_progress("key")
+    assert seen.seconds_left is None
+    assert seen.losses == []
 
 
 def test_progress_is_gone_when_the_level_ends_however_it_ends(store):
@@ -94,7 +95,7 @@ def test_every_look_asks_whether_to_stop_though_few_are_written(store):
         watch.begin(MASK, 0, {})
         watch(moment(1))
         watch(moment(2))
-        assert store.read_progress("key")[0]["iteration"] == 1
+        assert store.read_progress("key").iteration == 1
         with pytest.raises(Stop):
             watch(moment(3))
 
@@ -102,9 +103,9 @@ def test_every_look_asks_whether_to_stop_though_few_are_written(store):
 def test_a_diverging_network_does_not_break_the_report(store, watch):
     weights = {"fc1.weight": np.array([[np.inf, 0], [np.nan, -np.inf]], np.float32)}
     watch(Moment(200, np.array([np.inf], np.float32), [row(100)], lambda: weights))
-    numbers, _ = store.read_progress("key")
-    assert numbers["iteration"] == 200
-    assert numbers["scales"]["fc1.weight"]["unit"] == 1.0
+    seen = store.read_progress("key")
+    assert seen.iteration == 200
+    assert seen.scales["fc1.weight"]["unit"] == 1.0
 
 
 @pytest.mark.parametrize("count", [0, 1, 299, 300, 301, 1_000, 7_500, 200_000])

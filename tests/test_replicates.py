@@ -22,6 +22,8 @@ from lottery_core.findings.replicates import (
     winning,
 )
 from lottery_core.running import engine
+from lottery_core.store import LevelInfo
+from tests.infos import info_of
 
 KEPT = (1000, 500, 250, 125)
 values = st.floats(0, 1)
@@ -30,18 +32,18 @@ several = st.lists(values, min_size=2, max_size=20)
 
 def info(level: int, test: float, stop: int | None = None, validation: float | None = None, **more):
     """What a level says of itself, as far as replicates read it."""
-    return {
+    fields = {
         "level": level,
-        "layers": {"fc1.weight": {"weights": 1000, "kept": KEPT[level]}},
+        "layers": {"fc1.weight": (1000, KEPT[level])},
         "test_accuracy": test,
         "validation_accuracy": validation,
         "early_stop_iteration": stop,
         "test_accuracy_at_early_stop": None if stop is None else test,
-        **more,
     }
+    return info_of(**fields | more)
 
 
-def replicates(*gaps: float, stops: tuple[int, ...] | None = None) -> dict[int, list[dict]]:
+def replicates(*gaps: float, stops: tuple[int, ...] | None = None) -> dict[int, list[LevelInfo]]:
     """One seed a gap: a dense network and one level, that much better, both judged by
     validation images where `stops` says how much later the level's early stop comes."""
     judged = [{} if stops is None else {"stop": 500, "validation": 0.95} for _ in gaps]
@@ -163,7 +165,7 @@ def test_a_curve_has_one_row_a_level_and_counts_the_seeds_that_reached_it():
 
 
 def test_replicates_that_keep_different_numbers_of_weights_are_refused():
-    other = info(1, 0.9, layers={"fc1.weight": {"weights": 1000, "kept": 501}})
+    other = info(1, 0.9, layers={"fc1.weight": (1000, 501)})
     with pytest.raises(ValueError, match=r"level=1 keeps 500 of 1,000 and 501 of 1,000 weights"):
         curve({0: [info(0, 0.9), info(1, 0.9)], 1: [info(0, 0.9), other]}, "test_accuracy")
 
@@ -198,7 +200,7 @@ def test_levels_that_were_trained_make_curves(store, tiny):
 
 def test_arms_are_compared_at_equal_density_and_seed_by_seed():
     a = {0: [info(0, 0.9), info(1, 0.8), info(2, 0.7)], 1: [info(0, 0.9), info(1, 0.9)]}
-    quarter = info(2, 0.5) | {"level": 1}  # this arm goes there in one round
+    quarter = replace(info(2, 0.5), level=1)  # this arm goes there in one round
     b = {0: [info(0, 0.9), quarter], 1: [info(0, 0.8), quarter], 2: [info(0, 0.1)]}
     table = differences(a, b, "test_accuracy")
     assert list(table) == ["level", "percent", "mean", "low", "high", "n"]
@@ -210,9 +212,9 @@ def test_arms_are_compared_at_equal_density_and_seed_by_seed():
 
 
 def test_levels_that_keep_equally_many_go_together_in_order():
-    again = info(1, 0.8) | {"level": 2}  # trained on, with nothing pruned
+    again = replace(info(1, 0.8), level=2)  # trained on, with nothing pruned
     a = {0: [info(0, 0.9), info(1, 0.6), again]}
-    b = {0: [info(0, 0.9), info(1, 0.5), again | {"test_accuracy": 0.4}]}
+    b = {0: [info(0, 0.9), info(1, 0.5), replace(again, test_accuracy=0.4)]}
     assert differences(a, b, "test_accuracy")["mean"].tolist() == pytest.approx([0, 0.1, 0.4])
     assert differences(a, {0: b[0][:2]}, "test_accuracy")["level"].tolist() == [0, 1]
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from lottery_core.running import engine
-from lottery_core.store import Job, Level, Store, StoreUnavailable, levels
+from lottery_core.store import Job, Level, Store, StoreUnavailable, Waiting, levels
+from tests.infos import info_of
 from tests.other_user import NOBODY, SUPERUSER, allow, as_other_user, public_folder
 
 KEY = "a" * 40
@@ -33,7 +34,7 @@ def umask(mask):
 def small_level():
     arrays = {"fc1.weight": np.ones((3, 2), np.float32)}
     mask = {"fc1.weight": np.ones((3, 2), bool)}
-    info = {"weights": ["fc1.weight"], "experiment": {}}
+    info = info_of(experiment={}, layers={"fc1.weight": (6, 6)})
     history = pd.DataFrame({"iteration": [0]})
     return Level(info, mask, arrays, arrays, np.zeros(2, np.float32), history)
 
@@ -47,7 +48,7 @@ def fill(store):
     store.write(KEY, small_level())
     store.write_ticket("0" * 64, small_level().mask, None)
     store.write_measurement(KEY, {"a": 1})
-    store.write_progress(KEY, {}, {})
+    store.write_progress(KEY, Waiting("a while"))
     store.write_job(job())
     store.request_cancel(KEY)
     store.revise_machine(lambda facts: {"a": 1})
@@ -85,7 +86,7 @@ store.write_job(Job(given, "done", "you", 2.0, {}))
 store.request_cancel(given)
 store.clear_cancel(given)
 store.write_measurement(given, {"a": 2})
-store.write_progress(given, {"iteration": 2}, {})
+store.write_progress(given, Waiting("a while"))
 store.revise_machine(lambda facts: {"a": facts["a"] + 1})
 with store.held("x"), store.held("late"):
     held = store.is_held("x") and store.is_held("late")

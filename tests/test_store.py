@@ -17,7 +17,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lottery_core.store import Job, Level, Store, StoreUnavailable, digest, files, levels
+from lottery_core.store import (
+    Job,
+    Level,
+    PartsDone,
+    Store,
+    StoreUnavailable,
+    Waiting,
+    digest,
+    files,
+    levels,
+)
+from tests.infos import info_of, progress_of
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = "a" * 40
@@ -42,7 +53,9 @@ def weights(value):
 def level():
     """A level whose layers are not in the order of their names."""
     return Level(
-        info={"level": 0, "weights": ["fc2.weight", "fc10.weight"], "test_accuracy": 0.25},
+        info=info_of(
+            key=KEY, layers={"fc2.weight": (12, 6), "fc10.weight": (6, 6)}, test_accuracy=0.25
+        ),
         mask={
             "fc2.weight": np.arange(12).reshape(3, 4) % 2 == 0,
             "fc10.weight": np.ones((2, 3), bool),
@@ -77,7 +90,7 @@ def assert_damaged(store, key=KEY):
 
 def test_what_is_written_is_read_back_bit_for_bit(store, level, folder):
     read = store.read(KEY)
-    assert read.info == {**level.info, "key": KEY}
+    assert read.info == level.info
     assert list(read.mask) == ["fc2.weight", "fc10.weight"]
     for part in ("mask", "start", "end"):
         found, expected = getattr(read, part), getattr(level, part)
@@ -272,14 +285,14 @@ def test_sweeping_removes_what_killed_writers_left_and_nothing_that_may_be_in_us
 
 
 def test_keys_and_info_tell_of_levels_without_reading_their_arrays(store, level, folder):
-    store.write("b" * 40, replace(level, info={**level.info, "level": 1}))
+    store.write("b" * 40, replace(level, info=replace(level.info, level=1)))
     (folder.parent / ".new-half").mkdir()
     (folder.parent / ".new-half" / "SHA256SUMS").touch()
     (folder.parent / "c").mkdir()
     (folder / "weights.safetensors").unlink()
     assert store.keys() == [KEY, "b" * 40]
-    assert store.info(KEY) == {**level.info, "key": KEY}
-    assert store.info("b" * 40)["level"] == 1
+    assert store.info(KEY) == level.info
+    assert store.info("b" * 40) == replace(level.info, level=1, key="b" * 40)
 
 
 def test_info_of_an_absent_level_is_none_without_a_warning(store):
@@ -297,7 +310,7 @@ def test_any_change_of_what_info_tells_is_noticed(store, folder):
         assert not store.has(KEY)
     path.write_bytes(whole)
     assert store.read(KEY) is not None
-    assert store.info(KEY)["test_accuracy"] == 0.25
+    assert store.info(KEY).test_accuracy == 0.25
     assert store.has(KEY)
 
 
@@ -353,7 +366,7 @@ def test_a_store_makes_nothing_until_something_is_written(tmp_path):
 def test_a_cache_deleted_while_it_is_used_comes_back(store, level):
     for _ in range(2):
         write_everything(store, level)
-        store.write_progress(KEY, {}, {})
+        store.write_progress(KEY, Waiting("a while"))
         store.revise_machine(lambda facts: {"n": facts.get("n", 0) + 1})
         with store.held("x"):
             assert store.is_held("x")
@@ -416,7 +429,7 @@ def test_what_the_system_refuses_is_a_sentence_with_a_remedy(store, monkeypatch,
         store.write_job(job())
     with pytest.raises(StoreUnavailable, match=words):
         store.write_measurement(KEY, {})
-    store.write_progress(KEY, {}, {})  # a convenience: nothing fails for want of it
+    store.write_progress(KEY, Waiting("a while"))  # a convenience: nothing fails for want of it
     store.revise_machine(lambda facts: facts)
 
 
@@ -561,11 +574,16 @@ def test_the_lock_of_a_process_that_dies_is_free(store):
 
 def test_progress_is_what_was_written_last_until_it_is_cleared(store):
     assert store.read_progress(KEY) is None
-    store.write_progress(KEY, {"iteration": 1}, {"fc1.weight": np.zeros((2, 2), np.int8)})
-    store.write_progress(KEY, {"iteration": 2}, {"fc1.weight": np.ones((2, 2), np.int8)})
-    numbers, pictures = store.read_progress(KEY)
-    assert numbers == {"iteration": 2}
-    assert pictures["fc1.weight"].tolist() == [[1, 1], [1, 1]]
+    first = progress_of(iteration=1, pictures={"fc1.weight": np.zeros((2, 2), np.int8)})
+    last = progress_of(iteration=2, pictures={"fc1.weight": np.ones((2, 2), np.int8)})
+    store.write_progress(KEY, first)
+    store.write_progress(KEY, last)
+    found = store.read_progress(KEY)
+    assert replace(found, pictures={}) == replace(last, pictures={})
+    assert found.pictures["fc1.weight"].tolist() == [[1, 1], [1, 1]]
+    for told in (Waiting("the data set"), PartsDone(1, 3), PartsDone(2, 3, 0.5)):
+        store.write_progress(KEY, told)
+        assert store.read_progress(KEY) == told
     store.clear_progress(KEY)
     assert store.read_progress(KEY) is None
     store.clear_progress(KEY)
@@ -573,7 +591,7 @@ def test_progress_is_what_was_written_last_until_it_is_cleared(store):
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\xff" * 100, b"\x02" + b"\0" * 7 + b"{}"])
 def test_unreadable_progress_counts_as_none(store, content):
-    store.write_progress(KEY, {}, {})
+    store.write_progress(KEY, Waiting("a while"))
     (store.root / "progress" / KEY).write_bytes(content)
     assert store.read_progress(KEY) is None
 

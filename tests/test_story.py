@@ -11,11 +11,10 @@ from streamlit.testing.v1 import AppTest
 
 from lottery_core.findings import walk as story
 from lottery_core.findings.answers import reader, unseen_images
-from lottery_core.findings.tables import weights_kept
 from lottery_core.method.masks import dense_mask, removed_of
 from lottery_core.report import figures, story_figures
 from lottery_core.running import engine, measurement
-from lottery_core.store import measurement_key
+from lottery_core.store import LayerCounts, measurement_key
 from tests.pages import open_page, said
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,12 +81,12 @@ def test_the_slider_says_what_the_core_says(tiny, points):
     experiment, levels, _, _ = tiny
     by_sparsity = {point.sparsity: point for point in points}
     rounding = 2.5e-4  # another library's rounding may turn an image or two of 10,000
-    assert points[0].accuracy == pytest.approx(levels[0].info["test_accuracy"], abs=rounding)
+    assert points[0].accuracy == pytest.approx(levels[0].info.test_accuracy, abs=rounding)
     for step, level in zip(experiment.rounds, levels[1:], strict=True):
         point = by_sparsity[step.sparsity]
-        expected = level.info["test_accuracy_dense_pruned"]
+        expected = level.info.test_accuracy_dense_pruned
         assert point.accuracy == pytest.approx(expected, abs=rounding)
-        assert point.kept == weights_kept(level.info)
+        assert point.kept == level.info.weights_kept
 
 
 def test_the_slider_goes_from_nothing_to_nearly_everything(tiny, points):
@@ -104,27 +103,27 @@ def test_the_slider_goes_from_nothing_to_nearly_everything(tiny, points):
 def test_each_sentence_names_what_the_levels_hold(tiny, points):
     _, levels, reinit, _ = tiny
     infos = [level.info for level in levels]
-    shown = [f"{info['test_accuracy']:.1%}".replace("%", "\u202f%") for info in infos]
+    shown = [f"{info.test_accuracy:.1%}".replace("%", "\u202f%") for info in infos]
     assert "**12,704 weights**" in story.trained(infos[0])
     assert f"**{shown[0]}** of 10,000" in story.trained(infos[0])
     assert "After 30 iterations" in story.trained(infos[0])
     assert shown[1] in story.retrained(infos[0], infos[1])
     assert "40.0\u202f% sparsity" in story.retrained(infos[0], infos[1])
     words = story.again(infos, 2)
-    assert f"After 2 rounds **{weights_kept(infos[2]):,} of 12,704**" in words
+    assert f"After 2 rounds **{infos[2].weights_kept:,} of 12,704**" in words
     assert words.endswith("One seed.")
     assert "After one round of 2" in story.again(infos[:2], 2)
-    lost = infos[2] | {"layers": infos[2]["layers"] | {"fc2.weight": {"weights": 160, "kept": 0}}}
+    lost = replace(infos[2], layers=infos[2].layers | {"fc2.weight": LayerCounts(160, 0)})
     assert "fc2 has no weights left" in story.again([*infos[:2], lost], 2)
     words = story.new_weights(levels[2], reinit[2])
     assert shown[2] in words
-    assert f"{reinit[2].info['test_accuracy']:.1%}".replace("%", "\u202f%") in words
+    assert f"{reinit[2].info.test_accuracy:.1%}".replace("%", "\u202f%") in words
     assert "One seed" in words
     assert f"{points[-5].accuracy:.1%}".replace("%", "\u202f%") in story.pruned_alone(points)
 
 
 def changed(level, accuracy):
-    return replace(level, info=level.info | {"test_accuracy": accuracy})
+    return replace(level, info=replace(level.info, test_accuracy=accuracy))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +148,7 @@ def test_new_weights_may_be_better_and_it_is_said(tiny, ticket, reinit, said):
     ],
 )
 def test_training_again_may_not_help_and_it_is_said(tiny, alone, after, said):
-    info = tiny[1][1].info | {"test_accuracy": after, "test_accuracy_dense_pruned": alone}
+    info = replace(tiny[1][1].info, test_accuracy=after, test_accuracy_dense_pruned=alone)
     assert said in story.retrained(tiny[1][0].info, info)
 
 
@@ -171,8 +170,8 @@ def test_where_a_network_breaks_is_read_off_the_points(accuracies, said):
 
 def test_a_network_that_learned_nothing_is_called_so(tiny):
     info = tiny[1][0].info
-    assert "next to nothing" in story.trained(info | {"test_accuracy": 0.1})
-    assert "next to nothing" not in story.trained(info | {"test_accuracy": 0.5})
+    assert "next to nothing" in story.trained(replace(info, test_accuracy=0.1))
+    assert "next to nothing" not in story.trained(replace(info, test_accuracy=0.5))
 
 
 # The page

@@ -6,7 +6,6 @@ from lottery_core.findings.tables import (
     history_table,
     layers_table,
     levels_table,
-    percent_remaining,
     result_in_words,
     smallest_within,
 )
@@ -14,21 +13,23 @@ from lottery_core.running import engine
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
+from tests.infos import info_of
 
 RECIPE = Recipe(network="8", iterations=12, evaluate_every=6)
 KEPT = {0: 1000, 1: 500, 2: 250, 3: 125}
 
 
-def info(level: int, test: float, validation: float | None, restart: str = "rewind") -> dict:
+def info(level: int, test: float, validation: float | None, restart: str = "rewind", **more):
     """What a level says of itself, as far as the result in words reads it."""
     rounds = rounds_of([1 - KEPT[n] / 1000 for n in range(1, level + 1)], restart=restart)
-    return {
+    fields = {
         "level": level,
         "experiment": Experiment(RECIPE, rounds).as_dict(),
-        "layers": {"fc1.weight": {"weights": 1000, "kept": KEPT[level]}},
+        "layers": {"fc1.weight": (1000, KEPT[level])},
         "test_accuracy": test,
         "validation_accuracy": validation,
     }
+    return info_of(**fields | more)
 
 
 def test_tables_have_the_promised_columns_and_rows(store, tiny):
@@ -64,15 +65,15 @@ def test_tables_have_the_promised_columns_and_rows(store, tiny):
     ]
     assert history["iteration"].tolist() == [0, 6, 12] * 3
     for level in levels:
-        own = history[history["level"] == level.info["level"]]
-        assert own["test_accuracy"].iloc[-1] == level.info["test_accuracy"]
+        own = history[history["level"] == level.info.level]
+        assert own["test_accuracy"].iloc[-1] == level.info.test_accuracy
         best = own.loc[own["validation_loss"].idxmin(), "iteration"]
-        assert level.info["early_stop_iteration"] == best
+        assert level.info.early_stop_iteration == best
 
 
 def test_the_level_is_picked_on_validation_and_reported_on_test():
     infos = [info(0, 0.97, 0.96), info(1, 0.90, 0.957), info(2, 0.99, 0.90)]
-    assert smallest_within(infos)["level"] == 1
+    assert smallest_within(infos).level == 1
     words = result_in_words(infos)
     assert "500 of 1,000 weights" in words
     assert "reaches 90.0% on the test images" in words
@@ -81,8 +82,8 @@ def test_the_level_is_picked_on_validation_and_reported_on_test():
 
 def test_without_validation_images_it_says_what_picked_the_level():
     infos = [info(0, 0.97, None), info(1, 0.968, None), info(2, 0.966, None), info(3, 0.9, None)]
-    assert smallest_within(infos)["level"] == 2
-    assert percent_remaining(smallest_within(infos)) == 25
+    assert smallest_within(infos).level == 2
+    assert smallest_within(infos).percent_remaining == 25
     assert "picked on the test images" in result_in_words(infos)
 
 
@@ -105,6 +106,6 @@ def test_what_came_of_not_rewinding_is_compared_at_the_same_size():
 
 
 def test_a_layer_that_lost_everything_is_named():
-    infos = [info(0, 0.97, None), info(1, 0.2, None)]
-    infos[1]["layers"]["fc2.weight"] = {"weights": 10, "kept": 0}
+    layers = {"fc1.weight": (1000, 500), "fc2.weight": (10, 0)}
+    infos = [info(0, 0.97, None), info(1, 0.2, None, layers=layers)]
     assert "fc2 has no weights left" in result_in_words(infos)

@@ -14,6 +14,7 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Level, Store, digest, tensors
 from lottery_core.tickets import files
+from tests.infos import info_of, progress_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -87,19 +88,9 @@ def test_a_level_a_ticket_and_what_is_taken_away_keep_values_of_any_layout(layou
     biases = {name.replace("weight", "bias"): shape[:1] for name, shape in shapes.items()}
     mask = {name: values < 50 for name, values in arrays_of(shapes, np.float32).items()}
     start, end = (arrays_of(shapes | biases, np.float32, seed) for seed in (1, 2))
-    info = {
-        "key": experiment.key,
-        "level": 1,
-        "experiment": experiment.as_dict(),
-        "weights": [*mask],
-        "layers": {},
-        "versions": {},
-        "test_accuracy": 0.5,
-        "validation_accuracy": None,
-        "early_stop_iteration": None,
-        "test_accuracy_at_early_stop": None,
-        "iterations_trained": 12,
-    }
+    info = info_of(
+        key=experiment.key, level=1, experiment=experiment.as_dict(), weights=tuple(mask), layers={}
+    )
     laid_mask, laid_start, laid_end = (laid_out(layout, part) for part in (mask, start, end))
     losses = np.zeros(12, np.float32)
     level = Level(info, laid_mask, laid_start, laid_end, losses, pd.DataFrame(), {0: laid_start})
@@ -127,8 +118,8 @@ def test_a_level_a_ticket_and_what_is_taken_away_keep_values_of_any_layout(layou
     for part, expected in (("mask", mask), ("restart", start), ("trained", end)):
         assert_same({name: ticket[f"{part}/{name}"] for name in expected}, expected)
 
-    store.write_progress("p", {}, laid_end)
-    assert_same(store.read_progress("p")[1], end)
+    store.write_progress("p", progress_of(pictures=laid_end))
+    assert_same(store.read_progress("p").pictures, end)
 
 
 def test_the_texts_of_a_header_come_back():

@@ -25,6 +25,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import network
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
+from lottery_core.store.info import plain_counts
 from lottery_core.tickets import files
 from lottery_core.tickets.content import FORMAT, digest, in_header
 from lottery_core.training.models import Model
@@ -190,7 +191,7 @@ def other(request, make_store, tmp_path_factory):
     """(level, folder with a file of every format by name) of a network with convolutions."""
     folder = tmp_path_factory.mktemp("other")
     store, level = make_store(folder / "store"), make_level(request.param)
-    key, paths = level.info["key"], {}
+    key, paths = level.info.key, {}
     store.write(key, level)
     level = store.read(key)
     for name in files.FORMATS:
@@ -222,7 +223,7 @@ def test_the_header_lists_a_networks_operations_and_the_text_that_makes_them_aga
 
 
 def net_of(level):
-    return Experiment.from_dict(level.info["experiment"]).recipe.net
+    return Experiment.from_dict(level.info.experiment).recipe.net
 
 
 def test_pruned_convolutions_with_batch_norm_go_into_a_plain_torch_model(other):
@@ -311,10 +312,10 @@ def test_the_header_tells_all_that_leads_to_it_and_what_came_of_it(shelf, level,
         for field in ("experiment", "layers", "results", "versions", "digests")
     }
     assert Experiment.from_dict(read["experiment"]) == experiment
-    assert read["layers"] == level.info["layers"]
-    assert read["versions"] == level.info["versions"]
+    assert read["layers"] == plain_counts(level.info.layers)
+    assert read["versions"] == level.info.versions
     assert read["results"] == {
-        field: level.info[field]
+        field: getattr(level.info, field)
         for field in (
             "test_accuracy",
             "validation_accuracy",

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from lottery_core.findings.tables import smallest_within, weights_kept
+from lottery_core.findings.tables import smallest_within
 from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.experiment import Experiment
@@ -73,10 +73,10 @@ def test_the_first_look_is_at_the_smallest_ticket_within_half_a_point(trained):
     page = open_page(PAGE)
     infos = [trained.info(key) for key in EXPERIMENT.keys]
     best = smallest_within(infos) or infos[-1]
-    assert metric(page, "Weights kept") == f"{weights_kept(best):,}"
-    assert metric(page, "Test accuracy") == f"{best['test_accuracy']:.2%}"
+    assert metric(page, "Weights kept") == f"{best.weights_kept:,}"
+    assert metric(page, "Test accuracy") == f"{best.test_accuracy:.2%}"
     assert page.query_params["key"] == EXPERIMENT.key
-    assert page.query_params["level"] == str(best["level"])
+    assert page.query_params["level"] == str(best.level)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
@@ -88,7 +88,7 @@ def test_a_link_names_an_experiment_and_a_level_or_a_level_alone(trained, n):
     for link in links:
         page = open_page(PAGE, **link)
         assert not page.exception
-        assert metric(page, "Weights kept") == f"{weights_kept(info):,}"
+        assert metric(page, "Weights kept") == f"{info.weights_kept:,}"
         assert EXPERIMENT.keys[n] in said(page)
 
 
@@ -97,7 +97,7 @@ def test_a_level_that_no_request_speaks_of_is_found_by_its_key(trained):
     list(engine.run(alone, trained))
     page = open_page(PAGE, key=alone.key, level="1")
     assert not page.exception
-    assert metric(page, "Weights kept") == f"{weights_kept(trained.info(alone.key)):,}"
+    assert metric(page, "Weights kept") == f"{trained.info(alone.key).weights_kept:,}"
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -130,8 +130,8 @@ def test_whatever_a_link_says_the_page_stands(trained, link):
 def test_inside_counts_are_those_of_the_mask(trained):
     page = open_page(PAGE, key=EXPERIMENT.key, level="2", view="inside")
     table = page.dataframe[0].value
-    layers = trained.info(EXPERIMENT.key)["layers"]
-    assert table["kept"].tolist() == [layer["kept"] for layer in layers.values()]
+    layers = trained.info(EXPERIMENT.key).layers
+    assert table["kept"].tolist() == [layer.kept for layer in layers.values()]
     assert "of the survivors moved away from zero" in said(page)
 
 
@@ -230,7 +230,7 @@ def test_a_brought_ticket_is_trained_beside_dense_and_a_random_mask(trained):
     page = open_page(PAGE, view="bring", ticket=ticket)  # as a reload or another browser does
     table = page.dataframe[0].value
     again = table.iloc[0]
-    assert again["dense"] == f"{trained.info(EXPERIMENT.keys[0])['test_accuracy']:.2%}"
+    assert again["dense"] == f"{trained.info(EXPERIMENT.keys[0]).test_accuracy:.2%}"
     assert again["random mask"].endswith("%")
     assert again["random reinit"] == "not run"
     assert "the ticket is" in said(page)

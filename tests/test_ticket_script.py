@@ -117,7 +117,7 @@ def test_as_downloaded_it_lands_on_the_recorded_accuracy(store, home):
     done = run(download(store, experiment, home))
     assert done.returncode == 0, done.stderr
     found = accuracies(done.stdout)
-    recorded = level.info["test_accuracy"]
+    recorded = level.info.test_accuracy
     assert recorded > 0.9
     assert found["Recorded"] == pytest.approx(100 * recorded, abs=0.006)
     assert found["The trained"] == found["Recorded"]
@@ -135,11 +135,11 @@ def test_it_trains_with_another_seed_or_not_at_all_when_told_so(store, home):
     assert other.returncode == 0, other.stderr
     assert "seed 5" in other.stdout
     # Six seeds gave 84.5 to 88.8 percent for the dense network.
-    assert abs(accuracies(other.stdout)["Trained now"] - 100 * level.info["test_accuracy"]) < 15
+    assert abs(accuracies(other.stdout)["Trained now"] - 100 * level.info.test_accuracy) < 15
     only = run(script, "--from", "trained")
     assert only.returncode == 0, only.stderr
     assert "Trained now" not in only.stdout
-    assert f"The trained weights in the file: {level.info['test_accuracy']:.2%}" in only.stdout
+    assert f"The trained weights in the file: {level.info.test_accuracy:.2%}" in only.stdout
 
 
 def test_a_ticket_that_is_not_there_is_missed_in_words(store, tiny, tmp_path):
@@ -203,7 +203,7 @@ def test_it_trains_every_network_as_the_cores_torch_loop_does(store, few, networ
         SCHEDULED, network=network, batch_size=8, iterations=5, decay_at=(4,), warmup=3
     )
     level, experiment = make_level(network), Experiment(recipe, rounds_of([0.5, 0.75]))
-    info = level.info | {"experiment": experiment.as_dict(), "key": experiment.key}
+    info = replace(level.info, experiment=experiment.as_dict(), key=experiment.key)
     store.write(experiment.key, replace(level, info=info))
     trained = torch_loop.train(recipe, level.start, level.mask, few, lambda moment: None)
     with one_torch_thread():
@@ -240,7 +240,7 @@ def test_its_networks_are_the_cores_with_gradients_and_running_statistics(networ
 @pytest.mark.parametrize("network", [*CONVOLUTIONAL, "lenet-5"])
 def test_it_judges_every_network_as_numpy_does(network, few):
     level = make_level(network)
-    net = Experiment.from_dict(level.info["experiment"]).recipe.net
+    net = Experiment.from_dict(level.info.experiment).recipe.net
     images, labels = (train_ticket.torch.from_numpy(a) for a in (few.images[:], few.labels))
     model = train_ticket.build(in_header(net), level.end)
     named = logits(net, level.end, few.images[:].reshape(-1, *net.input)).argmax(1)

@@ -61,7 +61,7 @@ def test_our_own_ticket_trains_to_the_same_bits_as_the_level_it_is(store, traine
     assert same(dense.end, levels[0].end)
     for part in ("mask", "start", "end"):
         assert same(getattr(again, part), getattr(levels[-1], part))
-    assert again.info["test_accuracy"] == levels[-1].info["test_accuracy"]
+    assert again.info.test_accuracy == levels[-1].info.test_accuracy
 
 
 def test_a_mask_alone_starts_from_the_recipes_own_initial_weights(store, mask):

@@ -115,7 +115,7 @@ def test_findings_show_what_was_claimed_and_found(full, ticket, level):
     )
     assert by["network"].found == "784-8-10"
     assert by["hash of the mask"].found == digest(level.mask)[:12]
-    assert by["level in the cache"].found == f"level 2, key {level.info['key'][:12]}"
+    assert by["level in the cache"].found == f"level 2, key {level.info.key[:12]}"
 
 
 def test_a_mask_with_our_header_is_known_as_that_levels_mask(full, level):
@@ -213,7 +213,7 @@ def test_the_command_prints_what_became_of_every_name(level, tmp_path):
 def test_of_levels_with_one_mask_that_with_the_same_weights_is_named(full, experiment, tmp_path):
     store = Store(tmp_path / "two")
     level = full.read(experiment.key)
-    first = replace(level, start=level.end, info=level.info | {"level": 1})
+    first = replace(level, start=level.end, info=replace(level.info, level=1))
     store.write("0" * 40, first)
     store.write("f" * 40, level)
     arrays = {f"{name}_mask": kept for name, kept in level.mask.items()}
@@ -238,7 +238,7 @@ def test_levels_with_other_counts_are_not_read(full, level, monkeypatch):
     read_level = Store.read
     monkeypatch.setattr(Store, "read", lambda self, key: asked.append(key) or read_level(self, key))
     verify(read(files.mask_npz(level)), full)
-    assert asked == [level.info["key"]]
+    assert asked == [level.info.key]
 
 
 # Changed files

@@ -17,11 +17,11 @@ from lottery_core.cli.options import Cache, NetworkOfFile
 from lottery_core.cli.places import from_home, open_cache, read_file, write_file
 from lottery_core.findings.lines import Line, known_experiments
 from lottery_core.findings.naming import in_common
-from lottery_core.findings.tables import percent_remaining, smallest_within, weights_kept
+from lottery_core.findings.tables import smallest_within
 from lottery_core.spec.arms import title_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
-from lottery_core.store import CACHE, Store
+from lottery_core.store import CACHE, LevelInfo, Store
 from lottery_core.tickets import card, files
 from lottery_core.tickets.verify import verify, verify_in_words
 
@@ -104,7 +104,7 @@ def show(key: Key, cache: Cache = CACHE) -> None:
     console.print(card.card(card.gather(store, level)), soft_wrap=True)
     table = terminal.table("level", "key", "weights left", "test accuracy")
     for info in _chain(store, level.info):
-        table.add_row(str(info["level"]), info["key"][:8], *_facts(info))
+        table.add_row(str(info.level), info.key[:8], *_facts(info))
     console.print("Levels of this experiment that are kept:\n")
     console.print(table)
 
@@ -166,25 +166,25 @@ def _experiment_cells(store: Store, experiment: Experiment, state: str) -> tuple
     infos = [known[key] for key in takewhile(known.__contains__, experiment.keys)]
     best = smallest_within(infos) if infos else None
     return (
-        infos[-1]["key"][:8] if infos else "",
+        infos[-1].key[:8] if infos else "",
         state,
         f"{len(infos)} of {len(experiment.keys)}",
-        f"{best['key'][:8]}: {', '.join(_facts(best))}" if best else "",
+        f"{best.key[:8]}: {', '.join(_facts(best))}" if best else "",
         _what(experiment),
     )
 
 
 def _level_rows(store: Store) -> Iterable[_Row]:
     for info in store.infos(store.keys()).values():
-        experiment = Experiment.known(info["experiment"])
+        experiment = Experiment.known(info.experiment)
         what = _what(experiment) if experiment else "of another version"
-        cells = info["key"][:8], str(info["level"]), *_facts(info), what
-        yield _Row(store.computed(info["key"]), cells)
+        cells = info.key[:8], str(info.level), *_facts(info), what
+        yield _Row(store.computed(info.key), cells)
 
 
-def _facts(info: dict) -> tuple[str, str]:
-    left = f"{weights_kept(info):,} ({percent_remaining(info):.4g} %)"
-    return left, f"{info['test_accuracy']:.2%}"
+def _facts(info: LevelInfo) -> tuple[str, str]:
+    left = f"{info.weights_kept:,} ({info.percent_remaining:.4g} %)"
+    return left, f"{info.test_accuracy:.2%}"
 
 
 def _what(experiment: Experiment) -> str:
@@ -192,7 +192,7 @@ def _what(experiment: Experiment) -> str:
     return f"{title_of(experiment)}, seed {experiment.recipe.seed}, {in_common([line])}"
 
 
-def _chain(store: Store, info: dict) -> list[dict]:
-    experiment = Experiment.known(info["experiment"])
-    keys = experiment.keys if experiment and info["key"] in experiment.keys else [info["key"]]
+def _chain(store: Store, info: LevelInfo) -> list[LevelInfo]:
+    experiment = Experiment.known(info.experiment)
+    keys = experiment.keys if experiment and info.key in experiment.keys else [info.key]
     return [*store.infos(keys).values()]

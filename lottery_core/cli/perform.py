@@ -12,13 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lottery_core.cli.places import write_file
-from lottery_core.findings.tables import (
-    history_table,
-    layers_table,
-    levels_table,
-    weights_kept,
-    weights_total,
-)
+from lottery_core.findings.tables import history_table, layers_table, levels_table
 from lottery_core.running.bar import bar
 from lottery_core.spec.arms import title_of
 from lottery_core.spec.checks import InvalidValue
@@ -100,11 +94,11 @@ def _written(name: str, value: str) -> Iterator[None]:
 
 def _print_level(console: Console, level: Level) -> None:
     info = level.info
-    console.print(f"\nLevel {info['level']}", style="bold")
-    for name, layer in info["layers"].items() if info["level"] else ():
-        pruned = layer["weights"] - layer["kept"]
+    console.print(f"\nLevel {info.level}", style="bold")
+    for name, layer in info.layers.items() if info.level else ():
+        pruned = layer.weights - layer.kept
         console.print(f"Pruning layer {name} with {pruned} weights to prune.")
-    recipe = Experiment.from_dict(info["experiment"]).recipe
+    recipe = Experiment.from_dict(info.experiment).recipe
     per_epoch = recipe.iterations_per_epoch
     stretch = min(LOSS_EVERY, per_epoch)
     first = recipe.iterations - len(level.losses)
@@ -113,14 +107,11 @@ def _print_level(console: Console, level: Level) -> None:
         if (batch + 1) % stretch == 0:
             loss = level.losses[end - stretch : end].mean()
             console.print(f"\\[{epoch + 1}, {batch + 1:5d}] loss: {loss:.3f}")
-    sparsity = 1 - weights_kept(info) / weights_total(info)
-    console.print(f"Sparsity in model: {sparsity:.2%}")
-    before = info["test_accuracy_before_retraining"]
+    console.print(f"Sparsity in model: {info.sparsity:.2%}")
+    before = info.test_accuracy_before_retraining
     if before is not None:
         console.print(f"Accuracy on the test images before retraining: {before:.2%}")
-    console.print(
-        f"Accuracy on the test images: {info['test_accuracy']:.2%} ({info['seconds']:.1f} s)"
-    )
+    console.print(f"Accuracy on the test images: {info.test_accuracy:.2%} ({info.seconds:.1f} s)")
 
 
 def _write(out: Path, levels: list[Level]) -> None:

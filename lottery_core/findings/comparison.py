@@ -111,7 +111,10 @@ def _at_equal_density(a_runs: Runs, b_runs: Runs, y: str) -> pd.DataFrame:
 
 def _values(runs: Runs, level: int, y: str) -> dict[int, float | None]:
     return {
-        seed: info[y] for seed, infos in runs.items() for info in infos if info["level"] == level
+        seed: getattr(info, y)
+        for seed, infos in runs.items()
+        for info in infos
+        if info.level == level
     }
 
 

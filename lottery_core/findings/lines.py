@@ -105,7 +105,7 @@ def known_experiments(store: Store) -> dict[str, tuple[Experiment, Job | None]]:
     spoken_of = {key for one, _ in found.values() for key in one.keys}
     others = {}
     for key, info in store.infos(sorted(there - spoken_of)).items():
-        experiment = Experiment.known(info["experiment"])
+        experiment = Experiment.known(info.experiment)
         if experiment and experiment.key == key:
             others[key] = experiment
     inner = {key for one in others.values() for key in one.keys[:-1]}

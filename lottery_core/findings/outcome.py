@@ -13,17 +13,12 @@ import pandas as pd
 
 from lottery_core.findings import replicates
 from lottery_core.findings.replicates import Infos
-from lottery_core.findings.tables import (
-    empty_in_words,
-    result_in_words,
-    smallest_within,
-    weights_kept,
-    weights_total,
-)
+from lottery_core.findings.tables import empty_in_words, result_in_words, smallest_within
 from lottery_core.report import figures
 from lottery_core.report.compared_figures import early_stop_figure
 from lottery_core.spec.arms import ARMS, title_of
 from lottery_core.spec.experiment import Experiment
+from lottery_core.store import LevelInfo, LevelProgress
 
 _NOT_RETRAINED = {
     "not retrained": (
@@ -55,7 +50,7 @@ class Outcome:
         """What came out of its levels."""
         return self.runs["main"].get(self.main.recipe.seed, ())
 
-    def found(self) -> dict | None:
+    def found(self) -> LevelInfo | None:
         """The level to look at first, of the first seed: over several seeds the smallest that is
         winning, with one seed the smallest within half a point of the dense network."""
         if not self.first:
@@ -89,7 +84,7 @@ class Outcome:
         return " ".join(parts) + empty_in_words(self.first)
 
     def accuracy(
-        self, *, near_dense: bool = False, kind: str = "range", live: dict | None = None
+        self, *, near_dense: bool = False, kind: str = "range", live: LevelProgress | None = None
     ) -> figures.Figure:
         """Test accuracy against weights remaining: every arm, and what pruning alone leaves; `live`
         is the progress of the first seed's level that is being trained."""
@@ -98,12 +93,12 @@ class Outcome:
         seed = self.main.recipe.seed
         for name, (field, title) in _NOT_RETRAINED.items():
             shown = pruned
-            if live and live.get(field) is not None:
+            if live and getattr(live, field) is not None:
                 shown = {**pruned, seed: [*pruned.get(seed, ()), live]}
             if shown:
                 frame = replicates.curve(shown, field, kind)
                 curves.append(_curve(title, figures.STYLES[name], frame))
-        dense = [infos[0]["test_accuracy"] for infos in self.runs["main"].values()]
+        dense = [infos[0].test_accuracy for infos in self.runs["main"].values()]
         mean = replicates.band(dense, "range").mean if self.first else None
         return figures.accuracy_figure(curves, mean, near_dense=near_dense)
 
@@ -133,19 +128,19 @@ def _curve(title: str, style: figures.Style, frame: pd.DataFrame) -> figures.Cur
     return figures.Curve(title, *columns, style, frame["low"], frame["high"], n)
 
 
-def sparsity(infos: Infos, live: dict | None = None) -> figures.Figure:
+def sparsity(infos: Infos, live: LevelProgress | None = None) -> figures.Figure:
     """Sparsity of each layer over the iterations that all levels trained."""
-    trained = [info["iterations_trained"] for info in infos]
+    trained = [info.iterations_trained for info in infos]
     if live:
         infos = [*infos, live]
-        trained.append(live["iteration"] - live["first_iteration"])
-    names = infos[0]["layers"] if infos else {}
+        trained.append(live.iteration - live.first_iteration)
+    names = infos[0].layers if infos else {}
     return figures.sparsity_figure(
         {
-            name: [1 - i["layers"][name]["kept"] / i["layers"][name]["weights"] for i in infos]
+            name: [1 - info.layers[name].kept / info.layers[name].weights for info in infos]
             for name in names
         },
-        [1 - weights_kept(info) / weights_total(info) for info in infos],
+        [info.sparsity for info in infos],
         np.cumsum(trained).tolist(),
         height=440,
     )

@@ -14,19 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lottery_core.findings.tables import (
-    chance,
-    has_learned,
-    percent_remaining,
-    weights_kept,
-    weights_total,
-)
+from lottery_core.findings.tables import chance, has_learned
+from lottery_core.store import LevelInfo
 
 KINDS = {
     "range": "from the least seed to the greatest, as in the paper",
     "interval": "95\u202f% interval of the mean (Student's t)",
 }
-Infos = Sequence[dict]
+Infos = Sequence[LevelInfo]
 
 # Student's t, quantile 0.975, by degrees of freedom from 1 to 30 (scipy.stats.t.ppf). One seed
 # leaves none, and nothing to say.
@@ -118,12 +113,14 @@ def paired(a: Mapping[int, float | None], b: Mapping[int, float | None]) -> Diff
 
 
 def curve(runs: Mapping[int, Infos], y: str, kind: str = "range") -> pd.DataFrame:
-    """One row per level: level, percent of weights remaining, and the band of info field `y`.
+    """One row per level: level, percent of weights remaining, and the band of `y`, a field of
+    `LevelInfo`.
 
-    Raises ValueError where seeds keep different numbers of weights at one level.
+    Raises AttributeError for another name, ValueError where seeds keep different numbers of
+    weights at one level.
     """
     return _rows(
-        (level, infos, band([info[y] for info in infos.values()], kind))
+        (level, infos, band([getattr(info, y) for info in infos.values()], kind))
         for level, infos in _by_level(runs).items()
     )
 
@@ -143,11 +140,11 @@ def history_curve(
 
 def differences(a_runs: Mapping[int, Infos], b_runs: Mapping[int, Infos], y: str) -> pd.DataFrame:
     """One row per size that both arms have: arm a's level, percent of weights remaining, and the
-    paired difference a - b of info field `y`. Where levels repeat a size, the first goes with
-    the first, and so on."""
+    paired difference a - b of `y`, a field of `LevelInfo`. Where levels repeat a size, the first
+    goes with the first, and so on."""
     b_sizes = _by_size(b_runs)
     return _rows(
-        (next(iter(a.values()))["level"], a, paired(_field(a, y), _field(b_sizes[size], y)))
+        (next(iter(a.values())).level, a, paired(_field(a, y), _field(b_sizes[size], y)))
         for size, a in _by_size(a_runs).items()
         if size in b_sizes
     )
@@ -227,14 +224,14 @@ def _t(freedom: np.ndarray) -> np.ndarray:
     return np.where(freedom < len(_T), _T.take(freedom, mode="clip"), large)
 
 
-def _by_level(runs: Mapping[int, Infos]) -> dict[int, dict[int, dict]]:
+def _by_level(runs: Mapping[int, Infos]) -> dict[int, dict[int, LevelInfo]]:
     """Level -> seed -> info, in order."""
-    levels: dict[int, dict[int, dict]] = {}
+    levels: dict[int, dict[int, LevelInfo]] = {}
     for seed, infos in runs.items():
         for info in infos:
-            levels.setdefault(info["level"], {})[seed] = info
+            levels.setdefault(info.level, {})[seed] = info
     for level, infos in levels.items():
-        sizes = {(weights_kept(info), weights_total(info)) for info in infos.values()}
+        sizes = {(info.weights_kept, info.weights_total) for info in infos.values()}
         if len(sizes) > 1:
             found = " and ".join(f"{kept:,} of {total:,}" for kept, total in sorted(sizes))
             raise ValueError(
@@ -244,42 +241,42 @@ def _by_level(runs: Mapping[int, Infos]) -> dict[int, dict[int, dict]]:
     return dict(sorted(levels.items()))
 
 
-def _by_size(runs: Mapping[int, Infos]) -> dict[tuple[int, int, int], dict[int, dict]]:
+def _by_size(runs: Mapping[int, Infos]) -> dict[tuple[int, int, int], dict[int, LevelInfo]]:
     """(weights kept, of how many, the how-manieth level of that size) -> seed -> info."""
-    sizes: dict[tuple[int, int, int], dict[int, dict]] = {}
+    sizes: dict[tuple[int, int, int], dict[int, LevelInfo]] = {}
     for infos in _by_level(runs).values():
         info, times = next(iter(infos.values())), 0
-        while (size := (weights_kept(info), weights_total(info), times)) in sizes:
+        while (size := (info.weights_kept, info.weights_total, times)) in sizes:
             times += 1
         sizes[size] = infos
     return sizes
 
 
-def _field(infos: Mapping[int, dict], name: str) -> dict[int, float | None]:
-    return {seed: info[name] for seed, info in infos.items()}
+def _field(infos: Mapping[int, LevelInfo], name: str) -> dict[int, float | None]:
+    return {seed: getattr(info, name) for seed, info in infos.items()}
 
 
-def _rows(rows: Iterable[tuple[int, Mapping[int, dict], Band]]) -> pd.DataFrame:
+def _rows(rows: Iterable[tuple[int, Mapping[int, LevelInfo], Band]]) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            (level, percent_remaining(next(iter(infos.values()))), b.mean, b.low, b.high, b.n)
+            (level, next(iter(infos.values())).percent_remaining, b.mean, b.low, b.high, b.n)
             for level, infos, b in rows
         ],
         columns=["level", "percent", "mean", "low", "high", "n"],
     )
 
 
-def _verdict(level: int, infos: Mapping[int, dict], dense: Mapping[int, dict]) -> Verdict:
+def _verdict(level: int, infos: Mapping[int, LevelInfo], dense: Mapping[int, LevelInfo]) -> Verdict:
     seeds = [seed for seed in infos if seed in dense]
 
     def gap(name: str, among: Sequence[int] = seeds) -> Difference:
-        return paired({seed: infos[seed][name] for seed in among}, _field(dense, name))
+        return paired(_field({seed: infos[seed] for seed in among}, name), _field(dense, name))
 
     iterations = gap("early_stop_iteration")
     judge = "test_accuracy_at_early_stop" if iterations.n else "test_accuracy"
     return Verdict(
         level=level,
-        percent=percent_remaining(next(iter(infos.values()))),
+        percent=next(iter(infos.values())).percent_remaining,
         verdict=_judge(gap(judge), iterations),
         by="accuracy and iterations" if iterations.n else "accuracy alone",
         n=len(seeds),
@@ -287,7 +284,7 @@ def _verdict(level: int, infos: Mapping[int, dict], dense: Mapping[int, dict]) -
             _judge(gap(judge, [seed]), gap("early_stop_iteration", [seed])) == "winning"
             for seed in seeds
         ),
-        reached=band([infos[seed][judge] for seed in seeds], "range").mean,
+        reached=band([getattr(infos[seed], judge) for seed in seeds], "range").mean,
         accuracy=gap(judge),
         accuracy_at_end=gap("test_accuracy"),
         validation=gap("validation_accuracy"),

@@ -15,13 +15,7 @@ import numpy as np
 from lottery_core.data import read_part
 from lottery_core.findings.answers import answers, first, parts, unseen_images
 from lottery_core.findings.replicates import verdict_in_words
-from lottery_core.findings.tables import (
-    empty_in_words,
-    has_learned,
-    percent_remaining,
-    weights_kept,
-    weights_total,
-)
+from lottery_core.findings.tables import empty_in_words, has_learned
 from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.pruning import Target, prune
@@ -30,7 +24,7 @@ from lottery_core.spec.choice import Choice
 from lottery_core.spec.datasets import CLASSES, PIXELS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import read_choice
-from lottery_core.store import Level
+from lottery_core.store import Level, LevelInfo
 
 # The quick preset with the sparsities that the notebook retrains at, the last being 1 - 0.6**6.
 PARAMS = {
@@ -146,15 +140,15 @@ def falling(
 # Sentences
 
 
-def trained(info: dict) -> str:
+def trained(info: LevelInfo) -> str:
     """Of the dense network, level 0."""
-    recipe = Experiment.from_dict(info["experiment"]).recipe
+    recipe = Experiment.from_dict(info.experiment).recipe
     words = (
-        f"Your network has **{weights_total(info):,} weights**. After {recipe.iterations:,} "
+        f"Your network has **{info.weights_total:,} weights**. After {recipe.iterations:,} "
         f"iterations, each a small correction after a look at {recipe.batch_size} images, it "
-        f"reads **{_percent(info['test_accuracy'])}** of {_TEST:,} unseen digits correctly."
+        f"reads **{_percent(info.test_accuracy)}** of {_TEST:,} unseen digits correctly."
     )
-    if not has_learned(info, info["test_accuracy"]):
+    if not has_learned(info, info.test_accuracy):
         words += " That is little better than guessing: this training taught it next to nothing."
     return words
 
@@ -189,9 +183,9 @@ def _at(points: Sequence[Point], sparsity: float) -> Point:
     return min(points, key=lambda point: abs(point.sparsity - sparsity))
 
 
-def retrained(dense: dict, info: dict) -> str:
+def retrained(dense: LevelInfo, info: LevelInfo) -> str:
     """Of a pruned level: left alone, and rewound and trained again."""
-    alone, after = info["test_accuracy_dense_pruned"], info["test_accuracy"]
+    alone, after = info.test_accuracy_dense_pruned, info.test_accuracy
     gap = round(100 * (after - alone), 1)
     if gap > 0:
         came = f"{gap:.1f} points more"
@@ -203,37 +197,37 @@ def retrained(dense: dict, info: dict) -> str:
         f"Your trained network, pruned to {_gone(info)} in one go and left alone, reads "
         f"{_percent(alone)}. With as few weights, rewound and trained again, it reads "
         f"**{_percent(after)}**: {came}. With all its weights it read "
-        f"{_percent(dense['test_accuracy'])}."
+        f"{_percent(dense.test_accuracy)}."
     )
 
 
-def again(infos: Sequence[dict], rounds: int) -> str:
+def again(infos: Sequence[LevelInfo], rounds: int) -> str:
     """Of all levels that are there, of so many rounds."""
     dense, last = infos[0], infos[-1]
-    done = last["level"]
+    done = last.level
     when = f"After {done} rounds" if done > 1 else "After one round"
     if done < rounds:
         when = f"{when} of {rounds}"
     words = (
-        f"{when} **{weights_kept(last):,} of {weights_total(last):,}** weights are left "
-        f"({percent_remaining(last):.1f}\u202f%). Trained from their old values they read "
-        f"**{_percent(last['test_accuracy'])}** of the digits, {_against(last, dense)} all weights."
+        f"{when} **{last.weights_kept:,} of {last.weights_total:,}** weights are left "
+        f"({last.percent_remaining:.1f}\u202f%). Trained from their old values they read "
+        f"**{_percent(last.test_accuracy)}** of the digits, {_against(last, dense)} all weights."
     )
     if done < rounds:
         return words
-    seed = Experiment.from_dict(dense["experiment"]).recipe.seed
+    seed = Experiment.from_dict(dense.experiment).recipe.seed
     return f"{words} {verdict_in_words({seed: infos})}{empty_in_words(infos)}"
 
 
 def new_weights(ticket: Level, reinit: Level) -> str:
     """Of one mask with the old initial weights and with new random ones."""
-    kept = weights_kept(ticket.info)
+    kept = ticket.info.weights_kept
     words = (
         f"The same {kept:,} places: with their own initial weights they reach "
-        f"**{_percent(ticket.info['test_accuracy'])}**, with new random ones "
-        f"**{_percent(reinit.info['test_accuracy'])}**"
+        f"**{_percent(ticket.info.test_accuracy)}**, with new random ones "
+        f"**{_percent(reinit.info.test_accuracy)}**"
     )
-    gap = round(100 * (ticket.info["test_accuracy"] - reinit.info["test_accuracy"]), 1)
+    gap = round(100 * (ticket.info.test_accuracy - reinit.info.test_accuracy), 1)
     if gap > 0:
         words += f", {gap:.1f} points less."
     elif gap < 0:
@@ -251,15 +245,15 @@ def new_weights(ticket: Level, reinit: Level) -> str:
     return f"{words} One seed: others will differ."
 
 
-def _against(info: dict, dense: dict) -> str:
-    gap = round(100 * (info["test_accuracy"] - dense["test_accuracy"]), 1)
+def _against(info: LevelInfo, dense: LevelInfo) -> str:
+    gap = round(100 * (info.test_accuracy - dense.test_accuracy), 1)
     if not gap:
         return "as many as with"
     return f"{abs(gap):.1f} points {'more' if gap > 0 else 'less'} than with"
 
 
-def _gone(info: dict) -> str:
-    return f"{100 - percent_remaining(info):.1f}\u202f% sparsity"
+def _gone(info: LevelInfo) -> str:
+    return f"{100 - info.percent_remaining:.1f}\u202f% sparsity"
 
 
 def _percent(fraction: float) -> str:

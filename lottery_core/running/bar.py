@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lottery_core.spec.experiment import Experiment
-from lottery_core.store import Store
+from lottery_core.store import LevelProgress, Store
 
 _EVERY = 0.3  # seconds between two looks
 _COLUMNS = (
@@ -42,7 +42,7 @@ def bar(
             while not ended.wait(_EVERY):
                 n = min(len(finished), len(experiment.rounds))
                 progress = store.read_progress(experiment.keys[n])
-                done = progress[0].get("iteration", 0) if progress else 0
+                done = progress.iteration if isinstance(progress, LevelProgress) else 0
                 of = f"{words}level {n} of {len(experiment.rounds)}"
                 shown.update(task, description=of, completed=done)
 

@@ -30,7 +30,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.keys import VERSION
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round
-from lottery_core.store import Level, Store
+from lottery_core.store import Level, LevelInfo, Store, counts_of
 from lottery_core.training.base import Evaluation, Trained
 from lottery_core.training.gradients import Slopes
 from lottery_core.training.loops import train
@@ -144,19 +144,17 @@ def train_level(
         say=watch.say,
     )
     return Level(
-        info=_info(experiment, n, mask, trained, accuracies)
-        | {
-            "device": device,
-            "loop": used,
-            "seconds": time.perf_counter() - began - watch.waited,
-            "data": data.digest,
-            "versions": {
-                "key": VERSION,
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-            },
-        },
+        info=_info(
+            experiment,
+            n,
+            mask,
+            trained,
+            **accuracies,
+            device=device,
+            loop=used,
+            seconds=time.perf_counter() - began - watch.waited,
+            data=data.digest,
+        ),
         mask=mask,
         start=start,
         # A product with the mask leaves -0.0 of a negative weight: equal to 0, but other bits.
@@ -188,29 +186,29 @@ def _ticket(store: Store, step: Round, recipe: Recipe) -> tuple[Arrays, Arrays |
     return mask, weights
 
 
-def _info(
-    experiment: Experiment, n: int, mask: dict, trained: Trained, accuracies: dict[str, float]
-) -> dict:
-    """What came out of level `n`, in plain values."""
+def _info(experiment: Experiment, n: int, mask: Arrays, trained: Trained, **how) -> LevelInfo:
+    """What came out of level `n`; `how` are the fields that say how it was trained."""
     last = trained.history[-1]
     stop = early_stop(trained.history)
-    return {
-        "level": n,
-        "experiment": replace(experiment, rounds=experiment.rounds[:n]).as_dict(),
-        "weights": list(mask),
-        "layers": {
-            name: {"weights": int(kept.size), "kept": int(kept.sum())}
-            for name, kept in mask.items()
+    return LevelInfo(
+        key=experiment.keys[n],
+        level=n,
+        experiment=replace(experiment, rounds=experiment.rounds[:n]).as_dict(),
+        weights=tuple(mask),
+        layers=counts_of(mask),
+        iterations_trained=len(trained.losses),
+        test_accuracy=last.test_accuracy,
+        validation_accuracy=None if stop is None else last.validation_accuracy,
+        early_stop_iteration=None if stop is None else stop.iteration,
+        test_accuracy_at_early_stop=None if stop is None else stop.test_accuracy,
+        versions={
+            "key": VERSION,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
         },
-        "iterations_trained": len(trained.losses),
-        "test_accuracy": last.test_accuracy,
-        "validation_accuracy": None if stop is None else last.validation_accuracy,
-        "test_accuracy_before_retraining": None,
-        "test_accuracy_dense_pruned": None,
-        "early_stop_iteration": None if stop is None else stop.iteration,
-        "test_accuracy_at_early_stop": None if stop is None else stop.test_accuracy,
-        **accuracies,
-    }
+        **how,
+    )
 
 
 def early_stop(history: list[Evaluation]) -> Evaluation | None:

@@ -13,12 +13,7 @@ from rich.console import Console
 
 from lottery_core.data import identify
 from lottery_core.findings.outcome import Outcome, sparsity
-from lottery_core.findings.tables import (
-    history_table,
-    layers_table,
-    levels_table,
-    percent_remaining,
-)
+from lottery_core.findings.tables import history_table, layers_table, levels_table
 from lottery_core.report.figures import Figure, level_accuracy_figure, loss_figure
 from lottery_core.running import engine, worker
 from lottery_core.running.bar import bar
@@ -29,7 +24,7 @@ from lottery_core.spec.choice import Choice
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import write_choice
 from lottery_core.spec.own import is_own
-from lottery_core.store import CACHE, Job, Level, Store
+from lottery_core.store import CACHE, Job, Level, LevelInfo, Store
 from lottery_core.training.base import LOOPS
 
 TABLES = {"levels": levels_table, "layers": layers_table, "history": history_table}
@@ -61,7 +56,7 @@ def run(
             with bar(console, found.store, experiment, done, f"{words}, "):
                 for level in found._levels_of(experiment):
                     done.append(level)
-                    if arm == "main" or level.info["level"]:  # all arms share level 0
+                    if arm == "main" or level.info.level:  # all arms share level 0
                         console.print(f"{words}, {_in_words(level.info)}")
     return found
 
@@ -128,7 +123,7 @@ class Run:
         point of the dense network's on the validation images (on the test images where none were
         held out); over several seeds the smallest that is winning. None where there is none."""
         found = self._outcome.found()
-        return self.levels[found["level"]] if found else None
+        return self.levels[found.level] if found else None
 
     def table(self, name: str = "levels") -> pd.DataFrame:
         """All arms and seeds as one table; `name` is "levels" (a row a level: weights, accuracies,
@@ -164,7 +159,7 @@ class Run:
         shown = levels[level]
         dense = levels[0].history if shown is not levels[0] else None
         options = {
-            "level": shown.info["level"],
+            "level": shown.info.level,
             "iterations_total": self._outcome.main.recipe.iterations,
         }
         if name == "training":
@@ -246,8 +241,8 @@ def _title(arm: str, experiment: Experiment) -> str:
     return title_of(experiment) if arm == "main" else ARMS[arm].title
 
 
-def _in_words(info: dict) -> str:
+def _in_words(info: LevelInfo) -> str:
     return (
-        f"level {info['level']}: {percent_remaining(info):.1f} % of weights, "
-        f"{info['test_accuracy']:.1%} of the test images"
+        f"level {info.level}: {info.percent_remaining:.1f} % of weights, "
+        f"{info.test_accuracy:.1%} of the test images"
     )

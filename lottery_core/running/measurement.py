@@ -68,11 +68,11 @@ def measure(
                 raise RuntimeError(f"level {key} is not in the store; run the experiment again")
             rows.append(
                 {
-                    "level": level.info["level"],
+                    "level": level.info.level,
                     "kept": sum(int(mask.sum()) for mask in level.mask.values()),
-                    "iterations": level.info["iterations_trained"],
-                    "seconds": level.info["seconds"],
-                    "loop": level.info.get("loop", "torch"),
+                    "iterations": level.info.iterations_trained,
+                    "seconds": level.info.seconds,
+                    "loop": level.info.loop,
                     "step": _in_turns(_ways(recipe, level, data, costs), check),
                     "forward": {
                         str(batch): _in_turns(_answers(recipe, level, data, batch), check)

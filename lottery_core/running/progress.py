@@ -10,7 +10,7 @@ import numpy as np
 
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.experiment import Experiment
-from lottery_core.store import Store
+from lottery_core.store import LayerCounts, LevelProgress, Store, Waiting, counts_of
 from lottery_core.store.pictures import pack
 from lottery_core.training.base import Moment
 
@@ -35,8 +35,10 @@ class Watch:
     ):
         self._store, self._key, self.check = store, key, check
         self._recipe = experiment.recipe
-        self._fixed: dict = {"level": level, "iterations": experiment.recipe.iterations}
+        self._level, self._first = level, 0
         self._mask: Arrays = {}
+        self._counts: dict[str, LayerCounts] = {}
+        self._accuracies: dict[str, float] = {}
         self._began = self._written = 0.0
         self._rows = 0
         self._waits = False
@@ -52,22 +54,15 @@ class Watch:
         self._store.clear_progress(self._key)
 
     def begin(self, mask: Arrays, first_iteration: int, accuracies: dict[str, float]) -> None:
-        """Say what is about to be trained."""
+        """Say what is about to be trained; `accuracies` are those of `LevelProgress` that are
+        known before."""
         self._mask, self._began = mask, time.perf_counter()
-        self._fixed |= {
-            "first_iteration": first_iteration,
-            "layers": {
-                name: {"weights": int(kept.size), "kept": int(kept.sum())}
-                for name, kept in mask.items()
-            },
-            **accuracies,
-        }
+        self._first, self._counts, self._accuracies = first_iteration, counts_of(mask), accuracies
 
     def say(self, words: str) -> None:
         """Show what has to be waited for before the training begins."""
         self._waits = True
-        numbers = {**self._fixed, "waiting": words}
-        self._store.write_progress(self._key, numbers, {})
+        self._store.write_progress(self._key, Waiting(words))
 
     def __call__(self, moment: Moment) -> None:
         self.check()
@@ -78,30 +73,34 @@ class Watch:
         if now - self._written < _EVERY and not news:
             return
         self._written, self._rows = now, len(moment.history)
-        first = self._fixed["first_iteration"]
-        done, seconds = moment.iteration - first, now - self._began
+        done, seconds = moment.iteration - self._first, now - self._began
         left = seconds / done * (self._recipe.iterations - moment.iteration) if done else None
         if now >= self._picture_due:
             self._pictures = pack(moment.weights(), self._mask)
             cost = time.perf_counter() - now
             self._picture_due = now + _LEISURE * cost
         pictures, scales = self._pictures
-        at, losses = thin(moment.losses, first)
-        numbers = {
-            **self._fixed,
-            "iteration": moment.iteration,
-            "seconds": seconds,
-            "seconds_left": left,
+        at, losses = thin(moment.losses, self._first)
+        progress = LevelProgress(
+            level=self._level,
+            iterations=self._recipe.iterations,
+            first_iteration=self._first,
+            layers=self._counts,
+            **self._accuracies,
+            iteration=moment.iteration,
+            seconds=seconds,
+            seconds_left=left,
             # JSON has no NaN.
-            "history": [
+            history=[
                 {name: None if np.isnan(value) else value for name, value in asdict(row).items()}
                 for row in moment.history
             ],
-            "loss_iterations": at.tolist(),
-            "losses": losses.tolist(),
-            "scales": scales,
-        }
-        self._store.write_progress(self._key, numbers, pictures)
+            loss_iterations=at.tolist(),
+            losses=losses.tolist(),
+            scales=scales,
+            pictures=pictures,
+        )
+        self._store.write_progress(self._key, progress)
 
 
 def thin(losses: np.ndarray, first_iteration: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lottery_core.findings.tables import percent_remaining
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
-from lottery_core.store import Store
+from lottery_core.store import LevelInfo, Store
 
 _RECENT = 0.5  # weight of the newest run in the running mean
 
@@ -36,17 +35,17 @@ def _kind(recipe: Recipe, device: str) -> str:
     return " ".join(map(str, parts))
 
 
-def learn(store: Store, info: dict) -> None:
+def learn(store: Store, info: LevelInfo) -> None:
     """Take in how long a level took; `info` is the level's."""
-    if info["iterations_trained"] < 100:
+    if info.iterations_trained < 100:
         return  # mostly evaluation and start-up: says little of longer runs
-    kind = _kind(Experiment.from_dict(info["experiment"]).recipe, info["device"])
-    density = f"{percent_remaining(info) / 100:.3g}"
-    per_iteration = info["seconds"] / info["iterations_trained"]
+    kind = _kind(Experiment.from_dict(info.experiment).recipe, info.device)
+    density = f"{info.percent_remaining / 100:.3g}"
+    per_iteration = info.seconds / info.iterations_trained
 
     def take_in(facts: dict) -> dict:
         loops = facts.setdefault("seconds_learned", {}).setdefault(kind, {})
-        learned = loops.setdefault(info.get("loop", "torch"), {})
+        learned = loops.setdefault(info.loop, {})
         before = learned.get(density, per_iteration)
         learned[density] = before + _RECENT * (per_iteration - before)
         return facts

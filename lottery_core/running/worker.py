@@ -24,7 +24,7 @@ from lottery_core.running.monitor import Monitor
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.presets import PRESETS
-from lottery_core.store import Job, Level, Store, StoreUnavailable, processor
+from lottery_core.store import Job, Level, PartsDone, Store, StoreUnavailable, Waiting, processor
 from lottery_core.training import loops
 from lottery_core.training.base import TrainingDiverged, check_measurable
 from lottery_core.training.kept import CannotCompile
@@ -190,10 +190,10 @@ def _monitored(
         # Without those that were measured before and only read now.
         taken = [end - start for start, end in pairwise(stamps) if end - start > _READ]
         each = sum(taken) / len(taken) if taken else None
-        store.write_progress(job.key, {"done": done, "of": of, "seconds_each": each}, {})
+        store.write_progress(job.key, PartsDone(done, of, each))
 
     def say(words: str) -> None:
-        store.write_progress(job.key, {"waiting": words}, {})
+        store.write_progress(job.key, Waiting(words))
 
     try:
         yield Monitor(check, report, say)

@@ -23,18 +23,28 @@ import os
 from pathlib import Path
 
 from lottery_core.store.files import StoreUnavailable
+from lottery_core.store.info import LayerCounts, LevelInfo, Pruned, counts_of
 from lottery_core.store.jobs import STOPPED, Job, Jobs, measurement_key, task_key
 from lottery_core.store.levels import Level, Levels
 from lottery_core.store.notes import Notes, processor
+from lottery_core.store.progress import LevelProgress, PartsDone, Progress, Waiting
 from lottery_core.store.tickets import Tickets, digest
 
 __all__ = [
     "CACHE",
     "STOPPED",
     "Job",
+    "LayerCounts",
     "Level",
+    "LevelInfo",
+    "LevelProgress",
+    "PartsDone",
+    "Progress",
+    "Pruned",
     "Store",
     "StoreUnavailable",
+    "Waiting",
+    "counts_of",
     "digest",
     "measurement_key",
     "processor",

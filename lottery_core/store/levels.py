@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +26,14 @@ from lottery_core.store.files import (
     sync_folder,
     write,
 )
+from lottery_core.store.info import LevelInfo
 from lottery_core.store.tensors import load, save
 
 _SUMS = "SHA256SUMS"
 # Other refusals of the system say nothing about what a level holds.
 _DAMAGE = (
     FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, KeyError, TypeError,
+    AttributeError,  # a value of another type where a mapping was kept
 )  # fmt: skip
 
 
@@ -39,13 +41,13 @@ _DAMAGE = (
 class Level:
     """The result after n rounds.
 
-    `info` holds plain values: what was asked for, what came out, with which versions. `mask`
-    (bool), `start` and `end` (float32) are arrays by weight name, `losses` the training loss
-    of every iteration, `history` one row per evaluation, `snapshots` level 0's weights at
-    the iterations of its grid (empty for other levels).
+    `info` says what was asked for, what came out, with which versions. `mask` (bool), `start` and
+    `end` (float32) are arrays by weight name, `losses` the training loss of every iteration,
+    `history` one row per evaluation, `snapshots` level 0's weights at the iterations of its grid
+    (empty for other levels).
     """
 
-    info: dict
+    info: LevelInfo
     mask: Arrays
     start: Arrays
     end: Arrays
@@ -95,7 +97,7 @@ class Levels(Kept):
         except OSError:
             return 0.0
 
-    def info(self, key: str) -> dict | None:
+    def info(self, key: str) -> LevelInfo | None:
         """What `Level.info` says, verified, without reading the rest; None as for `read`, and if
         the rest is known to be `damaged`."""
         folder, identity = self._folder(key), self._identity(key)
@@ -111,7 +113,7 @@ class Levels(Kept):
                 return self._warn(key, identity, error)
             return info
 
-    def infos(self, keys: Iterable[str]) -> dict[str, dict]:
+    def infos(self, keys: Iterable[str]) -> dict[str, LevelInfo]:
         """`info` of each of `keys` that is there, whole, and ours to read, in their order."""
         found = {}
         for key in keys:
@@ -201,7 +203,7 @@ def _files(key: str, level: Level) -> dict[str, bytes]:
         for name, values in getattr(level, part).items()
     }
     files = {
-        "level.json": json.dumps({**level.info, "key": key}, indent=1).encode(),
+        "level.json": json.dumps(replace(level.info, key=key).as_dict(), indent=1).encode(),
         "weights.safetensors": save({**arrays, "losses": level.losses}),
         "history.parquet": _parquet(level.history),
     }
@@ -226,8 +228,7 @@ def _level(key: str, files: dict[str, bytes]) -> Level:
         if weight:
             parts[part][weight] = values
     # safetensors orders by size and name; the network's order is that of the recipe.
-    order = info["weights"]
-    mask = {name: parts["mask"][name] for name in order}
+    mask = {name: parts["mask"][name] for name in info.weights}
     snapshots: dict[int, Arrays] = {}
     for name, values in load(files.get("snapshots.safetensors", save({}))).items():
         step, _, weight = name.partition("/")
@@ -243,9 +244,9 @@ def _level(key: str, files: dict[str, bytes]) -> Level:
     )
 
 
-def _info(key: str, content: bytes) -> dict:
-    info = dict(json.loads(content))
-    if info["key"] != key:
+def _info(key: str, content: bytes) -> LevelInfo:
+    info = LevelInfo.from_dict(dict(json.loads(content)))
+    if info.key != key:
         raise ValueError("it is another level's folder")
     return info
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from lottery_core.method.masks import Arrays
 from lottery_core.store.files import StoreUnavailable
 from lottery_core.store.locks import Locks
+from lottery_core.store.progress import Progress, from_plain, to_plain
 from lottery_core.store.tensors import load, metadata, save
 
 
@@ -18,24 +18,25 @@ class Notes(Locks):
     """One file each. Progress and the machine's facts are a convenience: where they can't be kept
     or read, nothing fails, and there are none."""
 
-    # Progress of the level being trained
+    # Progress of what is being trained or measured
 
-    def write_progress(self, key: str, numbers: dict, arrays: Arrays) -> None:
-        """Replace a level's progress: plain values, and a compact picture of its weights."""
-        content = save(arrays, metadata={"progress": json.dumps(numbers)})
+    def write_progress(self, key: str, progress: Progress) -> None:
+        """Replace the progress of a level or a measurement."""
+        plain, arrays = to_plain(progress)
+        content = save(arrays, metadata={"progress": json.dumps(plain)})
         with suppress(StoreUnavailable):
             self._put(self._progress_path(key), content)
 
-    def read_progress(self, key: str) -> tuple[dict, Arrays] | None:
+    def read_progress(self, key: str) -> Progress | None:
         """What `write_progress` wrote last; None if there is none."""
         try:
             content = self._progress_path(key).read_bytes()
-            return json.loads(metadata(content)["progress"]), load(content)
-        except (OSError, ValueError, KeyError):
+            return from_plain(json.loads(metadata(content)["progress"]), load(content))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def clear_progress(self, key: str) -> None:
-        """Forget a level's progress."""
+        """Forget a progress."""
         with suppress(StoreUnavailable):
             self._forget(self._progress_path(key))
 

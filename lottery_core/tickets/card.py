@@ -11,18 +11,17 @@ from dataclasses import dataclass, field
 
 from lottery_core.findings.lines import with_seed
 from lottery_core.findings.replicates import Band, band, paired, winning
-from lottery_core.findings.tables import percent_remaining, weights_kept, weights_total
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import NORMALISATIONS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.terms import AUGMENTATIONS, INITS, OPTIMISERS
-from lottery_core.store import Level, Store
+from lottery_core.store import LayerCounts, Level, LevelInfo, Store
 from lottery_core.tickets.content import data_in_words, digest, network_of
 from lottery_core.tickets.repeat import command_of
 
 # By seed, the infos of level 0 and of the level itself (of level 0 alone where it is that).
-Runs = Mapping[int, list[dict]]
+Runs = Mapping[int, list[LevelInfo]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Known:
     seed that is there, its own included, and of its arms by name; and the command that repeats
     it, None where there is none."""
 
-    info: dict
+    info: LevelInfo
     digests: Mapping[str, str]
     runs: Runs
     controls: Mapping[str, Runs] = field(default_factory=dict)
@@ -40,12 +39,12 @@ class Known:
 
 def gather(store: Store, level: Level) -> Known:
     """All that the store knows of a level that belongs on its card."""
-    info, n = level.info, level.info["level"]
+    info, n = level.info, level.info.level
     parts = {"mask": level.mask, "restart": level.start, "trained": level.end}
     digests = {name: digest(arrays) for name, arrays in parts.items()}
-    alone = {info["experiment"]["recipe"]["seed"]: [info]}
-    experiment = Experiment.known(info["experiment"])
-    if experiment is None or experiment.keys[n] != info["key"]:  # of another version
+    alone = {info.seed: [info]}
+    experiment = Experiment.known(info.experiment)
+    if experiment is None or experiment.keys[n] != info.key:  # of another version
         return Known(info, digests, alone)
     seeds = _seeds(store)
     runs = _runs(store, experiment, seeds, n)
@@ -59,7 +58,7 @@ def gather(store: Store, level: Level) -> Known:
 
 def _seeds(store: Store) -> list[int]:
     infos = store.infos(store.keys()).values()
-    return sorted({info["experiment"]["recipe"]["seed"] for info in infos})
+    return sorted({info.seed for info in infos})
 
 
 def _runs(store: Store, experiment: Experiment, seeds: Iterable[int], n: int) -> Runs:
@@ -91,17 +90,17 @@ def card(known: Known) -> str:
 
 
 def _head(known: Known) -> str:
-    info, rounds = known.info, known.info["experiment"]["rounds"]
+    info, rounds = known.info, known.info.experiment["rounds"]
     net = network_of(info)
     whole = net.sizes if net else "the network"
     title = f"# {_title(info)}: {_size(info)} of {whole} on {data_in_words(info)}"
     what = [
-        f"Level {info['level']} of an experiment with the Lottery Ticket Explorer keeps "
-        f"{weights_kept(info):,} of {weights_total(info):,} weights ({_size(info)}); biases are "
+        f"Level {info.level} of an experiment with the Lottery Ticket Explorer keeps "
+        f"{info.weights_kept:,} of {info.weights_total:,} weights ({_size(info)}); biases are "
         "neither pruned nor counted."
     ]
     if rounds:
-        what.append(_origin(info["experiment"]))
+        what.append(_origin(info.experiment))
     else:
         what.append("It is the dense network: nothing is pruned.")
     what.append(
@@ -113,17 +112,17 @@ def _head(known: Known) -> str:
     return f"{title}\n\n{' '.join(what)}"
 
 
-def _arm(info: dict) -> str:
-    experiment = Experiment.known(info["experiment"])
+def _arm(info: LevelInfo) -> str:
+    experiment = Experiment.known(info.experiment)
     return arm_of(experiment) if experiment else ""
 
 
-def _title(info: dict) -> str:
+def _title(info: LevelInfo) -> str:
     arm = _arm(info)
     # Whether a ticket wins is for the verdict to say.
     words = {"ticket": "lottery ticket", "dense": "dense network", "": "network"}.get(arm)
     words = words or ARMS[arm].title
-    return f"{words[0].upper()}{words[1:]} {info['key'][:8]}, level {info['level']}"
+    return f"{words[0].upper()}{words[1:]} {info.key[:8]}, level {info.level}"
 
 
 def _origin(experiment: dict) -> str:
@@ -185,30 +184,31 @@ _NUMBERS = {
 def _numbers(known: Known) -> str:
     """This seed's numbers, the dense network's, and the spread over all seeds there are."""
     info, runs = known.info, known.runs
-    seed = info["experiment"]["recipe"]["seed"]
+    seed = info.seed
     same = {s: infos[-1] for s, infos in runs.items()}
-    dense = runs.get(seed, [{}])[0] if info["level"] else {}
+    first = runs[seed][0] if info.level and seed in runs else None
+    dense = first if first and first.level == 0 else None
     n = len(same)
     head = ["", f"seed {seed}"]
-    head += ["its dense network"] if info["level"] else []
+    head += ["its dense network"] if info.level else []
     head += [f"mean of {n} seeds (least to greatest)"] if n > 1 else []
     rows = []
     for name, (words, form) in _NUMBERS.items():
-        if info[name] is None:
+        value, beside = getattr(info, name), getattr(dense, name, None)
+        if value is None:
             continue
-        row = [words, form.format(info[name])]
-        if info["level"]:
-            there = dense.get("level") == 0 and dense[name] is not None
-            row.append(form.format(dense[name]) if there else "")
+        row = [words, form.format(value)]
+        if info.level:
+            row.append("" if beside is None else form.format(beside))
         if n > 1:
-            row.append(_band(band([one[name] for one in same.values()], "range"), form))
+            row.append(_band(band([getattr(one, name) for one in same.values()], "range"), form))
         rows.append(row)
     if n > 1:
         closing = f"Seeds: {', '.join(map(str, sorted(same)))}."
-        if info["level"]:
+        if info.level:
             gap = paired(
-                {s: infos[-1]["test_accuracy"] for s, infos in runs.items()},
-                {s: i[0]["test_accuracy"] for s, i in runs.items() if i[0]["level"] == 0},
+                {s: infos[-1].test_accuracy for s, infos in runs.items()},
+                {s: i[0].test_accuracy for s, i in runs.items() if i[0].level == 0},
             )
             closing += f" This level minus its dense network, last iteration: {_points(gap)}."
     else:
@@ -233,8 +233,8 @@ def _points(gap: Band) -> str:
     return f"{words} (95 % interval {100 * gap.low:+z.2f} to {100 * gap.high:+z.2f}, n = {gap.n})"
 
 
-def _selection(info: dict) -> str:
-    held_out = info["experiment"]["recipe"]["validation_size"]
+def _selection(info: LevelInfo) -> str:
+    held_out = info.experiment["recipe"]["validation_size"]
     words = (
         f"{held_out:,} training images were held out. Early stops are found with them, and levels "
         "of this experiment are to be picked by them; the test images select nothing and only "
@@ -246,11 +246,10 @@ def _selection(info: dict) -> str:
     return f"## How it was selected\n\n{words}"
 
 
-def _layers(info: dict) -> str:
-    net, kept = network_of(info), {name: layer["kept"] for name, layer in info["layers"].items()}
-    rows = [[f"`{name}`", *_counts(layer)] for name, layer in info["layers"].items()]
-    total = {"kept": weights_kept(info), "weights": weights_total(info)}
-    rows.append(["all", *_counts(total)])
+def _layers(info: LevelInfo) -> str:
+    net, kept = network_of(info), {name: layer.kept for name, layer in info.layers.items()}
+    rows = [[f"`{name}`", *_counts(layer)] for name, layer in info.layers.items()]
+    rows.append(["all", *_counts(LayerCounts(info.weights_total, info.weights_kept))])
     head = ["layer", "weights", "kept", "kept, %"]
     if net is None:
         return f"## Layers\n\n{_table(head, rows)}"
@@ -267,14 +266,14 @@ def _layers(info: dict) -> str:
     return f"## Layers\n\n{_table([*head, 'multiply-adds'], rows)}\n\n{words}"
 
 
-def _counts(layer: dict) -> list[str]:
-    share = 100 * layer["kept"] / layer["weights"]
-    return [f"{layer['weights']:,}", f"{layer['kept']:,}", f"{share:.2f}"]
+def _counts(layer: LayerCounts) -> list[str]:
+    share = 100 * layer.kept / layer.weights
+    return [f"{layer.weights:,}", f"{layer.kept:,}", f"{share:.2f}"]
 
 
-def _recipe(info: dict) -> str:
+def _recipe(info: LevelInfo) -> str:
     net = network_of(info)
-    recipe, rounds = info["experiment"]["recipe"], info["experiment"]["rounds"]
+    recipe, rounds = info.experiment["recipe"], info.experiment["rounds"]
     optimiser = OPTIMISERS[recipe["optimiser"]].title
     if recipe["optimiser"] == "sgd":
         optimiser = f"SGD, momentum {recipe['momentum']:g}"
@@ -312,8 +311,8 @@ def _recipe(info: dict) -> str:
         rows += [[f"sparsity of `{name}`", f"{100 * part:.4g} %"] for name, part in last["layers"]]
         if last["restart"] in ("rewind", "rate-rewind", "ticket"):
             rows.append(["rewound to iteration", f"{last['rewind_iteration']:,}"])
-    if info["experiment"].get("control"):
-        rows.append(["control", ARMS[info["experiment"]["control"]].summary])
+    if info.experiment.get("control"):
+        rows.append(["control", ARMS[info.experiment["control"]].summary])
     return f"## Recipe\n\n{_table(['', ''], rows)}"
 
 
@@ -329,9 +328,9 @@ def _controls(known: Known) -> str:
     if not known.controls:
         return "## Controls\n\nNone are at hand beside this level."
     rows, form = [], _NUMBERS["test_accuracy"][1]
-    ticket = {seed: infos[-1]["test_accuracy"] for seed, infos in known.runs.items()}
+    ticket = {seed: infos[-1].test_accuracy for seed, infos in known.runs.items()}
     for name, runs in known.controls.items():
-        accuracy = {seed: infos[-1]["test_accuracy"] for seed, infos in runs.items()}
+        accuracy = {seed: infos[-1].test_accuracy for seed, infos in runs.items()}
         found = band(list(accuracy.values()), "range")
         reached = _band(found, form) if found.n > 1 else f"{form.format(found.mean)} (one seed)"
         rows.append(
@@ -346,11 +345,11 @@ def _repeat(known: Known) -> str:
     info = known.info
     if known.command:
         text = f"In the folder of the Lottery Ticket Explorer:\n\n    {known.command}"
-        if info["experiment"]["recipe"].get("content"):
+        if info.experiment["recipe"].get("content"):
             text += "\n\nwith `--dataset-folder` and the folder of these files, to begin with."
     else:
-        experiment = json.dumps(info["experiment"])
-        rounds = info["experiment"]["rounds"]
+        experiment = json.dumps(info.experiment)
+        rounds = info.experiment["rounds"]
         brought = ", the ticket's file once brought" if rounds and rounds[0].get("ticket") else ""
         text = (
             "No command line expresses this experiment. In the folder of the Lottery Ticket "
@@ -361,7 +360,7 @@ def _repeat(known: Known) -> str:
             "    from lottery_core.store import CACHE, Store\n\n"
             f"    experiment = Experiment.from_dict(json.loads({experiment!r}))\n"
             "    for level in engine.run(experiment, Store(CACHE)):\n"
-            '        print(level.info["level"], level.info["test_accuracy"])'
+            "        print(level.info.level, level.info.test_accuracy)"
         )
     text += (
         "\n\nWithout it: the ticket file beside its script, which needs torch, torchvision and "
@@ -372,18 +371,18 @@ def _repeat(known: Known) -> str:
 
 def _identity(known: Known) -> str:
     info = known.info
-    rows = [["key", f"`{info['key']}`"]]
+    rows = [["key", f"`{info.key}`"]]
     rows += [[f"SHA-256 of {name}", f"`{value}`"] for name, value in known.digests.items()]
-    rows += [[f"version of {name}", str(value)] for name, value in info["versions"].items()]
-    rows += [["device", info["device"]], ["training loop", info.get("loop", "torch")]]
+    rows += [[f"version of {name}", str(value)] for name, value in info.versions.items()]
+    rows += [["device", info.device], ["training loop", info.loop]]
     return (
         f"## Identity and versions\n\n{_table(['', ''], rows)}\n\nThe key names all that leads to "
         "the level; the SHA-256 sums its arrays, whatever file they lie in."
     )
 
 
-def _size(info: dict) -> str:
-    return f"{percent_remaining(info):.4g} %"
+def _size(info: LevelInfo) -> str:
+    return f"{info.percent_remaining:.4g} %"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

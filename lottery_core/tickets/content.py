@@ -6,30 +6,31 @@ from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network, Operation
+from lottery_core.store import LevelInfo
 from lottery_core.store import digest as digest  # the store verifies by it what it keeps
 
 FORMAT = "lottery-ticket 1"  # the header field "format" of every file of ours
 PARTS = ("mask", "restart", "trained")
 
 
-def network_of(info: dict) -> Network | None:
+def network_of(info: LevelInfo) -> Network | None:
     """The network of a level; None where another version kept it and it means nothing here."""
-    experiment = Experiment.known(info["experiment"])
+    experiment = Experiment.known(info.experiment)
     return experiment.recipe.net if experiment else None
 
 
-def known_network_of(info: dict) -> Network:
+def known_network_of(info: LevelInfo) -> Network:
     """As `network_of`; raises `InvalidValue` where that is None."""
     net = network_of(info)
     if net is None:
         rule = "was kept by another version, so its network is not known; run its experiment again"
-        raise InvalidValue("key", info["key"], rule)
+        raise InvalidValue("key", info.key, rule)
     return net
 
 
-def data_in_words(info: dict) -> str:
+def data_in_words(info: LevelInfo) -> str:
     """The data set of a level."""
-    recipe = info["experiment"]["recipe"]
+    recipe = info.experiment["recipe"]
     known = recipe["dataset"] in DATASETS
     return title_of(recipe["dataset"], recipe.get("content", "")) if known else recipe["dataset"]
 

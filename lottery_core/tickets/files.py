@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from lottery_core.spec.checks import InvalidValue, check_known
-from lottery_core.store import Level, Store
+from lottery_core.store import Level, LevelInfo, Store
+from lottery_core.store.info import plain_counts
 from lottery_core.store.tensors import save
 from lottery_core.tickets import card, script
 from lottery_core.tickets.content import FORMAT, digest, in_header, network_of
@@ -87,12 +88,12 @@ def _header(level: Level, contents: str, parts: tuple[str, ...]) -> dict[str, st
     return ({} if net is None else {"network": json.dumps(in_header(net))}) | {
         "format": FORMAT,
         "contents": contents,
-        "key": info["key"],
-        "level": str(info["level"]),
-        "experiment": json.dumps(info["experiment"]),
-        "layers": json.dumps(info["layers"]),
-        "results": json.dumps({name: info[name] for name in _RESULTS}),
-        "versions": json.dumps(info["versions"]),
+        "key": info.key,
+        "level": str(info.level),
+        "experiment": json.dumps(info.experiment),
+        "layers": json.dumps(plain_counts(info.layers)),
+        "results": json.dumps({name: getattr(info, name) for name in _RESULTS}),
+        "versions": json.dumps(info.versions),
         "digests": json.dumps({part: digest(arrays[part]) for part in parts}),
     }
 
@@ -216,12 +217,12 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def file_name(info: dict, name: str) -> str:
+def file_name(info: LevelInfo, name: str) -> str:
     """What a level's file in that format is called: `ticket-3f2a91c4-level3.safetensors`. The
     short key tells which files belong together."""
     check_known("format", name, FORMATS)
     form = FORMATS[name]
-    return f"{form.stem}-{info['key'][:8]}-level{info['level']}{form.suffix}"
+    return f"{form.stem}-{info.key[:8]}-level{info.level}{form.suffix}"
 
 
 def export(store: Store, key: str, name: str) -> bytes:

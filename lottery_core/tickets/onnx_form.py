@@ -14,7 +14,7 @@ from lottery_core.data import DataUnavailable, counts_of, mean_and_deviation, re
 from lottery_core.findings.forward import EPSILON
 from lottery_core.spec.datasets import NORMALISATIONS
 from lottery_core.spec.networks import Network, Operation
-from lottery_core.store import Level
+from lottery_core.store import Level, LevelInfo
 from lottery_core.tickets.content import known_network_of
 
 # Old enough for any runtime of the last years, new enough for all that is used here.
@@ -46,7 +46,7 @@ def network(level: Level, datasets: Path) -> bytes:
     values = [numpy_helper.from_array(level.end[name], name) for name in _arrays(net)]
     graph = helper.make_graph(
         _nodes(net),
-        f"ticket-{level.info['key'][:8]}-level{level.info['level']}",
+        f"ticket-{level.info.key[:8]}-level{level.info.level}",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", *image])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", net.classes])],
         values,
@@ -92,13 +92,13 @@ def _arrays(net: Network) -> dict[str, tuple[int, ...]]:
     return net.parameters | net.buffers
 
 
-def _metadata(info: dict, net: Network, datasets: Path) -> dict[str, str]:
-    recipe = info["experiment"]["recipe"]
+def _metadata(info: LevelInfo, net: Network, datasets: Path) -> dict[str, str]:
+    recipe = info.experiment["recipe"]
     how = recipe["normalisation"]
     flat = "" if net.is_convolutional else ", flat in that order"
     found = {
-        "key": info["key"],
-        "level": str(info["level"]),
+        "key": info.key,
+        "level": str(info.level),
         "contents": "the trained weights; pruned ones are 0",
         "network": net.title,
         "image": f"{'x'.join(map(str, net.input))}: channels, rows, columns{flat}",

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lottery_core.findings.tables import percent_remaining
+from lottery_core.store import LevelInfo
 from lottery_core.tickets.content import data_in_words
 
 _TEMPLATE = Path(__file__).with_name("train_ticket.py")
 
 
-def script(info: dict, name: str, ticket: str) -> str:
+def script(info: LevelInfo, name: str, ticket: str) -> str:
     """The script called `name`, for a level whose ticket lies beside it in the file `ticket`."""
-    accuracy = f"{info['test_accuracy']:.2%}"
+    accuracy = f"{info.test_accuracy:.2%}"
     title = (
-        f"This is level {info['level']} of {info['key']}: {percent_remaining(info):.4g} % of the\n"
+        f"This is level {info.level} of {info.key}: {info.percent_remaining:.4g} % of the\n"
         f"weights, on {data_in_words(info)}, {accuracy} of the test images when it was made."
     )
     text = _TEMPLATE.read_text(encoding="utf-8")

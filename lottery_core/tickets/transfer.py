@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from lottery_core.findings.additions import check_work
 from lottery_core.findings.lines import with_seed
 from lottery_core.findings.replicates import Infos, difference_in_words, paired, verdict_in_words
-from lottery_core.findings.tables import percent_remaining
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue, check_integer, check_known
 from lottery_core.spec.datasets import DATASETS, Dataset
@@ -216,8 +215,8 @@ def in_words(found: Mapping[str, Mapping[int, Infos]]) -> str:
     """What came of it, by arm and seed: against the dense network, then against each control.
     Each seed of "main" has both its levels."""
     main = found["main"]
-    percent = percent_remaining(next(iter(main.values()))[1])
-    dense = {seed: infos[0]["test_accuracy"] for seed, infos in main.items()}
+    percent = next(iter(main.values()))[1].percent_remaining
+    dense = {seed: infos[0].test_accuracy for seed, infos in main.items()}
     others = {"the dense network": dense} | {
         ARMS[name].title: _accuracies(runs) for name, runs in found.items() if name != "main"
     }
@@ -230,4 +229,4 @@ def in_words(found: Mapping[str, Mapping[int, Infos]]) -> str:
 
 
 def _accuracies(runs: Mapping[int, Infos]) -> dict[int, float]:
-    return {seed: infos[1]["test_accuracy"] for seed, infos in runs.items() if len(infos) > 1}
+    return {seed: infos[1].test_accuracy for seed, infos in runs.items() if len(infos) > 1}

@@ -14,7 +14,7 @@ from lottery_core.method.masks import Arrays, apply
 from lottery_core.spec.datasets import title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.keys import VERSION
-from lottery_core.store import Level, Store, StoreUnavailable
+from lottery_core.store import Level, LevelInfo, Store, StoreUnavailable, counts_of
 from lottery_core.tickets.content import PARTS, digest
 from lottery_core.tickets.incoming import Upload
 
@@ -53,7 +53,7 @@ def verify(upload: Upload, store: Store) -> list[Finding]:
     if level:
         findings += _against(upload, level)
     elif key:
-        findings.append(Finding(_LEVEL, _named(upload.claims, key), found, "unknown"))
+        findings.append(Finding(_LEVEL, _named(upload.claims.get("level"), key), found, "unknown"))
     if level is None or not _same(upload.mask, level.mask):
         findings += _search(upload, store)
     return findings
@@ -148,12 +148,13 @@ def _revived(upload: Upload) -> Iterator[Finding]:
 def _against(upload: Upload, level: Level) -> Iterator[Finding]:
     """The level that the file says it is."""
     claims, info = upload.claims, level.info
-    same = claims.get("level", info["level"]) == info["level"]
-    yield _finding(_LEVEL, _named(claims, info["key"]), _named(info, info["key"]), same)
+    same = claims.get("level", info.level) == info.level
+    said = _named(claims.get("level"), info.key)
+    yield _finding(_LEVEL, said, _named(info.level, info.key), same)
     yield from _parts(upload, level, _IN_CACHE)
-    said = claims.get("results", {})
+    said, known = claims.get("results", {}), info.as_dict()
     if said:
-        other = [name for name in said if name not in info or said[name] != info[name]]
+        other = [name for name in said if name not in known or said[name] != known[name]]
         found = f"other: {', '.join(map(str, other[:3]))}" if other else "the same"
         yield _finding(_RESULTS, f"{len(said)} numbers", found, not other)
 
@@ -175,15 +176,12 @@ def _parts(upload: Upload, level: Level, where: str) -> Iterator[Finding]:
 def _search(upload: Upload, store: Store) -> list[Finding]:
     """A level with this mask, best one whose restart weights are the file's too; where it came
     from before where it was only trained again."""
-    counts = {
-        name: {"weights": int(kept.size), "kept": int(kept.sum())}
-        for name, kept in upload.mask.items()
-    }
+    counts = counts_of(upload.mask)
     best = None
     infos = store.infos(store.keys()).values()
-    alike = [info for info in infos if info.get("layers") == counts]
+    alike = [info for info in infos if info.layers == counts]
     for info in sorted(alike, key=_was_brought):
-        level = store.read(info["key"])
+        level = store.read(info.key)
         if level is None or not _same(upload.mask, level.mask):
             continue
         best = best or level
@@ -192,13 +190,13 @@ def _search(upload: Upload, store: Store) -> list[Finding]:
             break
     if best is None:
         return [Finding(_SAME_MASK, _UNSAID, "in no level", "unknown")]
-    named = _named(best.info, best.info["key"])
+    named = _named(best.info.level, best.info.key)
     _, *weights = _parts(upload, best, _OF_THAT_LEVEL)
     return [Finding(_SAME_MASK, _UNSAID, named, "matches"), *weights]
 
 
-def _was_brought(info: dict) -> bool:
-    return any(step.get("ticket") for step in info["experiment"]["rounds"])
+def _was_brought(info: LevelInfo) -> bool:
+    return any(step.get("ticket") for step in info.experiment["rounds"])
 
 
 def _same(arrays: Arrays, other: Arrays) -> bool:
@@ -210,8 +208,8 @@ def _same(arrays: Arrays, other: Arrays) -> bool:
     )
 
 
-def _named(info: dict, key: str) -> str:
-    return f"level {info['level']}, key {key[:12]}" if "level" in info else f"key {key[:12]}"
+def _named(level: int | None, key: str) -> str:
+    return f"key {key[:12]}" if level is None else f"level {level}, key {key[:12]}"
 
 
 def _short(text: str) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from lottery_core.store import Store
+from lottery_core.store import LevelProgress, Store
 from lottery_core.training import kept, loops
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,7 +125,7 @@ class Server:
 
         def begun() -> bool:
             progress = self.store.read_progress(key)
-            return self.store.has(key) or bool(progress and "iteration" in progress[0])
+            return self.store.has(key) or isinstance(progress, LevelProgress)
 
         wait_until(begun)
         worker = self.store.job(keys[-1]).process

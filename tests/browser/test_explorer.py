@@ -193,7 +193,7 @@ def test_stop_keeps_what_is_finished_and_resume_goes_on_after_it(server, visit):
     assert not server.store.has(keys[1])
     press(page, "Resume")
     wait_for_result(page)
-    assert server.store.read(keys[0]).info["seconds"] == first.info["seconds"]
+    assert server.store.read(keys[0]).info.seconds == first.info.seconds
     assert server.store.has(keys[2])
 
 

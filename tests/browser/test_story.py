@@ -48,7 +48,7 @@ def test_a_newcomer_presses_begin_and_reads_six_steps_of_own_numbers(visit, serv
         expect(page.get_by_text(sentence).first).to_be_visible()
     expect(page.locator(".lottery-plot[data-old]")).to_have_count(6)  # updated in place
     infos = [server.store.read(key).info for key in KEYS]
-    shown = f"{infos[-1]['test_accuracy']:.1%}".replace("%", "\u202f%")
+    shown = f"{infos[-1].test_accuracy:.1%}".replace("%", "\u202f%")
     expect(page.locator(".st-key-story_step4")).to_contain_text(shown)
     assert server.store.read_measurement(measurement_key(KEYS[-1])) is not None
     for key in ("learn", "fall", "rewind", "again", "matter", "epochs"):
@@ -59,7 +59,7 @@ def test_the_slider_prunes_at_once_and_asks_no_server(visit, server):
     page = finish(visit, server, step="2")
     slider = page.get_by_role("slider", name="Sparsity")
     expect(slider).to_be_visible()
-    dense = server.store.read(KEYS[0]).info["test_accuracy"]
+    dense = server.store.read(KEYS[0]).info.test_accuracy
     shown = page.locator(".lottery-pruner .accuracy")
     expect(shown).to_have_text(f"{100 * dense:.1f}\u202f%")
     place = page.locator(".st-key-story_fall .scatterlayer .trace").last.locator(".point")

@@ -19,7 +19,7 @@ def show_overview(compared: Compared) -> None:
     left, right = st.columns(2)
     curves = [curve for curve in level_curves(compared, "test_accuracy") if len(curve.x)]
     known = compared.runs[compared.reference.id].values()
-    dense = replicates.band([levels[0]["test_accuracy"] for levels in known], "range")
+    dense = replicates.band([levels[0].test_accuracy for levels in known], "range")
     with left:
         figure = compared_figures.compared_accuracy_figure(
             curves, dense.mean if dense.n else None, near_dense=compared.view.axis == "near"

@@ -7,10 +7,9 @@ import pandas as pd
 from lottery_core.findings import replicates
 from lottery_core.findings.comparison import same_density
 from lottery_core.findings.lines import Line
-from lottery_core.findings.tables import percent_remaining
 from lottery_core.report import figures
 from ui.compare.chosen import Compared
-from ui.shared.reading import HISTORY, finished, training_now
+from ui.shared.reading import finished, history_so_far, training_now
 from ui.shared.text import seeds_in_words
 
 COLUMNS = {"accuracy": "test_accuracy", "loss": "validation_loss"}  # of histories, by view.curve
@@ -43,9 +42,9 @@ def _histories(compared: Compared, line: Line, percent: float) -> dict[int, pd.D
     for experiment in line.experiments:
         known = [(level.info, level.history) for level in finished(experiment)]
         if live := training_now(experiment, len(known)):
-            known.append((live, pd.DataFrame(live["history"], columns=HISTORY).astype(float)))
+            known.append((live, history_so_far(live)))
         for n, (info, history) in enumerate(known):
-            at = percent_remaining(info) if places is None else places[n]
+            at = info.percent_remaining if places is None else places[n]
             if len(history) and same_density(at, percent):
                 found[experiment.recipe.seed] = history
                 break

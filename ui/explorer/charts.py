@@ -10,11 +10,11 @@ import streamlit as st
 from lottery_core.findings.outcome import sparsity
 from lottery_core.report import figures
 from lottery_core.spec.experiment import Experiment
-from lottery_core.store import Level
+from lottery_core.store import Level, LevelProgress
 from ui.explorer.sidebar import Selection
 from ui.shared.chart_options import choose_axis, choose_bands, say_one_seed
 from ui.shared.plot import plot
-from ui.shared.reading import HISTORY, finished, training_now
+from ui.shared.reading import HISTORY, finished, history_so_far, training_now
 
 
 def show_charts(selection: Selection) -> None:
@@ -50,15 +50,15 @@ def _band_of(seeds: int) -> str:
     return choose_bands(f"Bands over {seeds} seeds", "bands")
 
 
-def _level_figures(experiment: Experiment, levels: Sequence[Level], live: dict | None):
+def _level_figures(experiment: Experiment, levels: Sequence[Level], live: LevelProgress | None):
     dense = levels[0].history if levels else None
     total = experiment.recipe.iterations
     if live:
-        history = pd.DataFrame(live["history"], columns=HISTORY).astype(float)
-        n, at, losses = live["level"], live["loss_iterations"], live["losses"]
+        history = history_so_far(live)
+        n, at, losses = live.level, live.loss_iterations, live.losses
     elif levels:
         last = levels[-1]
-        n, history, (at, losses) = last.info["level"], last.history, last.losses
+        n, history, (at, losses) = last.info.level, last.history, last.losses
     else:
         n, history, at, losses = 0, pd.DataFrame(columns=HISTORY, dtype=float), [], []
     if n == 0:

@@ -13,6 +13,7 @@ from lottery_core.findings.flow import reads_pixels
 from lottery_core.report import weight_figures
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network
+from lottery_core.store import LevelProgress
 from ui.shared.frame import one_of
 from ui.shared.jobs import current_level
 from ui.shared.layers import SHOWN, choose_layer
@@ -51,10 +52,9 @@ def _exists(experiment: Experiment, n: int) -> bool:
 
 def _live(experiment: Experiment, n: int) -> Look | None:
     progress = runtime().store.read_progress(experiment.keys[n])
-    if progress is None or "waiting" in progress[0]:
-        return None
-    numbers, pictures = progress
-    return live_look(experiment.recipe.net, numbers["scales"], pictures)
+    return (
+        live_look(experiment.recipe.net, progress) if isinstance(progress, LevelProgress) else None
+    )
 
 
 def _limit(values: np.ndarray) -> float:

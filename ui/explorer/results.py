@@ -8,13 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from lottery_core.findings.lines import line_id
-from lottery_core.findings.tables import (
-    history_table,
-    layers_table,
-    levels_table,
-    percent_remaining,
-    smallest_within,
-)
+from lottery_core.findings.tables import history_table, layers_table, levels_table, smallest_within
 from lottery_core.spec.links import command
 from lottery_core.store import Level
 from lottery_core.tickets import files
@@ -52,7 +46,7 @@ def show_sentence(selection: Selection) -> None:
     st.success(outcome.in_words(), icon=":material/confirmation_number:")
     with st.container(horizontal=True, vertical_alignment="center"):
         if found:
-            n = found["level"]
+            n = found.level
             st.download_button(
                 f"Download the mask of level {n}",
                 _file_of(main.keys[n], "mask-npz"),
@@ -63,7 +57,7 @@ def show_sentence(selection: Selection) -> None:
                 key="download_found",
             )
         # Where none is winning there still is a smallest good one, or a last one, to look at.
-        n = (found or smallest_within(outcome.first) or outcome.first[-1])["level"]
+        n = (found or smallest_within(outcome.first) or outcome.first[-1]).level
         st.page_link(
             "pages/ticket.py",
             label=f"Look inside level {n} and try it",
@@ -99,7 +93,7 @@ def _table(levels: list[Level]) -> None:
         {
             "level": table["level"],
             "weights left": table["weights_remaining"],
-            "% left": [percent_remaining(level.info) for level in levels],
+            "% left": [level.info.percent_remaining for level in levels],
             "test accuracy, %": 100 * table["test_accuracy"],
             "before retraining, %": 100 * table["test_accuracy_before_retraining"],
             "early stop, iteration": table["early_stop_iteration"],
@@ -108,9 +102,9 @@ def _table(levels: list[Level]) -> None:
         }
         | {
             f"{name.removesuffix('.weight')} kept": [
-                level.info["layers"][name]["kept"] for level in levels
+                level.info.layers[name].kept for level in levels
             ]
-            for name in levels[0].info["layers"]
+            for name in levels[0].info.layers
         }
     )
     st.dataframe(
@@ -134,11 +128,11 @@ def _downloads(selection: Selection, levels: list[Level]) -> None:
         n = st.selectbox(
             "Level",
             range(len(levels)),
-            index=found["level"] if found else len(levels) - 1,
+            index=found.level if found else len(levels) - 1,
             # Another choice of levels is another widget, so that it starts at the best of them.
             key=f"download_level_{experiment.key}_{len(levels)}",
             width=260,
-            format_func=lambda n: f"{n}: {percent_remaining(levels[n].info):.2f} % of weights left",
+            format_func=lambda n: f"{n}: {levels[n].info.percent_remaining:.2f} % of weights left",
         )
         for name in ("mask-npz", "mask", "ticket"):
             file = files.file_name(levels[n].info, name)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from lottery_core.running.time_left import Plan, in_words, seconds_of_level
 from lottery_core.spec.experiment import Experiment
-from lottery_core.store import Job
+from lottery_core.store import Job, LevelProgress, Waiting
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
 from ui.shared.trouble import show_problem
@@ -51,13 +51,12 @@ def _show_running(experiment: Experiment, job: Job, name: str) -> None:
         for k in range(n + 1, last + 1)
         if not store.has(experiment.keys[k])
     ]
-    numbers = progress[0] if progress else {"waiting": "getting ready"}
-    if "waiting" in numbers:
-        st.progress(n / (last + 1), f"{name}level {n} of {last}: {numbers['waiting']}")
+    if not isinstance(progress, LevelProgress):
+        words = progress.words if isinstance(progress, Waiting) else "getting ready"
+        st.progress(n / (last + 1), f"{name}level {n} of {last}: {words}")
         return
-    first = numbers["first_iteration"]
-    left = numbers["seconds_left"]
-    now, end = numbers["iteration"], numbers["iterations"]
+    first, left = progress.first_iteration, progress.seconds_left
+    now, end = progress.iteration, progress.iterations
     part = (now - first) / max(1, end - first)
     text = f"{name}level {n} of {last}, iteration {now:,} of {end:,}"
     if left is not None:

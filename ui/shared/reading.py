@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from lottery_core.findings.anatomy import kept_per_pixel
@@ -17,7 +18,7 @@ from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network
 from lottery_core.spec.recipe import Recipe
-from lottery_core.store import Level
+from lottery_core.store import Level, LevelInfo, LevelProgress
 from lottery_core.store.pictures import counted, shrink, unpack
 from ui.shared.runtime import runtime
 
@@ -107,11 +108,11 @@ def _look(key: str, part: str) -> Look | None:
     return Look(layers, kept_per_pixel(level.mask, network_of(level).input))
 
 
-def live_look(network: Network, scales: dict[str, dict], pictures: dict[str, np.ndarray]) -> Look:
-    """The weights of a level that is being trained, from its progress."""
+def live_look(network: Network, live: LevelProgress) -> Look:
+    """The weights of a level that is being trained."""
     layers = {
-        name: Picture(unpack(pictures[name], scale.pop("unit")), **scale)
-        for name, scale in ((name, dict(scale)) for name, scale in scales.items())
+        name: Picture(unpack(live.pictures[name], scale.pop("unit")), **scale)
+        for name, scale in ((name, dict(scale)) for name, scale in live.scales.items())
     }
     first, picture = next(iter(layers.items()))
     whole = picture.values.shape == network.shapes[first]
@@ -121,7 +122,7 @@ def live_look(network: Network, scales: dict[str, dict], pictures: dict[str, np.
 
 def network_of(level: Level) -> Network:
     """A level's network."""
-    return Experiment.from_dict(level.info["experiment"]).recipe.net
+    return Experiment.from_dict(level.info.experiment).recipe.net
 
 
 def names_of(recipe: Recipe) -> tuple[str, ...]:
@@ -140,13 +141,18 @@ def finished(experiment: Experiment) -> list[Level]:
     return levels
 
 
-def training_now(experiment: Experiment, n: int) -> dict | None:
+def history_so_far(live: LevelProgress) -> pd.DataFrame:
+    """The evaluations of a level that is being trained, as `Level.history` has them."""
+    return pd.DataFrame(live.history, columns=HISTORY).astype(float)
+
+
+def training_now(experiment: Experiment, n: int) -> LevelProgress | None:
     """What is known of the level that is being trained, if one is."""
     if n >= len(experiment.keys):
         return None
     progress = runtime().store.read_progress(experiment.keys[n])
     # While it waits to begin there is nothing to draw.
-    return progress[0] if progress and "waiting" not in progress[0] else None
+    return progress if isinstance(progress, LevelProgress) else None
 
 
 def runs(arm: Sequence[Experiment]) -> dict[int, list[Level]]:
@@ -155,6 +161,6 @@ def runs(arm: Sequence[Experiment]) -> dict[int, list[Level]]:
     return {seed: levels for seed, levels in found.items() if levels}
 
 
-def infos(arm: Sequence[Experiment]) -> dict[int, list[dict]]:
+def infos(arm: Sequence[Experiment]) -> dict[int, list[LevelInfo]]:
     """As `runs`, with what came out of each level alone."""
     return {seed: [level.info for level in levels] for seed, levels in runs(arm).items()}

@@ -9,7 +9,7 @@ from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import write_choice
 from lottery_core.spec.presets import PRESETS
-from lottery_core.store import Job, task_key
+from lottery_core.store import Job, PartsDone, Waiting, task_key
 from ui.shared.jobs import current_level
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
@@ -140,10 +140,10 @@ def _show_progress(experiment: Experiment, job: Job, part: str) -> None:
     n = current_level(experiment)
     if job.state == "queued":
         st.progress(0.0, "Waiting for a free worker")
-    elif measuring and "waiting" in measuring[0]:
-        st.progress(0.0, f"First: {measuring[0]['waiting']}")
-    elif measuring:
-        done, of, each = (measuring[0][name] for name in ("done", "of", "seconds_each"))
+    elif isinstance(measuring, Waiting):
+        st.progress(0.0, f"First: {measuring.words}")
+    elif isinstance(measuring, PartsDone):
+        done, of, each = measuring.done, measuring.of, measuring.seconds_each
         left = f", about {in_words(each * (of - done))} left" if each and done < of else ""
         st.progress(done / of, f"Measuring {part} {min(done + 1, of)} of {of}{left}")
     elif n is not None:

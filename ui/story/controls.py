@@ -5,7 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from lottery_core.running.time_left import in_words, plan
+from lottery_core.store import LevelProgress, PartsDone, Waiting
 from ui.shared.jobs import current_level, show_damaged
+from ui.shared.reading import training_now
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
 from ui.shared.trouble import asking, show_problem, show_refused
@@ -127,11 +129,11 @@ def _show_progress(run: StoryRun) -> None:
 
 def _measuring(run: StoryRun) -> tuple[float, str]:
     progress, of = runtime().store.read_progress(run.measuring), len(run.main.keys)
-    if progress is None:
+    if isinstance(progress, Waiting):
+        return 0.0, f"Step 6: {progress.words}"
+    if not isinstance(progress, PartsDone):
         return 0.0, "Step 6: waiting to measure"
-    if "waiting" in progress[0]:
-        return 0.0, f"Step 6: {progress[0]['waiting']}"
-    done = progress[0]["done"]
+    done = progress.done
     left = in_words(max(1.0, _MEASURING * (of - done)))
     return done / of, f"Step 6: measuring network {done + 1} of {of}, about {left} left"
 
@@ -140,9 +142,8 @@ def _part(run: StoryRun) -> float:
     """How much of the level that trains is done."""
     for experiment in (run.main, run.reinit):
         n = current_level(experiment)
-        progress = None if n is None else runtime().store.read_progress(experiment.keys[n])
-        if progress and "iteration" in progress[0]:
-            return progress[0]["iteration"] / progress[0]["iterations"]
+        if n is not None and (live := training_now(experiment, n)):
+            return live.iteration / live.iterations
     return 0.0
 
 
@@ -155,10 +156,10 @@ def _training(run: StoryRun) -> str:
     if n == 1:
         what = "Step 3: training the rewound network"
     progress = runtime().store.read_progress(run.main.keys[n])
-    if progress is None:
+    if isinstance(progress, Waiting):
+        return f"{what}: {progress.words}"
+    if not isinstance(progress, LevelProgress):
         return f"{what}, getting ready{'' if n else ' (the first time takes some seconds)'}"
-    if "waiting" in progress[0]:
-        return f"{what}: {progress[0]['waiting']}"
-    words = f"{what}, iteration {progress[0]['iteration']:,} of {progress[0]['iterations']:,}"
+    words = f"{what}, iteration {progress.iteration:,} of {progress.iterations:,}"
     left = seconds_left(run, last)
     return f"{words}; all rounds in about {in_words(left)}" if left else words

@@ -17,7 +17,7 @@ from lottery_core.spec.limits import MAX_SEED
 from ui.shared.frame import PAGES, one_of
 from ui.shared.images import show_images
 from ui.shared.plot import plot
-from ui.shared.reading import finished, summary
+from ui.shared.reading import finished, history_so_far, summary, training_now
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
 from ui.story.falling import FEW, Fall, fall_of
@@ -142,7 +142,7 @@ def show_rewind(run: StoryRun, words, picture) -> None:
         if dense:
             curves += _learning("all weights", dense.history, _DENSE)
         if level:
-            alone = level.info["test_accuracy_dense_pruned"]
+            alone = level.info.test_accuracy_dense_pruned
             style = figures.STYLES["dense pruned"]
             ends = [0, total], [alone, alone]
             curves.append(figures.Curve("pruned, left alone", *ends, style))
@@ -170,7 +170,7 @@ def show_again(run: StoryRun, words, picture) -> None:
             figures.Curve(
                 name,
                 [100, *share][: len(levels)],
-                [levels[0]["test_accuracy"], *(info[field] for info in levels[1:])],
+                [levels[0].test_accuracy, *(getattr(info, field) for info in levels[1:])],
                 figures.STYLES[style],
             )
             for name, field, style in (
@@ -179,7 +179,7 @@ def show_again(run: StoryRun, words, picture) -> None:
             )
             if levels
         ]
-        dense = levels[0]["test_accuracy"] if levels else None
+        dense = levels[0].test_accuracy if levels else None
         figure = figures.accuracy_figure(curves, dense, height=400)
         _draw(figure, "story_again", "" if levels else waiting)
 
@@ -227,7 +227,7 @@ def show_catch(run: StoryRun, words, picture) -> None:
         if measured:
             rows = measured["levels"]
             found = smallest_within([level.info for level in finished(run.main)])
-            _say("  \n".join(catch.in_words(measured, rows[found["level"] if found else -1])))
+            _say("  \n".join(catch.in_words(measured, rows[found.level if found else -1])))
             beside = " Something else ran meanwhile and may have slowed it." if (
                 measured["beside"]
             ) else ""  # fmt: skip
@@ -279,10 +279,8 @@ def _progress(experiment: Experiment, n: int) -> pd.DataFrame | None:
     level = summary(experiment.keys[n])
     if level is not None:
         return level.history
-    progress = runtime().store.read_progress(experiment.keys[n])
-    if progress is None or not progress[0].get("history"):
-        return None
-    return pd.DataFrame(progress[0]["history"])
+    live = training_now(experiment, n)
+    return history_so_far(live) if live and live.history else None
 
 
 def _learning(name: str, history: pd.DataFrame | None, style: figures.Style) -> list:

@@ -11,6 +11,7 @@ from lottery_core.running.time_left import seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import write_choice
 from lottery_core.store import Job, measurement_key
+from ui.shared.reading import training_now
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
 
@@ -94,8 +95,8 @@ def seconds_left(run: StoryRun, n: int) -> float | None:
     for k in range(n + 1):
         if store.has(run.main.keys[k]):
             continue
-        progress = store.read_progress(run.main.keys[k])
-        seconds = progress[0].get("seconds_left") if progress else None
+        live = training_now(run.main, k)
+        seconds = live.seconds_left if live else None
         if seconds is None:
             seconds = seconds_of_level(facts, run.main, k)
         if seconds is None:

@@ -19,6 +19,7 @@ from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, unverified_in_words
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.terms import OPTIMISERS
+from lottery_core.store import LevelInfo
 from lottery_core.tickets import transfer, unpacking
 from lottery_core.tickets.incoming import Upload, read_upload
 from lottery_core.tickets.reading import Reading
@@ -376,7 +377,7 @@ def _rows(trial: Trial):
                 yield one, job, f"{what}, seed {one.recipe.seed}: "
 
 
-def _complete(arm: tuple[Experiment, ...]) -> dict[int, list[dict]]:
+def _complete(arm: tuple[Experiment, ...]) -> dict[int, list[LevelInfo]]:
     return {seed: levels for seed, levels in infos(arm).items() if len(levels) > 1}
 
 
@@ -397,10 +398,10 @@ def _table(found: list[Trial]) -> pd.DataFrame:
             continue
         recipe = trial.main.recipe
         accuracies = {
-            "dense": [levels[0]["test_accuracy"] for levels in runs["main"].values()],
-            "ticket": [levels[1]["test_accuracy"] for levels in runs["main"].values()],
+            "dense": [levels[0].test_accuracy for levels in runs["main"].values()],
+            "ticket": [levels[1].test_accuracy for levels in runs["main"].values()],
         } | {
-            ARMS[name].title: [levels[1]["test_accuracy"] for levels in runs.get(name, {}).values()]
+            ARMS[name].title: [levels[1].test_accuracy for levels in runs.get(name, {}).values()]
             for name in transfer.CONTROLS
         }
         rows.append(

@@ -8,10 +8,7 @@ import streamlit as st
 
 from lottery_core.findings.lines import known_experiments
 from lottery_core.findings.tables import (
-    percent_remaining,
     smallest_within,
-    weights_kept,
-    weights_total,
 )
 from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.experiment import Experiment
@@ -119,10 +116,10 @@ def _asked(found: dict[str, Experiment]) -> tuple[str, int | None]:
             if key in one.keys:
                 return one.key, one.keys.index(key)
         info = runtime().store.info(key) if key.isalnum() else None
-        experiment = Experiment.known(info["experiment"]) if info else None
+        experiment = Experiment.known(info.experiment) if info else None
         if experiment is not None:
             found[key] = experiment
-            return key, info["level"]
+            return key, info.level
         st.warning("What the link names is not in this cache; something else is shown.")
     return key, n
 
@@ -152,7 +149,7 @@ def choose() -> Subject | None:
         wanted = n
     else:
         best = smallest_within([level.info for level in levels])
-        wanted = best["level"] if best else last
+        wanted = best.level if best else last
     n = scrubber(last, len(experiment.rounds), False, f"{_key('level')}_{chosen}", wanted)
     return Subject(experiment, n, levels[n], levels[0])
 
@@ -173,19 +170,19 @@ def in_words(experiment: Experiment) -> str:
 def show_numbers(subject: Subject) -> None:
     """What this level is, beside its dense network."""
     info, dense = subject.level.info, subject.dense.info
-    stop = info["early_stop_iteration"]
+    stop = info.early_stop_iteration
     with st.container(horizontal=True, key="ticket_numbers"):
         st.metric(
             "Weights kept",
-            f"{weights_kept(info):,}",
-            f"{percent_remaining(info):.2f} % of {weights_total(info):,}",
+            f"{info.weights_kept:,}",
+            f"{info.percent_remaining:.2f} % of {info.weights_total:,}",
             delta_color="off",
             delta_arrow="off",
         )
-        gap = 100 * (info["test_accuracy"] - dense["test_accuracy"])
+        gap = 100 * (info.test_accuracy - dense.test_accuracy)
         st.metric(
             "Test accuracy",
-            f"{info['test_accuracy']:.2%}",
+            f"{info.test_accuracy:.2%}",
             f"{gap:+.2f} points against dense" if subject.n else "the dense network",
             delta_color="off",
             delta_arrow="off",
@@ -194,7 +191,7 @@ def show_numbers(subject: Subject) -> None:
             st.metric(
                 "Early stop, iteration",
                 f"{stop:,}",
-                f"dense: {dense['early_stop_iteration']:,}" if subject.n else "dense",
+                f"dense: {dense.early_stop_iteration:,}" if subject.n else "dense",
                 delta_color="off",
                 delta_arrow="off",
             )
