@@ -15,6 +15,7 @@ from lottery_core.spec.networks import Network, network
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Level
+from lottery_core.training.context import Context
 
 
 def level_of(
@@ -113,7 +114,7 @@ def test_a_weight_dies_in_the_first_round_whose_mask_lacks_it():
 
 
 def test_survivors_of_a_real_run_are_those_of_the_mask_in_every_round(store, tiny):
-    levels = list(engine.run(tiny, store))
+    levels = list(engine.run(tiny, Context(store)))
     for n in (1, 2):
         masks = [store.read(key).mask for key in anatomy.chain(tiny, n)]
         died = anatomy.deaths(masks)
@@ -125,9 +126,9 @@ def test_survivors_of_a_real_run_are_those_of_the_mask_in_every_round(store, tin
 
 @pytest.mark.parametrize("arm", ["reinit", "random-mask"])
 def test_a_controls_weights_died_in_its_trunks_rounds(store, tiny, arm):
-    list(engine.run(tiny, store))
+    list(engine.run(tiny, Context(store)))
     control = ARMS[arm].of(tiny)
-    *_, last = engine.run(control, store)
+    *_, last = engine.run(control, Context(store))
     masks = [store.read(key).mask for key in anatomy.chain(control, 2)]
     for name, rounds in anatomy.deaths(masks).items():
         np.testing.assert_array_equal(rounds == 0, last.mask[name])
@@ -253,7 +254,9 @@ def test_words_name_dead_units_unread_pixels_and_silent_answers():
 
 
 def test_a_dense_network_is_all_alive(store):
-    (dense,) = engine.run(Experiment(Recipe(network="8", iterations=1, evaluate_every=1)), store)
+    (dense,) = engine.run(
+        Experiment(Recipe(network="8", iterations=1, evaluate_every=1)), Context(store)
+    )
     words = anatomy.in_words(anatomy.layers(dense, network("8", (1, 28, 28), 10)))
     assert words == "All 8 hidden units still carry a signal."
 
@@ -261,7 +264,7 @@ def test_a_dense_network_is_all_alive(store):
 def test_every_figure_draws_a_real_level_and_an_empty_one(store):
     recipe = Recipe(network="8", iterations=4, evaluate_every=4)
     rounds = rounds_of([0.5, 0.999], scope="global")
-    for level in engine.run(Experiment(recipe, rounds), store):
+    for level in engine.run(Experiment(recipe, rounds), Context(store)):
         table = anatomy.layers(level, recipe.net)
         assert "keeps" in ticket_figures.layers_figure(table).layout.meta["alt"]
         name = "fc1.weight"

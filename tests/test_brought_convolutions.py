@@ -17,6 +17,7 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.tickets import files, fitting, transfer
 from lottery_core.tickets.incoming import read_upload
 from lottery_core.tickets.verify import verify, verify_in_words
+from lottery_core.training.context import Context
 from tests.networks import make_level, masked, masks, net_of, npz, same, weights
 
 NAMED = ["lenet-5", "conv-2", "resnet-20"]
@@ -383,7 +384,7 @@ def test_a_ticket_of_convolutions_is_verified_and_trained(store):
     assert (recipe.network, recipe.dataset) == (text, "mnist")
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
     experiment = transfer.experiment(upload, recipe)
-    list(engine.run(experiment, store))
+    list(engine.run(experiment, Context(store)))
     level = store.read(experiment.key)
     assert same(level.mask, mask)
     for name, values in level.start.items():

@@ -17,6 +17,7 @@ from lottery_core.running import engine
 from lottery_core.spec.links import read_choice
 from lottery_core.store import Store
 from lottery_core.tickets import files
+from lottery_core.training.context import Context
 from tests.images import write_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -262,7 +263,7 @@ def test_list_shows_each_request_with_its_best_ticket(here, winner):
 
 def test_list_shows_levels_that_no_request_speaks_of(here, store, tiny):
     assert b"Nothing is kept in" in here("list", "--cache", store.root).stdout
-    list(engine.run(tiny, store))
+    list(engine.run(tiny, Context(store)))
     _, row = here("list", "--cache", store.root).stdout.decode().splitlines()
     assert tiny.key[:8] in row
     assert "kept   3 of 3" in row

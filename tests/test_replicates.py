@@ -22,6 +22,7 @@ from lottery_core.findings.replicates import (
     winning,
 )
 from lottery_core.running import engine
+from lottery_core.training.context import Context
 
 KEPT = (1000, 500, 250, 125)
 values = st.floats(0, 1)
@@ -183,7 +184,7 @@ def test_training_curves_are_averaged_iteration_by_iteration():
 
 def test_levels_that_were_trained_make_curves(store, tiny):
     seeds = [replace(tiny, recipe=replace(tiny.recipe, seed=seed)) for seed in (0, 1)]
-    levels = {one.recipe.seed: list(engine.run(one, store)) for one in seeds}
+    levels = {one.recipe.seed: list(engine.run(one, Context(store))) for one in seeds}
     runs = {seed: [level.info for level in run] for seed, run in levels.items()}
     assert curve(runs, "test_accuracy")["n"].tolist() == [2, 2, 2]
     table = history_curve({seed: run[1].history for seed, run in levels.items()}, "test_accuracy")

@@ -14,6 +14,7 @@ from lottery_core.running import engine
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
+from lottery_core.training.context import Context
 
 RECIPE = Recipe(network="8", iterations=12, evaluate_every=6)
 KEPT = {0: 1000, 1: 500, 2: 250, 3: 125}
@@ -32,7 +33,7 @@ def info(level: int, test: float, validation: float | None, restart: str = "rewi
 
 
 def test_tables_have_the_promised_columns_and_rows(store, tiny):
-    levels = list(engine.run(tiny, store))
+    levels = list(engine.run(tiny, Context(store)))
     table = levels_table(levels)
     assert list(table) == [
         "level",

@@ -15,6 +15,7 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Job
 from lottery_core.tickets import files
+from lottery_core.training.context import Context
 from tests.pages import open_page, said
 
 PAGE = "pages/ticket.py"
@@ -31,7 +32,7 @@ def finished_runs(make_store, tmp_path_factory):
     """A store with one finished run, its random reinit, and the jobs that asked."""
     store = make_store(tmp_path_factory.mktemp("finished") / "store")
     for when, experiment in enumerate((EXPERIMENT, ARMS["reinit"].of(EXPERIMENT))):
-        list(engine.run(experiment, store))
+        list(engine.run(experiment, Context(store)))
         store.write_job(
             Job(experiment.key, "done", "", submitted=when, experiment=experiment.as_dict())
         )
@@ -94,7 +95,7 @@ def test_a_link_names_an_experiment_and_a_level_or_a_level_alone(trained, n):
 
 def test_a_level_that_no_request_speaks_of_is_found_by_its_key(trained):
     alone = Experiment(RECIPE, rounds_of([0.9]))
-    list(engine.run(alone, trained))
+    list(engine.run(alone, Context(trained)))
     page = open_page(PAGE, key=alone.key, level="1")
     assert not page.exception
     assert metric(page, "Weights kept") == f"{weights_kept(trained.info(alone.key)):,}"

@@ -28,7 +28,8 @@ from lottery_core.store.tensors import load, metadata, save
 from lottery_core.tickets import files, train_ticket
 from lottery_core.tickets.content import in_header
 from lottery_core.training import torch_loop
-from lottery_core.training.base import batch_order
+from lottery_core.training.base import Training, batch_order
+from lottery_core.training.context import Context
 from lottery_core.training.models import Model
 from lottery_core.training.models import load as set_weights
 from lottery_core.training.torch_loop import one_torch_thread
@@ -113,7 +114,7 @@ def test_it_needs_torch_torchvision_and_numpy_alone():
 @pytest.mark.slow
 def test_as_downloaded_it_lands_on_the_recorded_accuracy(store, home):
     experiment = Experiment(RECIPE, rounds_of([0.5, 0.8]))
-    *_, level = engine.run(experiment, store, loop="torch")
+    *_, level = engine.run(experiment, Context(store, loop="torch"))
     done = run(download(store, experiment, home))
     assert done.returncode == 0, done.stderr
     found = accuracies(done.stdout)
@@ -129,7 +130,7 @@ def test_as_downloaded_it_lands_on_the_recorded_accuracy(store, home):
 @pytest.mark.slow
 def test_it_trains_with_another_seed_or_not_at_all_when_told_so(store, home):
     experiment = Experiment(SCHEDULED, rounds_of([0.5]))
-    *_, level = engine.run(experiment, store, loop="torch")
+    *_, level = engine.run(experiment, Context(store, loop="torch"))
     script = download(store, experiment, home)
     other = run(script, "--seed", 5)
     assert other.returncode == 0, other.stderr
@@ -143,7 +144,7 @@ def test_it_trains_with_another_seed_or_not_at_all_when_told_so(store, home):
 
 
 def test_a_ticket_that_is_not_there_is_missed_in_words(store, tiny, tmp_path):
-    list(engine.run(tiny, store))
+    list(engine.run(tiny, Context(store)))
     script = download(store, tiny, tmp_path)
     next(tmp_path.glob("ticket-*")).unlink()
     done = run(script)
@@ -186,7 +187,7 @@ def test_it_repeats_every_kind_of_level_to_the_bit(store, case, datasets):
     elif case == "reshuffled-once":
         last = replace(experiment.rounds[-1], reshuffled=True)
         experiment = replace(experiment, rounds=(*experiment.rounds[:-1], last))
-    *_, level = engine.run(experiment, store, loop="torch")
+    *_, level = engine.run(experiment, Context(store, loop="torch"))
     with one_torch_thread():
         found = trained_by_the_script(store, experiment, load_data(recipe, datasets))
     assert set(found) == set(level.end)
@@ -205,7 +206,7 @@ def test_it_trains_every_network_as_the_cores_torch_loop_does(store, few, networ
     level, experiment = make_level(network), Experiment(recipe, rounds_of([0.5, 0.75]))
     info = level.info | {"experiment": experiment.as_dict(), "key": experiment.key}
     store.write(experiment.key, replace(level, info=info))
-    trained = torch_loop.train(recipe, level.start, level.mask, few, lambda moment: None)
+    trained = torch_loop.train(Training(recipe, level.start, level.mask), few, lambda moment: None)
     with one_torch_thread():
         found = trained_by_the_script(store, experiment, few)
     assert set(found) == set(trained.weights)
@@ -249,7 +250,7 @@ def test_it_judges_every_network_as_numpy_does(network, few):
 
 
 def test_a_ticket_that_does_not_say_its_network_is_sent_back_in_words(store, tiny, tmp_path):
-    list(engine.run(tiny, store))
+    list(engine.run(tiny, Context(store)))
     script = download(store, tiny, tmp_path)
     ticket = next(tmp_path.glob("ticket-*"))
     header = metadata(ticket.read_bytes())
