@@ -259,6 +259,20 @@ def test_many_layers_that_nothing_orders_are_refused_in_words_and_soon():
 # Which network
 
 
+def test_a_ticket_of_images_that_are_not_here_is_read_and_that_is_told():
+    with small_images():
+        level = make_level("4 pool 8", dataset="small", validation_size=10)
+        content = files.mask_safetensors(replace(level, mask=_colour_masks()))
+    # As where it was never added: the network alone is believed.
+    upload = read(content)
+    assert (upload.network, upload.net.input) == ("4 pool 8", (3, 14, 14))
+    assert ("header: experiment", "names a data set that is not here, small") in (
+        upload.reading.left_out
+    )
+    with pytest.raises(InvalidValue, match="for images of 3x14x14 in 10 classes, and no data set"):
+        transfer.recipe_of(upload)
+
+
 @pytest.mark.parametrize("text", [
     "6 pool 16 pool 120 84", "8@5 pool 16@5v pool 50", "8 8 pool 16 16 pool 10",
     "norm 4 pool 6 mean", "6@5v pool 16@5v pool 120 84", "4 pool 4 pool 4 pool",
@@ -268,7 +282,7 @@ def test_a_plain_text_is_found_from_shapes_and_what_else_fits_is_told(text):
     net = net_of(text)
     shapes = [*net.shapes.values()]
     (route,) = [one for one in fitting.routes(shapes, []) if one.holds(shapes)]
-    found = route.networks(shapes, "norm" in text)
+    found = [one.network for one in route.fitting(shapes, "norm" in text)]
     assert found[0] == net
     upload = read(save(masked(weights(text), masks(text))))
     assert upload.network == net.text

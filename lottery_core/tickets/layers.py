@@ -229,7 +229,7 @@ def _chain(layers: list[Layer], hints: Hints, notes: Notes) -> _Found:
     title = "masks" if layers[0].is_bare else "layers"
     if len(layers) > MAX_LAYERS:
         raise Refused(f"holds a network of {len(layers)} layers; at most {MAX_LAYERS} can be read")
-    ways: list[tuple[_Found, Sequence[Network], Notes]] = []
+    ways: list[tuple[int, _Found, list[Network], Notes]] = []
     for turned, route in _routes(layers, hints):
 
         def fits(before: Sequence[Layer], layer: Layer) -> bool:
@@ -237,27 +237,31 @@ def _chain(layers: list[Layer], hints: Hints, notes: Notes) -> _Found:
 
         told = Notes()
         order = in_order(layers, fits, title, hints.in_file_order, told)
-        nets = route.networks([_shape(one, turned) for one in order], hints.normed) if order else []
-        if nets:
-            ways.append((_Found(order, turned, nets[0]), nets[1:], told))
+        fit = route.fitting([_shape(one, turned) for one in order], hints.normed) if order else []
+        if fit:
+            found = _Found(order, turned, fit[0].network)
+            ways.append((fit[0].oddity, found, [one.network for one in fit[1:]], told))
     if not ways:
         whole = "; add the weights of a layer that has no mask" if layers[0].is_bare else ""
         shapes = fitting.in_words([layer.shape for layer in layers])
         would = fitting.what_would_fit(hints.known)
         raise Refused(f"has {title} of {shapes}; {would}{whole}")
-    found, others, told = ways[0]
+    # The least odd; of those as odd, torch's layout, and the data set that is listed first.
+    _, found, others, told = min(ways, key=lambda way: way[0])
+    rest = [way for _, way, _, _ in ways if way is not found]
     notes.worked_out += told.worked_out
     if found.net.is_convolutional and not hints.known:
-        others = [*others, *(way.net for way, _, _ in ways[1:] if way.turned == found.turned)]
+        others = [*others, *(way.net for way in rest if way.turned == found.turned)]
         notes.worked_out.append(fitting.taken_for(found.net, others))
         if hints.normed is None:
             how = "with it" if found.net.buffers else "without"
             notes.worked_out.append(
                 f"Whether it has batch norm is not in the file: it is read as a network {how}."
             )
-    if any(way.turned != found.turned for way, _, _ in ways[1:]):
+    if any(way.turned != found.turned for way in rest):
         notes.worked_out.append(
-            "By their shapes, the layers may be stored as in TensorFlow too: read as in torch."
+            "By their shapes, the layers may be stored as in torch or as in TensorFlow: read as in "
+            f"{'TensorFlow' if found.turned else 'torch'}."
         )
     return found
 
