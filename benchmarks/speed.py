@@ -50,7 +50,7 @@ from lottery_core.running.queue import local_worker
 from lottery_core.spec.choice import PRESETS
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Level, Store
-from lottery_core.tickets.train_ticket import import_datasets
+from lottery_core.tickets.ticket_data import import_datasets
 from lottery_core.training import calibration, kept, loops, yardsticks
 from lottery_core.training.models import build, initial_weights
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread

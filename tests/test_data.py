@@ -35,7 +35,7 @@ from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, PARTS
 from lottery_core.spec.experiment import Experiment, Recipe
 from lottery_core.store import Store
-from lottery_core.tickets.train_ticket import import_datasets
+from lottery_core.tickets.ticket_data import import_datasets
 from tests.images import contents_of, write_files
 
 ROOT = Path(__file__).resolve().parents[1]
