@@ -82,7 +82,8 @@ def open_lth(net, mask, start):
         arrays |= {f"mask.{place[name.partition('.')[0]]}.weight": m for name, m in mask.items()}
     buffers = [name for name in arrays if name.startswith("mask.")]
     for name in buffers:
-        arrays[name.replace(".", "_")] = arrays.pop(name).astype(np.float32)
+        theirs = f"mask_{name.removeprefix('mask.').replace('.', '___')}"
+        arrays[theirs] = arrays.pop(name).astype(np.float32)
     return arrays
 
 
@@ -254,6 +255,9 @@ def test_many_layers_that_nothing_orders_are_refused_in_words_and_soon():
               for i in range(50)}  # fmt: skip
     arrays |= {"conv9": np.ones((4, 1, 3, 3), bool), "out": np.ones((10, 4), bool)}
     assert "could change places" in refused(save(arrays))
+    # Numbers that contradict the shapes: no order of the other fifty would help.
+    arrays |= {"v2": np.ones((5, 4, 3, 3), bool), "v1": np.ones((4, 5, 3, 3), bool)}
+    assert "could be in too many orders; number them from input to output" in refused(save(arrays))
 
 
 # Which network

@@ -2,9 +2,9 @@
 
 A *route* is one way to understand layers whose order is not known: as those of one network, or as
 a chain of convolutions and fully connected layers for images of one kind. It says whether layers of
-these shapes may be such ones (`holds`), which may come after which (`fits`), and, once they are in
-order, which networks they may be of (`fitting`), the likeliest first. Shapes are as in torch:
-(outputs, inputs) and (outputs, inputs, rows, columns).
+these shapes may be such ones (`holds`), which may come after `done` others with a `last` one
+(`fits`), and, once they are in order, which networks they may be of (`fitting`), the likeliest
+first. Shapes are as in torch: (outputs, inputs) and (outputs, inputs, rows, columns).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from lottery_core.spec.checks import InvalidValue
@@ -30,7 +31,7 @@ class Route(Protocol):
 
     def holds(self, shapes: Sequence[Shape]) -> bool: ...
 
-    def fits(self, before: Sequence[Shape], shape: Shape) -> bool: ...
+    def fits(self, done: int, last: Shape, shape: Shape) -> bool: ...
 
     def fitting(self, shapes: Sequence[Shape], normed: bool | None) -> list[Fit]: ...
 
@@ -87,9 +88,13 @@ class Known:
         """Whether the network has these shapes, each as often."""
         return sorted(shapes) == sorted(self.network.shapes.values())
 
-    def fits(self, before: Sequence[Shape], shape: Shape) -> bool:
+    @cached_property
+    def _places(self) -> list[Shape]:
+        return [*self.network.shapes.values()]
+
+    def fits(self, done: int, last: Shape, shape: Shape) -> bool:
         """Whether this shape comes next in the network."""
-        return [*self.network.shapes.values()][len(before)] == shape
+        return self._places[done] == shape
 
     def fitting(self, shapes: Sequence[Shape], normed: bool | None) -> list[Fit]:
         """The one."""
@@ -117,18 +122,17 @@ class Chain:
         (channels,), (inputs,) = given, asked
         return inputs % channels == 0 if convs else inputs == math.prod(self.image)
 
-    def fits(self, before: Sequence[Shape], shape: Shape) -> bool:
-        """Whether it reads what those before it give, and is a convolution where one must come."""
-        done = len(before)
+    def fits(self, done: int, last: Shape, shape: Shape) -> bool:
+        """Whether it reads what the last one gives, and is a convolution where one must come."""
         if (len(shape) == 4) != (done < self.convs):
             return False
         if done + 1 == self.count and shape[0] != self.classes:
             return False
-        if not before:
+        if not done:
             return shape[1] == (self.image[0] if self.convs else math.prod(self.image))
         if done == self.convs:
-            return shape[1] % before[-1][0] == 0
-        return shape[1] == before[-1][0]
+            return shape[1] % last[0] == 0
+        return shape[1] == last[0]
 
     def fitting(self, shapes: Sequence[Shape], normed: bool | None) -> list[Fit]:
         """Two at most: where the pools are is not in the shapes. Networks that have a name, at any

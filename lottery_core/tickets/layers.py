@@ -182,6 +182,9 @@ def _grouped(parts: dict[str, list[Array]]) -> list[Layer]:
 def _without_strays(layers: list[Layer], hints: Hints, notes: Notes) -> list[Layer]:
     """Without matrices that are no layers: by their names, where a network is left without them."""
 
+    if len(layers) > 2 * MAX_LAYERS:
+        raise _too_many(layers)
+
     def is_said(layer: Layer) -> bool:
         return "mask" in layer.arrays or "weights" in layer.first.kinds
 
@@ -228,12 +231,13 @@ def _chain(layers: list[Layer], hints: Hints, notes: Notes) -> _Found:
     """The layers from input to output, how they are stored, and the network that they make."""
     title = "masks" if layers[0].is_bare else "layers"
     if len(layers) > MAX_LAYERS:
-        raise Refused(f"holds a network of {len(layers)} layers; at most {MAX_LAYERS} can be read")
+        raise _too_many(layers)
     ways: list[tuple[int, _Found, list[Network], Notes]] = []
     for turned, route in _routes(layers, hints):
 
-        def fits(before: Sequence[Layer], layer: Layer) -> bool:
-            return route.fits([_shape(one, turned) for one in before], _shape(layer, turned))  # noqa: B023 - called in this pass alone
+        def fits(before: Sequence[Layer], layer: Layer, route=route, turned=turned) -> bool:
+            last = _shape(before[-1], turned) if before else ()
+            return route.fits(len(before), last, _shape(layer, turned))
 
         told = Notes()
         order = in_order(layers, fits, title, hints.in_file_order, told)
@@ -264,6 +268,10 @@ def _chain(layers: list[Layer], hints: Hints, notes: Notes) -> _Found:
             f"{'TensorFlow' if found.turned else 'torch'}."
         )
     return found
+
+
+def _too_many(layers: list[Layer]) -> Refused:
+    return Refused(f"holds a network of {len(layers)} layers; at most {MAX_LAYERS} can be read")
 
 
 def _routes(layers: list[Layer], hints: Hints) -> list[tuple[bool, fitting.Route]]:
