@@ -51,7 +51,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level, Store
-from lottery_core.tickets.train_ticket import import_datasets
+from lottery_core.tickets.ticket_data import import_datasets
 from lottery_core.training import calibration, kept, loops, yardsticks
 from lottery_core.training.base import Training
 from lottery_core.training.context import Context

@@ -83,7 +83,8 @@ def open_lth(net, mask, start):
         arrays |= {f"mask.{place[name.partition('.')[0]]}.weight": m for name, m in mask.items()}
     buffers = [name for name in arrays if name.startswith("mask.")]
     for name in buffers:
-        arrays[name.replace(".", "_")] = arrays.pop(name).astype(np.float32)
+        theirs = f"mask_{name.removeprefix('mask.').replace('.', '___')}"
+        arrays[theirs] = arrays.pop(name).astype(np.float32)
     return arrays
 
 
@@ -255,9 +256,26 @@ def test_many_layers_that_nothing_orders_are_refused_in_words_and_soon():
               for i in range(50)}  # fmt: skip
     arrays |= {"conv9": np.ones((4, 1, 3, 3), bool), "out": np.ones((10, 4), bool)}
     assert "could change places" in refused(save(arrays))
+    # Numbers that contradict the shapes: no order of the other fifty would help.
+    arrays |= {"v2": np.ones((5, 4, 3, 3), bool), "v1": np.ones((4, 5, 3, 3), bool)}
+    assert "could be in too many orders; number them from input to output" in refused(save(arrays))
 
 
 # Which network
+
+
+def test_a_ticket_of_images_that_are_not_here_is_read_and_that_is_told():
+    with small_images():
+        level = make_level("4 pool 8", dataset="small", validation_size=10)
+        content = files.mask_safetensors(replace(level, mask=_colour_masks()))
+    # As where it was never added: the network alone is believed.
+    upload = read(content)
+    assert (upload.network, upload.net.input) == ("4 pool 8", (3, 14, 14))
+    assert ("header: experiment", "names a data set that is not here, small") in (
+        upload.reading.left_out
+    )
+    with pytest.raises(InvalidValue, match="for images of 3x14x14 in 10 classes, and no data set"):
+        transfer.recipe_of(upload)
 
 
 @pytest.mark.parametrize("text", [
@@ -269,7 +287,7 @@ def test_a_plain_text_is_found_from_shapes_and_what_else_fits_is_told(text):
     net = net_of(text)
     shapes = [*net.shapes.values()]
     (route,) = [one for one in fitting.routes(shapes, []) if one.holds(shapes)]
-    found = route.networks(shapes, "norm" in text)
+    found = [one.network for one in route.fitting(shapes, "norm" in text)]
     assert found[0] == net
     upload = read(save(masked(weights(text), masks(text))))
     assert upload.network == net.text

@@ -36,7 +36,7 @@ from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, PARTS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store
-from lottery_core.tickets.train_ticket import import_datasets
+from lottery_core.tickets.ticket_data import import_datasets
 from lottery_core.training.context import Context
 from tests.images import contents_of, write_files
 
