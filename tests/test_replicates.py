@@ -25,6 +25,7 @@ from lottery_core.running import engine
 from lottery_core.training.context import Context
 
 KEPT = (1000, 500, 250, 125)
+EXPERIMENT = Experiment(Recipe()).as_dict()
 values = st.floats(0, 1)
 several = st.lists(values, min_size=2, max_size=20)
 
@@ -33,6 +34,7 @@ def info(level: int, test: float, stop: int | None = None, validation: float | N
     """What a level says of itself, as far as replicates read it."""
     return {
         "level": level,
+        "experiment": EXPERIMENT,
         "layers": {"fc1.weight": {"weights": 1000, "kept": KEPT[level]}},
         "test_accuracy": test,
         "validation_accuracy": validation,
