@@ -22,6 +22,8 @@ from lottery_core.findings.replicates import (
     winning,
 )
 from lottery_core.running import engine
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
 from lottery_core.training.context import Context
 
 KEPT = (1000, 500, 250, 125)
