@@ -229,7 +229,7 @@ class SparseNetwork:
         return results
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Logits (n, classes) of images (n, 784), float32, any number of them; not for two
+        """Logits (n, classes) of images (n, pixels), float32, any number of them; not for two
         threads."""
         logits = np.empty((len(images), self._classes), np.float32)
         compiled.predict(self._predict, SGEMM, images.reshape(-1), len(images), logits)
