@@ -224,9 +224,25 @@ def test_square_layers_follow_the_layout_of_the_others():
         assert same(upload.mask, mask)
 
 
-def small_images():
+def test_where_every_shape_is_square_words_tell_the_layout_and_the_choice_is_told():
+    net = network("3 mean", (3, 14, 14), 3)
+    source = np.random.default_rng(0)
+    mask = {name: source.random(shape) < 0.5 for name, shape in net.shapes.items()}
+    with small_images(classes=3):
+        upload = read(npz(**mask))
+        assert same(upload.mask, mask)
+        assert "may be stored as in torch or as in TensorFlow: read as in torch." in told(upload)
+        turned = keras(net, mask, {n: np.ones(m.shape, np.float32) for n, m in mask.items()})
+        upload = read(npz(**{name: values != 0 for name, values in turned.items()}))
+        assert same(upload.mask, mask)
+        assert "torch or as in TensorFlow: read as in TensorFlow." in told(upload)
+
+
+def small_images(classes=10):
     """Have a data set of 3x14x14 while it is used."""
-    return _Registered(Dataset("Small", "", 100, 50, {}, (), {}, image=(3, 14, 14)))
+    return _Registered(
+        Dataset("Small", "", 100, 50, {}, (), {}, image=(3, 14, 14), classes=classes)
+    )
 
 
 class _Registered:
@@ -361,6 +377,20 @@ def test_a_network_without_batch_norm_is_not_taken_for_one_that_has_it():
     assert "Whether it has batch norm is not in the file: it is read as a network with it." in (
         told(alone)
     )
+
+
+def test_vectors_without_names_that_may_be_of_batch_norm_are_refused():
+    text = "norm 4 pool 6 mean"
+    arrays = keras(net_of(text), masks(text), weights(text))
+    unnamed = {f"arr_{n}": np.ascontiguousarray(v) for n, v in enumerate(arrays.values())}
+    message = refused(npz(**unnamed))
+    assert "has 8 vectors such as 'arr_1' beside 3 layers, which may be of batch norm" in message
+    assert "as norm1/gamma, norm1/beta, norm1/moving_mean and norm1/moving_variance" in message
+    # Without batch norm every vector is a bias by its size and number.
+    text = "lenet-5"
+    arrays = keras(net_of(text), masks(text), weights(text))
+    unnamed = {f"arr_{n}": np.ascontiguousarray(v) for n, v in enumerate(arrays.values())}
+    assert same(read(npz(**unnamed)).restart, masked(weights(text), masks(text)))
 
 
 def test_running_statistics_that_are_missing_are_as_before_any_training():

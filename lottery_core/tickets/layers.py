@@ -250,8 +250,9 @@ def _chain(layers: list[Layer], hints: Hints, notes: Notes) -> _Found:
         shapes = fitting.in_words([layer.shape for layer in layers])
         would = fitting.what_would_fit(hints.known)
         raise Refused(f"has {title} of {shapes}; {would}{whole}")
-    # The least odd; of those as odd, torch's layout, and the data set that is listed first.
-    _, found, others, told = min(ways, key=lambda way: way[0])
+    # The least odd; of those as odd, the layout of the words, and the data set listed first.
+    says_kernel = any("kernel" in layer.label.lower() for layer in layers)
+    _, found, others, told = min(ways, key=lambda way: (way[0], way[1].turned != says_kernel))
     rest = [way for _, way, _, _ in ways if way is not found]
     notes.worked_out += told.worked_out
     if found.net.is_convolutional and not hints.known:
