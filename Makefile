@@ -52,7 +52,7 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks.explorer
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache test-results
+	rm -rf build *.egg-info $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache test-results
 	rm -f static/plotly.min.js
 	find app.py pages ui lottery_core tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 

@@ -26,6 +26,7 @@ from lottery_core.method.pruning import prune
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.training import sparse_loop, torch_loop
+from lottery_core.training.base import Training
 from lottery_core.training.models import initial_weights
 
 _CACHE = Path(__file__).resolve().parent.parent / "cache" / "datasets"
@@ -43,7 +44,7 @@ def differences(sparsity: float, seeds: int) -> np.ndarray:
             (step,) = rounds_of([sparsity])
             mask = prune(Evidence(weights, weights, mask), step, recipe.output_layer)
         compiled, torchs = (
-            train(recipe, apply(weights, mask), mask, data, lambda moment: None)
+            train(Training(recipe, apply(weights, mask), mask), data, lambda moment: None)
             .history[-1]
             .test_accuracy
             for train in (sparse_loop.train, torch_loop.train)

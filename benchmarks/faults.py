@@ -29,6 +29,7 @@ from lottery_core.running import engine
 from lottery_core.running.queue import Queue
 from lottery_core.spec.links import read_choice
 from lottery_core.store import Store, digest
+from lottery_core.training.context import Context
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = {
@@ -55,7 +56,7 @@ def new_store(folder: Path) -> Store:
 def run_all(store: Store) -> None:
     """All levels, in this process; torch, so that each run gives the same bits."""
     for experiment in EXPERIMENTS:
-        for _ in engine.run(experiment, store, loop="torch"):
+        for _ in engine.run(experiment, Context(store, loop="torch")):
             pass
 
 

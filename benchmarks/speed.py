@@ -51,8 +51,10 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level, Store
-from lottery_core.tickets.train_ticket import import_datasets
+from lottery_core.tickets.ticket_data import import_datasets
 from lottery_core.training import calibration, kept, loops, yardsticks
+from lottery_core.training.base import Training
+from lottery_core.training.context import Context
 from lottery_core.training.models import build, initial_weights
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
 from lottery_core.training.torch_loop import TorchNetwork
@@ -195,7 +197,9 @@ class Network:
         calibrated = time.perf_counter()
         facts = setting.folder / "machine.json"
         facts.write_text(json.dumps(store.read_machine()))
-        levels = list(engine.run(Experiment(short, experiment.rounds), store, loop="compiled"))
+        levels = list(
+            engine.run(Experiment(short, experiment.rounds), Context(store, loop="compiled"))
+        )
         print(
             f"{preset}: calibrated in {calibrated - began:.1f} s; {len(levels)} levels of "
             f"{length:,} iterations trained for their masks in "
@@ -224,7 +228,7 @@ class Network:
         """Level `n` in plain torch."""
         level = self.levels[n]
         data = without_evaluation(self.data)
-        return TorchNetwork(self.recipe, level.start, level.mask, data, "cpu")
+        return TorchNetwork(Training(self.recipe, level.start, level.mask), data, "cpu")
 
 
 def whole(preset: str) -> Experiment:
@@ -256,7 +260,7 @@ def any_steps(steps: yardsticks.Steps) -> Steps:
 
 def run_compiled(experiment: Experiment, setting: Setting) -> float:
     store = setting.new_store()
-    return timed(lambda: list(engine.run(experiment, store, loop="compiled")))
+    return timed(lambda: list(engine.run(experiment, Context(store, loop="compiled"))))
 
 
 def run_torch(experiment: Experiment, data: Data) -> None:
@@ -268,7 +272,7 @@ def run_torch(experiment: Experiment, data: Data) -> None:
         if step is not None:
             mask = prune(Evidence(start, end, mask), step.criterion, step.targets([*mask]))
             weights = apply(start, mask)
-        network = TorchNetwork(recipe, weights, mask, data, "cpu")
+        network = TorchNetwork(Training(recipe, weights, mask), data, "cpu")
         for epoch in range(recipe.iterations // recipe.iterations_per_epoch):
             torch_epoch(network, recipe, epoch)
         end = network.weights()
@@ -355,7 +359,7 @@ def experiment_rows(setting: Setting) -> Iterator[Row]:
         loop.epoch(level.start, None if level is dense else level.mask)
 
     def plain_epoch(level: Level) -> None:
-        torch_epoch(TorchNetwork(recipe, level.start, level.mask, data, "cpu"), recipe)
+        torch_epoch(TorchNetwork(Training(recipe, level.start, level.mask), data, "cpu"), recipe)
 
     sampled = f"measured on 2 of {epochs * levels} epochs"
     seconds = in_turns(
@@ -562,7 +566,7 @@ def paper_row(setting: Setting) -> Iterator[Row]:
     experiment = whole("paper")
     _ = setting.paper  # calibrated
     began, levels = time.perf_counter(), []
-    for level in engine.run(experiment, setting.new_store(), loop="compiled"):
+    for level in engine.run(experiment, Context(setting.new_store(), loop="compiled")):
         levels.append(level.info.seconds)
         print(f"    level {level.info.level}: {levels[-1]:.0f} s", flush=True)
     seconds = time.perf_counter() - began
@@ -640,7 +644,7 @@ def _perform(root: Path, fields: dict) -> None:
 
     store = Store(root)
     loops.prepare(store)
-    for _ in engine.run(Experiment.from_dict(fields), store, loop="compiled"):
+    for _ in engine.run(Experiment.from_dict(fields), Context(store, loop="compiled")):
         pass
 
 

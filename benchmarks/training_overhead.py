@@ -37,7 +37,7 @@ from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round
 from lottery_core.store import processor
-from lottery_core.training.base import batch_order
+from lottery_core.training.base import Training, batch_order
 from lottery_core.training.models import build, initial_weights
 from lottery_core.training.torch_loop import train
 
@@ -111,7 +111,7 @@ def bare(recipe: Recipe, weights: Arrays, mask: Arrays, data: Data) -> Arrays:
 
 def ours(recipe: Recipe, weights: Arrays, mask: Arrays, data: Data) -> Arrays:
     """The app's loop, which keeps a history and asks 20 times a second whether to go on."""
-    return train(recipe, weights, mask, data, lambda moment: None).weights
+    return train(Training(recipe, weights, mask), data, lambda moment: None).weights
 
 
 def without_evaluation(data: Data) -> Data:

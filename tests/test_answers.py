@@ -9,6 +9,7 @@ from lottery_core.findings import answers
 from lottery_core.running import engine
 from lottery_core.spec.datasets import NORMALISATIONS
 from lottery_core.spec.recipe import Recipe
+from lottery_core.training.context import Context
 from lottery_core.training.models import build
 
 
@@ -36,7 +37,7 @@ def test_a_data_set_that_was_never_fetched_says_so(tmp_path):
 
 
 def test_both_networks_answer_as_torch_does(store, tiny):
-    dense, *_, ticket = engine.run(tiny, store)
+    dense, *_, ticket = engine.run(tiny, Context(store))
     judged = answers.judge(tiny.recipe, dense.end, ticket.end, store.datasets)
     data = load_data(tiny.recipe, store.datasets)
     for which, level in (("dense", dense), ("ticket", ticket)):

@@ -14,6 +14,8 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round, rounds_of
 from lottery_core.spec.terms import CONTROLS
+from lottery_core.training.base import Training
+from lottery_core.training.context import Context
 from lottery_core.training.models import initial_weights
 
 RECIPE = Recipe(network="12 6", iterations=40, evaluate_every=20, batch_size=32, decay_at=(30,))
@@ -24,9 +26,9 @@ TICKET = Experiment(RECIPE, rounds_of([0.5, 0.8], rewind_iteration=10))
 def levels(make_store, tmp_path_factory):
     """Every arm's levels, in one store."""
     store = make_store(tmp_path_factory.mktemp("arms") / "store")
-    found = {"ticket": list(engine.run(TICKET, store, loop="torch"))}
+    found = {"ticket": list(engine.run(TICKET, Context(store, loop="torch")))}
     for name, arm in ARMS.items():
-        found[name] = list(engine.run(arm.of(TICKET), store, loop="torch"))
+        found[name] = list(engine.run(arm.of(TICKET), Context(store, loop="torch")))
     return found
 
 
@@ -143,10 +145,12 @@ def test_fine_tuning_uses_the_last_learning_rate_and_rate_rewinding_the_schedule
     recipe = replace(RECIPE, decay_at=(), learning_rate=RECIPE.learning_rate * 0.1)
     data = load_data(RECIPE, store.datasets)
     arm = levels["fine-tune"][1]
-    again = train(recipe, arm.start, arm.mask, data, lambda moment: None)
+    again = train(Training(recipe, arm.start, arm.mask), data, lambda moment: None)
     assert same(again.weights, arm.end)
     arm = levels["rate-rewind"][1]
-    again = train(RECIPE, arm.start, arm.mask, data, lambda moment: None, first_iteration=10)
+    again = train(
+        Training(RECIPE, arm.start, arm.mask, first_iteration=10), data, lambda moment: None
+    )
     assert same(again.weights, arm.end)
 
 

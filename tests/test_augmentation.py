@@ -15,7 +15,7 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.terms import AUGMENTATIONS, MAX_SHIFT
 from lottery_core.training import torch_loop
 from lottery_core.training.augmentation import Moves
-from lottery_core.training.base import check_compiled
+from lottery_core.training.base import Training, check_compiled
 from lottery_core.training.models import initial_weights
 
 RECIPE = Recipe(network="8", iterations=4, evaluate_every=4, augmentation="flip-shift")
@@ -88,7 +88,9 @@ def test_images_are_judged_as_they_are_and_trained_on_as_moved(mnist):
     for augmentation in ("none", "flip-shift"):
         recipe = replace(RECIPE, augmentation=augmentation)
         weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
-        trained[augmentation] = torch_loop.train(recipe, weights, mask, mnist, lambda moment: None)
+        trained[augmentation] = torch_loop.train(
+            Training(recipe, weights, mask), mnist, lambda moment: None
+        )
     first, moved_ = trained.values()
     assert first.history[0].test_loss == moved_.history[0].test_loss
     assert first.losses[0] != moved_.losses[0]
@@ -97,7 +99,7 @@ def test_images_are_judged_as_they_are_and_trained_on_as_moved(mnist):
 def test_the_loss_is_that_of_the_images_as_they_are_shown(mnist):
     recipe = replace(RECIPE, batch_size=16, iterations=1, evaluate_every=1)
     weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
-    trained = torch_loop.train(recipe, weights, mask, mnist, lambda moment: None)
+    trained = torch_loop.train(Training(recipe, weights, mask), mnist, lambda moment: None)
     chosen = mnist.train_index[torch_loop.batch_order(recipe, 0)][:16]
     moves = Moves.of(recipe, 0)
     black = mnist.images.values[:1]

@@ -17,6 +17,7 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.tickets import files, fitting, transfer
 from lottery_core.tickets.incoming import read_upload
 from lottery_core.tickets.verify import verify, verify_in_words
+from lottery_core.training.context import Context
 from tests.networks import make_level, masked, masks, net_of, npz, same, weights
 
 NAMED = ["lenet-5", "conv-2", "resnet-20"]
@@ -82,7 +83,8 @@ def open_lth(net, mask, start):
         arrays |= {f"mask.{place[name.partition('.')[0]]}.weight": m for name, m in mask.items()}
     buffers = [name for name in arrays if name.startswith("mask.")]
     for name in buffers:
-        arrays[name.replace(".", "_")] = arrays.pop(name).astype(np.float32)
+        theirs = f"mask_{name.removeprefix('mask.').replace('.', '___')}"
+        arrays[theirs] = arrays.pop(name).astype(np.float32)
     return arrays
 
 
@@ -222,9 +224,25 @@ def test_square_layers_follow_the_layout_of_the_others():
         assert same(upload.mask, mask)
 
 
-def small_images():
+def test_where_every_shape_is_square_words_tell_the_layout_and_the_choice_is_told():
+    net = network("3 mean", (3, 14, 14), 3)
+    source = np.random.default_rng(0)
+    mask = {name: source.random(shape) < 0.5 for name, shape in net.shapes.items()}
+    with small_images(classes=3):
+        upload = read(npz(**mask))
+        assert same(upload.mask, mask)
+        assert "may be stored as in torch or as in TensorFlow: read as in torch." in told(upload)
+        turned = keras(net, mask, {n: np.ones(m.shape, np.float32) for n, m in mask.items()})
+        upload = read(npz(**{name: values != 0 for name, values in turned.items()}))
+        assert same(upload.mask, mask)
+        assert "torch or as in TensorFlow: read as in TensorFlow." in told(upload)
+
+
+def small_images(classes=10):
     """Have a data set of 3x14x14 while it is used."""
-    return _Registered(Dataset("Small", "", 100, 50, {}, (), {}, image=(3, 14, 14)))
+    return _Registered(
+        Dataset("Small", "", 100, 50, {}, (), {}, image=(3, 14, 14), classes=classes)
+    )
 
 
 class _Registered:
@@ -254,9 +272,26 @@ def test_many_layers_that_nothing_orders_are_refused_in_words_and_soon():
               for i in range(50)}  # fmt: skip
     arrays |= {"conv9": np.ones((4, 1, 3, 3), bool), "out": np.ones((10, 4), bool)}
     assert "could change places" in refused(save(arrays))
+    # Numbers that contradict the shapes: no order of the other fifty would help.
+    arrays |= {"v2": np.ones((5, 4, 3, 3), bool), "v1": np.ones((4, 5, 3, 3), bool)}
+    assert "could be in too many orders; number them from input to output" in refused(save(arrays))
 
 
 # Which network
+
+
+def test_a_ticket_of_images_that_are_not_here_is_read_and_that_is_told():
+    with small_images():
+        level = make_level("4 pool 8", dataset="small", validation_size=10)
+        content = files.mask_safetensors(replace(level, mask=_colour_masks()))
+    # As where it was never added: the network alone is believed.
+    upload = read(content)
+    assert (upload.network, upload.net.input) == ("4 pool 8", (3, 14, 14))
+    assert ("header: experiment", "names a data set that is not here, small") in (
+        upload.reading.left_out
+    )
+    with pytest.raises(InvalidValue, match="for images of 3x14x14 in 10 classes, and no data set"):
+        transfer.recipe_of(upload)
 
 
 @pytest.mark.parametrize("text", [
@@ -268,7 +303,7 @@ def test_a_plain_text_is_found_from_shapes_and_what_else_fits_is_told(text):
     net = net_of(text)
     shapes = [*net.shapes.values()]
     (route,) = [one for one in fitting.routes(shapes, []) if one.holds(shapes)]
-    found = route.networks(shapes, "norm" in text)
+    found = [one.network for one in route.fitting(shapes, "norm" in text)]
     assert found[0] == net
     upload = read(save(masked(weights(text), masks(text))))
     assert upload.network == net.text
@@ -344,6 +379,20 @@ def test_a_network_without_batch_norm_is_not_taken_for_one_that_has_it():
     )
 
 
+def test_vectors_without_names_that_may_be_of_batch_norm_are_refused():
+    text = "norm 4 pool 6 mean"
+    arrays = keras(net_of(text), masks(text), weights(text))
+    unnamed = {f"arr_{n}": np.ascontiguousarray(v) for n, v in enumerate(arrays.values())}
+    message = refused(npz(**unnamed))
+    assert "has 8 vectors such as 'arr_1' beside 3 layers, which may be of batch norm" in message
+    assert "as norm1/gamma, norm1/beta, norm1/moving_mean and norm1/moving_variance" in message
+    # Without batch norm every vector is a bias by its size and number.
+    text = "lenet-5"
+    arrays = keras(net_of(text), masks(text), weights(text))
+    unnamed = {f"arr_{n}": np.ascontiguousarray(v) for n, v in enumerate(arrays.values())}
+    assert same(read(npz(**unnamed)).restart, masked(weights(text), masks(text)))
+
+
 def test_running_statistics_that_are_missing_are_as_before_any_training():
     text = "norm 4 pool 6 mean"
     arrays = {n: v for n, v in masked(weights(text), masks(text)).items() if "running" not in n}
@@ -383,7 +432,7 @@ def test_a_ticket_of_convolutions_is_verified_and_trained(store):
     assert (recipe.network, recipe.dataset) == (text, "mnist")
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
     experiment = transfer.experiment(upload, recipe)
-    list(engine.run(experiment, store))
+    list(engine.run(experiment, Context(store)))
     level = store.read(experiment.key)
     assert same(level.mask, mask)
     for name, values in level.start.items():

@@ -22,6 +22,7 @@ from lottery_core.tickets.card import card, gather
 from lottery_core.tickets.content import digest
 from lottery_core.tickets.incoming import read_upload
 from lottery_core.tickets.repeat import command_of
+from lottery_core.training.context import Context
 from tests.networks import CONVOLUTIONAL, make_level
 
 RECIPE = Recipe(network="8", iterations=40, evaluate_every=20, batch_size=64, learning_rate=0.1)
@@ -36,7 +37,7 @@ def shelf(make_store, tmp_path_factory):
         one = with_seed(EXPERIMENT, seed)
         for experiment in (one, ARMS["reinit"].of(one), ARMS["fine-tune"].of(one)):
             if seed < 2 or experiment == one or experiment.control:
-                list(engine.run(experiment, store))
+                list(engine.run(experiment, Context(store)))
     return store
 
 
@@ -146,7 +147,7 @@ def test_key_digests_and_versions_are_the_levels(shelf):
 
 
 def test_one_seed_is_called_one_seed(store, tiny):
-    list(engine.run(tiny, store))
+    list(engine.run(tiny, Context(store)))
     text = written(store, tiny.key)
     assert "One seed" in section(text, "Numbers")
     assert "one seed" in text.partition("## Numbers")[0]
@@ -159,7 +160,7 @@ def test_it_says_what_a_level_may_be_selected_by(shelf, store, tiny):
         "5,000 training images were held out."
     )
     bare = replace(tiny, recipe=replace(tiny.recipe, validation_size=0))
-    list(engine.run(bare, store))
+    list(engine.run(bare, Context(store)))
     text = written(store, bare.key)
     assert "picks it on the test images" in section(text, "How it was selected")
     assert "Validation accuracy" not in text
@@ -177,7 +178,7 @@ def test_only_a_ticket_is_said_to_win_or_not(shelf):
 
 
 def test_a_level_of_another_version_still_gets_a_card(store, tiny):
-    list(engine.run(tiny, store))
+    list(engine.run(tiny, Context(store)))
     level = store.read(tiny.key)
     fields = level.info.experiment | {"recipe": level.info.experiment["recipe"] | {"x": 1}}
     text = card(gather(store, replace(level, info=replace(level.info, experiment=fields))))
@@ -189,7 +190,7 @@ def test_a_ticket_from_outside_is_said_to_be_one(shelf, tmp_path):
     upload = read_upload("t", files.export(shelf, EXPERIMENT.key, "ticket"))
     shelf.write_ticket(upload.content_digest, upload.mask, upload.restart)
     brought = transfer.experiment(upload, replace(RECIPE, seed=5))
-    list(engine.run(brought, shelf))
+    list(engine.run(brought, Context(shelf)))
     text = written(shelf, brought.key)
     assert "Its mask was brought here from outside. Its survivors restart from the weights" in text
     assert row(text, "pruned by")[1] == f"the mask of ticket `{upload.content_digest}`"
@@ -255,7 +256,7 @@ def test_the_command_says_no_more_than_is_needed():
 def test_what_no_command_expresses_gets_a_few_lines_of_python(store):
     odd = Experiment(RECIPE, (Round(0.5, 0.5), Round(0.6, 0.6, criterion="random")))
     assert command_of(odd) is None
-    list(engine.run(odd, store))
+    list(engine.run(odd, Context(store)))
     text = section(written(store, odd.key), "Repeat it")
     lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
     imports_and_experiment = lines[: next(i for i, line in enumerate(lines) if line[:4] == "for ")]

@@ -17,7 +17,9 @@ from lottery_core.running import engine
 from lottery_core.spec.links import read_choice
 from lottery_core.store import Store
 from lottery_core.tickets import files
+from lottery_core.training.context import Context
 from tests.images import write_files
+from tests.networks import masks
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--hidden", "16", "--length", "40", "--unit", "iterations", "--rounds", "2"]
@@ -262,7 +264,7 @@ def test_list_shows_each_request_with_its_best_ticket(here, winner):
 
 def test_list_shows_levels_that_no_request_speaks_of(here, store, tiny):
     assert b"Nothing is kept in" in here("list", "--cache", store.root).stdout
-    list(engine.run(tiny, store))
+    list(engine.run(tiny, Context(store)))
     _, row = here("list", "--cache", store.root).stdout.decode().splitlines()
     assert tiny.key[:8] in row
     assert "kept   3 of 3" in row
@@ -310,6 +312,21 @@ def test_verify_refuses_what_is_no_ticket(here, tmp_path):
     done = here("verify", "nothing", "--cache", tmp_path / "cache")
     assert done.returncode == 2
     assert b"can't be read" in done.stderr
+
+
+def test_a_network_can_be_named_where_shapes_leave_open_where_it_pools(here, tmp_path):
+    text = "8 8 16 pool 16 pool 10"
+    np.savez(tmp_path / "mask.npz", **masks(text))
+    done = here("verify", "mask.npz", "--cache", tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    assert b"taken for those of 8 8 pool 16 16 pool 10" in done.stdout
+    done = here("verify", "mask.npz", "--network", text, "--cache", tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    assert b"taken for" not in done.stdout
+    for command in ("verify", "train"):
+        done = here(command, "mask.npz", "--network", "conv-2", "--cache", tmp_path / "cache")
+        assert done.returncode == 2
+        assert b"the network that is named, conv-2" in done.stderr
 
 
 def test_train_brings_a_file_back_and_tells_what_it_is_worth(here, winner):

@@ -19,6 +19,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round, rounds_of
 from lottery_core.spec.terms import SCOPES
+from lottery_core.training.context import Context
 from lottery_core.training.gradients import Slopes
 from lottery_core.training.models import initial_weights
 from tests.images import unreadable
@@ -444,7 +445,7 @@ def test_the_others_look_at_no_image(criterion, evidence):
 def test_every_criterion_runs_and_its_masks_are_those_of_its_evidence(criterion, store, mnist):
     recipe = Recipe(network="8", iterations=4, evaluate_every=4, batch_size=16)
     experiment = Experiment(recipe, rounds_of([0.5, 0.8], criterion=criterion))
-    dense, *later = run(experiment, store)
+    dense, *later = run(experiment, Context(store))
     before = dense
     for n, (step, level) in enumerate(zip(experiment.rounds, later, strict=True), 1):
         evidence = Evidence(

@@ -36,7 +36,8 @@ from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, PARTS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store
-from lottery_core.tickets.train_ticket import import_datasets
+from lottery_core.tickets.ticket_data import import_datasets
+from lottery_core.training.context import Context
 from tests.images import contents_of, write_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -673,7 +674,7 @@ def test_a_second_folder_with_other_pixels_trains_anew(tmp_path, blank, grey):
             dataset="kmnist", content=identify("kmnist", folder), network="4", iterations=2,
             evaluate_every=2,
         )  # fmt: skip
-        (level,) = engine.run(Experiment(recipe), store, loop="torch", folder=folder)
+        (level,) = engine.run(Experiment(recipe), Context(store, loop="torch", folder=folder))
         trained.append(level)
     assert [level.info.data for level in trained[:2]] == [
         identify("kmnist", folder) for folder in (blank, grey)

@@ -11,6 +11,7 @@ from lottery_core.running import engine
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
+from lottery_core.training.context import Context
 
 
 def drawn(image: np.ndarray, times: int = 3, top: int = 0, left: int = 0) -> np.ndarray:
@@ -40,7 +41,7 @@ def test_a_network_reads_redrawn_digits_as_it_reads_the_originals(mnist_digits, 
     recipe = Recipe(
         network="64", iterations=400, evaluate_every=400, batch_size=64, learning_rate=0.01
     )
-    (dense,) = engine.run(Experiment(recipe), store)
+    (dense,) = engine.run(Experiment(recipe), Context(store))
     images, labels = (part[:1000] for part in mnist_digits)
     read = answers.reader(recipe, store.datasets)
     redrawn = np.stack([as_digit(drawn(image, 3, 30, 50)) for image in images])

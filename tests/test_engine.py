@@ -1,6 +1,5 @@
 """The procedure: train, prune, restart, train again; and nothing is trained twice."""
 
-import functools
 import json
 import os
 import signal
@@ -26,12 +25,16 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import iterative, rounds_of
 from lottery_core.store import LevelProgress
 from lottery_core.training.base import Evaluation, TrainingDiverged
+from lottery_core.training.context import Context, Monitor
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
 from tests.rounds import prune
 
-# The loops agree to rounding; tests that ask for the same bits stay with one.
-run = functools.partial(engine.run, loop="torch")
+
+def run(experiment, store, **options):
+    """The loops agree to rounding; tests that ask for the same bits stay with one."""
+    return engine.run(experiment, Context(store, loop="torch", **options))
+
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = Recipe(network="8", iterations=12, evaluate_every=6, batch_size=16)
@@ -103,7 +106,7 @@ def test_rewound_survivors_and_biases_equal_the_saved_ones_bit_for_bit(store, it
 @pytest.mark.parametrize("loop", ["torch", "compiled"])
 def test_pruned_weights_are_zero_to_the_last_bit(store, loop):
     experiment = Experiment(RECIPE, rounds_of([0.5, 0.8]))
-    for level in engine.run(experiment, store, loop=loop):
+    for level in engine.run(experiment, Context(store, loop=loop)):
         for part in (level.start, level.end):
             for name, kept in level.mask.items():
                 assert not part[name][~kept].view(np.uint32).any()
@@ -296,7 +299,7 @@ def test_check_stops_in_the_middle_of_a_level_and_leaves_nothing_of_it(store):
             raise Stop
 
     with pytest.raises(Stop):
-        list(run(experiment, store, check=check))
+        list(run(experiment, store, monitor=Monitor(check)))
     assert not list(store.root.glob("levels/*"))
     assert store.read_progress(experiment.key) is None
     assert not store.is_held(f"level-{experiment.key}")
@@ -307,7 +310,7 @@ def test_check_stops_waiting_for_a_level_that_another_trains(store, tiny):
         raise Stop
 
     with store.held(f"level-{tiny.keys[0]}"), pytest.raises(Stop):
-        list(run(tiny, store, check=check))
+        list(run(tiny, store, monitor=Monitor(check)))
 
 
 def test_a_diverged_level_is_not_kept(store):
@@ -326,6 +329,7 @@ from pathlib import Path
 from lottery_core.running import engine
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Store
+from lottery_core.training.context import Context, Monitor
 
 root, experiment = Path(sys.argv[1]), Experiment.from_dict(json.loads(sys.argv[2]))
 store, stand_still = Store(root), sys.argv[3:]
@@ -346,7 +350,8 @@ def check():
         (root / "stands").touch()
         time.sleep(600)
 
-print([float(level.losses[-1]) for level in engine.run(experiment, store, check=check)])
+context = Context(store, monitor=Monitor(check))
+print([float(level.losses[-1]) for level in engine.run(experiment, context)])
 """
 
 
@@ -421,7 +426,7 @@ def notebook(make_store, tmp_path_factory):
             evaluate_every=7_500,
             seed=seed,
         )
-        levels = list(engine.run(choice.experiment(), store, loop="compiled"))
+        levels = list(engine.run(choice.experiment(), Context(store, loop="compiled")))
         found.append((levels, load_data(choice.recipe(), store.datasets)))
     return found
 

@@ -11,8 +11,10 @@ import pytest
 
 from lottery_core.cli import places
 from lottery_core.running import engine, worker
+from lottery_core.running.progress import Watch
 from lottery_core.spec.links import read_choice
 from lottery_core.store import files, levels
+from lottery_core.training.context import Context
 
 # Long enough that something is learned of the machine, too.
 PARAMS = {"network": "2", "length": "100", "unit": "iterations", "rounds": "1", "controls": "none"}
@@ -63,10 +65,11 @@ def trained_before(make_store, tmp_path_factory, monkeypatch):
     """The experiment, whose every training takes no time from here on."""
     experiment = read_choice(PARAMS)[1].experiment()
     store = make_store(tmp_path_factory.mktemp("known"))
-    known = list(engine.run(experiment, store, loop="torch"))
+    known = list(engine.run(experiment, Context(store, loop="torch")))
 
-    def train_level(experiment, n, dense, previous, data, watch, *options):
-        watch.say("training")
+    def train_level(experiment, n, dense, previous, context):
+        with Watch(context.store, experiment.keys[n], n, experiment, lambda: None) as watch:
+            watch.say("training")
         return known[n]
 
     monkeypatch.setattr(engine, "train_level", train_level)
@@ -211,4 +214,4 @@ def test_progress_that_can_not_be_kept_ends_no_training(store, monkeypatch, tiny
         write(path, content, synced)
 
     monkeypatch.setattr(files, "write", full)
-    assert len(list(engine.run(tiny, store, loop="torch"))) == 3
+    assert len(list(engine.run(tiny, Context(store, loop="torch")))) == 3

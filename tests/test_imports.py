@@ -20,6 +20,7 @@ HEAVY = {
     "lottery_core.training.models",
     "lottery_core.tickets.onnx_form",
     "lottery_core.tickets.torch_form",
+    "lottery_core.tickets.ticket_data",
     "lottery_core.tickets.train_ticket",
     "lottery_core.training.calibration",
     "lottery_core.training.compiled",

@@ -29,7 +29,8 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Job, PartsDone, measurement_key, task_key
 from lottery_core.training import sparse_loop, torch_loop
-from lottery_core.training.base import batch_order
+from lottery_core.training.base import Training, batch_order
+from lottery_core.training.context import Context
 from lottery_core.training.models import initial_weights
 from tests.reference import judged
 
@@ -106,7 +107,7 @@ def test_another_order_changes_the_batches_and_nothing_before_them(train, mnist)
     unseen = mnist.validation_index
     held_out, *_ = judged(start, mnist.images[unseen], mnist.labels[unseen])
     for order in (0, 1, 1):
-        trained = train(RECIPE, start, mask, mnist, nobody, snapshots=(0,), order=order)
+        trained = train(Training(RECIPE, start, mask, snapshots=(0,), order=order), mnist, nobody)
         begins.append(trained.snapshots[0])
         ends.append(trained.weights)
         first = mnist.train_index[batch_order(RECIPE, 0, order)[: RECIPE.batch_size]]
@@ -167,7 +168,8 @@ def test_the_ends_of_the_line_are_the_copies_themselves():
 def test_two_copies_in_the_same_order_are_one_and_their_line_is_flat(mnist):
     start, mask = initial_weights(RECIPE), dense_mask(RECIPE.shapes)
     one, other = (
-        torch_loop.train(RECIPE, start, mask, mnist, nobody, order=1).weights for _ in range(2)
+        torch_loop.train(Training(RECIPE, start, mask, order=1), mnist, nobody).weights
+        for _ in range(2)
     )
     assert same(one, other)
     assert all(same(between(one, other, alpha), one) for alpha in ALPHAS)
@@ -252,11 +254,11 @@ def test_the_copies_are_trained_as_their_level_was(store, experiment, monkeypatc
     rounds = (*rounds[:2], replace(rounds[2], sparsity=0.9, output_sparsity=0.9))
     recipe = replace(RECIPE, iterations=60, decay_at=(30,), warmup=5)
     experiment = Experiment(recipe, rounds)
-    levels = list(engine.run(experiment, store, loop="torch"))
+    levels = list(engine.run(experiment, Context(store, loop="torch")))
     data = load_data(recipe, store.datasets)
     monkeypatch.setattr(instability, "ORDERS", (0, 0))  # that of the levels themselves
     starts = [Start(0, 0), Start(1, 20), Start(2, 20), Start(3, 0)]
-    found = measure(experiment, store, starts, loop="torch")
+    found = measure(experiment, starts, Context(store, loop="torch"))
     for level, path in zip(levels, found["paths"], strict=True):
         assert path["test_error"] == [1 - level.info.test_accuracy] * 21
         assert path["instability_test"] == 0
@@ -265,12 +267,12 @@ def test_the_copies_are_trained_as_their_level_was(store, experiment, monkeypatc
 
 
 def test_experiments_that_share_a_level_share_its_paths(store, experiment, monkeypatch):
-    list(engine.run(experiment, store, loop="torch"))
+    list(engine.run(experiment, Context(store, loop="torch")))
     shorter = replace(experiment, rounds=experiment.rounds[:1])
     starts = [Start(0, 100), Start(1, 20)]
-    first = measure(experiment, store, starts, loop="torch")
+    first = measure(experiment, starts, Context(store, loop="torch"))
     monkeypatch.setattr(instability, "train", None)  # nothing is trained again
-    assert measure(shorter, store, starts, loop="torch") == first
+    assert measure(shorter, starts, Context(store, loop="torch")) == first
 
 
 def test_a_job_that_was_done_before_does_nothing_again(store, tiny, monkeypatch):
@@ -282,7 +284,7 @@ def test_a_job_that_was_done_before_does_nothing_again(store, tiny, monkeypatch)
 
 
 def test_a_measurement_that_is_cancelled_leaves_whole_paths_alone(store, experiment):
-    list(engine.run(experiment, store, loop="torch"))
+    list(engine.run(experiment, Context(store, loop="torch")))
     job = job_for(experiment)
     store.write_job(job)
     write, paths = store.write_measurement, []
@@ -321,15 +323,15 @@ def test_a_measurement_that_is_cancelled_leaves_whole_paths_alone(store, experim
 
 def test_a_level_that_is_gone_is_an_error_in_words(store, experiment):
     with pytest.raises(RuntimeError, match="level 0 is not in the store; run the experiment again"):
-        measure(experiment, store, [Start(0, 0)])
+        measure(experiment, [Start(0, 0)], Context(store))
 
 
 def test_an_iteration_without_a_snapshot_is_refused_with_those_that_have_one(store, tiny):
-    list(engine.run(tiny, store, loop="torch"))
+    list(engine.run(tiny, Context(store, loop="torch")))
     with pytest.raises(InvalidValue, match="iteration=3 is not where level 0 can start; choose"):
-        measure(tiny, store, [Start(0, 3)], loop="torch")
+        measure(tiny, [Start(0, 3)], Context(store, loop="torch"))
     with pytest.raises(InvalidValue, match="level 1 can start; choose one of 0"):
-        measure(tiny, store, [Start(1, 6)], loop="torch")
+        measure(tiny, [Start(1, 6)], Context(store, loop="torch"))
 
 
 def test_the_queue_takes_it_as_a_job_beside_the_experiment(store, tiny):

@@ -21,7 +21,9 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Store
 from lottery_core.training import calibration, loops
+from lottery_core.training.base import Training
 from lottery_core.training.calibration import DENSITIES, Costs, costs_of
+from lottery_core.training.context import Context, Monitor
 from lottery_core.training.models import initial_weights
 from tests.reference import settled
 
@@ -64,7 +66,9 @@ def train(store, data, density=1.0, **options):
         name: draw.random(kept.shape) < density for name, kept in dense_mask(RECIPE.shapes).items()
     }
     start = apply(initial_weights(RECIPE), mask)
-    return loops.train(RECIPE, start, mask, data, nobody, store=store, **options)[1]
+    monitor = Monitor(**{name: options.pop(name) for name in ("check", "say") if name in options})
+    context = Context(store, monitor=monitor, **options)
+    return loops.train(Training(RECIPE, start, mask), data, nobody, context)[1]
 
 
 # Names
@@ -242,9 +246,9 @@ def test_costs_are_measured_once_for_each_kind_of_recipe_and_kept(store, mnist, 
 
 def test_a_level_says_which_loop_trained_it_and_serves_either(store, prepared):
     experiment = Experiment(RECIPE, rounds_of([0.5]))
-    dense, pruned = run(experiment, store, loop="compiled")
+    dense, pruned = run(experiment, Context(store, loop="compiled"))
     assert dense.info.loop == pruned.info.loop == "compiled"
-    levels = run(experiment, store, loop="torch")
+    levels = run(experiment, Context(store, loop="torch"))
     assert [level.info.loop for level in levels] == ["compiled", "compiled"]
 
 
@@ -258,7 +262,7 @@ def test_both_loops_find_the_same_ticket_but_for_ties(make_store, datasets, tmp_
     (step,) = rounds_of([0.5])
     for loop in ("torch", "compiled"):
         store = make_store(tmp_path / loop)
-        _, ticket = run(Experiment(recipe, (step,)), store, loop=loop)
+        _, ticket = run(Experiment(recipe, (step,)), Context(store, loop=loop))
         trained = reference.weights
         expected = prune(Evidence(trained, trained, dense), step.criterion, step.targets([*dense]))
         for name, kept in expected.items():

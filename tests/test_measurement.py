@@ -8,6 +8,7 @@ import pytest
 from lottery_core.running import engine, measurement, worker
 from lottery_core.spec.links import read_choice
 from lottery_core.store import Job, measurement_key
+from lottery_core.training.context import Context
 
 SMALL = {
     "preset": "quick",
@@ -60,11 +61,11 @@ def test_a_job_to_measure_trains_what_is_missing_and_times_every_level(
 
 def test_a_level_that_is_gone_is_an_error_in_words(store, experiment):
     with pytest.raises(RuntimeError, match="run the experiment again"):
-        measurement.measure(experiment, store)
+        measurement.measure(experiment, Context(store))
 
 
 def test_a_measurement_stops_between_turns_and_leaves_nothing_half_done(store, experiment):
-    list(engine.run(experiment, store))
+    list(engine.run(experiment, Context(store)))
     job = job_for(experiment)
     store.write_job(job)
     turns = 0

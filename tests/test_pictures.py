@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lottery_core.store.pictures import _CELLS, PRUNED, pack, shrink, unpack
+from lottery_core.store.pictures import MAX_CELLS, PRUNED, pack, shrink, unpack
 
 VALUES = st.floats(-1e6, 1e6, width=32)
 
@@ -60,7 +60,7 @@ def test_a_larger_layer_is_drawn_in_blocks_that_show_their_largest_survivor(shap
     kept[:40, :40] = False
     picture, block = shrink(values, kept)
     assert block > 1
-    assert picture.size < 1.1 * _CELLS
+    assert picture.size < 1.1 * MAX_CELLS
     assert picture.shape == tuple(-(-size // block) for size in shape)
     for row, column in [(0, 0), (5, 7), (20, 30), (picture.shape[0] - 1, picture.shape[1] - 1)]:
         cell = np.s_[row * block : (row + 1) * block, column * block : (column + 1) * block]

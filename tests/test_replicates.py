@@ -22,10 +22,14 @@ from lottery_core.findings.replicates import (
     winning,
 )
 from lottery_core.running import engine
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
 from lottery_core.store import LevelInfo
+from lottery_core.training.context import Context
 from tests.infos import info_of
 
 KEPT = (1000, 500, 250, 125)
+EXPERIMENT = Experiment(Recipe()).as_dict()
 values = st.floats(0, 1)
 several = st.lists(values, min_size=2, max_size=20)
 
@@ -185,7 +189,7 @@ def test_training_curves_are_averaged_iteration_by_iteration():
 
 def test_levels_that_were_trained_make_curves(store, tiny):
     seeds = [replace(tiny, recipe=replace(tiny.recipe, seed=seed)) for seed in (0, 1)]
-    levels = {one.recipe.seed: list(engine.run(one, store)) for one in seeds}
+    levels = {one.recipe.seed: list(engine.run(one, Context(store))) for one in seeds}
     runs = {seed: [level.info for level in run] for seed, run in levels.items()}
     assert curve(runs, "test_accuracy")["n"].tolist() == [2, 2, 2]
     table = history_curve({seed: run[1].history for seed, run in levels.items()}, "test_accuracy")

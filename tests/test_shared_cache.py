@@ -10,6 +10,7 @@ import pytest
 
 from lottery_core.running import engine
 from lottery_core.store import Job, Level, Store, StoreUnavailable, Waiting, levels
+from lottery_core.training.context import Context
 from tests.infos import info_of
 from tests.other_user import NOBODY, SUPERUSER, allow, as_other_user, public_folder
 
@@ -153,7 +154,7 @@ def test_a_closed_folder_of_levels_is_told_of(folder):
 
 
 def test_a_level_that_can_not_be_read_is_not_computed_over(store, tiny, monkeypatch):
-    list(engine.run(tiny, store))
+    list(engine.run(tiny, Context(store)))
     path = store.root / "levels" / tiny.keys[1] / "weights.safetensors"
     before, read = path.stat(), levels.Path.read_bytes
 
@@ -164,7 +165,7 @@ def test_a_level_that_can_not_be_read_is_not_computed_over(store, tiny, monkeypa
 
     monkeypatch.setattr(levels.Path, "read_bytes", refuse)
     with pytest.raises(StoreUnavailable, match="is not yours to read"):
-        list(engine.run(tiny, store))
+        list(engine.run(tiny, Context(store)))
     assert path.stat() == before
 
 
@@ -185,7 +186,7 @@ def test_sweeping_goes_on_over_what_it_may_not_remove(folder):
 
 def test_a_cache_that_can_not_be_written_can_be_looked_at(folder, make_store, tiny):
     store = make_store(folder / "cache")
-    list(engine.run(tiny, store))
+    list(engine.run(tiny, Context(store)))
     for experiment, owner in ((tiny, "alive"), (tiny.__class__(tiny.recipe), "dead")):
         record = Job(experiment.key, "running", owner, 1.0, experiment.as_dict())
         with store.held(owner):

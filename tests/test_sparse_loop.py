@@ -16,7 +16,7 @@ from lottery_core.method.masks import apply, dense_mask
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.training import sparse_loop, torch_loop
-from lottery_core.training.base import TrainingDiverged, batch_order
+from lottery_core.training.base import Training, TrainingDiverged, batch_order
 from lottery_core.training.models import initial_weights
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
 from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread
@@ -204,7 +204,7 @@ def compiled_from(reference, forms=None):
 def torch_from(reference):
     """torch's loop where the reference stands, moments included."""
     recipe, weights = reference.recipe, float32(reference.weights)
-    network = TorchNetwork(recipe, weights, reference.mask, reference.data, "cpu")
+    network = TorchNetwork(Training(recipe, weights, reference.mask), reference.data, "cpu")
     for name, parameter in network._model.named_parameters():
         mean, square = (
             torch.from_numpy(arrays[name].astype(np.float32))
@@ -282,7 +282,7 @@ def test_both_loops_judge_as_float64_does(density, mnist):
         judged(start, mnist.images[held_out], mnist.labels[held_out]),
         judged(start, mnist.test_images[:], mnist.test_labels),
     ]
-    for network in (compiled, TorchNetwork(LENET, start, mask, mnist, "cpu")):
+    for network in (compiled, TorchNetwork(Training(LENET, start, mask), mnist, "cpu")):
         looks = []
         with one_blas_thread(), one_torch_thread():
             found = network.evaluate(functools.partial(looks.append, 1))
@@ -338,7 +338,7 @@ def test_units_that_lead_nowhere_stay_what_they_are(changes, form, mnist, with_i
     recipe = replace(NOTEBOOK, network="24 12", iterations=20, learning_rate=0.001, **changes)
     start, mask = with_idle_units(recipe)
     end = sparse_loop.train(
-        recipe, start, mask, mnist, nobody, forms=dict.fromkeys(mask, form)
+        Training(recipe, start, mask), mnist, nobody, forms=dict.fromkeys(mask, form)
     ).weights
     for name, where in IDLE.items():
         assert start[name][where].any()
@@ -353,7 +353,7 @@ def test_units_that_lead_nowhere_decay_all_the_same(changes, form, mnist, with_i
     )
     start, mask = with_idle_units(recipe)
     end = sparse_loop.train(
-        recipe, start, mask, mnist, nobody, forms=dict.fromkeys(mask, form)
+        Training(recipe, start, mask), mnist, nobody, forms=dict.fromkeys(mask, form)
     ).weights
     expected = trained_in_float64(recipe, start, mask, mnist)
     for name, where in IDLE.items():
@@ -377,7 +377,7 @@ def test_a_unit_that_reads_nothing_trains_its_bias(form, mnist, with_idle_units)
     start, mask = with_idle_units(recipe)
     start["fc1.bias"][5] = 0.5  # open for every image
     forms = dict.fromkeys(mask, form)
-    end = sparse_loop.train(recipe, start, mask, mnist, nobody, forms=forms).weights
+    end = sparse_loop.train(Training(recipe, start, mask), mnist, nobody, forms=forms).weights
     expected = trained_in_float64(recipe, start, mask, mnist)
     # Of 640 images one may open another unit by rounding alone: it has little say.
     assert abs(expected["fc1.bias"][5] - 0.5) > 1e-4
@@ -397,10 +397,10 @@ def test_both_loops_name_the_first_iteration_whose_loss_is_no_longer_finite(dens
     start, mask = start_of(DIVERGING, density)
     compiled = SparseNetwork(DIVERGING, start, mask)
     compiled.attach(mnist)
-    torchs = TorchNetwork(DIVERGING, start, mask, mnist, "cpu")
+    torchs = TorchNetwork(Training(DIVERGING, start, mask), mnist, "cpu")
     for network, train in ((compiled, sparse_loop.train), (torchs, torch_loop.train)):
         with pytest.raises(TrainingDiverged) as caught:
-            train(DIVERGING, start, mask, mnist, nobody)
+            train(Training(DIVERGING, start, mask), mnist, nobody)
         where = re.search(r"from iteration ([\d,]+) on; choose a", str(caught.value))[1]
         losses = np.zeros(500, np.float32)
         with one_blas_thread(), one_torch_thread():

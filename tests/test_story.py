@@ -15,6 +15,7 @@ from lottery_core.method.masks import dense_mask, removed_of
 from lottery_core.report import figures, story_figures
 from lottery_core.running import engine, measurement
 from lottery_core.store import LayerCounts, measurement_key
+from lottery_core.training.context import Context
 from tests.pages import open_page, said
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +67,12 @@ def tiny(make_store, tmp_path_factory):
     """(experiment, its levels, its control's levels) of a real run with 2 rounds."""
     store = make_store(tmp_path_factory.mktemp("story") / "store")
     main, reinit = (arm[0] for arm in story.read_story(TINY)[1].arms().values())
-    return main, list(engine.run(main, store)), list(engine.run(reinit, store)), store
+    return (
+        main,
+        list(engine.run(main, Context(store))),
+        list(engine.run(reinit, Context(store))),
+        store,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from lottery_core.running import engine
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
+from lottery_core.training.context import Context
 from tests.infos import info_of
 
 RECIPE = Recipe(network="8", iterations=12, evaluate_every=6)
@@ -33,7 +34,7 @@ def info(level: int, test: float, validation: float | None, restart: str = "rewi
 
 
 def test_tables_have_the_promised_columns_and_rows(store, tiny):
-    levels = list(engine.run(tiny, store))
+    levels = list(engine.run(tiny, Context(store)))
     table = levels_table(levels)
     assert list(table) == [
         "level",

@@ -28,6 +28,7 @@ from lottery_core.spec.rounds import rounds_of
 from lottery_core.store.info import plain_counts
 from lottery_core.tickets import files
 from lottery_core.tickets.content import FORMAT, digest, in_header
+from lottery_core.training.context import Context
 from lottery_core.training.models import Model
 from lottery_core.training.models import load as set_weights
 from tests.networks import CONVOLUTIONAL, make_level
@@ -42,7 +43,7 @@ def shelf(make_store, tmp_path_factory):
     store = make_store(tmp_path_factory.mktemp("files") / "store")
     recipe = Recipe(network="8", iterations=12, evaluate_every=6, batch_size=16)
     experiment = Experiment(recipe, rounds_of([0.5, 0.75]))
-    list(engine.run(experiment, store))
+    list(engine.run(experiment, Context(store)))
     return store, experiment
 
 
@@ -351,7 +352,7 @@ def test_an_onnx_file_names_key_recipe_and_normalisation(shelf, taken):
 
 def test_an_onnx_file_tells_the_mean_and_deviation_of_its_data_set(store):
     recipe = Recipe(network="4", iterations=2, evaluate_every=2, normalisation="dataset")
-    list(engine.run(Experiment(recipe), store))
+    list(engine.run(Experiment(recipe), Context(store)))
     model = onnx.load_from_string(files.export(store, Experiment(recipe).key, "onnx"))
     told = {entry.key: float(entry.value) for entry in model.metadata_props if entry.key in
             ("mean", "deviation")}  # fmt: skip
@@ -376,7 +377,7 @@ def test_a_level_that_is_not_there_is_refused(shelf, name):
 
 
 def test_a_damaged_level_is_refused(store, tiny):
-    list(engine.run(tiny, store))
+    list(engine.run(tiny, Context(store)))
     path = store.root / "levels" / tiny.key / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
     with (

@@ -1,6 +1,7 @@
 """The Ticket page's logic, without a browser: any level, every view, and files brought back."""
 
 import io
+import json
 import shutil
 import time
 
@@ -11,10 +12,15 @@ from lottery_core.findings.tables import smallest_within
 from lottery_core.running import engine
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.networks import network
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Job
+from lottery_core.store.tensors import save
 from lottery_core.tickets import files
+from lottery_core.tickets.content import FORMAT, in_header
+from lottery_core.training.context import Context
+from tests.networks import masks
 from tests.pages import open_page, said
 
 PAGE = "pages/ticket.py"
@@ -31,7 +37,7 @@ def finished_runs(make_store, tmp_path_factory):
     """A store with one finished run, its random reinit, and the jobs that asked."""
     store = make_store(tmp_path_factory.mktemp("finished") / "store")
     for when, experiment in enumerate((EXPERIMENT, ARMS["reinit"].of(EXPERIMENT))):
-        list(engine.run(experiment, store))
+        list(engine.run(experiment, Context(store)))
         store.write_job(
             Job(experiment.key, "done", "", submitted=when, experiment=experiment.as_dict())
         )
@@ -94,7 +100,7 @@ def test_a_link_names_an_experiment_and_a_level_or_a_level_alone(trained, n):
 
 def test_a_level_that_no_request_speaks_of_is_found_by_its_key(trained):
     alone = Experiment(RECIPE, rounds_of([0.9]))
-    list(engine.run(alone, trained))
+    list(engine.run(alone, Context(trained)))
     page = open_page(PAGE, key=alone.key, level="1")
     assert not page.exception
     assert metric(page, "Weights kept") == f"{trained.info(alone.key).weights_kept:,}"
@@ -183,6 +189,28 @@ def test_a_changed_file_is_told(trained):
     first = 8 + int.from_bytes(content[:8], "little")
     content[first + 1] ^= 0x11  # in a weight
     assert "has been changed" in said(brought(bytes(content)))
+
+
+def test_masks_of_convolutions_are_read_and_the_network_can_be_named(trained):
+    text = "8 8 16 pool 16 pool 10"
+    page = brought(npz(masks(text)), "mask.npz")
+    assert "taken for those of 8 8 pool 16 16 pool 10" in said(page)
+    page.text_input(key="bring_network").set_value(text).run()
+    assert not page.exception
+    assert "taken for" not in said(page)
+    shapes = next(one.value for one in page.dataframe if "shape" in one.value.columns)
+    assert [*shapes["shape"][:2]] == ["8 x 1 x 3 x 3", "8 x 8 x 3 x 3"]
+    assert not page.button(key="bring_train").disabled
+
+
+def test_a_mask_that_no_data_set_here_fits_is_verified_and_not_trained(trained):
+    net = network("4 pool", (3, 14, 14), 10)
+    header = {"format": FORMAT, "network": json.dumps(in_header(net))}
+    mask = {name: np.ones(shape, bool) for name, shape in net.shapes.items()}
+    page = brought(save(mask, metadata=header))
+    assert "for images of 3x14x14 in 10 classes, and no data set here has such" in said(page)
+    assert "Nothing in this cache has this mask" in said(page)
+    assert "bring_train" not in {button.key for button in page.button}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.training import base, sparse_loop, torch_loop
-from lottery_core.training.base import TrainingDiverged, batch_order
+from lottery_core.training.base import Training, TrainingDiverged, batch_order
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
 from tests import reference
@@ -48,9 +48,9 @@ SCHEDULES = {
 each_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 
 
-def train_dense_form(recipe, weights, mask, *args, **options):
-    forms = dict.fromkeys(mask, False)
-    return sparse_loop.train(recipe, weights, mask, *args, **options, forms=forms)
+def train_dense_form(training, data, report):
+    forms = dict.fromkeys(training.mask, False)
+    return sparse_loop.train(training, data, report, forms=forms)
 
 
 LOOPS = {
@@ -94,7 +94,7 @@ def every_step(monkeypatch):
 def test_pruned_weights_are_exactly_zero_after_every_step(train, changes, mnist):
     recipe = replace(SMALL, **changes)
     start, mask = pruned_start(recipe)
-    trained = train(recipe, start, mask, mnist, nobody, snapshots=tuple(range(60)))
+    trained = train(Training(recipe, start, mask, snapshots=tuple(range(60))), mnist, nobody)
     for weights in (*trained.snapshots.values(), trained.weights):
         for name, kept in mask.items():
             assert not weights[name][~kept].any(), name
@@ -109,7 +109,7 @@ def test_survivors_are_trained_whatever_their_sign_and_size(train, changes, mnis
     values, kept = start["fc1.weight"], mask["fc1.weight"]
     values[:, ::3][kept[:, ::3]] = 0.0
     values[:, 1::3][kept[:, 1::3]] *= 1e-9
-    end = train(recipe, start, mask, mnist, nobody).weights["fc1.weight"]
+    end = train(Training(recipe, start, mask), mnist, nobody).weights["fc1.weight"]
     moved = end != values
     alive = moved.any(axis=1)  # a unit whose ReLU never opens learns nothing
     assert alive.mean() > 0.8
@@ -137,7 +137,7 @@ def assert_followed(trained, at_end, losses):
 def test_a_hundred_steps_on_end_lead_where_they_do_in_float64(train, changes, mnist, settled):
     recipe = replace(SMALLEST, iterations=100, evaluate_every=100, **changes)
     recipe, start, mask, *expected = settled(recipe)
-    assert_followed(train(recipe, start, mask, mnist, nobody), *expected)
+    assert_followed(train(Training(recipe, start, mask), mnist, nobody), *expected)
 
 
 def test_the_last_short_batch_of_an_epoch_is_used_and_the_next_epoch_has_its_own_order(
@@ -146,7 +146,7 @@ def test_the_last_short_batch_of_an_epoch_is_used_and_the_next_epoch_has_its_own
     # 55,000 = 13 * 4,096 + 1,752: step 14 is short, step 15 begins the second epoch.
     recipe, start, mask, *expected = settled(replace(LINEAR, iterations=16))
     assert recipe.iterations_per_epoch == 14
-    assert_followed(train(recipe, start, mask, mnist, nobody), *expected)
+    assert_followed(train(Training(recipe, start, mask), mnist, nobody), *expected)
 
 
 @each_schedule
@@ -157,10 +157,10 @@ def test_the_last_short_batch_of_an_epoch_is_used_and_the_next_epoch_has_its_own
 )
 def test_each_step_is_taken_at_the_rate_of_its_iteration(train, changes, schedule, mnist, settled):
     recipe, start, mask, *expected = settled(replace(SMALLEST, **changes, **schedule))
-    trained = train(recipe, start, mask, mnist, nobody)
+    trained = train(Training(recipe, start, mask), mnist, nobody)
     assert_followed(trained, *expected)
     # However many steps are taken at once.
-    one_by_one = train(recipe, start, mask, mnist, nobody, snapshots=tuple(range(60)))
+    one_by_one = train(Training(recipe, start, mask, snapshots=tuple(range(60))), mnist, nobody)
     assert same(one_by_one.weights, trained.weights)
 
 
@@ -168,7 +168,7 @@ def test_a_training_that_starts_later_takes_the_rates_from_there_on(train, mnist
     # 14 iterations an epoch: it starts within the second, and within the warm-up.
     recipe = replace(LINEAR, iterations=32, warmup=20, decay_at=(5, 24, 29), decay_factor=0.3)
     recipe, start, mask, *expected = settled(recipe, 16)
-    trained = train(recipe, start, mask, mnist, nobody, first_iteration=16)
+    trained = train(Training(recipe, start, mask, first_iteration=16), mnist, nobody)
     assert_followed(trained, *expected)
 
 
@@ -186,7 +186,7 @@ def test_an_epoch_shows_every_training_image_once():
 def test_what_was_handed_in_is_not_changed_by_training(train, mnist):
     start, mask = pruned_start(SMALL)
     saved, saved_mask = ({k: v.copy() for k, v in arrays.items()} for arrays in (start, mask))
-    trained = train(SMALL, start, mask, mnist, nobody)
+    trained = train(Training(SMALL, start, mask), mnist, nobody)
     assert same(start, saved)
     assert same(mask, saved_mask)
     assert not np.array_equal(trained.weights["fc1.weight"], saved["fc1.weight"])
@@ -196,12 +196,9 @@ def test_snapshots_and_reported_weights_do_not_follow_the_live_ones(train, mnist
     start, mask = initial_weights(SMALL), dense_mask(SMALL.shapes)
     looks = {}
     trained = train(
-        SMALL,
-        start,
-        mask,
+        Training(SMALL, start, mask, snapshots=(0, 10, 20, 50)),
         mnist,
         lambda moment: looks.setdefault(moment.iteration, moment.weights()),
-        snapshots=(0, 10, 20, 50),
     )
     assert list(trained.snapshots) == [0, 10, 20, 50]
     assert same(trained.snapshots[0], start)
@@ -219,8 +216,8 @@ def test_rewinding_continues_with_the_batches_and_rates_level_0_had_from_there_o
     # Without momentum nothing but the weights is carried over: the rest is the same, bit for bit.
     recipe = replace(SMALL, momentum=0, batch_size=4096, iterations=17, **schedule)
     start, mask = initial_weights(recipe), dense_mask(recipe.shapes)
-    whole = train(recipe, start, mask, mnist, nobody, snapshots=(10,))
-    rest = train(recipe, whole.snapshots[10], mask, mnist, nobody, first_iteration=10)
+    whole = train(Training(recipe, start, mask, snapshots=(10,)), mnist, nobody)
+    rest = train(Training(recipe, whole.snapshots[10], mask, first_iteration=10), mnist, nobody)
     assert np.array_equal(rest.losses, whole.losses[10:])
     assert same(rest.weights, whole.weights)
     assert [row.iteration for row in rest.history] == [10, 17]
@@ -228,8 +225,8 @@ def test_rewinding_continues_with_the_batches_and_rates_level_0_had_from_there_o
 
 def test_a_rewound_network_starts_with_the_loss_level_0_had_there(train, mnist):
     start, mask = initial_weights(SMALL), dense_mask(SMALL.shapes)
-    whole = train(SMALL, start, mask, mnist, nobody, snapshots=(20,))
-    rest = train(SMALL, whole.snapshots[20], mask, mnist, nobody, first_iteration=20)
+    whole = train(Training(SMALL, start, mask, snapshots=(20,)), mnist, nobody)
+    rest = train(Training(SMALL, whole.snapshots[20], mask, first_iteration=20), mnist, nobody)
     assert rest.losses[0] == whole.losses[20]
     assert len(rest.losses) == 40
 
@@ -242,11 +239,11 @@ def test_the_same_training_twice_gives_the_same_bits(train, changes, mnist):
     recipe = replace(SMALL, **changes)
     start, mask = pruned_start(recipe)
     threads = torch.get_num_threads()
-    one = train(recipe, start, mask, mnist, nobody)
+    one = train(Training(recipe, start, mask), mnist, nobody)
     try:
         torch.set_num_threads(3)  # how many cores there are has no say
         torch.manual_seed(99)
-        other = train(recipe, start, mask, mnist, nobody)
+        other = train(Training(recipe, start, mask), mnist, nobody)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(threads)
@@ -285,8 +282,8 @@ def test_neither_held_out_nor_test_images_have_any_part_in_training(train, mnist
         test_images=unreadable(mnist.test_images),
     )
     start, mask = pruned_start(SMALL)
-    with_them = train(SMALL, start, mask, mnist, nobody)
-    without = train(SMALL, start, mask, blind, nobody)
+    with_them = train(Training(SMALL, start, mask), mnist, nobody)
+    without = train(Training(SMALL, start, mask), blind, nobody)
     assert same(with_them.weights, without.weights)
     assert np.array_equal(with_them.losses, without.losses)
     assert np.isnan(without.history[-1].test_loss)
@@ -294,7 +291,7 @@ def test_neither_held_out_nor_test_images_have_any_part_in_training(train, mnist
 
 def test_history_has_a_row_at_the_start_at_every_interval_and_at_the_end(train, mnist):
     recipe = replace(SMALL, iterations=50, evaluate_every=20)
-    trained = train(recipe, *pruned_start(recipe), mnist, nobody)
+    trained = train(Training(recipe, *pruned_start(recipe)), mnist, nobody)
     assert [row.iteration for row in trained.history] == [0, 20, 40, 50]
     assert np.isnan(trained.history[0].train_loss)
     means = [trained.losses[a:b].mean() for a, b in ((0, 20), (20, 40), (40, 50))]
@@ -302,7 +299,7 @@ def test_history_has_a_row_at_the_start_at_every_interval_and_at_the_end(train, 
 
 
 def test_evaluations_are_what_float64_computes_from_the_final_weights(train, mnist):
-    trained = train(SMALL, *pruned_start(SMALL), mnist, nobody)
+    trained = train(Training(SMALL, *pruned_start(SMALL)), mnist, nobody)
 
     last, held_out = trained.history[-1], mnist.validation_index
     for loss, accuracy, images, labels in (
@@ -322,7 +319,7 @@ def test_evaluations_are_what_float64_computes_from_the_final_weights(train, mni
 
 def test_without_a_validation_split_its_columns_are_nan(train, datasets):
     recipe = replace(SMALL, validation_size=0, iterations=5, evaluate_every=5)
-    trained = train(recipe, *pruned_start(recipe), load_data(recipe, datasets), nobody)
+    trained = train(Training(recipe, *pruned_start(recipe)), load_data(recipe, datasets), nobody)
     assert all(np.isnan(row.validation_loss) for row in trained.history)
     assert all(np.isnan(row.validation_accuracy) for row in trained.history)
     assert 0 < trained.history[-1].test_accuracy < 1
@@ -339,7 +336,7 @@ def test_a_diverging_training_names_the_learning_rate(train, mnist, momentum):
     )
     start, mask = initial_weights(recipe), dense_mask(recipe.shapes)
     with pytest.raises(TrainingDiverged, match=r"iteration \d.*choose a learning rate below 10$"):
-        train(recipe, start, mask, mnist, nobody)
+        train(Training(recipe, start, mask), mnist, nobody)
 
 
 def test_a_report_that_raises_stops_the_training(train, mnist, every_step):
@@ -351,9 +348,9 @@ def test_a_report_that_raises_stops_the_training(train, mnist, every_step):
             raise Stop
 
     with pytest.raises(Stop):
-        train(SMALL, *pruned_start(SMALL), mnist, stop)
+        train(Training(SMALL, *pruned_start(SMALL)), mnist, stop)
 
 
 def test_an_unknown_device_is_refused_with_those_that_are_here(mnist):
     with pytest.raises(InvalidValue, match=r"device='tpu' is not here; choose one of cpu"):
-        torch_loop.train(SMALL, *pruned_start(SMALL), mnist, nobody, device="tpu")
+        torch_loop.train(Training(SMALL, *pruned_start(SMALL)), mnist, nobody, device="tpu")

@@ -16,6 +16,7 @@ from lottery_core.spec.rounds import Round
 from lottery_core.store import Job
 from lottery_core.tickets import files, transfer
 from lottery_core.tickets.incoming import Upload, read_upload
+from lottery_core.training.context import Context
 from lottery_core.training.models import initial_weights
 
 RECIPE = Recipe(network="8", iterations=40, evaluate_every=20, batch_size=16)
@@ -27,7 +28,7 @@ def trained(store):
     """(experiment, levels) of a real run, rewound to iteration 10."""
     rounds = (Round(0.5, 0.5, rewind_iteration=10), Round(0.8, 0.8, rewind_iteration=10))
     experiment = Experiment(RECIPE, rounds)
-    list(engine.run(experiment, store, loop="torch"))
+    list(engine.run(experiment, Context(store, loop="torch")))
     return experiment, [store.read(key) for key in experiment.keys]
 
 
@@ -45,7 +46,7 @@ def mask(trained):
 
 def run(store, upload: Upload, experiment: Experiment):
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
-    return list(engine.run(experiment, store, loop="torch"))
+    return list(engine.run(experiment, Context(store, loop="torch")))
 
 
 def same(one, other) -> bool:
@@ -181,7 +182,7 @@ def test_another_network_is_refused_with_the_tickets_layers(ticket):
 
 def test_a_ticket_that_left_the_cache_is_asked_for_again(store, ticket):
     with pytest.raises(InvalidValue, match="is not in this cache; bring its file again"):
-        list(engine.run(transfer.experiment(ticket, RECIPE), store))
+        list(engine.run(transfer.experiment(ticket, RECIPE), Context(store)))
 
 
 def test_the_core_checks_what_a_forged_request_claims(store, mask):
@@ -189,9 +190,9 @@ def test_the_core_checks_what_a_forged_request_claims(store, mask):
     good = transfer.experiment(mask, RECIPE).rounds[0]
     other = replace(RECIPE, network="9")
     with pytest.raises(InvalidValue, match=r"network='9' is not the ticket's; choose 8"):
-        list(engine.run(Experiment(other, (good,)), store))
+        list(engine.run(Experiment(other, (good,)), Context(store)))
     with pytest.raises(InvalidValue, match="the ticket is a mask alone; use rewind"):
-        list(engine.run(Experiment(RECIPE, (replace(good, restart="ticket"),)), store))
+        list(engine.run(Experiment(RECIPE, (replace(good, restart="ticket"),)), Context(store)))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from lottery_core.tickets import files, transfer
 from lottery_core.tickets.content import digest
 from lottery_core.tickets.incoming import read_upload
 from lottery_core.tickets.verify import Finding, verify, verify_in_words
+from lottery_core.training.context import Context
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def experiment():
 def full(make_store, tmp_path_factory, experiment):
     """A store with the experiment's three levels; nobody writes to it."""
     store = make_store(tmp_path_factory.mktemp("full"))
-    list(engine.run(experiment, store))
+    list(engine.run(experiment, Context(store)))
     return store
 
 
@@ -364,13 +365,13 @@ def test_a_mask_is_named_by_where_it_came_from_before_where_it_was_trained_again
     make_store, tmp_path, experiment
 ):
     store = make_store(tmp_path / "store")
-    list(engine.run(experiment, store))
+    list(engine.run(experiment, Context(store)))
     original = experiment.keys[1]
     upload = read(files.mask_npz(store.read(original)))
     store.write_ticket(upload.content_digest, upload.mask, upload.restart)
     for seed in range(1, 5):  # keys are in no order of their own
         recipe = replace(experiment.recipe, seed=seed)
-        list(engine.run(transfer.experiment(upload, recipe), store))
+        list(engine.run(transfer.experiment(upload, recipe), Context(store)))
     found = verdicts_of(verify(upload, store), "the same mask in the cache")
     assert original[:12] in found
 

@@ -1,4 +1,5 @@
-"""The same job without a browser: `python -m lottery_core run --preset notebook --out results`."""
+"""The same job without a browser: `lottery run --preset notebook --out results`, or from a checkout
+`python -m lottery_core run ...`."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import sys
 
 import typer
 
-from lottery_core.cli import cached, data, terminal
+from lottery_core.cli import cached, data, pages, terminal
 from lottery_core.cli.run import run
 from lottery_core.cli.train import train
 from lottery_core.store import StoreUnavailable
@@ -24,6 +25,7 @@ def main() -> None:
     """Find lottery tickets: train, prune, rewind, retrain."""
 
 
+app.command("app", context_settings=pages.SETTINGS)(pages.start_app)
 app.command()(run)
 app.command()(train)
 app.command("list")(cached.list_experiments)

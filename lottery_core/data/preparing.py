@@ -20,9 +20,8 @@ from lottery_core.data.prepared import header_of, holds, is_whole, prepared, wri
 from lottery_core.data.prepared import read_part as prepared_part
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.datasets import DATASETS, title_of
+from lottery_core.store.places import ARCHIVES
 
-# MNIST comes with the project, wherever results are kept.
-_EMBEDDED = Path(__file__).resolve().parents[2] / "cache" / "datasets"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -34,7 +33,7 @@ def is_prepared(name: str, root: Path, content: str = "") -> bool:
 
 def archives(name: str, root: Path) -> list[Path]:
     """The published archives, below `root` or as they come with the project."""
-    for place in (root, _EMBEDDED):
+    for place in (root, ARCHIVES):  # MNIST comes along, wherever results are kept
         raw = place / DATASETS[name].folder / "raw"
         found = [raw / file for file in sorted(DATASETS[name].archives)]
         if found and all(path.is_file() for path in found):

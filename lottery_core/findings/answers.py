@@ -64,7 +64,7 @@ def first(pieces: Iterator[np.ndarray], count: int | None = None) -> np.ndarray:
 
 
 def reader(recipe: Recipe, root: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """What turns images, uint8, into what the recipe's network reads, (n, 784) float32: as
+    """What turns images, uint8, into what the recipe's network reads, (n, pixels) float32: as
     `data.load_data` has them."""
 
     def counts() -> np.ndarray:

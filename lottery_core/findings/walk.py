@@ -6,6 +6,7 @@ with NumPy alone, how the dense network answers when it is pruned and not traine
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +22,16 @@ from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.pruning import Target, prune
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice
-from lottery_core.spec.datasets import CLASSES, PIXELS
+from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.links import read_choice
+from lottery_core.spec.links import read_choice, write_value
 from lottery_core.store import Level, LevelInfo
 
 # The quick preset with the sparsities that the notebook retrains at, the last being 1 - 0.6**6.
 PARAMS = {
     "preset": "quick",
     "schedule": "list",
-    "sparsities": "0.4,0.64,0.784,0.953344",
+    "sparsities": write_value((*Choice().sparsities[:3], 0.953344)),
     "controls": "reinit",
 }
 # What a link may change of it; the words on the page hold whatever these are.
@@ -88,19 +89,21 @@ def averages(root: Path) -> Averages:
     count = 10_000
     images = first(read_part("mnist", root, "train_images"), count)
     labels = first(read_part("mnist", root, "train_labels"), count)
-    belongs = (labels == np.arange(CLASSES)[:, None]).astype(np.float32)
-    sums = np.zeros((CLASSES, PIXELS), np.float32)
+    mnist = DATASETS["mnist"]
+    pixels = math.prod(mnist.image)
+    belongs = (labels == np.arange(mnist.classes)[:, None]).astype(np.float32)
+    sums = np.zeros((mnist.classes, pixels), np.float32)
     for part in parts(count):
-        sums += belongs[:, part] @ images.reshape(-1, PIXELS)[part].astype(np.float32)
+        sums += belongs[:, part] @ images.reshape(-1, pixels)[part].astype(np.float32)
     means = sums / belongs.sum(axis=1)[:, None]
     unseen, right = unseen_images("mnist", root)
     nearest = []
     for part in parts(len(unseen)):
-        flat = unseen[part].reshape(-1, PIXELS).astype(np.float32)
+        flat = unseen[part].reshape(-1, pixels).astype(np.float32)
         # |x - m|² without what is the same for all m.
         nearest.append(((means**2).sum(axis=1) - 2 * flat @ means.T).argmin(axis=1))
     accuracy = float((np.concatenate(nearest) == right).mean())
-    return Averages(means.astype(np.uint8).reshape(-1, 28, 28), accuracy)
+    return Averages(means.astype(np.uint8).reshape(-1, *mnist.image[1:]), accuracy)
 
 
 @dataclass(frozen=True)

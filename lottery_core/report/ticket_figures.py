@@ -17,6 +17,7 @@ from lottery_core.report.figures import (
     begin_figure,
 )
 from lottery_core.report.weight_figures import NO_AXIS, UNMARKED, place, tiles
+from lottery_core.spec.limits import MAX_CELLS
 
 # From what died first to what died last, told apart in grey too; survivors have a colour of their
 # own, lighter than any of them.
@@ -56,25 +57,29 @@ def layers_figure(table: pd.DataFrame, height: int = 300) -> go.Figure:
     return figure
 
 
-def coarse(died: np.ndarray, cells: int = 300 * 784) -> tuple[np.ndarray, int]:
+def coarse(died: np.ndarray, cells: int = MAX_CELLS) -> tuple[np.ndarray, int]:
     """Rounds of death as a picture small enough to draw, and the side of its blocks: each shows
-    the weight that lived longest. Kernels are drawn as they are where there is room, else one
-    cell each."""
-    outlived = np.where(died == 0, 255, died).astype(np.uint8)  # what lives has outlived all
+    one of its weights, drawn by lot, so that the picture has as many of each round as the layer
+    does. Kernels are drawn as they are where there is room, else one cell each."""
+    lot = np.random.default_rng(0)  # the same in every picture of this size
     if died.ndim == 4:
         outputs, inputs, rows, columns = died.shape
         if outputs * inputs * (rows + 1) * (columns + 1) <= cells:
             return died, 1
-        outlived = outlived.max(axis=(2, 3))
+        kernels = died.reshape(outputs, inputs, -1)
+        drawn = lot.integers(kernels.shape[2], size=(outputs, inputs, 1))
+        died = np.take_along_axis(kernels, drawn, axis=2)[..., 0]
     block = 1
-    while (outlived.shape[0] // block) * (outlived.shape[1] // block) > cells:
+    while -(-died.shape[0] // block) * -(-died.shape[1] // block) > cells:
         block += 1
-    rows, columns = (-(-size // block) for size in outlived.shape)
-    # What is beyond the edge has never lived.
-    padded = np.zeros((rows * block, columns * block), np.uint8)
-    padded[: outlived.shape[0], : outlived.shape[1]] = outlived
-    longest = padded.reshape(rows, block, columns, block).max(axis=(1, 3))
-    return np.where(longest == 255, 0, longest).astype(np.uint8), block
+    if block == 1:
+        return died, 1
+    firsts = np.ix_(*(np.arange(0, size, block) for size in died.shape))
+    moved = [first + lot.integers(block, size=np.broadcast_shapes(*(f.shape for f in firsts)))
+             for first in firsts]  # fmt: skip
+    # Blocks at the edge may be smaller than the others.
+    at = [np.minimum(index, size - 1) for index, size in zip(moved, died.shape, strict=True)]
+    return died[tuple(at)], block
 
 
 def survival_figure(
@@ -104,9 +109,13 @@ def survival_figure(
         _place_kernels(figure, _drawn(picture, rounds), trace)
     else:
         unit, read = ("unit", "input") if died.ndim == 2 else ("output channel", "input channel")
-        each = f", in blocks of {block}x{block}" if block > 1 else ""
+        each = f", one of {block}x{block} a cell" if block > 1 else ""
         if died.ndim == 4:
-            each = ", a cell each kernel" if block == 1 else f", {block}x{block} kernels a cell"
+            each = (
+                ", one weight of a kernel a cell"
+                if block == 1
+                else f", one of {block}x{block} kernels a cell"
+            )
         figure.update_xaxes(title=f"{read}{each}", showgrid=False, zeroline=False)
         figure.update_yaxes(title=unit, autorange="reversed", showgrid=False, zeroline=False)
         hover = f"{unit} %{{y}}, {read} %{{x}}<extra></extra>"

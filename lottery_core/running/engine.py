@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -31,43 +30,31 @@ from lottery_core.spec.keys import VERSION
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round
 from lottery_core.store import Level, LevelInfo, Store, counts_of
-from lottery_core.training.base import Evaluation, Trained
+from lottery_core.training.base import Evaluation, Trained, Training
+from lottery_core.training.context import Context, Monitor
 from lottery_core.training.gradients import Slopes
 from lottery_core.training.loops import train
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import test_accuracy
 
 
-def run(
-    experiment: Experiment,
-    store: Store,
-    *,
-    device: str = "cpu",
-    loop: str = "auto",
-    folder: Path | None = None,
-    check: Callable[[], None] = lambda: None,
-) -> Iterator[Level]:
+def run(experiment: Experiment, context: Context) -> Iterator[Level]:
     """Yield level 0, 1, ... of an experiment: reused if the store has it, else computed.
 
-    `check` is called many times a second and may raise to stop; finished levels stay. Any
-    number of processes may run experiments that share levels: one trains, the others wait.
-    `device` and `loop` (one of `training.base.LOOPS`) say where and how, and change nothing
-    but rounding. Raises `InvalidValue`, `DataUnavailable` and `TrainingDiverged`.
+    The context's monitor is asked many times a second and may raise to stop; finished levels
+    stay. Any number of processes may run experiments that share levels: one trains, the others
+    wait. Raises `InvalidValue`, `DataUnavailable` and `TrainingDiverged`.
     """
+    store, check = context.store, context.monitor.check
     dense = previous = None
-    options = {"device": device, "loop": loop, "folder": folder, "check": check}
-    trunk = run(experiment.trunk, store, **options) if experiment.control else None
+    trunk = run(experiment.trunk, context) if experiment.control else None
     for n, key in enumerate(experiment.keys):
         if trunk and n:
             previous = next(trunk)
         with store.held(f"level-{key}", check):
             level = store.read(key)
             if level is None:
-                data = load_data(experiment.recipe, store.datasets, folder=folder, check=check)
-                with Watch(store, key, n, experiment, check) as watch:
-                    level = train_level(
-                        experiment, n, dense, previous, data, watch, store, device, loop
-                    )
+                level = train_level(experiment, n, dense, previous, context)
                 store.write(key, level)
                 learn(store, level.info)
         dense = dense or level
@@ -76,92 +63,106 @@ def run(
         yield level
 
 
+@dataclass(frozen=True)
+class _Start:
+    """What a level begins with: `mask`, the `weights` of its survivors, where in the `schedule`
+    they stand, and what the network could do before it is trained again."""
+
+    mask: Arrays
+    weights: Arrays
+    schedule: Recipe
+    first_iteration: int = 0
+    accuracies: dict[str, float] = field(default_factory=dict)
+
+
 def train_level(
     experiment: Experiment,
     n: int,
     dense: Level | None,
     previous: Level | None,
-    data: Data,
-    watch: Watch,
-    store: Store,
-    device: str = "cpu",
-    loop: str = "auto",
+    context: Context,
 ) -> Level:
     """Level `n`, from level 0 (`dense`) and the trunk's level n-1 (`previous`): the procedure's
     one step."""
-    recipe, began = experiment.recipe, time.perf_counter()
-    schedule, first_iteration, accuracies = recipe, 0, {}
-    if dense is None or previous is None:
-        mask = dense_mask(recipe.shapes)
-        start = initial_weights(recipe)
-    else:
-        step = experiment.round(n)
-        evidence = Evidence(
-            initial=dense.start,
-            trained=previous.end,
-            mask=previous.mask,
-            seed=seed_of(recipe.seed, "prune", n),
-            slopes=Slopes(recipe, data, seed_of(recipe.seed, "criterion", n)),
+    recipe, store, check = experiment.recipe, context.store, context.monitor.check
+    data = load_data(recipe, store.datasets, folder=context.folder, check=check)
+    with Watch(store, experiment.keys[n], n, experiment, check) as watch:
+        began = time.perf_counter()
+        if dense is None or previous is None:
+            start = _Start(dense_mask(recipe.shapes), initial_weights(recipe), recipe)
+        else:
+            start = _prune(experiment, n, dense, previous, data, store)
+        watch.begin(start.mask, start.first_iteration, start.accuracies)
+        training = Training(
+            start.schedule,
+            start.weights,
+            start.mask,
+            start.first_iteration,
+            recipe.snapshot_iterations if n == 0 else (),
         )
-        given, weights = _ticket(store, step, recipe) if step.ticket else (None, None)
-        targets = step.targets([*recipe.shapes])
-        mask = given or prune(evidence, step.criterion, targets)
-        if step.reshuffled:
-            mask = reshuffle(mask, seed_of(recipe.seed, "reshuffle", n))
-        origins = Origins(
-            snapshots=dense.snapshots,
-            trained=previous.end,
-            draw=lambda: initial_weights(recipe, "reinit", n),
-            ticket=weights,
-        )
-        start = apply(RULES[step.restart].start(origins, step.rewind_iteration), mask)
-        first_iteration = step.rewind_iteration
-        if step.restart == "keep":
-            schedule = recipe.at_last_rate()
-
-        unpruned = replace(evidence, trained=dense.end, mask=dense.mask)
-        in_one_go = given or prune(unpruned, step.criterion, targets)
-        accuracies = {
-            "test_accuracy_before_retraining": test_accuracy(
-                recipe, apply(previous.end, mask), data
-            ),
-            "test_accuracy_dense_pruned": test_accuracy(recipe, apply(dense.end, in_one_go), data),
-        }
-
-    watch.begin(mask, first_iteration, accuracies)
-    trained, used = train(
-        schedule,
-        start,
-        mask,
-        data,
-        watch,
-        store=store,
-        loop=loop,
-        device=device,
-        first_iteration=first_iteration,
-        snapshots=recipe.snapshot_iterations if n == 0 else (),
-        check=watch.check,
-        say=watch.say,
-    )
+        watched = replace(context, monitor=Monitor(check, say=watch.say))
+        trained, loop = train(training, data, watch, watched)
+        seconds = time.perf_counter() - began - watch.waited
     return Level(
         info=_info(
             experiment,
             n,
-            mask,
+            start.mask,
             trained,
-            **accuracies,
-            device=device,
-            loop=used,
-            seconds=time.perf_counter() - began - watch.waited,
+            **start.accuracies,
+            device=context.device,
+            loop=loop,
+            seconds=seconds,
             data=data.digest,
         ),
-        mask=mask,
-        start=start,
+        mask=start.mask,
+        start=start.weights,
         # A product with the mask leaves -0.0 of a negative weight: equal to 0, but other bits.
-        end=apply(trained.weights, mask),
+        end=apply(trained.weights, start.mask),
         losses=trained.losses,
         history=pd.DataFrame(trained.history),
         snapshots=trained.snapshots,
+    )
+
+
+def _prune(
+    experiment: Experiment, n: int, dense: Level, previous: Level, data: Data, store: Store
+) -> _Start:
+    """Prune what level n-1 learned, and let the survivors restart."""
+    recipe, step = experiment.recipe, experiment.round(n)
+    evidence = Evidence(
+        initial=dense.start,
+        trained=previous.end,
+        mask=previous.mask,
+        seed=seed_of(recipe.seed, "prune", n),
+        slopes=Slopes(recipe, data, seed_of(recipe.seed, "criterion", n)),
+    )
+    given, weights = _ticket(store, step, recipe) if step.ticket else (None, None)
+    targets = step.targets([*recipe.shapes])
+    mask = given or prune(evidence, step.criterion, targets)
+    if step.reshuffled:
+        mask = reshuffle(mask, seed_of(recipe.seed, "reshuffle", n))
+    origins = Origins(
+        snapshots=dense.snapshots,
+        trained=previous.end,
+        draw=lambda: initial_weights(recipe, "reinit", n),
+        ticket=weights,
+    )
+    start = RULES[step.restart].start(origins, step.rewind_iteration)
+
+    unpruned = replace(evidence, trained=dense.end, mask=dense.mask)
+    in_one_go = given or prune(unpruned, step.criterion, targets)
+    return _Start(
+        mask,
+        apply(start, mask),
+        recipe.at_last_rate() if step.restart == "keep" else recipe,
+        step.rewind_iteration,
+        {
+            "test_accuracy_before_retraining": test_accuracy(
+                recipe, apply(previous.end, mask), data
+            ),
+            "test_accuracy_dense_pruned": test_accuracy(recipe, apply(dense.end, in_one_go), data),
+        },
     )
 
 

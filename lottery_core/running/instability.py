@@ -13,17 +13,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from lottery_core.data import Data, load_data
 from lottery_core.method.masks import Arrays
-from lottery_core.running.monitor import SILENT, Monitor
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level, Store, task_key
+from lottery_core.training.base import Training
+from lottery_core.training.context import Context
 from lottery_core.training.loops import train
 from lottery_core.training.torch_loop import accuracy
 
@@ -51,47 +51,32 @@ def starts_of(experiment: Experiment) -> list[Start]:
     return dense + [Start(n, experiment.round(n).rewind_iteration) for n in levels]
 
 
-def measure(
-    experiment: Experiment,
-    store: Store,
-    starts: Sequence[Start],
-    *,
-    loop: str = "auto",
-    device: str = "cpu",
-    folder: Path | None = None,
-    monitor: Monitor = SILENT,
-) -> dict:
+def measure(experiment: Experiment, starts: Sequence[Start], context: Context) -> dict:
     """Plain values: `total` weights, the `seed`, and in `paths` for each start what `path_of`
     gives, with `level`, weights `kept`, `first_iteration`, `orders` and `seconds`.
 
     Each path is kept in the store once it is whole, under the key of its level: experiments that
-    share the level share it. The levels have to be in the store. `monitor` is told the number of
-    paths done, and asked many times a second whether to stop. Raises `InvalidValue`,
+    share the level share it. The levels have to be in the store. The context's monitor is told
+    the number of paths done, and asked many times a second whether to stop. Raises `InvalidValue`,
     `DataUnavailable` and `TrainingDiverged`.
     """
-    recipe, check = experiment.recipe, monitor.check
-    data = load_data(recipe, store.datasets, folder=folder, check=check)
+    recipe, store, check = experiment.recipe, context.store, context.monitor.check
+    data = load_data(recipe, store.datasets, folder=context.folder, check=check)
 
     def copy(start: Start, level: Level, order: int) -> Arrays:
-        trained, _ = train(
+        training = Training(
             _schedule(experiment, start.level),
             _weights_at(experiment, start, level),
             level.mask,
-            data,
-            lambda moment: check(),
-            store=store,
-            loop=loop,
-            device=device,
-            first_iteration=start.iteration,
+            start.iteration,
             order=order,
-            check=check,
-            say=monitor.say,
         )
+        trained, _ = train(training, data, lambda moment: check(), context)
         return trained.weights
 
     paths = []
     for start in starts:
-        monitor.report(len(paths))
+        context.monitor.report(len(paths))
         key = task_key("path", f"{experiment.keys[start.level]}-{start.iteration}")
         with store.held(key, check):
             path = store.read_measurement(key)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from lottery_core.data import identify
+from lottery_core.data import identify, own
 from lottery_core.findings.outcome import Outcome, sparsity
 from lottery_core.findings.tables import history_table, layers_table, levels_table
 from lottery_core.report.figures import Figure, level_accuracy_figure, loss_figure
@@ -26,6 +26,7 @@ from lottery_core.spec.links import write_choice
 from lottery_core.spec.own import is_own
 from lottery_core.store import CACHE, Job, Level, LevelInfo, Store
 from lottery_core.training.base import LOOPS
+from lottery_core.training.context import Context, Monitor
 
 TABLES = {"levels": levels_table, "layers": layers_table, "history": history_table}
 FIGURES = ("accuracy", "early-stop", "sparsity", "loss", "training")
@@ -85,10 +86,11 @@ class Run:
         self._folder = None if dataset_folder is None else Path(dataset_folder).expanduser()
         if self._folder and not choice.content:
             choice = replace(choice, content=identify(choice.dataset, self._folder))
+        self.store = Store(CACHE if cache is None else cache)
+        own.register(self.store.datasets)
         self.choice = choice
         self.arms = choice.arms()
-        self.store = Store(CACHE if cache is None else cache)
-        self._where = {"device": device, "loop": loop}
+        self._context = Context(self.store, device, loop, self._folder)
         # Without mask and weights: of large networks, memory holds a level's and no more.
         self._finished: dict[str, list[Level]] = {}
 
@@ -200,18 +202,17 @@ class Run:
             submitted=time.time(),
             experiment=experiment.as_dict(),
             params=self._link(),
-            **self._where,
+            device=self._context.device,
+            loop=self._context.loop,
         )
         store.make()
         store.clear_cancel(job.key)
-        if self._where["loop"] == "auto" and not all(map(store.has, experiment.keys)):
+        if self._context.loop == "auto" and not all(map(store.has, experiment.keys)):
             worker.prepare_in_background(store)
         record = worker.Record(store, job)
         with record.kept():
-            levels = engine.run(
-                experiment, store, folder=self._folder, check=record.check, **self._where
-            )
-            for level in levels:
+            watched = replace(self._context, monitor=Monitor(record.check))
+            for level in engine.run(experiment, watched):
                 finished.append(replace(level, mask={}, start={}, end={}, snapshots={}))
                 if len(finished) >= len(self._told(experiment)):
                     self._finished[experiment.key] = finished

@@ -21,12 +21,12 @@ import torch
 
 from lottery_core.data import Data, load_data
 from lottery_core.method.masks import Arrays, dense_mask
-from lottery_core.running.monitor import SILENT, Monitor
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
-from lottery_core.store import Level, Store, processor
+from lottery_core.store import Level, processor
 from lottery_core.training import calibration, loops
-from lottery_core.training.base import check_measurable
+from lottery_core.training.base import Training, check_measurable
+from lottery_core.training.context import Context
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
 from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread
 from lottery_core.training.yardsticks import (
@@ -43,18 +43,16 @@ _SECONDS = 0.05  # a turn
 Steps = Callable[[int], None]
 
 
-def measure(
-    experiment: Experiment,
-    store: Store,
-    monitor: Monitor = SILENT,
-) -> dict:
+def measure(experiment: Experiment, context: Context) -> dict:
     """Plain values: the machine, and for each level seconds as [median, least, most].
 
     All levels have to be in the store. Raises `InvalidValue` for what the compiled loop does not
-    know. `monitor` is told the number of levels done, and asked between turns whether to stop.
+    know. The context's monitor is told the number of levels done, and asked between turns
+    whether to stop.
     """
     recipe = experiment.recipe
     check_measurable(recipe)
+    store, monitor = context.store, context.monitor
     check = monitor.check
     loops.prepare(store, check, monitor.say)
     data = load_data(recipe, store.datasets, check=check)
@@ -102,7 +100,7 @@ def measure(
 
 def _ways(recipe: Recipe, level: Level, data: Data, costs: calibration.Costs) -> dict[str, Steps]:
     """Training steps under the level's mask, each way; every turn repeats an epoch's first."""
-    masked = TorchNetwork(recipe, level.start, level.mask, data, "cpu")
+    masked = TorchNetwork(Training(recipe, level.start, level.mask), data)
     ours = SparseNetwork(recipe, level.start, level.mask, costs.forms(level.mask))
     ours.attach(data, judge=False)
 

@@ -17,6 +17,7 @@ from lottery_core.data import load_data
 from lottery_core.method.masks import dense_mask
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store
+from lottery_core.training.base import Training
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread, test_accuracy, train
 
@@ -48,7 +49,7 @@ def measure(store: Store, usual: Recipe) -> dict:
         began = time.perf_counter()
         test_accuracy(recipe, weights, data)
         evaluation = (time.perf_counter() - began) / (10_000 * recipe.weights_total)
-        train(recipe, weights, mask, data, stamp)
+        train(Training(recipe, weights, mask), data, stamp)
         last = max(stamps)
         per_chunk = evaluation * recipe.weights_total * 1_000  # the first look after the steps
         seconds = max(1e-5, (stamps[last] - stamps[0] - per_chunk) / last)
@@ -64,7 +65,7 @@ def _convolution(store: Store, usual: Recipe, network: str, batch_size: int) -> 
     data = replace(data, test_images=data.test_images.take(slice(0, 0)))
     weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
     with one_torch_thread():
-        trained = TorchNetwork(recipe, weights, mask, data, "cpu")
+        trained = TorchNetwork(Training(recipe, weights, mask), data)
         took = {"step": math.inf, "answer": math.inf}
         for step in range(_STEPS):
             began = time.perf_counter()

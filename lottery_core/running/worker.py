@@ -20,13 +20,13 @@ import torch
 
 from lottery_core.data import DataUnavailable, load_data, own
 from lottery_core.running import engine, instability, pace
-from lottery_core.running.monitor import Monitor
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.presets import PRESETS
 from lottery_core.store import Job, Level, PartsDone, Store, StoreUnavailable, Waiting, processor
 from lottery_core.training import loops
 from lottery_core.training.base import TrainingDiverged, check_measurable
+from lottery_core.training.context import Context, Monitor
 from lottery_core.training.kept import CannotCompile
 from lottery_core.training.torch_loop import devices
 
@@ -128,19 +128,19 @@ def _perform(
     experiment = Experiment.from_dict(job.experiment)
     if job.task == "measure":  # said before the levels are trained
         check_measurable(experiment.recipe)
-    where = {"device": job.device, "loop": job.loop, "folder": folder}
-    for level in engine.run(experiment, store, **where, check=check):
+    context = Context(store, job.device, job.loop, folder, Monitor(check))
+    for level in engine.run(experiment, context):
         show(level)
         check()
     if job.task == "measure":
-        _measure_speed(store, job, experiment, check)
+        _measure_speed(job, experiment, context)
     elif job.task == "instability":
-        _measure_instability(store, job, experiment, folder, check)
+        _measure_instability(job, experiment, context)
 
 
-def _measure_speed(
-    store: Store, job: Job, experiment: Experiment, check: Callable[[], None]
-) -> None:
+def _measure_speed(job: Job, experiment: Experiment, context: Context) -> None:
+    store = context.store
+
     def others() -> int:
         return sum(other.state == "running" and other.key != job.key for other in store.jobs())
 
@@ -150,38 +150,29 @@ def _measure_speed(
         nonlocal beside
         beside = max(beside, others())
 
-    with _monitored(store, job, len(experiment.keys), check, watch) as monitor:
-        loops.prepare(store, check, monitor.say)
+    with _monitored(context, job, len(experiment.keys), watch) as monitored:
+        loops.prepare(store, monitored.monitor.check, monitored.monitor.say)
         # Compiled code, whose import settles where it is kept: only now, when that is known.
         from lottery_core.running import measurement
 
-        measured = measurement.measure(experiment, store, monitor)
+        measured = measurement.measure(experiment, monitored)
         store.write_measurement(job.key, measured | {"beside": beside})
 
 
-def _measure_instability(
-    store: Store,
-    job: Job,
-    experiment: Experiment,
-    folder: Path | None,
-    check: Callable[[], None],
-) -> None:
+def _measure_instability(job: Job, experiment: Experiment, context: Context) -> None:
     starts = instability.starts_of(experiment)
-    where = {"loop": job.loop, "device": job.device, "folder": folder}
-    with _monitored(store, job, len(starts), check) as monitor:
-        measured = instability.measure(experiment, store, starts, **where, monitor=monitor)
-        store.write_measurement(job.key, measured)
+    with _monitored(context, job, len(starts)) as monitored:
+        measured = instability.measure(experiment, starts, monitored)
+        context.store.write_measurement(job.key, measured)
 
 
 @contextmanager
 def _monitored(
-    store: Store,
-    job: Job,
-    of: int,
-    check: Callable[[], None],
-    watch: Callable[[int], None] = lambda done: None,
-) -> Iterator[Monitor]:
-    """What a measurement of so many parts is handed to tell how far it is; forgotten after it."""
+    context: Context, job: Job, of: int, watch: Callable[[int], None] = lambda done: None
+) -> Iterator[Context]:
+    """A context in which a measurement of so many parts tells how far it is; that is forgotten
+    after it."""
+    store = context.store
     stamps: list[float] = []
 
     def report(done: int) -> None:
@@ -196,7 +187,7 @@ def _monitored(
         store.write_progress(job.key, Waiting(words))
 
     try:
-        yield Monitor(check, report, say)
+        yield replace(context, monitor=Monitor(context.monitor.check, report, say))
     finally:
         store.clear_progress(job.key)
 

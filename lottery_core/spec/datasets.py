@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from lottery_core.spec.checks import InvalidValue
 
-PIXELS = 28 * 28
-CLASSES = 10
 # The arrays of a data set, in the order in which they are kept and hashed.
 PARTS = ("test_images", "test_labels", "train_images", "train_labels")
 

@@ -12,5 +12,6 @@ MAX_VALIDATION = 10_000
 MAX_SEED = 2**31 - 1
 MAX_DECAYS = 10
 MAX_REPLICATES = 20
+MAX_CELLS = 240_000  # of one picture of weights: a cell each for the first layer of LeNet-300-100
 # Of one request. A seed of the paper's LeNet run takes 5 * 10**13, of its Conv-6 run 2 * 10**16.
 MAX_MULTIPLY_ADDS = 10**17

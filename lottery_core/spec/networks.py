@@ -166,7 +166,7 @@ class Network:
 
     @property
     def title(self) -> str:
-        """Its name where it has one, else its text; a fully connected one as 784-128-64-10."""
+        """Its name where it has one, else its text; a fully connected one by its layers' units."""
         for name, (text, _) in NAMED.items():
             if text == self.text:
                 return name
@@ -176,7 +176,7 @@ class Network:
 
     @property
     def sizes(self) -> str:
-        """A fully connected network by its layers' units, 784-128-64-10; others as `title`."""
+        """A fully connected network by its layers' units, with hyphens; others as `title`."""
         if self.is_convolutional:
             return self.title
         units = [math.prod(self.input), *(at.shape[0] for at in self.operations if at.name)]

@@ -34,7 +34,7 @@ PRESETS = {
     ),
     "notebook": Preset(
         "Notebook",
-        "784-128-64-10, SGD, all 60,000 images, 4 epochs, 6 rounds at 40 %.",
+        "Two hidden layers, SGD, all 60,000 images, 4 epochs, 6 rounds at 40 %.",
         Choice(),
     ),
     "paper": Preset(

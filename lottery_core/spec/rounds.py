@@ -168,7 +168,7 @@ def rounds_of(
         check_number("sparsities", sparsity, 0, 1, above=True, below=True)
         rate = (sparsity - before) / (1 - before)
         before = sparsity
-        # Twelve digits: 1 - 0.6**3 and a typed 0.784 are one request and get one key.
+        # Twelve digits: a computed and a typed sparsity are one request and get one key.
         reached = {"all": round(sparsity, 12)}
         for name, factor in {"output": output_factor, **factors}.items():
             left[name] *= 1 - factor * rate

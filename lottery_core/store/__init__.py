@@ -19,7 +19,6 @@ A folder is made when something is first written to it, and made again when it w
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from lottery_core.store.files import StoreUnavailable
@@ -27,6 +26,7 @@ from lottery_core.store.info import LayerCounts, LevelInfo, Pruned, counts_of
 from lottery_core.store.jobs import STOPPED, Job, Jobs, measurement_key, task_key
 from lottery_core.store.levels import Level, Levels
 from lottery_core.store.notes import Notes, processor
+from lottery_core.store.places import CACHE
 from lottery_core.store.progress import LevelProgress, PartsDone, Progress, Waiting
 from lottery_core.store.tickets import Tickets, digest
 
@@ -50,10 +50,6 @@ __all__ = [
     "processor",
     "task_key",
 ]
-
-# Where results are kept unless somebody says otherwise; an empty variable says nothing.
-_NAMED = os.environ.get("LOTTERY_CACHE") or Path(__file__).resolve().parents[2] / "cache"
-CACHE = Path(os.path.expanduser(_NAMED))  # noqa: PTH111 - a home of nobody is left to `Store`
 
 
 class Store(Levels, Tickets, Jobs, Notes):

@@ -7,13 +7,13 @@ import math
 import numpy as np
 
 from lottery_core.method.masks import Arrays
+from lottery_core.spec.limits import MAX_CELLS
 
 PRUNED = -128
-_CELLS = 300 * 784  # of one picture; a larger layer is drawn coarser
 
 
 def shrink(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Weights with NaN where pruned, as a picture (float32) of about 300x784 cells at most, and
+    """Weights with NaN where pruned, as a picture (float32) of `MAX_CELLS` at most, and
     the side of its blocks, 1 where every weight or kernel has a cell of its own.
 
     Of a fully connected layer a block of (outputs, inputs) shows its survivor of largest
@@ -24,13 +24,13 @@ def shrink(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, int]:
     outputs, inputs, *kernel = values.shape
     # A kernel is drawn with a gap around it.
     room = math.prod(side + 1 for side in kernel) if kernel else 1
-    if outputs * inputs * room <= _CELLS:
+    if outputs * inputs * room <= MAX_CELLS:
         return np.where(mask, values, np.float32(np.nan)), 1
     survivors = np.where(mask, values, np.float32(0)).reshape(outputs, inputs, -1)
     high, low = survivors.max(axis=2), survivors.min(axis=2)
     there = mask.reshape(outputs, inputs, -1).any(axis=2)
     block = 1
-    while (outputs // block) * (inputs // block) > _CELLS:
+    while (outputs // block) * (inputs // block) > MAX_CELLS:
         block += 1
     high, low = _blocks(high, block).max(axis=(1, 3)), _blocks(low, block).min(axis=(1, 3))
     largest = np.where(high >= -low, high, low)

@@ -357,9 +357,10 @@ def _repeat(known: Known) -> str:
             "    import json\n"
             "    from lottery_core.running import engine\n"
             "    from lottery_core.spec.experiment import Experiment\n"
-            "    from lottery_core.store import CACHE, Store\n\n"
+            "    from lottery_core.store import CACHE, Store\n"
+            "    from lottery_core.training.context import Context\n\n"
             f"    experiment = Experiment.from_dict(json.loads({experiment!r}))\n"
-            "    for level in engine.run(experiment, Store(CACHE)):\n"
+            "    for level in engine.run(experiment, Context(Store(CACHE))):\n"
             "        print(level.info.level, level.info.test_accuracy)"
         )
     text += (

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from lottery_core.spec import networks
+from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.limits import MAX_ROUNDS, MAX_WEIGHTS
 from lottery_core.tickets.content import FORMAT, PARTS
@@ -33,7 +34,7 @@ def claims_in(header: dict[str, str], notes: Notes) -> dict:
         if field in header:
             value = _claim(header[field], check)
             if value is None:
-                notes.left_out.append((f"header: {field}", "not well-formed"))
+                notes.left_out.append((f"header: {field}", _why_not(field, header[field])))
             else:
                 found[field] = value
     return found
@@ -47,6 +48,15 @@ def _claim(text: str, check: Callable[[str], object]) -> object:
         return check(text)
     except Exception:  # noqa: BLE001 - a hostile value meets code that is written for other ones
         return None
+
+
+def _why_not(field: str, text: str) -> str:
+    """Why a claim is left out."""
+    if field == "experiment":
+        name = _claim(text, lambda said: strict_json(said)["recipe"]["dataset"])
+        if isinstance(name, str) and re.fullmatch("[a-z0-9-]{1,40}", name) and name not in DATASETS:
+            return f"names a data set that is not here, {name}"
+    return "not well-formed"
 
 
 def _format(text: str) -> str | None:

@@ -85,7 +85,9 @@ def _parts(level: Level) -> dict[str, dict[str, np.ndarray]]:
 
 def _header(level: Level, contents: str, parts: tuple[str, ...]) -> dict[str, str]:
     info, arrays, net = level.info, _parts(level), network_of(level.info)
-    return ({} if net is None else {"network": json.dumps(in_header(net))}) | {
+    more = {} if net is None else {"network": json.dumps(in_header(net))}
+    more |= {"data": info["data"]} if "data" in info else {}  # SHA-256 of the images and labels
+    return more | {
         "format": FORMAT,
         "contents": contents,
         "key": info.key,

@@ -2,9 +2,9 @@
 
 A *route* is one way to understand layers whose order is not known: as those of one network, or as
 a chain of convolutions and fully connected layers for images of one kind. It says whether layers of
-these shapes may be such ones (`holds`), which may come after which (`fits`), and, once they are in
-order, which networks they may be of (`networks`), the likeliest first. Shapes are as in torch:
-(outputs, inputs) and (outputs, inputs, rows, columns).
+these shapes may be such ones (`holds`), which may come after `done` others with a `last` one
+(`fits`), and, once they are in order, which networks they may be of (`fitting`), the likeliest
+first. Shapes are as in torch: (outputs, inputs) and (outputs, inputs, rows, columns).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from lottery_core.spec.checks import InvalidValue
@@ -30,9 +31,17 @@ class Route(Protocol):
 
     def holds(self, shapes: Sequence[Shape]) -> bool: ...
 
-    def fits(self, before: Sequence[Shape], shape: Shape) -> bool: ...
+    def fits(self, done: int, last: Shape, shape: Shape) -> bool: ...
 
-    def networks(self, shapes: Sequence[Shape], normed: bool | None) -> list[Network]: ...
+    def fitting(self, shapes: Sequence[Shape], normed: bool | None) -> list[Fit]: ...
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A network that layers may be of, and how odd that would be: 0 is usual."""
+
+    network: Network
+    oddity: int = 0
 
 
 def kinds() -> list[tuple[Shape, int]]:
@@ -79,13 +88,17 @@ class Known:
         """Whether the network has these shapes, each as often."""
         return sorted(shapes) == sorted(self.network.shapes.values())
 
-    def fits(self, before: Sequence[Shape], shape: Shape) -> bool:
-        """Whether this shape comes next in the network."""
-        return [*self.network.shapes.values()][len(before)] == shape
+    @cached_property
+    def _places(self) -> list[Shape]:
+        return [*self.network.shapes.values()]
 
-    def networks(self, shapes: Sequence[Shape], normed: bool | None) -> list[Network]:
+    def fits(self, done: int, last: Shape, shape: Shape) -> bool:
+        """Whether this shape comes next in the network."""
+        return self._places[done] == shape
+
+    def fitting(self, shapes: Sequence[Shape], normed: bool | None) -> list[Fit]:
         """The one."""
-        return [self.network]
+        return [Fit(self.network)]
 
 
 @dataclass(frozen=True)
@@ -109,26 +122,29 @@ class Chain:
         (channels,), (inputs,) = given, asked
         return inputs % channels == 0 if convs else inputs == math.prod(self.image)
 
-    def fits(self, before: Sequence[Shape], shape: Shape) -> bool:
-        """Whether it reads what those before it give, and is a convolution where one must come."""
-        done = len(before)
+    def fits(self, done: int, last: Shape, shape: Shape) -> bool:
+        """Whether it reads what the last one gives, and is a convolution where one must come."""
         if (len(shape) == 4) != (done < self.convs):
             return False
         if done + 1 == self.count and shape[0] != self.classes:
             return False
-        if not before:
+        if not done:
             return shape[1] == (self.image[0] if self.convs else math.prod(self.image))
         if done == self.convs:
-            return shape[1] % before[-1][0] == 0
-        return shape[1] == before[-1][0]
+            return shape[1] % last[0] == 0
+        return shape[1] == last[0]
 
-    def networks(self, shapes: Sequence[Shape], normed: bool | None) -> list[Network]:
+    def fitting(self, shapes: Sequence[Shape], normed: bool | None) -> list[Fit]:
         """Two at most: where the pools are is not in the shapes. Networks that have a name, at any
         width, have them where they have; else they stand where the channels widen, if they can."""
-        texts = [self._like(text, shapes, normed) for text, _ in NAMED.values()]
+        texts = [(0, self._like(text, shapes, normed)) for text, _ in NAMED.values()]
         texts += _texts(shapes, self.image, bool(normed))
-        found = (self._network(text, shapes) for text in dict.fromkeys(filter(None, texts)))
-        return [*dict.fromkeys(one for one in found if one is not None)][:2]
+        found: dict[Network, Fit] = {}
+        for oddity, text in texts:
+            one = self._network(text, shapes) if text else None
+            if one is not None:
+                found.setdefault(one, Fit(one, oddity))
+        return [*found.values()][:2]
 
     def _like(self, text: str, shapes: Sequence[Shape], normed: bool | None) -> str:
         """That text with other widths, if these are the shapes of such; "" else."""
@@ -176,13 +192,13 @@ def _resnets(shapes: Sequence[Shape], image: Shape, classes: int) -> Iterator[Ne
 
 # Where a chain pools
 
-# A text in the making, after how many oddities: words, and the channels that it ends with.
+# A text in the making: how odd it is so far, and its words.
 _Begun = tuple[int, tuple[str, ...]]
 
 
-def _texts(shapes: Sequence[Shape], image: Shape, normed: bool) -> Iterator[str]:
-    """Texts of networks with these layers, those of fewest oddities first; two at least where
-    there are two.
+def _texts(shapes: Sequence[Shape], image: Shape, normed: bool) -> Iterator[tuple[int, str]]:
+    """(oddity, text) of networks with these layers, the least odd first; two at least where there
+    are two.
 
     Each convolution keeps the size or is valid, and a pool may come after it; after the last come
     a pool, a mean, or both. Odd is a valid convolution, a pool before a layer of as many channels,
@@ -192,7 +208,7 @@ def _texts(shapes: Sequence[Shape], image: Shape, normed: bool) -> Iterator[str]
     fcs = [shape for shape in shapes if len(shape) == 2]
     last = [str(shape[0]) for shape in fcs[:-1]]
     if not convs:
-        yield " ".join(last) or "none"
+        yield 0, " ".join(last) or "none"
         return
     # (side of the images there, whether it ends in a pool) -> the likeliest texts that lead there.
     reached: dict[tuple[int, bool], list[_Begun]] = {(image[1], False): [(0, ("norm",) * normed)]}
@@ -213,7 +229,7 @@ def _texts(shapes: Sequence[Shape], image: Shape, normed: bool) -> Iterator[str]
                 found.append((cost, [*text, *last]))
             if inputs == channels:
                 found.append((cost + pools, [*text, "mean", *last]))
-    yield from (" ".join(text) for _, text in sorted(found))
+    yield from ((cost, " ".join(text)) for cost, text in sorted(found))
 
 
 def _steps(shape: Shape, side: int) -> Iterator[tuple[int, tuple[str, ...], bool]]:

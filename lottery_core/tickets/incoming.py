@@ -25,7 +25,7 @@ from lottery_core.tickets.biases import biases
 from lottery_core.tickets.claims import claims_in
 from lottery_core.tickets.content import PARTS, digest
 from lottery_core.tickets.layers import TITLES, Array, Hints, Layer, network
-from lottery_core.tickets.norms import norm_values, norms_in
+from lottery_core.tickets.norms import Norm, norm_values, norms_in
 from lottery_core.tickets.reading import Notes, Reading
 from lottery_core.tickets.unpacking import MAX_WEIGHTS, Refused, shown, unpack
 
@@ -142,14 +142,27 @@ def _normed(parts: dict[str, list[Array]]) -> bool | None:
     """Whether any convolutions have batch norm; None where nothing in the file tells."""
     if not any(one.values.ndim == 4 for arrays in parts.values() for one in arrays):
         return None
-    sets = [arrays for part, arrays in parts.items() if part != "mask"]
-    vectors = [[one for one in arrays if not one.is_matrix] for arrays in sets]
-    if not any(vectors):
-        return None
-    return any(
-        norms_in(some, [one for one in arrays if one.is_matrix])
-        for some, arrays in zip(vectors, sets, strict=True)
-    )
+    told = None
+    for arrays in (arrays for part, arrays in parts.items() if part != "mask"):
+        vectors = [one for one in arrays if not one.is_matrix]
+        matrices = [one for one in arrays if one.is_matrix]
+        if vectors:
+            found = norms_in(vectors, matrices)
+            told = bool(told or found)
+            _check_unnamed(vectors, matrices, found)
+    return told
+
+
+def _check_unnamed(vectors: list[Array], matrices: list[Array], norms: list[Norm]) -> None:
+    """Refuse vectors that may be a batch norm's and do not say so: more than there are layers."""
+    sizes = {size for one in matrices if one.values.ndim == 4 for size in one.shape[::3]}
+    unnamed = [one for one in vectors if not one.kinds and one.shape[0] in sizes]
+    if not norms and len(unnamed) > len(matrices):
+        raise Refused(
+            f"has {len(unnamed)} vectors such as {shown(unnamed[0].name)} beside {len(matrices)} "
+            "layers, which may be of batch norm; name them, as norm1/gamma, norm1/beta, "
+            "norm1/moving_mean and norm1/moving_variance"
+        )
 
 
 # Which of ours a part is: the weights of a foreign file are what its survivors restart from.

@@ -182,6 +182,9 @@ def _grouped(parts: dict[str, list[Array]]) -> list[Layer]:
 def _without_strays(layers: list[Layer], hints: Hints, notes: Notes) -> list[Layer]:
     """Without matrices that are no layers: by their names, where a network is left without them."""
 
+    if len(layers) > 2 * MAX_LAYERS:
+        raise _too_many(layers)
+
     def is_said(layer: Layer) -> bool:
         return "mask" in layer.arrays or "weights" in layer.first.kinds
 
@@ -228,38 +231,48 @@ def _chain(layers: list[Layer], hints: Hints, notes: Notes) -> _Found:
     """The layers from input to output, how they are stored, and the network that they make."""
     title = "masks" if layers[0].is_bare else "layers"
     if len(layers) > MAX_LAYERS:
-        raise Refused(f"holds a network of {len(layers)} layers; at most {MAX_LAYERS} can be read")
-    ways: list[tuple[_Found, Sequence[Network], Notes]] = []
+        raise _too_many(layers)
+    ways: list[tuple[int, _Found, list[Network], Notes]] = []
     for turned, route in _routes(layers, hints):
 
-        def fits(before: Sequence[Layer], layer: Layer) -> bool:
-            return route.fits([_shape(one, turned) for one in before], _shape(layer, turned))  # noqa: B023 - called in this pass alone
+        def fits(before: Sequence[Layer], layer: Layer, route=route, turned=turned) -> bool:
+            last = _shape(before[-1], turned) if before else ()
+            return route.fits(len(before), last, _shape(layer, turned))
 
         told = Notes()
         order = in_order(layers, fits, title, hints.in_file_order, told)
-        nets = route.networks([_shape(one, turned) for one in order], hints.normed) if order else []
-        if nets:
-            ways.append((_Found(order, turned, nets[0]), nets[1:], told))
+        fit = route.fitting([_shape(one, turned) for one in order], hints.normed) if order else []
+        if fit:
+            found = _Found(order, turned, fit[0].network)
+            ways.append((fit[0].oddity, found, [one.network for one in fit[1:]], told))
     if not ways:
         whole = "; add the weights of a layer that has no mask" if layers[0].is_bare else ""
         shapes = fitting.in_words([layer.shape for layer in layers])
         would = fitting.what_would_fit(hints.known)
         raise Refused(f"has {title} of {shapes}; {would}{whole}")
-    found, others, told = ways[0]
+    # The least odd; of those as odd, the layout of the words, and the data set listed first.
+    says_kernel = any("kernel" in layer.label.lower() for layer in layers)
+    _, found, others, told = min(ways, key=lambda way: (way[0], way[1].turned != says_kernel))
+    rest = [way for _, way, _, _ in ways if way is not found]
     notes.worked_out += told.worked_out
     if found.net.is_convolutional and not hints.known:
-        others = [*others, *(way.net for way, _, _ in ways[1:] if way.turned == found.turned)]
+        others = [*others, *(way.net for way in rest if way.turned == found.turned)]
         notes.worked_out.append(fitting.taken_for(found.net, others))
         if hints.normed is None:
             how = "with it" if found.net.buffers else "without"
             notes.worked_out.append(
                 f"Whether it has batch norm is not in the file: it is read as a network {how}."
             )
-    if any(way.turned != found.turned for way, _, _ in ways[1:]):
+    if any(way.turned != found.turned for way in rest):
         notes.worked_out.append(
-            "By their shapes, the layers may be stored as in TensorFlow too: read as in torch."
+            "By their shapes, the layers may be stored as in torch or as in TensorFlow: read as in "
+            f"{'TensorFlow' if found.turned else 'torch'}."
         )
     return found
+
+
+def _too_many(layers: list[Layer]) -> Refused:
+    return Refused(f"holds a network of {len(layers)} layers; at most {MAX_LAYERS} can be read")
 
 
 def _routes(layers: list[Layer], hints: Hints) -> list[tuple[bool, fitting.Route]]:

@@ -10,7 +10,7 @@ from lottery_core.tickets import names
 from lottery_core.tickets.reading import Notes
 from lottery_core.tickets.unpacking import Refused, shown
 
-_MAX_STEPS = 50_000  # of the search; sixty layers whose numbers tell their order take 2,000
+_MAX_STEPS = 20_000  # of the search; sixty layers whose numbers tell their order take 2,000
 
 
 class Named(Protocol):

@@ -14,16 +14,12 @@ which says itself which network it is:
 With the recipe's own seed it repeats the training that made the file: the same images held out,
 batches in the same order, the same steps, so that what differs is rounding. The data set is
 downloaded into --data unless it is there, as torchvision keeps it: data/MNIST/raw/*.gz. Where the
-recipe names a content, other files than the published ones, it takes them from there alone.
+recipe names a content, other files than the published ones, it takes them from there alone; a data
+set of somebody's own images is read from data/NAME.safetensors, as it lies in cache/datasets.
 """
 
 import argparse
-import functools
-import gzip
-import hashlib
-import importlib.util
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -32,14 +28,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
+from lottery_core.tickets.ticket_data import Data, load_data, read_tensors, remedy, seed_of
+
 TICKET = "ticket.safetensors"  # beside this script
-TYPES = {"BOOL": np.bool_, "F32": np.dtype("<f4")}
-SOURCES = {  # names in torchvision.datasets
-    "mnist": "MNIST",
-    "fashion-mnist": "FashionMNIST",
-    "kmnist": "KMNIST",
-    "emnist-digits": "EMNIST",
-}
+MAX_SHIFT = 4  # pixels by which images are shifted
 
 
 def main() -> None:
@@ -61,7 +53,7 @@ def main() -> None:
         parser.error(f"{given.ticket} is not there; download the ticket too, or name its file")
 
     torch.set_num_threads(max(1, given.threads))
-    header, parts = read_ticket(given.ticket)
+    header, parts = read_tensors(given.ticket)
     if "network" not in header:
         parser.error(f"{given.ticket} does not say which network it is; export the ticket again")
     network = json.loads(header["network"])
@@ -75,40 +67,21 @@ def main() -> None:
         f"({kept / total:.2%}), seed {recipe['seed']}"
     )
     try:
-        images, labels, test_images, test_labels = load_data(recipe, given.data)
+        data, test_images, test_labels = load_data(recipe, given.data, header.get("data", ""))
     except (OSError, RuntimeError) as error:
-        folder = given.data / SOURCES[recipe["dataset"]] / "raw"
-        sys.exit(
-            f"The data set is not to be had: {error}\nPut its idx .gz files into {folder}"
-            + (", or start again with a network" if not recipe.get("content") else "")
-        )
+        sys.exit(f"The data set is not to be had: {error}\n{remedy(recipe, given.data)}")
     trained = accuracy(build(network, parts["trained"]), test_images, test_labels)
     recorded = results["test_accuracy"]
     print(f"The trained weights in the file: {trained:.2%} on the test images")
     if given.start == "restart":
         model = build(network, parts["restart"])
         schedule, first = schedule_of(experiment)
-        train(model, mask, schedule, first, images, labels)
+        train(model, mask, schedule, first, data)
         print(
             "Trained now, from the weights it restarts from: "
             f"{accuracy(model, test_images, test_labels):.2%} on the test images"
         )
     print(f"Recorded when the file was made: {recorded:.2%}")
-
-
-def read_ticket(path: Path) -> tuple[dict, dict[str, dict[str, np.ndarray]]]:
-    """(header, part -> name -> array) of a .safetensors file: 8 bytes that say how long the JSON
-    after them is, the JSON, and the arrays."""
-    content = path.read_bytes()
-    begin = 8 + int.from_bytes(content[:8], "little")
-    tensors = json.loads(content[8:begin])
-    header, parts = tensors.pop("__metadata__"), {}
-    for name, facts in tensors.items():
-        part, _, weight = name.partition("/")
-        start, end = (begin + offset for offset in facts["data_offsets"])
-        values = np.frombuffer(content[start:end], TYPES[facts["dtype"]]).reshape(facts["shape"])
-        parts.setdefault(part, {})[weight] = values
-    return header, parts
 
 
 class Network(nn.Module):
@@ -194,14 +167,10 @@ def learning_rate(recipe: dict, iteration: int) -> float:
 
 
 def train(
-    model: nn.Module,
-    mask: dict[str, np.ndarray],
-    recipe: dict,
-    first: int,
-    images: torch.Tensor,
-    labels: torch.Tensor,
+    model: nn.Module, mask: dict[str, np.ndarray], recipe: dict, first: int, data: Data
 ) -> None:
     """From iteration `first` on; after every step the pruned weights are exactly 0."""
+    images, labels, black = data
     parameters = dict(model.named_parameters())
     masked = [(parameters[name], torch.tensor(kept)) for name, kept in mask.items()]
     optimiser, order, epoch_of_order = make_optimiser(model, recipe), None, None
@@ -211,10 +180,15 @@ def train(
         epoch, batch = divmod(iteration, per_epoch)
         if epoch != epoch_of_order:
             order, epoch_of_order = batch_order(recipe["seed"], epoch, len(images)), epoch
+            moved = moves(recipe, epoch, len(images), model.image)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, iteration)
-        chosen = order[batch * size : (batch + 1) * size]
-        loss = F.cross_entropy(model(images[chosen]), labels[chosen])
+        at = slice(batch * size, (batch + 1) * size)
+        chosen = order[at]
+        shown = images[chosen]
+        if moved:
+            shown = show(shown.reshape(-1, *model.image), [part[at] for part in moved], black)
+        loss = F.cross_entropy(model(shown), labels[chosen])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -235,15 +209,37 @@ def make_optimiser(model: nn.Module, recipe: dict) -> torch.optim.Optimizer:
         return kind(model.parameters(), lr=recipe["learning_rate"], **options)
 
 
-def seed_of(seed: int, *purpose: str | int) -> int:
-    """One stream of random numbers a purpose."""
-    text = "/".join(map(str, (seed, *purpose)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
 def batch_order(seed: int, epoch: int, count: int) -> torch.Tensor:
     generator = np.random.default_rng(seed_of(seed, "order", epoch))
     return torch.from_numpy(generator.permutation(count))
+
+
+def moves(
+    recipe: dict, epoch: int, count: int, image: list[int]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """For each of an epoch's images, in its order, which rows and columns of the image with
+    `MAX_SHIFT` black pixels around it become its own; None where images are shown as they are."""
+    kind = recipe.get("augmentation", "none")
+    if kind == "none":
+        return None
+    generator = np.random.default_rng(seed_of(recipe["seed"], "augmentation", epoch))
+    is_mirrored = generator.integers(0, 2, (count, 1), dtype=bool)
+    shifts = generator.integers(0, 2 * MAX_SHIFT + 1, (2, count, 1))
+    if "shift" not in kind:
+        shifts = np.full_like(shifts, MAX_SHIFT)
+    _, rows, columns = image
+    across = np.arange(columns)
+    if "flip" in kind:
+        across = np.where(is_mirrored, across[::-1], across)
+    return shifts[0] + np.arange(rows), shifts[1] + across
+
+
+def show(images: torch.Tensor, moved: list[np.ndarray], black: torch.Tensor) -> torch.Tensor:
+    """A batch of images (n, channels, rows, columns), mirrored and shifted."""
+    padded = F.pad(images - black[:, None, None], [MAX_SHIFT] * 4) + black[:, None, None]
+    rows, columns = (torch.from_numpy(part) for part in moved)
+    each = torch.arange(len(images))[:, None, None]
+    return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()
@@ -255,79 +251,6 @@ def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> fl
         for some, answers in zip(images.split(size), labels.split(size), strict=True)
     )
     return right / len(labels)
-
-
-def load_data(recipe: dict, folder: Path) -> tuple[torch.Tensor, ...]:
-    """Images (n, pixels), normalised, and labels: to train on, and to test on."""
-    name = recipe["dataset"]
-    source = getattr(import_datasets(), SOURCES[name])
-    options = {"split": "digits"} if name == "emnist-digits" else {}
-    raw = folder / SOURCES[name] / "raw"
-    # torchvision looks for EMNIST's in one big archive, and knows no other files than published.
-    content = recipe.get("content", "")
-    for packed in raw.glob("*.gz" if content else "emnist-digits-*.gz"):
-        if not packed.with_suffix("").exists():
-            with gzip.open(packed) as file, packed.with_suffix("").open("wb") as plain:
-                shutil.copyfileobj(file, plain)
-    images, labels, digest = {}, {}, hashlib.sha256()
-    for part in ("test", "train"):
-        dataset = source(folder, train=part == "train", download=not content, **options)
-        pixels, answers = dataset.data.numpy(), dataset.targets.numpy()
-        if name == "emnist-digits":  # whose files hold every image transposed
-            pixels = np.ascontiguousarray(pixels.transpose(0, 2, 1))
-        for kind, values in (("images", pixels), ("labels", answers.astype(np.uint8))):
-            digest.update(f"{part}_{kind} {values.shape} ".encode() + values.tobytes())
-        images[part] = pixels.reshape(len(pixels), -1).astype(np.float32) / np.float32(255)
-        labels[part] = answers.astype(np.int64)
-    if content and digest.hexdigest() != content:
-        raise RuntimeError(
-            f"the ticket was trained on files whose SHA-256 is {content}, and that of these is "
-            f"{digest.hexdigest()}"
-        )
-    train, test = normalise(recipe["normalisation"], images["train"], images["test"])
-    kept = training_images(recipe, len(train))
-    arrays = train[kept], labels["train"][kept], test, labels["test"]
-    return tuple(torch.from_numpy(values) for values in arrays)
-
-
-def normalise(how: str, *images: np.ndarray) -> list[np.ndarray]:
-    """Training and test images, pixels from 0 to 1, as the recipe normalises them."""
-    if how == "unit":  # each image by its own length
-        tiny = np.finfo(np.float32).tiny
-        return [x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), tiny) for x in images]
-    mean, deviation = np.float32(0.5), np.float32(0.5)
-    if how == "dataset":  # of the training images, those held out included
-        mean = images[0].mean(dtype=np.float64).astype(np.float32)
-        deviation = images[0].std(dtype=np.float64).astype(np.float32)
-    return [(x - mean) / deviation for x in images]
-
-
-def training_images(recipe: dict, count: int) -> np.ndarray:
-    """Which of the images are trained on; the others are held out."""
-    order = np.random.default_rng(seed_of(recipe["seed"], "validation")).permutation(count)
-    return np.sort(order[recipe["validation_size"] :])
-
-
-@functools.cache
-def import_datasets():
-    """torchvision.datasets, also where torchvision's compiled library does not fit this torch.
-
-    So it is with torchvision from the package index beside a CPU-only torch: the import stops
-    at two operators that the library would bring. They are not needed here, so that naming
-    them is enough; where the library loads, nothing is changed.
-    """
-    folder = Path(importlib.util.find_spec("torchvision").origin).parent
-    compiled = next((path for path in folder.glob("_C*") if path.suffix in (".so", ".pyd")), "")
-    try:
-        torch.ops.load_library(str(compiled))
-    except OSError:
-        library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import_datasets.library = library  # which takes its definitions along when it goes
-    from torchvision import datasets
-
-    return datasets
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Training one level: `train(recipe, weights, mask, data, report, ...)`, whatever the loop."""
+"""Training one level: `train(training, data, report, ...)`, whatever the loop."""

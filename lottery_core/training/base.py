@@ -93,6 +93,20 @@ Report = Callable[[Moment], None]
 
 
 @dataclass(frozen=True)
+class Training:
+    """A training to be done: from `weights` under `mask`, from `first_iteration` to the recipe's
+    last, with the data in that `order` (see `batch_order`). The weights at the iterations in
+    `snapshots` are kept."""
+
+    recipe: Recipe
+    weights: Arrays
+    mask: Arrays
+    first_iteration: int = 0
+    snapshots: tuple[int, ...] = ()
+    order: int = 0
+
+
+@dataclass(frozen=True)
 class Trained:
     """What a loop returns: rows of history, the loss of each iteration (float32), final
     weights, and the weights at each iteration of level 0's grid that was asked for."""
@@ -134,19 +148,14 @@ def rates_of(recipe: Recipe, epoch: int, batch: int, count: int) -> np.ndarray:
     return recipe.learning_rates(first, first + count)
 
 
-def drive(
-    recipe: Recipe,
-    network: Network,
-    report: Report,
-    *,
-    first_iteration: int,
-    snapshots: tuple[int, ...],
-) -> Trained:
-    """Train `network` from `first_iteration` to `recipe.iterations`, evaluating as it goes.
+def drive(training: Training, network: Network, report: Report) -> Trained:
+    """Train `network`, evaluating as it goes.
 
     `report` is called about every 50 ms and may raise to stop. Raises `TrainingDiverged` when
     the loss is no longer finite.
     """
+    recipe, first_iteration = training.recipe, training.first_iteration
+    snapshots = training.snapshots
     losses = np.zeros(recipe.iterations - first_iteration, np.float32)
     history: list[Evaluation] = []
     kept: dict[int, Arrays] = {}

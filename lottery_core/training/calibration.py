@@ -17,6 +17,7 @@ from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store
 from lottery_core.training import compiled, kept
+from lottery_core.training.base import Training
 from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
 from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread
 from lottery_core.training.vectors import SGEMM
@@ -105,7 +106,7 @@ def _measure(recipe: Recipe, data: Data, check: Callable[[], None]) -> Costs:
         mask = {name: draw.random(kept.shape) < density for name, kept in whole.items()}
         return SparseNetwork(recipe, apply(weights, mask), mask, dict.fromkeys(mask, sparse))
 
-    plain = TorchNetwork(recipe, weights, whole, data, "cpu")
+    plain = TorchNetwork(Training(recipe, weights, whole), data)
     dense = SparseNetwork(recipe, weights, whole, dict.fromkeys(whole, False))
     dense.attach(data, judge=False)
     holes = packed(DENSITIES[-1], sparse=False)

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lottery_core.store import CACHE, processor
+from lottery_core.store.places import users_own
 
 
 class CannotCompile(RuntimeError):
@@ -28,8 +29,7 @@ def place(root: Path = CACHE) -> Path:
     code is loaded once, or where nothing can be written there the user's own cache. Raises
     `CannotCompile` where neither can be written."""
     if not _places:
-        ours = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lottery-ticket-explorer"
-        _places.append(_first_writable(root, ours.expanduser()))
+        _places.append(_first_writable(root, users_own()))
     return _places[0]
 
 

@@ -13,68 +13,58 @@ from pathlib import Path
 import numpy as np
 
 from lottery_core.data import Data, Images
-from lottery_core.method.masks import Arrays
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store, StoreUnavailable
 from lottery_core.store.files import explained
 from lottery_core.training import kept, torch_loop
-from lottery_core.training.base import LOOPS, Report, Trained, check_compiled, why_not_compiled
+from lottery_core.training.base import (
+    LOOPS,
+    Report,
+    Trained,
+    Training,
+    check_compiled,
+    why_not_compiled,
+)
+from lottery_core.training.context import Context
 from lottery_core.training.process import follow
 
 _loaded = threading.Event()
 
 
-def train(
-    recipe: Recipe,
-    weights: Arrays,
-    mask: Arrays,
-    data: Data,
-    report: Report,
-    *,
-    store: Store,
-    loop: str = "auto",
-    device: str = "cpu",
-    first_iteration: int = 0,
-    snapshots: tuple[int, ...] = (),
-    order: int = 0,
-    check: Callable[[], None] = lambda: None,
-    say: Callable[[str], None] = lambda words: None,
-) -> tuple[Trained, str]:
-    """Train from `weights` under `mask`, from `first_iteration` to `recipe.iterations`, with the
-    data in that `order` (see `batch_order`).
+def train(training: Training, data: Data, report: Report, context: Context) -> tuple[Trained, str]:
+    """Do a training; the name of the loop that was used is returned with what came of it.
 
-    `loop` is a name in `LOOPS`; the name of the one that was used is returned. "auto" takes
-    the compiled loop where it is loaded (see `prepare`) and faster by what the `store` knows
-    of this machine. Whichever is used, batches and results agree to rounding error; pruned
-    weights are exactly 0.0. `report` is called about every 50 ms and may raise to stop, as
-    may `check` before training; `say` is given what has to be waited for, in words.
+    The context's "auto" takes the compiled loop where it is loaded (see `prepare`) and faster by
+    what the store knows of this machine. Whichever is used, batches and results agree to rounding
+    error; pruned weights are exactly 0.0. `report` is called about every 50 ms and may raise to
+    stop, as may the context's monitor before training.
 
     Raises `InvalidValue` for a loop or device that is not here, `CannotCompile`, and
     `TrainingDiverged` when the loss is no longer finite.
     """
+    recipe, loop, device = training.recipe, context.loop, context.device
     check_known("loop", loop, LOOPS)
     if loop == "compiled":
         check_compiled(recipe)
-    given = {"first_iteration": first_iteration, "snapshots": snapshots, "order": order}
     can_compile = device == "cpu" and not why_not_compiled(recipe)
     if loop == "torch" or not can_compile or (loop == "auto" and not _loaded.is_set()):
         if loop == "compiled":
             raise InvalidValue(
                 "loop", loop, f"runs on the CPU only; set device=cpu instead of {device}"
             )
-        trained = torch_loop.train(recipe, weights, mask, data, report, device=device, **given)
-        return trained, "torch"
+        return torch_loop.train(training, data, report, device=device), "torch"
 
+    store, monitor = context.store, context.monitor
     if not _loaded.is_set():
-        prepare(store, check, say)
+        prepare(store, monitor.check, monitor.say)
     from lottery_core.training import calibration, sparse_loop
 
-    costs = calibration.costs_of(recipe, data, store, check, say)
-    if loop == "auto" and costs.torch < costs.compiled_at(mask):
-        return torch_loop.train(recipe, weights, mask, data, report, **given), "torch"
-    forms = costs.forms(mask)
-    return sparse_loop.train(recipe, weights, mask, data, report, forms=forms, **given), "compiled"
+    costs = calibration.costs_of(recipe, data, store, monitor.check, monitor.say)
+    if loop == "auto" and costs.torch < costs.compiled_at(training.mask):
+        return torch_loop.train(training, data, report), "torch"
+    forms = costs.forms(training.mask)
+    return sparse_loop.train(training, data, report, forms=forms), "compiled"
 
 
 def prepare(
@@ -128,7 +118,8 @@ def _load() -> None:
     images, labels = Images.of(pixels, "half", values), np.zeros(8, np.int64)
     none = np.arange(0)
     data = Data(images, labels, np.arange(60_000) % 8, none, images, labels, "")
-    sparse_loop.train(recipe, initial_weights(recipe), mask, data, lambda moment: None)
+    training = Training(recipe, initial_weights(recipe), mask)
+    sparse_loop.train(training, data, lambda moment: None)
     network = sparse_loop.SparseNetwork(recipe, initial_weights(recipe), mask)
     compiled.rehearse(network.net, network.rule, SGEMM, 0, 1)
     network.predict(images[:])

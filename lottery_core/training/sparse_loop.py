@@ -15,7 +15,7 @@ from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.recipe import Recipe
 from lottery_core.training import compiled
-from lottery_core.training.base import Report, Trained, batch_order, drive, rates_of
+from lottery_core.training.base import Report, Trained, Training, batch_order, drive, rates_of
 from lottery_core.training.compiled import Answers, Net, Pictures, Rule
 from lottery_core.training.vectors import SGEMM
 
@@ -28,28 +28,18 @@ _LONG = 48  # weights of a row in a tile, from which on tiles save more than the
 
 
 def train(
-    recipe: Recipe,
-    weights: Arrays,
-    mask: Arrays,
-    data: Data,
-    report: Report,
-    *,
-    first_iteration: int = 0,
-    snapshots: tuple[int, ...] = (),
-    order: int = 0,
-    forms: dict[str, bool] | None = None,
+    training: Training, data: Data, report: Report, *, forms: dict[str, bool] | None = None
 ) -> Trained:
-    """Train from `weights` under `mask`, from `first_iteration` to `recipe.iterations`, with the
-    data in that `order`.
+    """Do a training.
 
     `forms` says which layers take the sparse form; by default those with holes. `report` is
     called about every 50 ms and may raise to stop. Raises `TrainingDiverged` when the loss is
     no longer finite.
     """
     with one_blas_thread():
-        network = SparseNetwork(recipe, weights, mask, forms)
-        network.attach(data, order=order)
-        return drive(recipe, network, report, first_iteration=first_iteration, snapshots=snapshots)
+        network = SparseNetwork(training.recipe, training.weights, training.mask, forms)
+        network.attach(data, order=training.order)
+        return drive(training, network, report)
 
 
 def one_blas_thread() -> threadpool_limits:
@@ -239,7 +229,7 @@ class SparseNetwork:
         return results
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Logits (n, classes) of images (n, 784), float32, any number of them; not for two
+        """Logits (n, classes) of images (n, pixels), float32, any number of them; not for two
         threads."""
         logits = np.empty((len(images), self._classes), np.float32)
         compiled.predict(self._predict, SGEMM, images.reshape(-1), len(images), logits)

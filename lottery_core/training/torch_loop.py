@@ -19,11 +19,10 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
-from lottery_core.method.seeds import seed_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.recipe import Recipe
 from lottery_core.training.augmentation import Moves
-from lottery_core.training.base import Report, Trained, batch_order, drive, rates_of
+from lottery_core.training.base import Report, Trained, Training, batch_order, drive, rates_of
 from lottery_core.training.models import build, load, tensors
 
 _EVALUATION_BATCH = 1_000
@@ -60,47 +59,26 @@ def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
         yield
 
 
-def train(
-    recipe: Recipe,
-    weights: Arrays,
-    mask: Arrays,
-    data: Data,
-    report: Report,
-    *,
-    first_iteration: int = 0,
-    snapshots: tuple[int, ...] = (),
-    order: int = 0,
-    device: str = "cpu",
-) -> Trained:
-    """Train from `weights` under `mask`, from `first_iteration` to `recipe.iterations`, with the
-    data in that `order`.
+def train(training: Training, data: Data, report: Report, *, device: str = "cpu") -> Trained:
+    """Do a training.
 
     After every step each pruned weight is exactly 0.0. `report` is called about every 50 ms
     and may raise to stop. Raises `TrainingDiverged` when the loss is no longer finite.
     """
     if device not in devices():
         raise InvalidValue("device", device, f"is not here; choose one of {', '.join(devices())}")
-    seed = seed_of(recipe.seed, "layers", order)
-    with one_torch_thread(), seeded(seed, device):
-        network = TorchNetwork(recipe, weights, mask, data, device, order)
-        return drive(recipe, network, report, first_iteration=first_iteration, snapshots=snapshots)
+    with one_torch_thread():
+        return drive(training, TorchNetwork(training, data, device), report)
 
 
 class TorchNetwork:
     """A torch module, its optimiser and its data on one device (see `base.Network`)."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        weights: Arrays,
-        mask: Arrays,
-        data: Data,
-        device: str,
-        order: int = 0,
-    ) -> None:
-        self._recipe, self._order_number = recipe, order
+    def __init__(self, training: Training, data: Data, device: str = "cpu") -> None:
+        recipe, mask = training.recipe, training.mask
+        self._recipe, self._order_number = recipe, training.order
         self._model = build(recipe).to(device)
-        load(self._model, weights)
+        load(self._model, training.weights)
         shown = _Shown if device == "cpu" else partial(_ShownElsewhere, device=device)
         held_out = data.validation_index
         self._index, self._data = data.train_index, shown(data.images, data.labels)

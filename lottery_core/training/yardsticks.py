@@ -163,7 +163,7 @@ def _csr(
 
 
 def forward_dense(recipe: Recipe, weights: Arrays) -> Predict:
-    """(n, 784) images -> (n, 10) logits by the torch model, holes as zeros."""
+    """(n, pixels) images -> (n, classes) logits by the torch model, holes as zeros."""
     model = build(recipe)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from lottery_core.data import own
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.store import StoreUnavailable
 from ui.shared.plot import send_script
 from ui.shared.runtime import runtime
 from ui.shared.trouble import told
@@ -51,7 +53,8 @@ def page(title: str) -> Iterator[None]:
             st.page_link(path, label=label, icon=icon)
     send_script()
     with told():
-        own.register(runtime().store.datasets)
+        with suppress(StoreUnavailable, InvalidValue):  # what the page asks for says so itself
+            own.register(runtime().store.datasets)
         yield
 
 

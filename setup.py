@@ -1,0 +1,37 @@
+"""How the explorer is packaged; the rest stands in pyproject.toml.
+
+Everything goes into the package `lottery_core`: names such as `ui` and `pages` are not ours to take
+on somebody's machine. The pages become `lottery_core/explorer/`, from where Streamlit runs them as
+it does here, and the archives that come along `lottery_core/data/archives/`.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PAGES, ARCHIVES = "lottery_core.explorer", "lottery_core.data.archives"
+ui = [f"{PAGES}.{name}" for name in find_packages(include=["ui", "ui.*"])]
+lines = Path("requirements.txt").read_text(encoding="utf-8").splitlines()
+
+setup(
+    packages=[
+        *find_packages(include=["lottery_core", "lottery_core.*"]),
+        PAGES,
+        f"{PAGES}.pages",
+        *ui,
+        ARCHIVES,
+    ],
+    package_dir={
+        PAGES: ".",
+        f"{PAGES}.pages": "pages",
+        f"{PAGES}.ui": "ui",
+        ARCHIVES: "cache/datasets",
+    },
+    package_data={
+        PAGES: [".streamlit/config.toml", "static/*.svg"],
+        **{package: ["*.js"] for package in ui},
+        ARCHIVES: ["MNIST/raw/*.gz"],
+    },
+    # Comments, and what is said to pip alone, are no requirements.
+    install_requires=[line for line in lines if line and line[0] not in "#-"],
+)
