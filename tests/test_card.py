@@ -262,7 +262,7 @@ def test_what_no_command_expresses_gets_a_few_lines_of_python(store):
     imports_and_experiment = lines[: next(i for i, line in enumerate(lines) if line[:4] == "for ")]
     found: dict = {}
     exec("\n".join(imports_and_experiment), found)  # noqa: S102
-    assert found.experiment == odd
+    assert found["experiment"] == odd
 
 
 def test_the_cards_command_is_that_of_its_level(shelf):

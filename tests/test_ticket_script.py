@@ -466,7 +466,7 @@ def test_a_lenet_5_lands_on_the_recorded_accuracy_whatever_the_seed(store, home)
     )  # fmt: skip
     experiment = Experiment(recipe, rounds_of([0.8]))
     *_, level = engine.run(experiment, Context(store, loop="torch"))
-    recorded = 100 * level.info["test_accuracy"]
+    recorded = 100 * level.info.test_accuracy
     assert recorded > 90
     script = download(store, experiment, home)
     for seed in (0, 1):

@@ -86,7 +86,7 @@ def _parts(level: Level) -> dict[str, dict[str, np.ndarray]]:
 def _header(level: Level, contents: str, parts: tuple[str, ...]) -> dict[str, str]:
     info, arrays, net = level.info, _parts(level), network_of(level.info)
     more = {} if net is None else {"network": json.dumps(in_header(net))}
-    more |= {"data": info["data"]} if "data" in info else {}  # SHA-256 of the images and labels
+    more |= {"data": info.data} if info.data else {}  # SHA-256 of the images and labels
     return more | {
         "format": FORMAT,
         "contents": contents,
