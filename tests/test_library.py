@@ -1,10 +1,17 @@
 """lottery_core as a researcher types it: run, watch, read, and go on where it stopped."""
 
+import io
+import sys
+import time
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 import lottery_core as lt
 from lottery_core.running import engine
+from lottery_core.running.bar import bar
 from lottery_core.spec.links import read_choice
 from lottery_core.training.base import TrainingDiverged
 from tests.test_imports import loaded_by
@@ -106,6 +113,36 @@ def test_figures_show_what_the_levels_say(run):
         found.figure("pie")
     with pytest.raises(lt.InvalidValue, match="level=3 is not finished; the last is 2"):
         found.figure("loss", level=3)
+
+
+def test_in_a_notebook_the_bar_is_drawn_in_its_place_and_goes_in_the_end(store, monkeypatch):
+    drawn: list[str] = []
+    place = SimpleNamespace(update=lambda shown: drawn.append(text_of(shown)))
+
+    def text_of(shown: object) -> str:
+        if isinstance(shown, str):
+            return shown
+        told = Console(file=io.StringIO(), width=200)
+        told.print(shown)
+        return told.file.getvalue()
+
+    def display(shown: object, display_id: bool) -> SimpleNamespace:
+        drawn.append(text_of(shown))
+        return place
+
+    fake = SimpleNamespace(HTML=str, display=display)
+    monkeypatch.setitem(sys.modules, "IPython.display", fake)
+    (experiment,) = small(controls=[]).arms()["main"]
+    finished = [None]
+    notebook = Console(file=io.StringIO(), force_jupyter=True)
+    with bar(notebook, store, experiment, finished, "a run, "):
+        store.write_progress(experiment.keys[1], {"iteration": 7}, {})
+        while not any("7/12" in shown for shown in drawn):
+            time.sleep(0.05)
+    assert "a run, level 0" in drawn[0]
+    assert any("a run, level 1 of 2" in shown for shown in drawn)
+    assert drawn[-1] == ""
+    assert notebook.file.getvalue() == ""
 
 
 def test_what_is_there_is_not_trained_again(run, store, monkeypatch, capsys):

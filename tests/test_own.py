@@ -221,6 +221,66 @@ def test_variables_around_a_function_are_part_of_its_name():
     assert names[0] == names[2] != names[1]
 
 
+WAYS = """
+from abc import ABC
+from dataclasses import dataclass
+from functools import cached_property, partial
+import torch
+from torch import nn
+
+@dataclass
+class Sizes:
+    width: int = 8
+
+ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
+
+class Net(nn.Module, ABC):
+    sizes = Sizes(8)
+
+    def __init__(self, width=sizes.width):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.Linear(width, 10))
+
+    @cached_property
+    def scale(self):
+        return 1.0
+
+    @torch.no_grad()
+    def norm(self):
+        return self.scale
+
+    @classmethod
+    def narrow(cls):
+        return cls(4)
+
+    @staticmethod
+    def way(x):
+        return ACTIVATIONS["relu"](x)
+
+    def forward(self, x):
+        return self.scale * self.layers(x)
+
+wide = partial(Net, 16)
+"""
+
+
+def test_what_people_write_in_python_can_be_hashed_and_built():
+    """Parts that have no source of their own: what dataclasses and decorators make, partials."""
+    found, again = run_cells([WAYS]), run_cells([WAYS])
+    for way in ("Net", "wide"):
+        name = lt.network("mine", 1, found[way])
+        assert lt.network("mine", 1, again[way]) == name
+        assert Recipe(network=name).net.output == "layers.2.weight"
+    assert Recipe(network=lt.network("mine", 1, found["Net"].narrow)).net.weights_total == 4 * 794
+    changes = (("return 1.0", "return 2.0"), ("cls(4)", "cls(5)"),
+               ("return self.scale\n\n    @classmethod", "return 0\n\n    @classmethod"),
+               ('["relu"](x)', '["tanh"](x)'), ("torch.tanh", "torch.sin"),
+               ("width: int = 8", "width: int = 9"))  # fmt: skip
+    for old, new in changes:
+        changed = run_cells([WAYS.replace(old, new)])
+        assert lt.network("mine", 1, changed["Net"]) != lt.network("mine", 1, found["Net"]), new
+
+
 def test_what_cannot_be_told_apart_is_refused_with_the_remedy():
     table = np.arange(3)
     with pytest.raises(lt.InvalidValue, match=r"code='table' is a ndarray from outside .*; make"):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -27,15 +26,14 @@ def bar(
     console: Console, store: Store, experiment: Experiment, finished: Sized, words: str = ""
 ) -> Iterator[None]:
     """Inside, a bar shows how far the level in training is, after `words`; what is printed on the
-    `console` stands above it. `finished` holds the levels that are done, as they come.
-
-    Where nobody looks, as in a file, there is none; nor in a notebook without ipywidgets.
+    `console` stands beside it. `finished` holds the levels that are done, as they come. Where
+    nobody looks, as in a file, there is none.
     """
-    # Without them rich would warn at every look.
-    shows = find_spec("ipywidgets") if console.is_jupyter else console.is_terminal
-    with Progress(*_COLUMNS, console=console, transient=True, disable=not shows) as shown:
+    hidden = console.is_jupyter or not console.is_terminal
+    with Progress(*_COLUMNS, console=console, transient=True, disable=hidden) as shown:
         task = shown.add_task(f"{words}level 0", total=experiment.recipe.iterations)
         ended = threading.Event()
+        draw = _drawn_in_notebook(shown) if console.is_jupyter else None
 
         def follow() -> None:
             # The bar reads the store, as a page does.
@@ -45,6 +43,8 @@ def bar(
                 done = progress.iteration if isinstance(progress, LevelProgress) else 0
                 of = f"{words}level {n} of {len(experiment.rounds)}"
                 shown.update(task, description=of, completed=done)
+                if draw:
+                    draw(shown.get_renderable())
 
         follower = threading.Thread(target=follow, daemon=True)
         follower.start()
@@ -53,3 +53,13 @@ def bar(
         finally:
             ended.set()
             follower.join()
+            if draw:
+                draw("")
+
+
+def _drawn_in_notebook(shown: Progress) -> Callable[[object], None]:
+    """What draws a notebook's bar anew in its place. rich's own way needs ipywidgets."""
+    from IPython.display import HTML, display
+
+    place = display(shown.get_renderable(), display_id=True)
+    return lambda drawn: place.update(drawn or HTML(""))

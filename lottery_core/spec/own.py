@@ -18,8 +18,10 @@ import sys
 import sysconfig
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
 from lottery_core.method.criteria import CRITERIA, Criterion, Evidence
 from lottery_core.method.masks import Arrays, apply
@@ -104,7 +106,7 @@ def name_of(name: str, version: int, code: Callable, *facts: object) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidValue("name", name, "must be small letters, digits and hyphens: my-criterion")
     check_integer("version", version, 1, 1_000_000)
-    if not isinstance(code, FunctionType | type):
+    if not isinstance(code, FunctionType | MethodType | partial | type):
         raise InvalidValue("code", code, "must be a function, or a class, written in Python")
     seen: list[object] = []
     text = "\n".join([*_sources(name, code, seen), *map(repr, facts)])
@@ -116,8 +118,6 @@ def _sources(name: str, thing: object, seen: list[object]) -> Iterator[str]:
     is what it is called where it is used."""
     if any(thing is one for one in seen):
         return
-    if isinstance(thing, staticmethod | classmethod):
-        thing = thing.__func__
     if isinstance(thing, FunctionType | type | ModuleType):
         seen.append(thing)
         if _is_installed(thing):
@@ -125,18 +125,49 @@ def _sources(name: str, thing: object, seen: list[object]) -> Iterator[str]:
         elif isinstance(thing, FunctionType):
             yield from _of_function(thing, seen)
         elif isinstance(thing, type):
-            for base in thing.__bases__:
-                yield from _sources(base.__name__, base, seen)
-            for part, value in vars(thing).items():
-                if not (part.startswith("__") and not isinstance(value, FunctionType)):
-                    yield from _sources(part, value, seen)
+            yield from _of_class(thing, seen)
         else:
             yield Path(thing.__file__).read_text(encoding="utf-8")
-    elif isinstance(thing, property):
-        for part in (thing.fget, thing.fset, thing.fdel):
+    elif isinstance(thing, BuiltinFunctionType):
+        yield f"{name}={thing.__qualname__}"
+    elif (parts := _parts(thing)) is not None:
+        yield f"{name}={type(thing).__name__} of {len(parts)}"
+        for part in parts:
             yield from _sources(name, part, seen)
     else:
         yield f"{name}={_value(name, thing)}"
+        if not _is_installed(type(thing)):
+            yield from _sources(type(thing).__name__, type(thing), seen)
+
+
+def _parts(thing: object) -> list[object] | None:
+    """What is inside something that only holds other things; None for what is not of that kind."""
+    if isinstance(thing, list | tuple):
+        return [*thing]
+    if isinstance(thing, dict):
+        return [part for pair in thing.items() for part in pair]
+    if isinstance(thing, staticmethod | classmethod | MethodType):
+        return [thing.__func__]
+    if isinstance(thing, property):
+        return [thing.fget, thing.fset, thing.fdel]
+    if isinstance(thing, partial):
+        return [thing.func, *thing.args, *sorted(thing.keywords.items())]
+    if isinstance(thing, cached_property):
+        return [thing.func]
+    return None
+
+
+def _of_class(one: type, seen: list[object]) -> Iterator[str]:
+    for base in one.__bases__:
+        yield from _sources(base.__name__, base, seen)
+    if is_dataclass(one):  # the methods it is given have no source
+        yield repr([(part.name, part.type) for part in fields(one)])
+    for name, value in vars(one).items():
+        is_method = isinstance(value, FunctionType)
+        file = inspect.unwrap(value).__code__.co_filename if is_method else ""
+        is_given = is_dataclass(one) and file == "<string>"
+        if name != "_abc_impl" and not is_given and (is_method or not name.startswith("__")):
+            yield from _sources(name, value, seen)
 
 
 def _of_function(function: FunctionType, seen: list[object]) -> Iterator[str]:
