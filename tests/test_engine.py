@@ -23,7 +23,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import iterative, rounds_of
-from lottery_core.store import LevelProgress
+from lottery_core.store import LayerCounts, LevelProgress
 from lottery_core.training.base import Evaluation, TrainingDiverged
 from lottery_core.training.context import Context, Monitor
 from lottery_core.training.models import initial_weights
@@ -165,8 +165,8 @@ def test_a_level_says_what_was_asked_for_and_what_is_left(store, tiny):
     *_, last = run(tiny, store)
     assert Experiment.from_dict(last.info.experiment) == tiny
     assert last.info.layers == {
-        "fc1.weight": {"weights": 6272, "kept": 1568},
-        "fc2.weight": {"weights": 80, "kept": 20},
+        "fc1.weight": LayerCounts(weights=6272, kept=1568),
+        "fc2.weight": LayerCounts(weights=80, kept=20),
     }
     assert last.info.test_accuracy == last.history["test_accuracy"].iloc[-1]
     assert last.info.versions.keys() == {"key", "python", "torch", "numpy"}

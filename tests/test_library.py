@@ -14,6 +14,7 @@ from lottery_core.running import engine
 from lottery_core.running.bar import bar
 from lottery_core.spec.links import read_choice
 from lottery_core.training.base import TrainingDiverged
+from tests.infos import progress_of
 from tests.test_imports import loaded_by
 
 SMALL = {
@@ -136,7 +137,7 @@ def test_in_a_notebook_the_bar_is_drawn_in_its_place_and_goes_in_the_end(store, 
     finished = [None]
     notebook = Console(file=io.StringIO(), force_jupyter=True)
     with bar(notebook, store, experiment, finished, "a run, "):
-        store.write_progress(experiment.keys[1], {"iteration": 7}, {})
+        store.write_progress(experiment.keys[1], progress_of(iteration=7))
         while not any("7/12" in shown for shown in drawn):
             time.sleep(0.05)
     assert "a run, level 0" in drawn[0]

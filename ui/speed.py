@@ -46,7 +46,7 @@ def show_measured(experiment: Experiment) -> None:
         return
     rows = measured["levels"]
     found = smallest_within([level.info for level in finished(experiment)])
-    ticket = rows[found["level"] if found else -1]
+    ticket = rows[found.level if found else -1]
     st.success("  \n".join(catch.in_words(measured, ticket)), icon=":material/bolt:")
     _show_label(measured)
     left, right = st.columns(2)

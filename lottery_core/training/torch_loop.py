@@ -19,6 +19,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
+from lottery_core.method.seeds import seed_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.recipe import Recipe
 from lottery_core.training.augmentation import Moves
@@ -67,7 +68,8 @@ def train(training: Training, data: Data, report: Report, *, device: str = "cpu"
     """
     if device not in devices():
         raise InvalidValue("device", device, f"is not here; choose one of {', '.join(devices())}")
-    with one_torch_thread():
+    seed = seed_of(training.recipe.seed, "layers", training.order)
+    with one_torch_thread(), seeded(seed, device):
         return drive(training, TorchNetwork(training, data, device), report)
 
 
