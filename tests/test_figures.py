@@ -1,10 +1,14 @@
 """Figures draw the numbers they are given, and say their takeaway in words."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from lottery_core.report import compared_figures, figures, weight_figures
+from lottery_core.report.network_figure import network_figure
+from lottery_core.spec.networks import network
 
 
 def history(*accuracies: float, validation: bool = True) -> pd.DataFrame:
@@ -134,3 +138,16 @@ def test_the_pixel_map_is_the_image_and_counts_unread_pixels():
     figure = weight_figures.pixels_figure(kept.reshape(28, 28), 800)
     np.testing.assert_array_equal(figure.data[0].z, kept.reshape(28, 28))
     assert "1 of 784 pixels keep none" in figure.layout.meta["alt"]
+
+
+@pytest.mark.parametrize("text", ["128 64", "lenet-5", "conv-2", "resnet-20"])
+def test_a_network_as_a_picture_has_a_box_a_layer_filled_by_its_density(text):
+    net = network(text, (3, 32, 32) if "-" in text else (1, 28, 28), 10)
+    kept = {name: math.prod(shape) // (n + 2) for n, (name, shape) in enumerate(net.shapes.items())}
+    figure = network_figure(net, kept)
+    boxes, filled = figure.data
+    assert [f"{name}.weight" for name in boxes.x] == list(net.shapes)
+    for n, (name, shape) in enumerate(net.shapes.items()):
+        assert boxes.y[n] == pytest.approx(math.log10(math.prod(shape)))
+        assert filled.y[n] / boxes.y[n] == pytest.approx(kept[name] / math.prod(shape))
+    assert net.in_words in figure.layout.meta["alt"]

@@ -7,12 +7,14 @@ import streamlit as st
 
 from lottery_core.findings import anatomy, values
 from lottery_core.report import ticket_figures, weight_figures
+from lottery_core.report.network_figure import network_figure
 from lottery_core.spec.networks import Network
 from lottery_core.store import Level
 from ui.shared.frame import wrapping
 from ui.shared.layers import one_layer
 from ui.shared.plot import plot
 from ui.shared.reading import whole
+from ui.shared.text import capital
 from ui.ticket.subject import GONE, Subject
 from ui.ticket.units import show_units
 
@@ -31,7 +33,9 @@ def show_inside(subject: Subject) -> None:
 def _layers(level: Level, network: Network) -> None:
     st.subheader("Layers")
     table = anatomy.layers(level, network)
-    st.markdown(anatomy.in_words(table))
+    st.markdown(f"{capital(network.in_words)}. {anatomy.in_words(table)}")
+    kept = {name: int(mask.sum()) for name, mask in level.mask.items()}
+    plot(network_figure(network, kept), "plot_ticket_network")
     per_pixel = anatomy.kept_per_pixel(level.mask, network.input)
     figure = ticket_figures.layers_figure(table, 320)
     if per_pixel is None:
