@@ -36,6 +36,7 @@ from lottery_core.spec.presets import PRESETS
 from lottery_core.store import CACHE, Store
 
 NOTES = Path(__file__).with_name("paper_conv_notes.md")  # by hand: where we differ, and why
+_OPTIMISER = {"sgd": "SGD", "adam": "Adam"}
 FULL = 20_000  # iterations of a training in the paper
 SHARES = (50.0, 20.0)  # percents of weights at which claims are looked at
 
@@ -69,7 +70,7 @@ def section(results: Results, title: str, stem: str, seconds: float, command: st
         f"## {title}",
         "",
         f"{recipe.iterations:,} iterations a level, {len(results.seeds)} seeds: "
-        f"{recipe.optimiser.capitalize()} at {recipe.learning_rate:g}, batches of "
+        f"{_OPTIMISER[recipe.optimiser]} at {recipe.learning_rate:g}, batches of "
         f"{recipe.batch_size}, {recipe.validation_size:,} training images held out. Accuracies are "
         "those at the end of training.",
         "",

@@ -335,3 +335,25 @@ def test_a_server_stays_under_300_mb_and_leaves_no_process_behind(make_store, tm
     finally:
         server.stop()
     wait_until(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def test_the_lenet_5_preset_trains_and_shows_its_kernels(server, visit):
+    page = visit(server.url())
+    press(page, "LeNet-5")
+    page.wait_for_url(re.compile("preset=lenet-5"))
+    expect(page.get_by_text("Convolutions on the same images").first).to_be_visible()
+    short = {"length": "60", "evaluate_every": "60", "rounds": "1", "controls": "none"}
+    params = {"preset": "lenet-5"} | short
+    page = visit(server.url(params))
+    press(page, "Start")
+    wait_for_result(page)
+    expect(page.get_by_text("conv2: 16x6 kernels of 5x5, level 1").first).to_be_attached()
+    level = server.store.read(keys_of(params)[-1])
+    assert level.mask["conv2.weight"].shape == (16, 6, 5, 5)
+    page = visit(server.url({"key": level.info.key, "view": "inside"}, page="ticket"))
+    expect(page.get_by_text("2 convolutions, 3 fully connected")).to_be_visible()
+    page = visit(server.url({"key": level.info.key, "view": "try"}, page="ticket"))
+    page.get_by_role("radio", name="Test images").or_(
+        page.get_by_role("button", name="Test images")
+    ).first.click()
+    expect(page.get_by_text("What they make of it, layer by layer")).to_be_visible()
