@@ -1,12 +1,22 @@
 """Explorer: choose a schedule, watch the ticket being found, take its mask away."""
 
+from pathlib import Path
+
 import streamlit as st
 
-from ui.explorer.charts import show_charts
-from ui.explorer.heatmaps import show_heatmaps
-from ui.explorer.results import show_results, show_sentence, show_what_will_happen
+from ui.explorer.charts import show_screen
+from ui.explorer.results import show_results, show_sentence, show_title, show_what_will_happen
 from ui.explorer.sidebar import choose
-from ui.explorer.status import show_controls, show_progress, state_of
+from ui.explorer.status import (
+    show_button,
+    show_ends,
+    show_now,
+    show_refusals,
+    show_watched,
+    state_of,
+    watch,
+    watched,
+)
 from ui.shared.frame import page
 from ui.shared.jobs import finished_keys
 from ui.shared.plot import preload
@@ -17,49 +27,57 @@ DRAW = 1.0  # seconds between two drawings: on a laptop the browser competes wit
 IDLE = 2.0  # while nothing runs here: somebody else may start the same experiment
 
 with page("Explorer"):
-    st.title("Lottery Ticket Explorer")
-    st.markdown(
-        "Inside a dense network that trains well sits a sparse one that, restarted from its own "
-        "initial weights, trains just as well. Choose how to look for it in the sidebar, press "
-        "Start, and watch."
-    )
+    st.html(Path(__file__).parent / "ui/explorer/explorer.css")
     selection = choose()
 
     def signature() -> tuple:
         """What, when it changes, changes more of the page than its live parts."""
         now = state_of(selection)
         levels = finished_keys(selection.experiments)
-        return tuple(job and job.state for job in now.jobs), now.complete, levels
+        others = len(watched(selection))
+        return tuple(job and job.state for job in now.jobs), now.complete, others, levels
 
     # Before anything is drawn from it: what changes meanwhile is noticed by the next look.
     shown = signature()
     state = state_of(selection)
-    show_controls(selection, state)
+    watch(selection, state)
+    begun = state.active or bool(shown[-1])
 
-    @live(TICK if state.active else IDLE)
+    @live(TICK if state.active or shown[-2] else IDLE)
     def live_progress() -> None:
-        """The bars; and a new look at the whole page when more than they have changed."""
+        """The bar; and a new look at the whole page when more than it has changed."""
         if signature() != shown:
             st.rerun()
-        show_progress(selection, state_of(selection))
+        show_now(selection, state_of(selection))
 
     @live(DRAW if state.active else None)
-    def live_charts() -> None:
+    def live_screen() -> None:
         """The curves and the weights."""
-        show_charts(selection)
-        show_heatmaps(selection.main, state.active)
+        show_screen(selection, state.active)
 
     # Each part in a container of its own: what comes and goes in one (bars, the result) must not
     # move the next, whose charts would be made anew.
-    if selection.experiments:
+    with st.container(key="explorer"):
         with st.container():
-            live_progress()
+            show_title(begun)
+        with st.container(key="now"):
+            left, right = st.columns([6, 1], vertical_alignment="center", gap="small")
+            with left:
+                live_progress()
+            with right:
+                show_button(selection, state)
         with st.container():
-            show_sentence(selection)
-        if state.active or shown[-1]:
+            show_refusals(selection, state)
+            show_watched(selection)
+            show_ends(selection, state)
+        if selection.experiments:
             with st.container():
-                live_charts()
-            show_results(selection)
-        else:
-            show_what_will_happen()
-            preload()
+                if not state.active:
+                    show_sentence(selection)
+            if begun:
+                with st.container():
+                    live_screen()
+                show_results(selection)
+            else:
+                show_what_will_happen()
+                preload()

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lottery_core.findings.outcome import Outcome
 from lottery_core.report import compared_figures, figures, weight_figures
 from lottery_core.report.network_figure import network_figure
+from lottery_core.spec.links import read_choice
 from lottery_core.spec.networks import network
 
 
@@ -47,6 +49,31 @@ def test_near_the_dense_network_only_a_few_points_are_shown():
     low, high = figures.accuracy_figure([curve], 0.97, near_dense=True).layout.yaxis.range
     assert low > 90
     assert high < 100.5
+
+
+def test_axes_stand_still_while_a_run_grows():
+    params = {"preset": "quick", "rounds": "3", "controls": "none"}
+    outcome = Outcome(read_choice(params)[1].arms(), {"main": {}})
+    ranges, legends = [], []
+    sizes = (100, 50, 25, 12.5)
+    for n in range(4):
+        points = [figures.Curve("ticket", sizes[:n], [0.97, 0.5, 0.1][:n], figures.STYLES["main"])]
+        figure = figures.accuracy_figure(points, None, sizes=sizes, chance=0.1)
+        ranges.append((figure.layout.xaxis.range, figure.layout.yaxis.range))
+        legends.append(len(figure.data))
+    empty = outcome.accuracy()
+    assert {*ranges, (empty.layout.xaxis.range, empty.layout.yaxis.range)} == {ranges[0]}
+    (left, right), (low, high) = ranges[0]
+    assert 10**left > 100 > 12.5 > 10**right
+    assert low <= 10 < 100 <= high
+    assert legends == [1] * 4  # the curve is told of before it has a point
+    for draw in (
+        lambda frame: figures.level_accuracy_figure(frame, chance=0.1, iterations_total=20),
+        lambda frame: figures.loss_figure([], [], frame, chance=0.1, iterations_total=20),
+    ):
+        before, after = (draw(frame).layout for frame in (history(), history(0.1, 0.93)))
+        assert before.xaxis.range == after.xaxis.range
+        assert before.yaxis.range == after.yaxis.range
 
 
 WIDE = figures.Curve(

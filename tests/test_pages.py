@@ -58,7 +58,7 @@ def test_every_page_opens_by_itself(shared, path):
     assert page.title
 
 
-def test_every_page_is_listed_in_the_sidebar():
+def test_every_page_is_listed_in_the_row_of_pages():
     listed = {path for path, _, _ in ui.shared.frame.PAGES}
     assert listed == {str(path.relative_to(ROOT)) for path in PAGES}
 
@@ -196,6 +196,42 @@ def test_levels_that_are_there_are_counted_and_not_trained_again(shared):
     page = open_page(**(SMALL | {"rounds": "3"}))
     assert "4 trainings of 30 iterations; 3 are already in the cache" in said(page)
     assert page.button(key="start").label == "Start"
+
+
+def test_who_comes_upon_a_finished_run_reads_what_it_is_and_trains_another_seed(shared):
+    page = open_page(**SMALL)
+    page.button(key="start").click().run()
+    wait_until_done(shared, read_choice(SMALL)[1].experiment().key)
+    page = open_page(**SMALL)
+    assert "A finished run: 784-16-10 on MNIST, 2 rounds to 25 % of the weights, seed 0" in said(
+        page
+    )
+    assert not [button for button in page.button if button.key in ("start", "stop")]
+    page.button(key="new_seed").click().run()
+    assert not page.exception
+    assert page.query_params["seed"] == "1"
+    wait_until_done(shared, read_choice(SMALL | {"seed": "1"})[1].experiment().key)
+    page = open_page(**SMALL)
+    page.button(key="new_seed").click().run()
+    assert page.query_params["seed"] == "2"  # the first that is not finished
+
+
+def test_other_choices_leave_a_run_going_with_a_way_back_and_stop(shared):
+    params = SMALL | {"length": "20000"}
+    experiment = read_choice(params)[1].experiment()
+    page = open_page(**params)
+    page.button(key="start").click().run()
+    widget(page, "number_input", "rounds").set_value(3).run()
+    widget(page, "number_input", "rate").set_value(30).run()
+    assert "Your run goes on" in said(page)
+    page.button(key="back").click().run()
+    assert page.query_params == params | {"preset": "quick"}
+    assert "Your run goes on" not in said(page)
+    widget(page, "number_input", "rate").set_value(30).run()
+    page.button(key="stop_watched").click().run()
+    wait_until_done(shared, experiment.key)
+    assert shared.store.job(experiment.key).state == "cancelled"
+    assert "Your run goes on" not in said(page.run())
 
 
 def test_a_failed_run_says_why(shared, monkeypatch):

@@ -17,6 +17,7 @@ from lottery_core.findings.tables import empty_in_words, result_in_words, smalle
 from lottery_core.report import figures
 from lottery_core.report.compared_figures import early_stop_figure
 from lottery_core.spec.arms import ARMS, title_of
+from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import LevelInfo, LevelProgress
 
@@ -95,17 +96,23 @@ class Outcome:
             shown = pruned
             if live and getattr(live, field) is not None:
                 shown = {**pruned, seed: [*pruned.get(seed, ()), live]}
-            if shown:
-                frame = replicates.curve(shown, field, kind)
-                curves.append(_curve(title, figures.STYLES[name], frame))
+            frame = replicates.curve(shown, field, kind)
+            curves.append(_curve(title, figures.STYLES[name], frame))
         dense = [infos[0].test_accuracy for infos in self.runs["main"].values()]
         mean = replicates.band(dense, "range").mean if self.first else None
-        return figures.accuracy_figure(curves, mean, near_dense=near_dense)
+        return figures.accuracy_figure(
+            curves,
+            mean,
+            near_dense=near_dense,
+            sizes=sizes_of(self.main),
+            chance=chance_of(self.main),
+        )
 
     def early_stop(self, kind: str = "range") -> figures.Figure:
         """Iteration of least validation loss against weights remaining, every arm; no curves
         where nothing was held out."""
-        return early_stop_figure(self._curves("early_stop_iteration", kind))
+        curves = self._curves("early_stop_iteration", kind)
+        return early_stop_figure([curve for curve in curves if len(curve.x)])
 
     def _curves(self, field: str, kind: str) -> list[figures.Curve]:
         """A field of each arm against the weights that the experiment itself keeps there."""
@@ -113,11 +120,10 @@ class Outcome:
         for name, arm in self.arms.items():
             frame = replicates.curve(self.runs[name], field, kind)
             if name == "dense-longer":  # it keeps all; drawn beside the levels it trains as long as
-                sizes = [100.0, *(100 * (1 - step.sparsity) for step in self.main.rounds)]
-                frame["percent"] = sizes[: len(frame)]
+                frame["percent"] = sizes_of(self.main)[: len(frame)]
             title = ARMS[name].title if name != "main" else title_of(arm[0])
             curves.append(_curve(title, figures.STYLES[name], frame))
-        return [curve for curve in curves if len(curve.x)]
+        return curves
 
 
 def _curve(title: str, style: figures.Style, frame: pd.DataFrame) -> figures.Curve:
@@ -128,19 +134,32 @@ def _curve(title: str, style: figures.Style, frame: pd.DataFrame) -> figures.Cur
     return figures.Curve(title, *columns, style, frame["low"], frame["high"], n)
 
 
-def sparsity(infos: Infos, live: LevelProgress | None = None) -> figures.Figure:
-    """Sparsity of each layer over the iterations that all levels trained."""
+def sizes_of(experiment: Experiment) -> list[float]:
+    """The percents of weights that remain at its levels, as its rounds ask for them."""
+    return [100.0, *(100 * (1 - step.sparsity) for step in experiment.rounds)]
+
+
+def chance_of(experiment: Experiment) -> float:
+    """The accuracy of guessing: one in as many classes as its data set has."""
+    return 1 / DATASETS[experiment.recipe.dataset].classes
+
+
+def sparsity(
+    experiment: Experiment, infos: Infos, live: LevelProgress | None = None
+) -> figures.Figure:
+    """Sparsity of each layer over the iterations that all levels trained, of all there will be."""
     trained = [info.iterations_trained for info in infos]
     if live:
         infos = [*infos, live]
         trained.append(live.iteration - live.first_iteration)
-    names = infos[0].layers if infos else {}
+    total = experiment.recipe.iterations
     return figures.sparsity_figure(
         {
-            name: [1 - info.layers[name].kept / info.layers[name].weights for info in infos]
-            for name in names
+            name: [1 - i.layers[name].kept / i.layers[name].weights for i in infos]
+            for name in experiment.recipe.net.shapes
         },
         [info.sparsity for info in infos],
         np.cumsum(trained).tolist(),
+        iterations_total=total + sum(total - one.rewind_iteration for one in experiment.rounds),
         height=440,
     )

@@ -127,11 +127,19 @@ def begin_figure(title: str, height: int, alt: str, **layout) -> go.Figure:
 
 
 def accuracy_figure(
-    curves: Sequence[Curve], dense: float | None, *, near_dense: bool = False, height: int = 440
+    curves: Sequence[Curve],
+    dense: float | None,
+    *,
+    near_dense: bool = False,
+    sizes: Sequence[float] = (),
+    chance: float | None = None,
+    height: int = 440,
 ) -> go.Figure:
     """Test accuracy against percent of weights remaining: log axis, falling left to right.
 
-    `near_dense` shows the few points around the dense network's accuracy alone.
+    `near_dense` shows the few points around the dense network's accuracy alone. With the `sizes`
+    that will be reached (percents of weights) and the accuracy of guessing, `chance`, the axes stay
+    what they are while curves grow.
     """
     parts = [
         f"{curve.name}: {curve.y[-1]:.1%} with {curve.x[-1]:.1f} % of weights"
@@ -143,13 +151,13 @@ def accuracy_figure(
         "Accuracy against weights remaining",
         height,
         "Test accuracy as weights are pruned. " + "; ".join([*reference, *parts]) + ".",
-        xaxis=remaining_axis([p for curve in curves for p in curve.x]),
+        xaxis=remaining_axis(sizes or [p for curve in curves for p in curve.x]),
         yaxis={"title": "test accuracy, %"},
         margin={**MARGIN, "b": 138 + 19 * max(0, len(curves) - 4)},
         uirevision=near_dense,
     )
-    if not parts:
-        figure.update_yaxes(range=[0, 100], autorange=False)
+    if not parts or chance is not None:
+        figure.update_yaxes(range=above(chance or 0), autorange=False)
     if dense is not None and near_dense:
         figure.update_yaxes(range=[100 * dense - 4, min(100.2, 100 * dense + 2)], autorange=False)
     if dense is not None:
@@ -166,6 +174,30 @@ def accuracy_figure(
     for curve in curves:
         add_curve(figure, curve, "%{y:.2f} % at %{x:.2f} % of weights", by=100, within=(0, 100))
     return figure
+
+
+def above(chance: float) -> list[float]:
+    """The range of an axis of accuracies in percent, from that of guessing (a fraction) to 100,
+    with room for markers."""
+    return [max(0, 100 * chance - 3), 102]
+
+
+def legend_inside(figure: go.Figure) -> go.Figure:
+    """The same with its legend in the lower left, where accuracies of large networks leave room;
+    a chart that is narrow (see `ui/shared/plot.js`) keeps it below."""
+    narrow = {name: figure.layout[name].to_plotly_json() for name in ("legend", "margin")}
+    return figure.update_layout(
+        meta={**figure.layout.meta, "narrow": narrow},
+        legend={
+            "orientation": "v",
+            "yref": "paper",
+            "x": 0.01,
+            "y": 0.02,
+            "bgcolor": "rgba(0,0,0,0)",
+            "font": {"size": 11},
+        },
+        margin={"b": 50},
+    )
 
 
 def add_curve(
@@ -195,9 +227,10 @@ def add_curve(
             showlegend=False,
             legendgroup=curve.group or curve.name,
         )
+    # A curve that has no point yet is in the legend already.
     figure.add_scatter(
-        x=x,
-        y=by * np.asarray(curve.y, float),
+        x=x if len(x) else [None],
+        y=by * np.asarray(curve.y, float) if len(x) else [None],
         name=curve.name,
         legendgroup=curve.group or curve.name,
         mode="lines+markers",
@@ -231,9 +264,11 @@ def loss_figure(
     *,
     level: int = 0,
     iterations_total: int | None = None,
+    chance: float | None = None,
     height: int = 300,
 ) -> go.Figure:
-    """A level's losses (mean cross-entropy, nats) over its iterations; dense for reference."""
+    """A level's losses (mean cross-entropy, nats) over its iterations; dense for reference. With
+    `chance`, the accuracy of guessing, its axis stays what it is while the level trains."""
     last = f" Training loss is now {losses[-1]:.3f}." if len(losses) else ""
     figure = begin_figure(
         f"Loss of level {level}",
@@ -247,6 +282,9 @@ def loss_figure(
             "ticktext": [f"{value:g}" for value in LOG_TICKS],
         },
     )
+    if chance is not None:
+        # From a thousandth to twice the loss of guessing.
+        figure.update_yaxes(range=[-3, np.log10(-2 * np.log(chance))], autorange=False)
     if dense is not None:
         _line(figure, dense, "test_loss", "dense, test", GREY, "dash", 1)
     figure.add_scatter(
@@ -268,9 +306,11 @@ def level_accuracy_figure(
     *,
     level: int = 0,
     iterations_total: int | None = None,
+    chance: float | None = None,
     height: int = 300,
 ) -> go.Figure:
-    """A level's accuracies over its iterations; the dense network's for reference."""
+    """A level's accuracies over its iterations; the dense network's for reference. With `chance`,
+    the accuracy of guessing, its axis stays what it is while the level trains."""
     now = history["test_accuracy"].iloc[-1] if len(history) else None
     figure = begin_figure(
         f"Accuracy of level {level}",
@@ -288,8 +328,8 @@ def level_accuracy_figure(
     # The first evaluations, near chance, would squeeze what matters into a corner.
     shown = [history, *([dense] if dense is not None else [])]
     later = pd.concat([frame[frame["iteration"] > 0]["test_accuracy"] for frame in shown])
-    if not len(later):
-        figure.update_yaxes(range=[0, 100], autorange=False)
+    if not len(later) or chance is not None:
+        figure.update_yaxes(range=above(chance or 0), autorange=False)
     else:
         figure.update_yaxes(range=[max(0, 100 * later.min() - 3), 100.5], autorange=False)
     return figure
@@ -331,11 +371,14 @@ def sparsity_figure(
     layers: Mapping[str, Sequence[float]],
     total: Sequence[float],
     ends: Sequence[float],
+    *,
+    iterations_total: int | None = None,
     height: int = 300,
 ) -> go.Figure:
     """Sparsity (fractions) in total and per layer over all iterations trained so far.
 
-    Level n lasts from `ends[n-1]` to `ends[n]` iterations.
+    Level n lasts from `ends[n-1]` to `ends[n]` iterations; the last one ends at
+    `iterations_total`, which the axis goes to if it is known.
     """
     figure = begin_figure(
         "Sparsity over time",
@@ -343,7 +386,7 @@ def sparsity_figure(
         f"Sparsity rises in {len(total)} steps to {total[-1]:.1%} of all weights."
         if len(total)
         else "Sparsity over time: nothing trained yet.",
-        xaxis={"title": "iterations trained, all levels", "rangemode": "tozero"},
+        xaxis=iterations_axis(iterations_total) | {"title": "iterations trained, all levels"},
         yaxis={"title": "weights pruned, %", "range": [-3, 103], "autorange": False},
     )
     begins = [0.0, *ends[:-1]] if len(ends) else []

@@ -315,7 +315,11 @@ def pixels_figure(kept_per_pixel: np.ndarray, units: int, height: int = 300) -> 
 
 def _begin(title: str, height: int, alt: str, **layout) -> go.Figure:
     figure = begin_figure(title, height, alt, plot_bgcolor=PRUNED, showlegend=True, **layout)
-    return figure.update_layout(margin={**MARGIN, "r": 4, "b": 66})
+    # A colour bar whose numbers become longer must not move the weights beside it.
+    return figure.update_layout(
+        margin={**MARGIN, "l": 48, "r": 58, "b": 66, "autoexpand": False},
+        title_font_size=13,
+    )
 
 
 def _with_legend(figure: go.Figure) -> go.Figure:

@@ -155,7 +155,7 @@ class Run:
         if name == "early-stop":
             return self._outcome.early_stop()
         if name == "sparsity":
-            return sparsity([one.info for one in levels])
+            return sparsity(self._outcome.main, [one.info for one in levels])
         if not -len(levels) <= level < len(levels):
             raise InvalidValue("level", level, f"is not finished; the last is {len(levels) - 1}")
         shown = levels[level]

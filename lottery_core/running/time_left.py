@@ -16,7 +16,7 @@ import numpy as np
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
-from lottery_core.store import LevelInfo, Store
+from lottery_core.store import LevelInfo, LevelProgress, Store
 
 _RECENT = 0.5  # weight of the newest run in the running mean
 
@@ -134,7 +134,7 @@ def plan(
     chains = []
     for experiment in experiments:
         missing = {
-            key: seconds_of_level(facts, experiment, n, device, loop)
+            key: _left_of(store, key, seconds_of_level(facts, experiment, n, device, loop))
             for n, key in enumerate(experiment.keys)
             if not store.has(key)
         }
@@ -146,6 +146,30 @@ def plan(
         # At best as long as the longest, or all of them shared out evenly.
         seconds = max([*map(sum, chains), sum(times.values()) / workers], default=0.0)
     return Plan(trainings, trainings - len(times), seconds)
+
+
+def _left_of(store: Store, key: str, estimate: float | None) -> float | None:
+    """What a training says itself that it needs once it has begun; before, the estimate."""
+    progress = store.read_progress(key)
+    left = progress.seconds_left if isinstance(progress, LevelProgress) else None
+    return estimate if left is None else left
+
+
+def done_part(store: Store, experiments: Sequence[Experiment]) -> float:
+    """The part of all iterations of `experiments` that is done, 0 to 1; what they share counts
+    once."""
+    levels = {
+        key: (experiment.recipe.iterations, experiment.round(n).rewind_iteration if n else 0)
+        for experiment in experiments
+        for n, key in enumerate(experiment.keys)
+    }
+    done = 0
+    for key, (end, first) in levels.items():
+        if store.has(key):
+            done += end - first
+        elif isinstance(progress := store.read_progress(key), LevelProgress):
+            done += progress.iteration - first
+    return done / max(1, sum(end - first for end, first in levels.values()))
 
 
 def in_words(seconds: float) -> str:

@@ -24,7 +24,7 @@ RESTARTS = tuple(name for name in RULES if name != "ticket")
 UNITS = ("epochs", "iterations")
 ADVANCED = "Advanced choices"
 # Where the sidebar asks for a field, in this order.
-GROUPS = ("Data and network", "Pruning schedule", "Rewind or not", "Training", ADVANCED)
+GROUPS = ("Pruning schedule", "Rewind or not", "Data and network", "Training", ADVANCED)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _factor(text: str) -> tuple[str, float]:
     return layer.strip(), float(factor)
 
 
-_DATA, _SCHEDULE, _RESTART, _TRAINING, _ = GROUPS
+_SCHEDULE, _RESTART, _DATA, _TRAINING, _ = GROUPS
 FIELDS = {
     "dataset": Field("Data set", known=DATASETS, group=_DATA),
     "content": Field(

@@ -100,8 +100,8 @@ def test_charts_update_in_place_from_the_first_level_to_the_result(server, visit
     expect(page.get_by_text("Nothing is trained yet")).to_be_visible()
     press(page, "Start")
     with server.paused(keys_of(params), 0):
-        # Four curves, a heatmap for each of two layers, and the pixels: seven charts, all drawn.
-        expect(page.locator(".lottery-plot .main-svg").nth(6)).to_be_attached()
+        # Three charts of curves, a heatmap for each of two layers, and the pixels, all drawn.
+        expect(page.locator(".lottery-plot .main-svg").nth(5)).to_be_attached()
         page.evaluate(PROBE)
     for level in (1, 2):
         with server.paused(keys_of(params), level):
@@ -245,12 +245,12 @@ def test_levels_can_be_played_and_chosen_by_keyboard(finished):
 def test_it_is_usable_at_any_width_and_in_both_themes(server, visit, width, scheme):
     params = with_seed(SHORT, 2)
     page = open_finished(visit, server, params, width, scheme)
-    expect(page.locator(".lottery-plot .main-svg").nth(6)).to_be_attached()
+    expect(page.locator(".lottery-plot .main-svg").nth(5)).to_be_attached()
     wait_until(lambda: fits(page, width))
     title = page.locator(".st-key-plot_accuracy .gtitle").evaluate("n => getComputedStyle(n).fill")
     brightness = sum(int(part) for part in re.findall(r"\d+", title)[:3])
     assert (brightness > 380) == (scheme == "dark")
-    pressed = page.get_by_role("radio", name="Everything", exact=True)
+    pressed = page.get_by_role("radio", name="Loss", exact=True)
     assert contrast(pressed) >= 4.5
 
 

@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 import streamlit as st
 
-from lottery_core.findings.outcome import sparsity
+from lottery_core.findings.outcome import chance_of, sparsity
 from lottery_core.report import figures
 from lottery_core.spec.experiment import Experiment
-from lottery_core.store import Level, LevelProgress
+from ui.explorer.heatmaps import choose_level, choose_weights, show_heatmaps
 from ui.explorer.sidebar import Selection
 from ui.shared.chart_options import choose_axis, choose_bands, say_one_seed
+from ui.shared.frame import one_of
 from ui.shared.plot import plot
-from ui.shared.reading import HISTORY, finished, history_so_far, training_now
+from ui.shared.reading import HISTORY, finished, history_so_far, summary, training_now
+
+_QUANTITIES = {"loss": "Loss", "accuracy": "Accuracy"}
 
 
-def show_charts(selection: Selection) -> None:
-    """Accuracy against weights remaining; this level's loss and accuracy; sparsity over time."""
-    main = selection.main
-    levels = finished(main)
-    live = training_now(main, len(levels))
-
-    left, right = st.columns(2)
-    with left:
-        axis = choose_axis("accuracy_axis")
-    with right:
-        kind = _band_of(selection.choice.replicates)
-    left, right = st.columns(2)
-    with left:
-        accuracy = selection.outcome().accuracy(near_dense=axis == "near", kind=kind, live=live)
-        plot(accuracy, "plot_accuracy")
-    with right:
-        plot(sparsity([level.info for level in levels], live), "plot_sparsity")
-    left, right = st.columns(2)
-    loss, accuracy = _level_figures(main, levels, live)
-    with left:
-        plot(loss, "plot_loss")
-    with right:
-        plot(accuracy, "plot_level_accuracy")
+def show_screen(selection: Selection, active: bool) -> None:
+    """What there is to watch, on one screen: accuracy against weights remaining, the training of
+    the chosen level, sparsity, and the weights of every layer. The style sheet has their places."""
+    with st.container(key="screen"):
+        accuracy, level, over_time, which, weights = (
+            st.container(key=f"screen_{name}", **options)
+            for name, options in (
+                ("accuracy", {}),
+                ("level", {}),
+                ("sparsity", {}),
+                ("which", {"horizontal": True, "vertical_alignment": "center"}),
+                ("weights", {}),
+            )
+        )
+    with which:
+        n = choose_level(selection.main, active)
+        quantity = one_of("Training curve", "quantity", _QUANTITIES, label_visibility="collapsed")
+        with st.popover("View", icon=":material/tune:"):
+            axis = choose_axis("accuracy_axis")
+            kind = _band_of(selection.choice.replicates)
+            shown = choose_weights(n)
+    levels = finished(selection.main)
+    live = training_now(selection.main, len(levels))
+    with accuracy:
+        figure = selection.outcome().accuracy(near_dense=axis == "near", kind=kind, live=live)
+        plot(figures.legend_inside(figure), "plot_accuracy", styled=True)
+    with level:
+        plot(_training_figure(selection.main, n, quantity), "plot_level", styled=True)
+    with over_time:
+        figure = sparsity(selection.main, [one.info for one in levels], live)
+        plot(figure, "plot_sparsity", styled=True)
+    with weights:
+        show_heatmaps(selection.main, shown)
 
 
 def _band_of(seeds: int) -> str:
@@ -50,21 +61,24 @@ def _band_of(seeds: int) -> str:
     return choose_bands(f"Bands over {seeds} seeds", "bands")
 
 
-def _level_figures(experiment: Experiment, levels: Sequence[Level], live: LevelProgress | None):
-    dense = levels[0].history if levels else None
-    total = experiment.recipe.iterations
+def _training_figure(experiment: Experiment, n: int, quantity: str) -> figures.Figure:
+    """The loss or accuracy of a level while it trained, or as far as it is."""
+    dense = summary(experiment.keys[0]) if n else None
+    level = summary(experiment.keys[n])
+    live = None if level else training_now(experiment, n)
     if live:
         history = history_so_far(live)
-        n, at, losses = live.level, live.loss_iterations, live.losses
-    elif levels:
-        last = levels[-1]
-        n, history, (at, losses) = last.info.level, last.history, last.losses
+        at, losses = live.loss_iterations, live.losses
+    elif level:
+        history, (at, losses) = level.history, level.losses
     else:
-        n, history, at, losses = 0, pd.DataFrame(columns=HISTORY, dtype=float), [], []
-    if n == 0:
-        dense = None
-    options = {"level": n, "iterations_total": total}
-    return (
-        figures.loss_figure(at, losses, history, dense, **options),
-        figures.level_accuracy_figure(history, dense, **options),
-    )
+        history, at, losses = pd.DataFrame(columns=HISTORY, dtype=float), [], []
+    options = {
+        "level": n,
+        "iterations_total": experiment.recipe.iterations,
+        "chance": chance_of(experiment),
+    }
+    before = dense.history if dense else None
+    if quantity == "accuracy":
+        return figures.level_accuracy_figure(history, before, **options)
+    return figures.loss_figure(at, losses, history, before, **options)

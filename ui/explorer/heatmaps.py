@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
@@ -22,27 +22,46 @@ from ui.shared.reading import Look, Picture, live_look, look, whole
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
 
+_ACROSS = 3  # layers beside each other
 _SATURATED = 99.5  # percentile of |weight| where the colours end: a few outliers must not pale all
 
 
-def show_heatmaps(experiment: Experiment, active: bool) -> None:
-    """One heatmap a layer, with a level to choose, to follow or to play."""
+@dataclass(frozen=True)
+class Shown:
+    """Which weights: those of level `n`, trained ("end") or as they restarted ("start"), in colours
+    of each layer's own or `shared` by all."""
+
+    n: int
+    part: str
+    shared: bool
+
+
+def choose_level(experiment: Experiment, active: bool) -> int:
+    """The level to look at, by a slider; the newest one until another is chosen."""
     last = len(experiment.rounds)
     here = current_level(experiment)
     newest = last if here is None else here
+    # Its training may only be waiting to begin.
     if not _exists(experiment, newest):
         newest = max(0, newest - 1)
+    return scrubber(newest, last, active, f"level_of_{experiment.key}")
 
-    st.subheader("The weights")
-    n = scrubber(newest, last, active, f"level_of_{experiment.key}")
-    with st.container(horizontal=True, gap="large"):
-        part = one_of("Weights", "part", {"end": "Trained", "start": "As they restarted"})
-        scale = one_of("Colour scale", "scale", {"layer": "Per layer", "shared": "Shared"})
-    shown = look(experiment.keys[n], part) or _live(experiment, n)
+
+def choose_weights(n: int) -> Shown:
+    """Which weights of level `n` are drawn, and how."""
+    part = one_of("Weights", "part", {"end": "Trained", "start": "As they restarted"})
+    scale = one_of("Colour scale", "scale", {"layer": "Per layer", "shared": "Shared"})
+    return Shown(n, part, scale == "shared")
+
+
+def show_heatmaps(experiment: Experiment, chosen: Shown) -> None:
+    """One heatmap a layer."""
+    n = chosen.n
+    shown = look(experiment.keys[n], chosen.part) or _live(experiment, n)
     if shown is None:
         st.info(f"Level {n} is not trained yet. Move the slider to a level that is, or wait.")
         return
-    _draw(shown, experiment, n, part, scale == "shared")
+    _draw(shown, experiment, chosen)
 
 
 def _exists(experiment: Experiment, n: int) -> bool:
@@ -62,48 +81,43 @@ def _limit(values: np.ndarray) -> float:
     return float(np.percentile(kept, _SATURATED)) or 1.0 if kept.size else 1.0
 
 
-def _draw(shown: Look, experiment: Experiment, n: int, part: str, shared: bool) -> None:
-    network = experiment.recipe.net
+def _draw(shown: Look, experiment: Experiment, chosen: Shown) -> None:
+    network, n = experiment.recipe.net, chosen.n
     limits = {name: _limit(picture.values) for name, picture in shown.layers.items()}
-    if shared:
+    if chosen.shared:
         limits = dict.fromkeys(limits, max(limits.values()))
 
-    def heatmap(name: str, height: int) -> None:
-        _layer(shown.layers[name], network, name, n, limits[name], height)
+    def heatmap(name: str, height: int = 0) -> None:
+        _layer(shown.layers[name], network, name, limits[name], height)
 
-    first, *others = network.shapes
-    if network.is_convolutional and len(network.shapes) > SHOWN:
+    names = list(network.shapes)
+    if network.is_convolutional and len(names) > SHOWN:
         kept = {name: picture.kept for name, picture in shown.layers.items()}
         name = choose_layer(network, kept, f"layer_of_{experiment.key}")
         heatmap(name, 460)
         if shown.layers[name].values.ndim < len(network.shapes[name]):
-            _one_channel(experiment.keys[n], network, name, part)
+            _one_channel(experiment.keys[n], network, name, chosen.part)
         return
-    if network.shapes[first][2:]:
-        _pairs([first, *others], heatmap, 400)
+    with st.container(key="screen_layers"):
+        for start in range(0, len(names), _ACROSS):
+            row = names[start : start + _ACROSS]
+            # The first layer of a fully connected network is the one to see structure in.
+            wide = [1.6 if name == names[0] and not network.shapes[name][2:] else 1 for name in row]
+            for column, name in zip(st.columns(wide, gap="small"), row, strict=True):
+                with column:
+                    heatmap(name)
+    if network.shapes[names[0]][2:]:
         return
-    wide, narrow = st.columns([2, 1])
-    with wide:
-        heatmap(first, 380)
-    with narrow:
+    with st.container(key="screen_pixels"):
         if shown.kept_per_pixel is not None:
-            units = network.shapes[first][0]
+            units = network.shapes[names[0]][0]
             plot(weight_figures.pixels_figure(shown.kept_per_pixel, units, 380), "plot_pixels")
         else:
             st.caption("The map of weights per pixel appears when this level is finished.")
-    _pairs(others, heatmap, 320)
 
 
-def _pairs(names: Sequence[str], heatmap: Callable[[str, int], None], height: int) -> None:
-    for pair in (names[i : i + 2] for i in range(0, len(names), 2)):
-        for column, name in zip(st.columns(len(pair)), pair, strict=True):
-            with column:
-                heatmap(name, height)
-
-
-def _layer(
-    picture: Picture, network: Network, name: str, n: int, limit: float, height: int
-) -> None:
+def _layer(picture: Picture, network: Network, name: str, limit: float, height: int) -> None:
+    """A layer's heatmap, of that height or, without one, as high as the style sheet has it."""
     shape, layer = network.shapes[name], short(name)
     figure = weight_figures.layer_figure(
         (picture.values, picture.block),
@@ -111,10 +125,9 @@ def _layer(
         shape,
         limit,
         colours=reads_pixels(network, name),
-        level=n,
-        height=height,
+        height=height or 300,
     )
-    plot(figure, f"plot_weights_{layer}")
+    plot(figure, f"plot_weights_{layer}", styled=not height)
     if picture.kernels is not None:
         st.caption(
             f"{picture.kept:,} of {math.prod(shape):,} weights, {picture.kernels:,} of "

@@ -10,11 +10,32 @@ import streamlit as st
 from lottery_core.findings.lines import line_id
 from lottery_core.findings.tables import history_table, layers_table, levels_table, smallest_within
 from lottery_core.spec.links import command
+from lottery_core.spec.presets import PRESETS
 from lottery_core.store import Level
 from lottery_core.tickets import files
-from ui.explorer.sidebar import Selection
+from ui.explorer.sidebar import Selection, show_presets
 from ui.shared.reading import finished
 from ui.shared.runtime import runtime
+
+
+def show_title(begun: bool) -> None:
+    """The title and the presets: with an introduction, or once something has been run here or
+    before this visitor's eyes, in one line."""
+    state = st.session_state
+    state.has_seen_a_run = begun or state.get("has_seen_a_run", False)
+    if state.has_seen_a_run:
+        with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="top"):
+            st.title("Lottery Ticket Explorer", width="content")
+            show_presets()
+        return
+    st.title("Lottery Ticket Explorer")
+    st.markdown(
+        "Inside a dense network that trains well sits a sparse one that, restarted from its own "
+        "initial weights, trains just as well. Choose how to look for it in the sidebar, press "
+        "Start, and watch."
+    )
+    show_presets()
+    st.caption(PRESETS[state.preset].summary)
 
 
 def show_what_will_happen() -> None:

@@ -1,4 +1,4 @@
-"""The sidebar: presets, and every choice; the URL says the same at all times.
+"""The sidebar: every choice, and the presets; the URL says the same at all times.
 
 A field is asked for as its row in the table of fields says; the few that are asked for in a way of
 their own stand in `_OWN`.
@@ -69,7 +69,6 @@ def choose() -> Selection:
             st.warning(f"In the link: {plain(problem)}. The preset's value is used instead.")
     state = st.session_state
     with st.sidebar:
-        _presets(state.preset)
         form = Form(state.base, state.choice)
         for group in GROUPS:
             if group != ADVANCED:
@@ -98,10 +97,10 @@ def _use_preset(name: str) -> None:
     offer(name, PRESETS[name].choice)
 
 
-def _presets(chosen: str) -> None:
-    """A row of small buttons; what the one in use is about stands below."""
-    st.subheader("Start from")
-    with st.container(horizontal=True, gap="small"):
+def show_presets() -> None:
+    """A row of small buttons, which say what they are about when pointed at."""
+    chosen = st.session_state.preset
+    with st.container(horizontal=True, gap="xsmall", key="presets"):
         for name, preset in PRESETS.items():
             st.button(
                 preset.title,
@@ -111,7 +110,6 @@ def _presets(chosen: str) -> None:
                 type="primary" if name == chosen else "secondary",
                 help=preset.summary,
             )
-    st.caption(PRESETS[chosen].summary)
 
 
 def _ask(form: Form, group: str) -> None:

@@ -1,21 +1,24 @@
-"""What will happen, Start and Stop, and how far it is."""
+"""What will happen, Start and Stop, how far it is, and what else goes on."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
 
-from lottery_core.running.time_left import plan
+from lottery_core.findings.outcome import sizes_of
+from lottery_core.running.time_left import done_part, in_words, plan
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.limits import MAX_SEED
 from lottery_core.spec.links import write_choice
 from lottery_core.store import Job
+from ui.explorer.link import offer
 from ui.explorer.sidebar import Selection
-from ui.shared.jobs import current_level, rest_in_words, show_jobs
+from ui.shared.jobs import current_level, level_in_words, rest_in_words, show_jobs
 from ui.shared.runtime import runtime
 from ui.shared.text import capital, plain
 from ui.shared.trouble import asking, show_refused
@@ -98,40 +101,55 @@ def stop(selection: Selection) -> None:
         runtime().queue.cancel(experiment.key)
 
 
-def show_controls(selection: Selection, state: State) -> None:
-    """The plan in words, and the one button that fits."""
-    words, button = st.columns([4, 1], vertical_alignment="center")
+def show_button(selection: Selection, state: State) -> None:
+    """The one button that fits: Start, Resume, Stop, or New seed."""
+    options = {"width": "stretch", "args": (selection,)}
     if selection.problem:
-        words.error(plain(selection.problem))
-        button.button("Start", type="primary", disabled=True, width="stretch")
-        return
-    words.markdown(f"**{plan_in_words(selection)}**")
-    no_room = "" if state.active or state.complete else _no_room(selection)
-    if state.active:
-        button.button(
-            "Stop",
-            icon=":material/stop:",
-            on_click=stop,
-            args=(selection,),
-            width="stretch",
-            key="stop",
+        st.button("Start", type="primary", disabled=True, width="stretch")
+    elif state.active:
+        st.button("Stop", icon=":material/stop:", on_click=stop, key="stop", **options)
+    elif state.complete:
+        st.button(
+            "New seed",
+            icon=":material/casino:",
+            on_click=start_with_new_seed,
+            key="new_seed",
+            help="Train the same once more from other initial weights.",
+            **options,
         )
-    elif not state.complete:
+    else:
         begun = any(job is not None and job.state != "done" for job in state.jobs)
-        button.button(
+        st.button(
             "Resume" if begun else "Start",
             icon=":material/play_arrow:",
             type="primary",
             on_click=start,
-            args=(selection,),
-            width="stretch",
             key="start",
-            disabled=bool(no_room),
+            disabled=bool(_no_room(selection)),
+            **options,
         )
+
+
+def show_refusals(selection: Selection, state: State) -> None:
+    """Why the button can't do or did not do what it says."""
     with st.container():
-        if no_room:
+        if selection.problem:
+            st.error(plain(selection.problem))
+        elif not (state.active or state.complete) and (no_room := _no_room(selection)):
             st.error(plain(no_room))
     show_refused()
+
+
+@asking
+def start_with_new_seed(selection: Selection) -> None:
+    """Choose and start the same with the next seeds that are not finished."""
+    choice = selection.choice
+    for seed in range(choice.seed + choice.replicates, MAX_SEED, choice.replicates):
+        new = replace(choice, seed=seed)
+        if not all(map(runtime().store.has, new.experiment().keys)):
+            break
+    offer(selection.preset, new)
+    start(replace(selection, choice=new, arms=new.arms()))
 
 
 def _no_room(selection: Selection) -> str:
@@ -143,11 +161,62 @@ def _no_room(selection: Selection) -> str:
     return ""
 
 
-def show_progress(selection: Selection, state: State) -> None:
-    """How far the chosen experiments are."""
+def show_now(selection: Selection, state: State) -> None:
+    """How far it is, in one bar with the runs inside it on demand, or what Start would do."""
+    if selection.problem:
+        return
+    if not state.active:
+        st.markdown(
+            f"{_finished_words(selection) if state.complete else ''}**{plan_in_words(selection)}**"
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.progress(done_part(runtime().store, selection.experiments), _bar_words(selection, state))
+        with st.popover("Runs"):
+            _show_each(selection, state)
+
+
+def show_ends(selection: Selection, state: State) -> None:
+    """What became of requests that are neither running nor finished, and what is damaged."""
+    if not state.active:
+        _show_each(selection, state)
+
+
+def _show_each(selection: Selection, state: State) -> None:
     show_jobs(
         (experiment, job, _name(selection, experiment))
         for experiment, job in zip(selection.experiments, state.jobs, strict=True)
+    )
+
+
+def _bar_words(selection: Selection, state: State) -> str:
+    """ "3 of 19 trainings done, 25 s left; level 1 of 6, iteration 200 of 600"."""
+    todo = plan(
+        runtime().store,
+        selection.experiments,
+        runtime().workers,
+        selection.device,
+        selection.loop,
+    )
+    words = f"{todo.cached} of {todo.trainings} trainings done"
+    if todo.seconds is not None:
+        words += f", {in_words(todo.seconds)} left"
+    for experiment, job in zip(selection.experiments, state.jobs, strict=True):
+        if job is not None and job.state == "running":
+            name = _name(selection, experiment)
+            return f"{words}; {name[:1].lower()}{name[1:]}{level_in_words(experiment)}"
+    return f"{words}; waiting for a free worker"
+
+
+def _finished_words(selection: Selection) -> str:
+    """What a finished run is, for who comes upon it."""
+    choice, recipe = selection.choice, selection.main.recipe
+    seeds = f"seeds {choice.seed} to {choice.seed + choice.replicates - 1}"
+    rounds = len(selection.main.rounds)
+    return (
+        f"A finished run: {recipe.net.sizes} on {recipe.data_title}, {rounds} "
+        f"round{'s' if rounds > 1 else ''} to {sizes_of(selection.main)[-1]:.3g} % of the weights, "
+        f"{seeds if choice.replicates > 1 else f'seed {choice.seed}'}. "
     )
 
 
@@ -161,3 +230,51 @@ def _name(selection: Selection, experiment: Experiment) -> str:
         parts.append(f"seed {experiment.recipe.seed}")
     text = ", ".join(parts)
     return f"{capital(text)}: " if text else ""
+
+
+# What this visitor watched last, when the choices now say something else
+
+
+def watch(selection: Selection, state: State) -> None:
+    """Remember what is shown while it trains, so that there is a way back to it."""
+    if state.active:
+        st.session_state.watched = (selection.preset, selection.choice)
+
+
+def watched(selection: Selection) -> tuple[Experiment, ...]:
+    """The runs that were watched last and go on, though others are chosen now."""
+    if "watched" not in st.session_state or selection.choice == st.session_state.watched[1]:
+        return ()
+    chosen = {experiment.key for experiment in selection.experiments}
+    jobs = ((one, runtime().store.job(one.key)) for one in _watched_experiments())
+    return tuple(one for one, job in jobs if job and job.active and one.key not in chosen)
+
+
+def _watched_experiments() -> tuple[Experiment, ...]:
+    return tuple(st.session_state.watched[1].experiments())
+
+
+def show_watched(selection: Selection) -> None:
+    """That a run goes on while other choices are looked at, with a way back and Stop."""
+    going = watched(selection)
+    if not going:
+        return
+    preset, choice = st.session_state.watched
+    every = _watched_experiments()
+    recipe = every[0].recipe
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="small", border=True, key="watched"
+    ):
+        st.markdown(
+            f"**Your run goes on**: {recipe.net.sizes} on {recipe.data_title}, "
+            f"{len(every[0].rounds)} rounds, seed {choice.seed}; "
+            f"{done_part(runtime().store, every):.0%} is done. What is chosen now is another."
+        )
+        st.button("Back to it", key="back", on_click=offer, args=(preset, choice))
+        st.button("Stop it", icon=":material/stop:", key="stop_watched", on_click=_stop_watched)
+
+
+@asking
+def _stop_watched() -> None:
+    for experiment in _watched_experiments():
+        runtime().queue.cancel(experiment.key)

@@ -16,15 +16,7 @@ from ui.shared.plot import send_script
 from ui.shared.runtime import runtime
 from ui.shared.trouble import told
 
-# Streamlit writes these in `primaryColor`, which has to be dark enough for white upon it.
-_READABLE = """<style>
-@media (prefers-color-scheme: dark) {
-  .stApp [data-variant="segmented_control"][data-selected="true"],
-  .stApp [data-testid="stSliderThumbValue"] {
-    color: #7db4ec;
-  }
-}
-</style>"""
+_STYLE = Path(__file__).parent / "frame.css"
 _ICON = Path(__file__).resolve().parents[2] / "static" / "ticket.svg"
 PAGES = (
     ("app.py", "Explorer", ":material/explore:"),
@@ -39,16 +31,16 @@ PAGES = (
 
 @contextmanager
 def page(title: str) -> Iterator[None]:
-    """A page: its frame, the list of pages in the sidebar, and inside what it shows, or what is
-    in the way of it."""
+    """A page: its frame, a row of all pages at its top, and inside what it shows, or what is in
+    the way of it."""
     st.set_page_config(
         page_title=f"{title} · Lottery Ticket Explorer",
         # A file: icons by name are fetched from elsewhere.
         page_icon=str(_ICON),
         layout="wide",
     )
-    st.html(_READABLE)
-    with st.sidebar:
+    st.html(_STYLE)
+    with st.container(horizontal=True, gap=None, key="pages"):
         for path, label, icon in PAGES:
             st.page_link(path, label=label, icon=icon)
     send_script()

@@ -66,6 +66,19 @@ def _show_running(experiment: Experiment, job: Job, name: str) -> None:
     st.progress(min(1.0, (n + part) / (last + 1)), text)
 
 
+def level_in_words(experiment: Experiment) -> str:
+    """Where a running experiment is: "level 1 of 6, iteration 200 of 600"."""
+    n = current_level(experiment)
+    last = len(experiment.rounds)
+    if n is None:
+        return f"level {last} of {last}"
+    progress = runtime().store.read_progress(experiment.keys[n])
+    if not isinstance(progress, LevelProgress):
+        words = progress.words if isinstance(progress, Waiting) else "getting ready"
+        return f"level {n} of {last}: {words}"
+    return f"level {n} of {last}, iteration {progress.iteration:,} of {progress.iterations:,}"
+
+
 def _show_end(experiment: Experiment, job: Job, name: str) -> None:
     done = sum(runtime().store.has(key) for key in experiment.keys)
     kept = f"{done} of {len(experiment.keys)} levels are finished and kept. Resume goes on there."

@@ -29,14 +29,23 @@ const colours = (element) => {
   };
 };
 
+// A chart may say in `meta.narrow` what else its layout has where there is little room.
+const NARROW = 375; // pixels
+const fitted = (layout, node) => {
+  node.classList.toggle("narrow", node.clientWidth < NARROW);
+  if (!layout.meta.narrow || node.clientWidth >= NARROW) return layout;
+  return { ...layout, ...layout.meta.narrow };
+};
+
 const themed = (layout, c) => {
   const axis = { gridcolor: c.grid, linecolor: c.line, zerolinecolor: c.line };
   const result = {
     ...layout,
     template: undefined,
+    height: undefined, // the node's
     autosize: true,
     font: { family: c.font, color: c.text, size: 12 },
-    title: { ...layout.title, font: { size: 15 } },
+    title: { ...layout.title, font: { size: 15, ...layout.title?.font } },
     paper_bgcolor: c.background,
     plot_bgcolor: layout.plot_bgcolor ?? c.background,
     hoverlabel: { font: { family: c.font } },
@@ -205,7 +214,7 @@ export default function ({ data, parentElement, key }) {
   if (legend && data) return showLegend(legend, data);
   const node = parentElement.querySelector(".lottery-plot");
   if (!node || !data) return;
-  node.style.height = `${data.height}px`;
+  node.style.height = data.height;
   node.setAttribute("role", "img");
   node.setAttribute("aria-label", data.alt);
   node.tabIndex = 0;
@@ -236,7 +245,7 @@ export default function ({ data, parentElement, key }) {
     const busy = (drawing) => {
       node.lotteryBusy = Promise.allSettled([node.lotteryBusy, drawing]);
     };
-    node.lotteryDraw = () => busy(Plotly.react(node, visible(figure.data, group), themed(figure.layout, c), {
+    node.lotteryDraw = () => busy(Plotly.react(node, visible(figure.data, group), themed(fitted(figure.layout, node), c), {
       responsive: true,
       displaylogo: false,
       modeBarButtonsToRemove: group ? [...removed, "toImage"] : removed,
@@ -247,7 +256,9 @@ export default function ({ data, parentElement, key }) {
     if (!node.lotteryObserver) {
       if (group) listen(node);
       node.lotteryObserver = new ResizeObserver(() => {
-        if (node.isConnected && node.clientWidth) busy(Plotly.Plots.resize(node));
+        if (!node.isConnected || !node.clientWidth) return;
+        if (node.classList.contains("narrow") !== node.clientWidth < NARROW) node.lotteryDraw?.();
+        else busy(Plotly.Plots.resize(node));
       });
       node.lotteryObserver.observe(node);
     }

@@ -48,7 +48,13 @@ _SOURCE = (Path(__file__).parent / "plot.js").read_text()
 _PLOT = st.components.v2.component(
     "lottery_plot",
     html='<div class="lottery-plot"></div>',
-    css=".lottery-plot { width: 100%; }\n.lottery-plot:focus-visible { outline: 2px solid; }",
+    css="""
+.lottery-plot { width: 100%; }
+.lottery-plot:focus-visible { outline: 2px solid; }
+/* Where the title needs all of the width, the toolbar comes below it, to whom touches the chart. */
+.lottery-plot.narrow .modebar-container { top: 1.9rem !important; }
+.lottery-plot.narrow:not(:focus, :focus-within) .modebar-container { display: none; }
+""",
     js=_SOURCE,
     isolate_styles=False,
 )
@@ -103,8 +109,9 @@ def send_script() -> None:
         _LIBRARY(key="plot_script", data={"script": _OURS.read_text(encoding="utf-8")})
 
 
-def plot(figure: go.Figure, key: str, group: str = "") -> None:
-    """Show a figure; the same `key` on the next run updates it in place.
+def plot(figure: go.Figure, key: str, group: str = "", *, styled: bool = False) -> None:
+    """Show a figure; the same `key` on the next run updates it in place. It is as high as it says,
+    or where it is `styled` as the page's style sheet has it.
 
     Charts of one `group` share a `legend`, and what is pointed at in one is shown in the others
     that have the same x axis.
@@ -114,12 +121,12 @@ def plot(figure: go.Figure, key: str, group: str = "") -> None:
         data={
             "figure": figure.to_json(),
             "alt": figure.layout.meta["alt"],
-            "height": height,
+            "height": "" if styled else f"{height}px",
             "group": group,
             "served": _IS_SERVED,
         },
         key=key,
-        height=height,
+        height="content" if styled else height,
     )
 
 

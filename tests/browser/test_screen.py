@@ -1,0 +1,129 @@
+"""The Explorer at a glance: what there is to watch stands on one screen, and stands still."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from lottery_core.spec.links import read_choice
+from tests.browser.server import Server, overflow, wait_until
+
+pytestmark = pytest.mark.browser
+
+# Three layers and two controls, as in the quick preset; held in the middle by the tests.
+WATCHED = {
+    "preset": "quick", "network": "32 16", "length": "600", "unit": "iterations", "rounds": "2",
+}  # fmt: skip
+HEAD = (".st-key-now [data-testid=stProgress]", ".st-key-stop button")
+CURVES = ".st-key-plot_accuracy .lottery-plot"
+CHOICES = ("[class*=st-key-schedule_]", "[class*=st-key-rate_]", "[class*=st-key-restart_]")
+WATCHABLE = (
+    *HEAD,
+    CURVES,
+    ".st-key-plot_accuracy .legend",
+    ".st-key-plot_level .lottery-plot",
+    *(f".st-key-plot_weights_fc{n} .lottery-plot" for n in (1, 2, 3)),
+)
+SPARSITY = ".st-key-plot_sparsity .lottery-plot"
+# With the area inside the axes, which a longer number beside it could squeeze.
+PLACED = (
+    *WATCHABLE,
+    SPARSITY,
+    ".st-key-screen_which",
+    *(f"{part} .nsewdrag" for part in WATCHABLE if part.endswith(".lottery-plot")),
+)
+
+
+def keys_of(params: dict[str, str]) -> tuple[str, ...]:
+    return read_choice(params)[1].experiment().keys
+
+
+def start(visit, server: Server, params: dict[str, str]) -> Page:
+    page = visit(server.url(params))
+    page.get_by_role("button", name="Start", exact=True).click()
+    return page
+
+
+def is_on_screen(page: Page, parts: tuple[str, ...]) -> bool:
+    """Whether all of these stand within the window as it was opened, without scrolling."""
+    window = page.viewport_size
+    boxes = [page.locator(part).first.bounding_box() for part in parts]
+    return all(
+        box
+        and box["x"] >= 0
+        and box["y"] >= 0
+        and box["x"] + box["width"] <= window["width"]
+        and box["y"] + box["height"] <= window["height"]
+        for box in boxes
+    )
+
+
+def test_all_there_is_to_watch_is_on_one_screen_while_it_trains(server, visit):
+    params = WATCHED | {"seed": "51", "length": "3000"}
+    page = start(visit, server, params)
+    with server.paused(keys_of(params), 1):
+        for size, parts in (
+            ((1440, 900), (*CHOICES, *WATCHABLE, SPARSITY)),
+            ((1024, 768), (*CHOICES, *WATCHABLE)),
+        ):
+            page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+            page.reload()
+            expect(page.locator(".st-key-plot_weights_fc3 .main-svg").first).to_be_attached()
+            wait_until(lambda parts=parts: is_on_screen(page, parts))
+            for part in CHOICES:
+                assert page.locator(part).locator("input").first.is_enabled()
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.reload()
+        expect(page.locator(f"{CURVES} .main-svg").first).to_be_attached()
+        wait_until(lambda: is_on_screen(page, (*HEAD, CURVES)))
+        assert overflow(page) <= 0
+        schedule = page.locator(CHOICES[0])
+        expect(schedule).not_to_be_in_viewport()
+        page.get_by_test_id("stExpandSidebarButton").click()
+        expect(schedule).to_be_in_viewport()
+        page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+        expect(schedule).not_to_be_in_viewport()
+        page.evaluate("localStorage.clear()")  # where the browser keeps that for the next visit
+
+
+# Where everything is, at every animation frame in which that is not where it was.
+PROBE = """parts => {
+  window.places = [];
+  const place = part => {
+    const box = document.querySelector(part)?.getBoundingClientRect();
+    return box && [box.x, box.y, box.width, box.height].map(Math.round).join(' ');
+  };
+  const look = () => {
+    const now = JSON.stringify(parts.map(place));
+    if (now !== window.places.at(-1)) window.places.push(now);
+    window.looked = (window.looked || 0) + 1;
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+
+
+def test_nothing_moves_while_it_trains(server, visit):
+    params = WATCHED | {"seed": "52"}
+    page = start(visit, server, params)
+    with server.paused(keys_of(params), 0):
+        expect(page.locator(".st-key-plot_weights_fc3 .main-svg").first).to_be_attached()
+        page.wait_for_timeout(1_500)  # for what is still being drawn of the first picture
+        page.evaluate(PROBE, list(PLACED))
+        page.wait_for_function("window.looked > 5")
+    expect(page.get_by_text("level 2 of 2, iteration")).to_be_visible()
+    other = read_choice(params)[1].arms()["reinit"][0].keys
+    wait_until(lambda: server.store.has(other[-1]))
+    places = [
+        dict(zip(PLACED, json.loads(one), strict=True)) for one in page.evaluate("window.places")
+    ]
+    moved = [
+        (part, box, later[part])
+        for before, later in pairwise(places)
+        for part, box in before.items()
+        if box != later[part]
+    ]
+    assert moved == []
+    assert page.evaluate("window.looked") > 50
+    assert all(places[0].values()), places[0]
