@@ -17,6 +17,7 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Store
 from lottery_core.training.base import LOOPS
+from tests.infos import info_of
 
 RECIPE = Recipe(iterations=1_000, evaluate_every=100)
 MEASURED = {"step": [[1_000_000, 0.001], [11_000_000, 0.002]], "evaluation": 1e-11}
@@ -28,14 +29,13 @@ def store(tmp_path):
 
 
 def done(seconds, recipe=RECIPE, iterations=1_000, kept=1_000, loop="torch"):
-    return {
-        "experiment": Experiment(recipe).as_dict(),
-        "layers": {"fc1.weight": {"weights": 1_000, "kept": kept}},
-        "device": "cpu",
-        "loop": loop,
-        "seconds": seconds,
-        "iterations_trained": iterations,
-    }
+    return info_of(
+        experiment=Experiment(recipe).as_dict(),
+        layers={"fc1.weight": (1_000, kept)},
+        loop=loop,
+        seconds=seconds,
+        iterations_trained=iterations,
+    )
 
 
 def test_an_unknown_machine_promises_nothing():
