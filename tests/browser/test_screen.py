@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 
 # Three layers and two controls, as in the quick preset; held in the middle by the tests.
 WATCHED = {
-    "preset": "quick", "network": "32 16", "length": "600", "unit": "iterations", "rounds": "2",
+    "preset": "quick", "network": "32 16", "length": "1000", "unit": "iterations", "rounds": "2",
 }  # fmt: skip
 HEAD = (".st-key-now [data-testid=stProgress]", ".st-key-stop button")
 CURVES = ".st-key-plot_accuracy .lottery-plot"
@@ -105,19 +105,18 @@ PROBE = """parts => {
 
 
 def test_nothing_moves_while_it_trains(server, visit):
-    params = WATCHED | {"seed": "52"}
+    params = WATCHED | {"seed": "52", "controls": "none"}
     page = start(visit, server, params)
     with server.paused(keys_of(params), 0):
         expect(page.locator(".st-key-plot_weights_fc3 .main-svg").first).to_be_attached()
         page.wait_for_timeout(1_500)  # for what is still being drawn of the first picture
         page.evaluate(PROBE, list(PLACED))
         page.wait_for_function("window.looked > 5")
-    expect(page.get_by_text("level 2 of 2, iteration")).to_be_visible()
-    other = read_choice(params)[1].arms()["reinit"][0].keys
-    wait_until(lambda: server.store.has(other[-1]))
-    places = [
-        dict(zip(PLACED, json.loads(one), strict=True)) for one in page.evaluate("window.places")
-    ]
+    with server.paused(keys_of(params), 2):
+        expect(page.get_by_text("level 2 of 2, iteration")).to_be_visible()
+        page.wait_for_timeout(1_500)  # for the drawing that shows it
+        probed = page.evaluate("window.places")
+    places = [dict(zip(PLACED, json.loads(one), strict=True)) for one in probed]
     moved = [
         (part, box, later[part])
         for before, later in pairwise(places)

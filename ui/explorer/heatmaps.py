@@ -40,7 +40,7 @@ def choose_level(experiment: Experiment, active: bool) -> int:
     last = len(experiment.rounds)
     here = current_level(experiment)
     newest = last if here is None else here
-    # Its training may only be waiting to begin.
+    # While its training waits to begin, the level before stays.
     if not _exists(experiment, newest):
         newest = max(0, newest - 1)
     return scrubber(newest, last, active, f"level_of_{experiment.key}")
@@ -56,7 +56,9 @@ def choose_weights(n: int) -> Shown:
 def show_heatmaps(experiment: Experiment, chosen: Shown) -> None:
     """One heatmap a layer."""
     n = chosen.n
-    shown = look(experiment.keys[n], chosen.part) or _live(experiment, n)
+    key = experiment.keys[n]
+    # A level may be finished between the first two looks.
+    shown = look(key, chosen.part) or _live(experiment, n) or look(key, chosen.part)
     if shown is None:
         st.info(f"Level {n} is not trained yet. Move the slider to a level that is, or wait.")
         return
@@ -64,8 +66,7 @@ def show_heatmaps(experiment: Experiment, chosen: Shown) -> None:
 
 
 def _exists(experiment: Experiment, n: int) -> bool:
-    store = runtime().store
-    return store.has(experiment.keys[n]) or store.read_progress(experiment.keys[n]) is not None
+    return runtime().store.has(experiment.keys[n]) or _live(experiment, n) is not None
 
 
 def _live(experiment: Experiment, n: int) -> Look | None:
