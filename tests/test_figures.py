@@ -9,6 +9,7 @@ import pytest
 from lottery_core.findings.outcome import Outcome
 from lottery_core.report import compared_figures, figures, weight_figures
 from lottery_core.report.network_figure import network_figure
+from lottery_core.report.sparsity_figures import sparsity_figure
 from lottery_core.spec.links import read_choice
 from lottery_core.spec.networks import network
 
@@ -110,7 +111,7 @@ def test_curves_differ_by_dash_and_marker_and_not_by_colour_alone():
 def test_nothing_yet_is_an_empty_figure_with_a_title():
     for figure in (
         figures.accuracy_figure([], None),
-        figures.sparsity_figure({}, [], []),
+        sparsity_figure({}, [], []),
         figures.loss_figure([], [], history()),
         figures.level_accuracy_figure(history()),
     ):
@@ -135,7 +136,7 @@ def test_without_a_validation_split_no_validation_curve_is_drawn():
 
 
 def test_sparsity_steps_up_when_a_level_begins():
-    figure = figures.sparsity_figure({"fc1.weight": [0, 0.4]}, [0, 0.39], [100, 200])
+    figure = sparsity_figure({"fc1.weight": [0, 0.4]}, [0, 0.39], [100, 200])
     np.testing.assert_allclose(traces(figure)["total"].x, [0, 100, 100, 200])
     np.testing.assert_allclose(traces(figure)["total"].y, [0, 0, 39, 39])
     np.testing.assert_allclose(traces(figure)["fc1"].y, [0, 0, 40, 40])

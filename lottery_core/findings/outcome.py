@@ -16,6 +16,7 @@ from lottery_core.findings.replicates import Infos
 from lottery_core.findings.tables import empty_in_words, result_in_words, smallest_within
 from lottery_core.report import figures
 from lottery_core.report.compared_figures import early_stop_figure
+from lottery_core.report.sparsity_figures import sparsity_figure
 from lottery_core.spec.arms import ARMS, title_of
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
@@ -153,7 +154,7 @@ def sparsity(
         infos = [*infos, live]
         trained.append(live.iteration - live.first_iteration)
     total = experiment.recipe.iterations
-    return figures.sparsity_figure(
+    return sparsity_figure(
         {
             name: [1 - i.layers[name].kept / i.layers[name].weights for i in infos]
             for name in experiment.recipe.net.shapes

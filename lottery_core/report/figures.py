@@ -7,7 +7,7 @@ are after Okabe and Ito, told apart by colour-blind readers, and by dash and mar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#2c86d1", "#e0752d", "#1a9e77", "#c966a0", "#8a9099"
-LAYER_COLOURS = (BLUE, ORANGE, GREEN, PINK, "#b59a1b", "#5bb4e5", "#7f6fd0")
 PRUNED = "#3a3f47"
 # Blue to red through near-white: zero is the lightest, pruned darker than any of them.
 DIVERGING = [
@@ -25,8 +24,6 @@ DIVERGING = [
     [0.75, "#ec9c7c"],
     [1.0, "#b2182b"],
 ]
-_MANY = 8  # layers: more have no entry of their own in a legend
-_KINDS = ("convolutions", "fully connected")
 Figure = go.Figure
 MARGIN = {"l": 58, "r": 14, "t": 44, "b": 78}
 
@@ -365,60 +362,3 @@ def _line(
         line={"color": colour, "dash": dash, "width": 2 if dash != "dash" else 1.5},
         marker={"size": 4},
     )
-
-
-def sparsity_figure(
-    layers: Mapping[str, Sequence[float]],
-    total: Sequence[float],
-    ends: Sequence[float],
-    *,
-    iterations_total: int | None = None,
-    height: int = 300,
-) -> go.Figure:
-    """Sparsity (fractions) in total and per layer over all iterations trained so far.
-
-    Level n lasts from `ends[n-1]` to `ends[n]` iterations; the last one ends at
-    `iterations_total`, which the axis goes to if it is known.
-    """
-    figure = begin_figure(
-        "Sparsity over time",
-        height,
-        f"Sparsity rises in {len(total)} steps to {total[-1]:.1%} of all weights."
-        if len(total)
-        else "Sparsity over time: nothing trained yet.",
-        xaxis=iterations_axis(iterations_total) | {"title": "iterations trained, all levels"},
-        yaxis={"title": "weights pruned, %", "range": [-3, 103], "autorange": False},
-    )
-    begins = [0.0, *ends[:-1]] if len(ends) else []
-    x = np.array([edge for pair in zip(begins, ends, strict=True) for edge in pair], float)
-    dashes = ("dot", "dash", "dashdot", "longdash")
-    figure.add_scatter(
-        x=x,
-        y=100 * np.repeat(np.asarray(total, float), 2),
-        name="total",
-        mode="lines",
-        line={"color": BLUE, "width": 5},
-        opacity=0.45,
-    )
-    many, said = len(layers) > _MANY, set()
-    for i, (name, values) in enumerate(layers.items()):
-        layer, n = name.removesuffix(".weight"), i
-        kind = _KINDS[not layer.startswith("conv")]
-        if many:
-            n = _KINDS.index(kind)
-        figure.add_scatter(
-            x=x,
-            y=100 * np.repeat(np.asarray(values, float), 2),
-            name=kind if many else layer,
-            legendgroup=kind if many else layer,
-            showlegend=not (many and kind in said),
-            mode="lines",
-            line={
-                "color": LAYER_COLOURS[(n + 1) % len(LAYER_COLOURS)],
-                "dash": dashes[n % len(dashes)],
-                "width": 1.8,
-            },
-            hovertemplate=f"%{{y:.1f}} % at %{{x:,}}<extra>{layer}</extra>",
-        )
-        said.add(kind)
-    return figure
