@@ -29,7 +29,7 @@ setup(
     },
     package_data={
         PAGES: [".streamlit/config.toml", "static/*.svg"],
-        **{package: ["*.js"] for package in ui},
+        **{package: ["*.css", "*.js"] for package in ui},
         ARCHIVES: ["MNIST/raw/*.gz"],
     },
     # Comments, and what is said to pip alone, are no requirements.
