@@ -217,11 +217,12 @@ KILLED_WRITERS = """
 import os, shutil, signal, sys, warnings
 import numpy as np, pandas as pd
 from lottery_core.store import Level, Store
+from tests.infos import info_of
 
 warnings.simplefilter("error")
 store, over = Store(sys.argv[1]), sys.argv[2] == "True"
 arrays = {"fc1.weight": np.ones((9, 7), np.float32)}
-level = Level({"weights": ["fc1.weight"]}, {"fc1.weight": arrays["fc1.weight"] > 0.5}, arrays,
+level = Level(info_of(key="k", layers={"fc1.weight": (63, 63)}), {"fc1.weight": arrays["fc1.weight"] > 0.5}, arrays,
               arrays, np.zeros(9, np.float32), pd.DataFrame({"iteration": [0]}))
 
 def write_until(last):
@@ -247,6 +248,8 @@ while status != 0:
     if not child:
         write_until(last)
     status = os.waitpid(child, 0)[1]
+    if status and os.WIFEXITED(status):
+        sys.exit("a writer failed by itself")
     print("absent" if store.read("k") is None else "whole")
 """
 
