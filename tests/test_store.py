@@ -222,8 +222,10 @@ from tests.infos import info_of
 warnings.simplefilter("error")
 store, over = Store(sys.argv[1]), sys.argv[2] == "True"
 arrays = {"fc1.weight": np.ones((9, 7), np.float32)}
-level = Level(info_of(key="k", layers={"fc1.weight": (63, 63)}), {"fc1.weight": arrays["fc1.weight"] > 0.5}, arrays,
-              arrays, np.zeros(9, np.float32), pd.DataFrame({"iteration": [0]}))
+mask = {"fc1.weight": arrays["fc1.weight"] > 0.5}
+info = info_of(key="k", layers={"fc1.weight": (63, 63)})
+losses, history = np.zeros(9, np.float32), pd.DataFrame({"iteration": [0]})
+level = Level(info, mask, arrays, arrays, losses, history)
 
 def write_until(last):
     # Python says of every file it opens, makes, renames or removes; the last one kills.
