@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from lottery_core.findings.outcome import sizes_of
-from lottery_core.running.time_left import done_part, in_words, plan
+from lottery_core.running.time_left import Plan, done_part, in_words, plan
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
@@ -49,15 +49,19 @@ def state_of(selection: Selection) -> State:
     )
 
 
-def plan_in_words(selection: Selection) -> str:
-    """What Start would do: "7 trainings of 4 epochs; 3 are already in the cache; about 45 s"."""
-    todo = plan(
+def _plan(selection: Selection) -> Plan:
+    return plan(
         runtime().store,
         selection.experiments,
         runtime().workers,
         selection.device,
         selection.loop,
     )
+
+
+def plan_in_words(selection: Selection) -> str:
+    """What Start would do: "7 trainings of 4 epochs; 3 are already in the cache; about 45 s"."""
+    todo = _plan(selection)
     choice = selection.choice
     amount = f"{choice.length:g} {choice.unit}"
     if choice.length == 1:
@@ -191,13 +195,7 @@ def _show_each(selection: Selection, state: State) -> None:
 
 def _bar_words(selection: Selection, state: State) -> str:
     """ "3 of 19 trainings done, 25 s left; level 1 of 6, iteration 200 of 600"."""
-    todo = plan(
-        runtime().store,
-        selection.experiments,
-        runtime().workers,
-        selection.device,
-        selection.loop,
-    )
+    todo = _plan(selection)
     words = f"{todo.cached} of {todo.trainings} trainings done"
     if todo.seconds is not None:
         words += f", {in_words(todo.seconds)} left"

@@ -8,7 +8,7 @@ import streamlit as st
 
 from lottery_core.running.time_left import Plan, in_words, seconds_of_level
 from lottery_core.spec.experiment import Experiment
-from lottery_core.store import Job, LevelProgress, Waiting
+from lottery_core.store import Job, LevelProgress, Progress, Waiting
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
 from ui.shared.trouble import show_problem
@@ -51,14 +51,12 @@ def _show_running(experiment: Experiment, job: Job, name: str) -> None:
         for k in range(n + 1, last + 1)
         if not store.has(experiment.keys[k])
     ]
+    text = f"{name}{_where(n, last, progress)}"
     if not isinstance(progress, LevelProgress):
-        words = progress.words if isinstance(progress, Waiting) else "getting ready"
-        st.progress(n / (last + 1), f"{name}level {n} of {last}: {words}")
+        st.progress(n / (last + 1), text)
         return
     first, left = progress.first_iteration, progress.seconds_left
-    now, end = progress.iteration, progress.iterations
-    part = (now - first) / max(1, end - first)
-    text = f"{name}level {n} of {last}, iteration {now:,} of {end:,}"
+    part = (progress.iteration - first) / max(1, progress.iterations - first)
     if left is not None:
         text += f", {in_words(left)} left"
         if later and None not in later:
@@ -72,7 +70,10 @@ def level_in_words(experiment: Experiment) -> str:
     last = len(experiment.rounds)
     if n is None:
         return f"level {last} of {last}"
-    progress = runtime().store.read_progress(experiment.keys[n])
+    return _where(n, last, runtime().store.read_progress(experiment.keys[n]))
+
+
+def _where(n: int, last: int, progress: Progress | None) -> str:
     if not isinstance(progress, LevelProgress):
         words = progress.words if isinstance(progress, Waiting) else "getting ready"
         return f"level {n} of {last}: {words}"
