@@ -69,6 +69,19 @@ def visiting(browser: BrowserContext) -> Iterator[Callable[..., Page]]:
     assert complaints == []
 
 
+def wait_for_charts(page: Page, charts: int) -> None:
+    """Until there are that many charts, and each has drawn its axes: a chart is several pictures
+    on top of one another, and the first of them is there before there is anything to see."""
+    page.wait_for_function(
+        """charts => {
+          const nodes = [...document.querySelectorAll('.lottery-plot')];
+          return nodes.length >= charts
+            && nodes.every(node => node.querySelector('.main-svg .cartesianlayer .subplot'));
+        }""",
+        arg=charts,
+    )
+
+
 def overflow(page: Page) -> int:
     """By how many pixels the page is wider than its window; its main part is what scrolls."""
     return page.evaluate(

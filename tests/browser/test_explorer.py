@@ -16,7 +16,7 @@ from safetensors.numpy import load
 
 from lottery_core.findings.tables import history_table, layers_table, levels_table
 from lottery_core.spec.links import read_choice
-from tests.browser.server import Server, fits, visiting, wait_until
+from tests.browser.server import Server, fits, visiting, wait_for_charts, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -101,7 +101,7 @@ def test_charts_update_in_place_from_the_first_level_to_the_result(server, visit
     press(page, "Start")
     with server.paused(keys_of(params), 0):
         # Three charts of curves, a heatmap for each of two layers, and the pixels, all drawn.
-        expect(page.locator(".lottery-plot .main-svg").nth(5)).to_be_attached()
+        wait_for_charts(page, 6)
         page.evaluate(PROBE)
     for level in (1, 2):
         with server.paused(keys_of(params), level):
@@ -245,7 +245,7 @@ def test_levels_can_be_played_and_chosen_by_keyboard(finished):
 def test_it_is_usable_at_any_width_and_in_both_themes(server, visit, width, scheme):
     params = with_seed(SHORT, 2)
     page = open_finished(visit, server, params, width, scheme)
-    expect(page.locator(".lottery-plot .main-svg").nth(5)).to_be_attached()
+    wait_for_charts(page, 6)
     wait_until(lambda: fits(page, width))
     title = page.locator(".st-key-plot_accuracy .gtitle").evaluate("n => getComputedStyle(n).fill")
     brightness = sum(int(part) for part in re.findall(r"\d+", title)[:3])

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from lottery_core.spec.links import read_choice
-from tests.browser.server import Server, overflow, wait_until
+from tests.browser.server import Server, overflow, wait_for_charts, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -90,13 +90,18 @@ def test_all_there_is_to_watch_is_on_one_screen_while_it_trains(server, visit):
 # Where everything is, at every animation frame in which that is not where it was.
 PROBE = """parts => {
   window.places = [];
+  window.still = 0;  // frames since something moved
   const place = part => {
     const box = document.querySelector(part)?.getBoundingClientRect();
     return box && [box.x, box.y, box.width, box.height].map(Math.round).join(' ');
   };
   const look = () => {
     const now = JSON.stringify(parts.map(place));
-    if (now !== window.places.at(-1)) window.places.push(now);
+    window.still += 1;
+    if (now !== window.places.at(-1)) {
+      window.places.push(now);
+      window.still = 0;
+    }
     window.looked = (window.looked || 0) + 1;
     requestAnimationFrame(look);
   };
@@ -108,10 +113,10 @@ def test_nothing_moves_while_it_trains(server, visit):
     params = WATCHED | {"seed": "52", "controls": "none"}
     page = start(visit, server, params)
     with server.paused(keys_of(params), 0):
-        expect(page.locator(".st-key-plot_weights_fc3 .main-svg").first).to_be_attached()
-        page.wait_for_timeout(1_500)  # for what is still being drawn of the first picture
+        wait_for_charts(page, 7)
         page.evaluate(PROBE, list(PLACED))
-        page.wait_for_function("window.looked > 5")
+        page.wait_for_function("window.still > 60")  # the first picture is drawn
+        page.evaluate("window.places = window.places.slice(-1)")
     with server.paused(keys_of(params), 2):
         expect(page.get_by_text("level 2 of 2, iteration")).to_be_visible()
         page.wait_for_timeout(1_500)  # for the drawing that shows it

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from lottery_core.findings import walk as story
 from lottery_core.store import measurement_key
-from tests.browser.server import overflow
+from tests.browser.server import overflow, wait_for_charts
 
 pytestmark = pytest.mark.browser
 
@@ -32,7 +32,7 @@ def test_a_newcomer_presses_begin_and_reads_six_steps_of_own_numbers(visit, serv
     page = visit(server.url(SMALL, "story"))
     expect(page.get_by_text("without any network, reads")).to_be_visible()
     expect(page.get_by_text("Your network has")).to_have_count(0)
-    expect(page.locator(".lottery-plot .main-svg").nth(17)).to_be_attached()
+    wait_for_charts(page, 6)
     mark = "document.querySelectorAll('.lottery-plot').forEach(node => node.dataset.old = 1)"
     page.evaluate(mark)
     page.get_by_role("button", name="Begin", exact=True).click()
