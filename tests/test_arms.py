@@ -39,10 +39,10 @@ def same(a, b) -> bool:
 @pytest.mark.parametrize(
     ("restart", "criterion", "name"),
     [
-        ("rewind", "magnitude", "winning ticket"),
+        ("rewind", "magnitude", "rewound ticket"),
         ("keep", "magnitude", "fine-tuned, no rewind"),
         ("reinit", "magnitude", "random reinit"),
-        ("rewind", "random", "winning ticket, random criterion"),
+        ("rewind", "random", "rewound ticket, random criterion"),
     ],
 )
 def test_arms_have_the_fields_names(restart, criterion, name):

@@ -251,10 +251,10 @@ def test_list_shows_each_request_with_its_best_ticket(here, winner):
     done = here("list", "--cache", store.root)
     assert done.returncode == 0, done.stderr
     head, *rows = done.stdout.decode().splitlines()
-    assert head.split() == ["when", "key", "state", "levels", "best", "ticket", "what"]
+    assert head.split() == ["when", "key", "state", "levels", "ticket", "what"]
     assert len(rows) == 3
     assert all("done   3 of 3" in row for row in rows)
-    assert "winning ticket, seed 3, 784-16-10, MNIST, 2 rounds" in rows[-1]
+    assert "rewound ticket, seed 3, 784-16-10, MNIST, 2 rounds" in rows[-1]
     every = here("list", "--levels", "--cache", store.root).stdout.decode().splitlines()
     # One dense network, and two levels of the experiment and of each of its controls.
     assert len(every) == 1 + 1 + 3 * 2
@@ -338,7 +338,7 @@ def test_train_brings_a_file_back_and_tells_what_it_is_worth(here, winner):
     assert "Used as:\n  mask/fc1.weight: mask of fc1\n" in printed
     assert "brought ticket, seed 3" in printed
     assert "random mask, seed 3" in printed
-    assert "the ticket is" in printed.splitlines()[-1]
+    assert "the ticket reaches" in printed.splitlines()[-1]
 
 
 def test_train_refuses_what_it_can_not_train(here, tmp_path):

@@ -105,11 +105,11 @@ def test_the_newest_experiment_and_its_controls_are_shown_first(filled):
     assert picked(page) == list(ids(TINY).values())
     assert page.query_params == {"lines": ",".join(ids(TINY).values())}
     *newest, oldest = page.multiselect[0].options
-    assert oldest == "winning ticket, 784-12-10, one seed"
+    assert oldest == "rewound ticket, 784-12-10, one seed"
     assert set(newest) == {
         "dense, equally long, 784-16-10, 2 seeds",
         "random reinit, 784-16-10, 2 seeds",
-        "winning ticket, 784-16-10, 2 seeds",
+        "rewound ticket, 784-16-10, 2 seeds",
     }
 
 
@@ -119,10 +119,10 @@ def test_a_picked_line_is_compared_and_named_by_what_differs(filled):
     page.multiselect[0].set_value([ids(TINY)["main"], other]).run()
     assert not page.exception
     assert page.query_params["lines"] == f"{ids(TINY)['main']},{other}"
-    assert "winning ticket, 784-12-10" in page.selectbox[0].options
-    assert "Winning ticket, 784-16-10." in said(page).replace("**", "")
+    assert "rewound ticket, 784-12-10" in page.selectbox[0].options
+    assert "Rewound ticket, 784-16-10." in said(page).replace("**", "")
     captions = "\n".join(caption.value for caption in page.caption)
-    assert "No early stop without images held out: winning ticket, 784\\-12\\-10" in captions
+    assert "No early stop without images held out: rewound ticket, 784\\-12\\-10" in captions
     page.multiselect[0].set_value([]).run()
     assert not page.exception
     assert "Pick at least one" in said(page)
@@ -197,12 +197,12 @@ def test_differences_are_those_of_each_pair_of_seeds(filled):
     assert row["95\u202f% interval"] == f"{gaps.mean() - half:+.2f} to {gaps.mean() + half:+.2f}"
     assert row["pairs of seeds"] == 2
     way = "above" if gaps.mean() > 0 else "below"
-    assert f"random reinit** is {abs(gaps.mean()):.2f} points {way} **winning" in said(page)
+    assert f"{abs(gaps.mean()):.2f} points {way} **rewound ticket**'s" in said(page)
     assert "nothing is pruned there" in said(page)
 
 
 ROW = {
-    "percent": 21.1, "mean": -0.004, "low": -0.006, "high": -0.002, "n": 3,
+    "percent": 21.1, "mean": -0.004, "low": -0.006, "high": -0.002, "n": 3, "a": 0.95, "b": 0.954,
     "mean_early_stop": 120.0, "low_early_stop": -10.0, "high_early_stop": 250.0, "n_early_stop": 3,
 }  # fmt: skip
 
@@ -212,19 +212,20 @@ ROW = {
     [
         (
             {},
-            "At 21.1\u202f% of the weights a is 0.40 points below b on the test images "
-            "(95\u202f% interval -0.60 to -0.20, 3 seeds). It stops 120 iterations later "
-            "(95\u202f% interval -10 to +250).",
+            "At 21.1\u202f% of the weights a reaches 95.00\u202f% on the test images, 0.40 "
+            "points below b's 95.40\u202f% (95\u202f% interval -0.60 to -0.20, 3 seeds). It stops "
+            "120 iterations later (95\u202f% interval -10 to +250).",
         ),
         (
             {"low": -0.011, "high": 0.003, "n_early_stop": 0},
-            "At 21.1\u202f% of the weights a is 0.40 points below b on the test images "
-            "(95\u202f% interval -1.10 to +0.30, 3 seeds); chance alone may explain it.",
+            "At 21.1\u202f% of the weights a reaches 95.00\u202f% on the test images, 0.40 "
+            "points below b's 95.40\u202f% (95\u202f% interval -1.10 to +0.30, 3 seeds); "
+            "chance alone may explain it.",
         ),
         (
             {"n": 1, "n_early_stop": 1, "mean_early_stop": -43.0},
-            "At 21.1\u202f% of the weights a is 0.40 points below b on the test images. It stops "
-            "43 iterations earlier. One seed.",
+            "At 21.1\u202f% of the weights a reaches 95.00\u202f% on the test images, 0.40 "
+            "points below b's 95.40\u202f%. It stops 43 iterations earlier. One seed.",
         ),
     ],
 )
@@ -351,7 +352,7 @@ def test_lines_are_told_apart_by_what_differs_and_no_more(changes, words):
     experiments = [TINY.experiment(), replace(TINY, **changes).experiment()]
     found = lines_of(map(job, experiments))
     names = line_names(list(found.values())).values()
-    assert list(names) == [f"winning ticket{more}" for more in words]
+    assert list(names) == [f"rewound ticket{more}" for more in words]
 
 
 def test_no_two_lines_have_one_name():

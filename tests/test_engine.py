@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lottery_core.data import load_data
-from lottery_core.findings.tables import smallest_within
+from lottery_core.findings.verdict import level_to_show
 from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import apply
 from lottery_core.running import engine
@@ -204,8 +204,8 @@ def test_other_test_images_change_nothing_but_what_is_reported_of_them(
         assert one.info.test_accuracy != two.info.test_accuracy
         assert one.info.early_stop_iteration == two.info.early_stop_iteration
         assert all(same_weights(getattr(one, part), getattr(two, part)) for part in ("mask", "end"))
-    found = [smallest_within([level.info for level in levels]) for levels in (true, other)]
-    assert [info and info.level for info in found] == [found[0] and found[0].level] * 2
+    found = [level_to_show({0: [level.info for level in levels]}) for levels in (true, other)]
+    assert found[0] == found[1]
 
 
 def test_of_equal_validation_losses_the_earliest_is_the_early_stop():

@@ -182,7 +182,7 @@ def test_start_runs_it_and_a_second_visitor_sees_the_result(shared):
     for visitor in (page.run(), open_page(**SMALL)):
         text = said(visitor)
         assert "all are in the cache" in text
-        assert "of the dense network" in text or "of the dense network's" in text
+        assert "the dense network's" in text
         assert "One seed." in text
         assert len(visitor.dataframe[0].value) == 3
         assert not visitor.exception
@@ -340,7 +340,7 @@ def test_a_request_is_one_card_whatever_its_seeds_and_controls(shared):
         wait_until_done(shared, experiment.key)
     text = said(open_page("pages/runs.py"))
     assert text.count("784-16-10") == 1
-    assert "winning ticket, random reinit, 2 seeds" in text
+    assert "rewound ticket, random reinit, 2 seeds" in text
     assert "done, 10 of 10 levels" in text
 
 

@@ -17,14 +17,10 @@ from lottery_core.findings.replicates import (
     differences,
     history_curve,
     paired,
-    smallest_winning,
-    verdict_in_words,
-    winning,
 )
 from lottery_core.running import engine
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
-from lottery_core.store import LevelInfo
 from lottery_core.training.context import Context
 from tests.infos import info_of
 
@@ -45,20 +41,6 @@ def info(level: int, test: float, stop: int | None = None, validation: float | N
         "test_accuracy_at_early_stop": None if stop is None else test,
     }
     return info_of(**fields | more)
-
-
-def replicates(*gaps: float, stops: tuple[int, ...] | None = None) -> dict[int, list[LevelInfo]]:
-    """One seed a gap: a dense network and one level, that much better, both judged by
-    validation images where `stops` says how much later the level's early stop comes."""
-    judged = [{} if stops is None else {"stop": 500, "validation": 0.95} for _ in gaps]
-    later = stops or [0] * len(gaps)
-    return {
-        seed: [
-            info(0, 0.9 + seed / 100, **more),
-            info(1, 0.9 + seed / 100 + gap, **more | ({"stop": 500 + late} if more else {})),
-        ]
-        for seed, (gap, late, more) in enumerate(zip(gaps, later, judged, strict=True))
-    }
 
 
 def missing(*numbers: float) -> bool:
@@ -195,8 +177,6 @@ def test_levels_that_were_trained_make_curves(store, tiny):
     table = history_curve({seed: run[1].history for seed, run in levels.items()}, "test_accuracy")
     assert table["iteration"].tolist() == [0, 6, 12]
     assert table["mean"].iloc[-1] == curve(runs, "test_accuracy")["mean"][1]
-    assert [verdict.by for verdict in winning(runs)] == ["accuracy and iterations"] * 2
-    assert "Over 2 seeds" in verdict_in_words(runs)
 
 
 # Differences between arms
@@ -207,7 +187,9 @@ def test_arms_are_compared_at_equal_density_and_seed_by_seed():
     quarter = replace(info(2, 0.5), level=1)  # this arm goes there in one round
     b = {0: [info(0, 0.9), quarter], 1: [info(0, 0.8), quarter], 2: [info(0, 0.1)]}
     table = differences(a, b, "test_accuracy")
-    assert list(table) == ["level", "percent", "mean", "low", "high", "n"]
+    assert list(table) == ["level", "percent", "mean", "low", "high", "n", "a", "b"]
+    assert table["a"].tolist() == pytest.approx([0.9, 0.7])
+    assert table["b"].tolist() == pytest.approx([0.85, 0.5])
     assert table["level"].tolist() == [0, 2]
     assert table["percent"].tolist() == [100, 25]
     assert table["mean"].tolist() == pytest.approx([0.05, 0.2])
@@ -223,175 +205,27 @@ def test_levels_that_keep_equally_many_go_together_in_order():
     assert differences(a, {0: b[0][:2]}, "test_accuracy")["level"].tolist() == [0, 1]
 
 
-# The verdict
-
-
-@pytest.mark.parametrize(
-    ("gaps", "stops", "verdict", "certain"),
-    [
-        ((0.01, 0.011, 0.012), (-100, -110, -120), "winning", True),
-        ((0.0, 0.0, 0.0), (0, 0, 0), "winning", True),  # no less, no later
-        ((0.01, 0.01, -0.01), (-100, -110, -120), "winning", False),
-        ((0.01, 0.011, 0.012), (-100, -100, 100), "winning", False),
-        ((-0.01, -0.011, -0.012), (-100, -110, -120), "not winning", False),
-        ((0.01, 0.011, 0.012), (100, 110, 120), "not winning", False),
-        ((0.01, -0.01, -0.01), (-100, -110, -120), "undecided", False),
-        ((0.01, 0.011, 0.012), (-100, 100, 100), "undecided", False),
-        ((0.01,), (-100,), "winning", False),
-        ((-0.0001,), (-100,), "not winning", False),
-        ((0.01,), (1,), "not winning", False),
-    ],
-)
-def test_a_ticket_wins_by_accuracy_and_iterations(gaps, stops, verdict, certain):
-    (found,) = winning(replicates(*gaps, stops=stops))
-    assert (found.verdict, found.certain, found.n) == (verdict, certain, len(gaps))
-    assert found.by == "accuracy and iterations"
-    won = [gap >= 0 and stop <= 0 for gap, stop in zip(gaps, stops, strict=True)]
-    assert found.held == sum(won)
-
-
-def test_rounding_does_not_decide():
-    # 1 right answer of 10,000 more and 1 less, yet the sum of the gaps is not quite 0.
-    runs = {
-        0: [info(0, 0.9), info(1, 0.9001)],
-        1: [info(0, 0.9008), info(1, 0.9007)],
-    }
-    assert -1e-12 < winning(runs)[0].accuracy.mean < 0
-    assert winning(runs)[0].verdict == "winning"
-
-
-def test_without_validation_images_accuracy_alone_is_judged_and_said_to_be():
-    (found,) = winning(replicates(0.01, 0.01))
-    assert (found.verdict, found.by, found.iterations.n) == ("winning", "accuracy alone", 0)
-    assert found.accuracy == found.accuracy_at_end
-
-
-def test_with_validation_images_accuracy_is_judged_at_the_early_stop():
-    runs = {
-        seed: [
-            info(0, 0.9, 100, 0.9, test_accuracy_at_early_stop=0.90),
-            info(1, 0.8, 100, 0.9, test_accuracy_at_early_stop=0.95),
-        ]
-        for seed in range(2)
-    }
-    (found,) = winning(runs)
-    assert found.verdict == "winning"
-    assert found.accuracy.mean == pytest.approx(0.05)
-    assert found.accuracy_at_end.mean == pytest.approx(-0.1)
-    assert found.reached == pytest.approx(0.95)
-
-
-def test_seeds_without_a_dense_network_judge_nothing():
-    runs = replicates(0.01, 0.01) | {7: [info(1, 0.1)]}
-    assert winning(runs)[0].n == 2
-    assert winning({7: [info(1, 0.1)]})[0].verdict == "undecided"
-    assert winning({}) == []
-
-
-@given(
-    validation=st.lists(st.integers(-2, 2), min_size=6, max_size=6),
-    test=st.lists(values, min_size=16, max_size=16),
-)
-def test_test_images_never_pick_a_level_where_others_were_held_out(validation, test):
-    def runs(tests):
-        return {
-            seed: [
-                info(0, tests[0], 500, 0.9, test_accuracy_at_early_stop=tests[1]),
-                *[
-                    info(
-                        n,
-                        tests[2 * n],
-                        400,
-                        0.9 + validation[3 * seed + n - 1] / 100,
-                        test_accuracy_at_early_stop=tests[2 * n + 1],
-                    )
-                    for n in (1, 2, 3)
-                ],
-            ]
-            for seed, tests in enumerate((tests[:8], tests[8:]))
-        }
-
-    picked, other = smallest_winning(runs(test)), smallest_winning(runs([0.5] * 16))
-    good = [n for n in (1, 2, 3) if validation[n - 1] + validation[n + 2] >= 0]
-    assert (picked and picked.level) == (other and other.level) == max(good, default=None)
-
-
-def test_the_smallest_is_picked_among_levels_that_all_seeds_reached():
-    runs = {
-        0: [info(0, 0.9), info(1, 0.9), info(2, 0.9), info(3, 0.9)],
-        1: [info(0, 0.9), info(1, 0.9), info(2, 0.9)],
-    }
-    assert smallest_winning(runs).level == 2
-    assert smallest_winning(replicates(-0.1, -0.1)) is None
-
-
 # Words
 
 
-def test_the_verdict_is_said_with_its_seeds_and_intervals():
-    words = verdict_in_words(replicates(0.01, 0.011, 0.012, stops=(-100, -110, -120)))
-    assert words == (
-        "Over 3 seeds the smallest winning ticket keeps 50.0\u202f% of the weights: 92.1\u202f% on "
-        "the test images, 1.10 points above the dense network (95\u202f% interval +0.85 to +1.35), "
-        "stopping 110 iterations earlier (95\u202f% interval -135 to -85). Accuracy and iterations "
-        "both held in 3 of 3 seeds."
-    )
-    words = verdict_in_words(replicates(0.01, -0.002, 0.012, stops=(-100, -110, -120)))
-    assert "both held in 2 of 3 seeds; the intervals do not rule out a loss." in words
-
-
-def test_one_seed_is_said_to_be_one_and_has_no_interval():
-    for words in (
-        verdict_in_words(replicates(0.01, stops=(0,))),
-        verdict_in_words(replicates(0.01)),
-        verdict_in_words(replicates(-0.01)),
-        difference_in_words(paired({1: 0.9}, {1: 0.8}), "the ticket", "reinit", 50),
-    ):
-        assert words.endswith("One seed.")
-        assert "interval" not in words
-        assert "nan" not in words
-    assert "stopping at the same iteration" in verdict_in_words(replicates(0.01, stops=(0,)))
-
-
-def test_what_validation_picked_is_not_called_winning_when_the_test_images_disagree():
-    words = verdict_in_words(replicates(-0.01, -0.011, stops=(-1, -1)))
-    assert "the smallest ticket that wins on validation images keeps" in words
-    assert "1.05 points below the dense network" in words
-    assert "By the test images it does not win." in words
-    words = verdict_in_words(replicates(-0.01, 0.002, stops=(-1, -1)), "network")
-    assert "the smallest network that wins on validation images" in words
-    assert "The test images leave it undecided" in words
-
-
-def test_words_say_what_judged_and_picked():
-    words = verdict_in_words(replicates(0.01, 0.01))
-    assert "judged on accuracy alone and picked on the test images" in words
-    assert verdict_in_words(replicates(-0.01, -0.01)) == (
-        "Over 2 seeds no pruned network reached the dense network's test accuracy on average."
-    )
-    words = verdict_in_words(replicates(-0.01, 0.002))
-    assert words.endswith("at 1 of 1 levels chance alone may explain that.")
-    words = verdict_in_words(replicates(0.01, 0.01, stops=(5, 5)))
-    assert words.endswith(
-        "the dense network's validation accuracy in no more iterations on average."
-    )
-
-
-def test_nothing_to_judge_is_said_so():
-    assert verdict_in_words({}) == "No seed has a dense network and a pruned one yet."
-    assert "learned next to nothing" in verdict_in_words({0: [info(0, 0.1), info(1, 0.1)]})
-
-
-def test_a_difference_of_arms_is_said_with_its_chance():
+def test_a_difference_of_arms_is_said_with_both_numbers_and_its_chance():
     b = dict.fromkeys(range(3), 0.9)
     clear = paired({0: 0.91, 1: 0.911, 2: 0.912}, b)
     assert difference_in_words(clear, "the ticket", "random reinit", 3.6) == (
-        "At 3.6\u202f% of the weights the ticket is 1.10 points above random reinit on the test "
-        "images (95\u202f% interval +0.85 to +1.35, 3 seeds)."
+        "At 3.6\u202f% of the weights the ticket reaches 91.10\u202f% on the test images, 1.10 "
+        "points above random reinit's 90.00\u202f% (95\u202f% interval +0.85 to +1.35, 3 seeds)."
     )
     unclear = paired({0: 0.91, 1: 0.911, 2: 0.88}, b)
     words = difference_in_words(unclear, "the ticket", "random reinit", 3.6)
     assert words.endswith("; chance alone may explain it.")
-    assert "equal to" in difference_in_words(paired(b, b), "the ticket", "itself", 50)
+    assert "equal to itself's 90.00" in difference_in_words(paired(b, b), "one", "itself", 50)
     nobody = difference_in_words(paired({}, b), "the ticket", "random reinit", 50)
     assert nobody == "At 50.0\u202f% of the weights no seed has both the ticket and random reinit."
+
+
+def test_one_pair_is_said_to_be_one_seed_and_has_no_interval():
+    words = difference_in_words(paired({1: 0.9}, {1: 0.8}), "**the ticket**", "**reinit**")
+    assert words == (
+        "**The ticket** reaches 90.00\u202f% on the test images, 10.00 points above "
+        "**reinit**'s 80.00\u202f%. One seed."
+    )

@@ -7,13 +7,13 @@ import time
 import streamlit as st
 
 from lottery_core.findings import speed as catch
-from lottery_core.findings.tables import smallest_within
+from lottery_core.findings.verdict import level_to_show
 from lottery_core.report import time_figures
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import Experiment
 from lottery_core.training.base import why_not_compiled
 from ui.shared.plot import plot
-from ui.shared.reading import finished
+from ui.shared.reading import asked_together
 from ui.shared.runtime import runtime
 from ui.shared.tasks import is_active, measured_of
 from ui.shared.text import plain
@@ -45,8 +45,7 @@ def show_measured(experiment: Experiment) -> None:
         )
         return
     rows = measured["levels"]
-    found = smallest_within([level.info for level in finished(experiment)])
-    ticket = rows[found.level if found else -1]
+    ticket = rows[min(level_to_show(asked_together(experiment)), len(rows) - 1)]
     st.success("  \n".join(catch.in_words(measured, ticket)), icon=":material/bolt:")
     _show_label(measured)
     left, right = st.columns(2)

@@ -15,13 +15,13 @@ import typer
 from lottery_core.cli import terminal
 from lottery_core.cli.options import Cache, NetworkOfFile
 from lottery_core.cli.places import from_home, open_cache, read_file, write_file
-from lottery_core.findings.lines import Line, known_experiments
+from lottery_core.findings.lines import Line, asked_with, known_experiments
 from lottery_core.findings.naming import in_common
-from lottery_core.findings.tables import smallest_within
+from lottery_core.findings.verdict import has_won, picked
 from lottery_core.spec.arms import title_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
-from lottery_core.store import CACHE, LevelInfo, Store
+from lottery_core.store import CACHE, Job, LevelInfo, Store
 from lottery_core.tickets import card, files
 from lottery_core.tickets.verify import verify, verify_in_words
 
@@ -70,9 +70,9 @@ def list_experiments(
     levels: Annotated[bool, typer.Option("--levels", help="Every level instead.")] = False,
     cache: Cache = CACHE,
 ) -> None:
-    """List the experiments in the cache, newest first, with the best ticket of each."""
+    """List the experiments in the cache, newest first, with the smallest ticket that wins."""
     store = open_cache(cache)
-    table = terminal.table("when", "key", "state", "levels", "best ticket", "what")
+    table = terminal.table("when", "key", "state", "levels", "ticket", "what")
     if levels:
         table = terminal.table("when", "key", "level", "weights left", "test accuracy", "what")
     rows = _level_rows(store) if levels else _experiment_rows(store)
@@ -158,20 +158,29 @@ def _experiment_rows(store: Store) -> Iterable[_Row]:
     """One an experiment; when it was asked for or, where nobody did, computed."""
     for experiment, job in known_experiments(store).values():
         time = job.submitted if job else max(map(store.computed, experiment.keys))
-        yield _Row(time, _experiment_cells(store, experiment, job.state if job else "kept"))
+        yield _Row(time, _experiment_cells(store, experiment, job))
 
 
-def _experiment_cells(store: Store, experiment: Experiment, state: str) -> tuple[str, ...]:
-    known = store.infos(experiment.keys)
-    infos = [known[key] for key in takewhile(known.__contains__, experiment.keys)]
-    best = smallest_within(infos) if infos else None
+def _experiment_cells(store: Store, experiment: Experiment, job: Job | None) -> tuple[str, ...]:
+    asked = {one.recipe.seed: _infos(store, one) for one in asked_with(experiment, job)}
+    infos, found = asked[experiment.recipe.seed], picked(asked)
+    ticket = "none wins" if len(infos) == len(experiment.keys) > 1 else ""
+    if found and found.level < len(infos):
+        best = infos[found.level]
+        ticket = f"{best.key[:8]}: {', '.join(_facts(best))}"
+        ticket += "" if has_won(asked) else ", not by the test images"
     return (
         infos[-1].key[:8] if infos else "",
-        state,
+        job.state if job else "kept",
         f"{len(infos)} of {len(experiment.keys)}",
-        f"{best.key[:8]}: {', '.join(_facts(best))}" if best else "",
+        ticket,
         _what(experiment),
     )
+
+
+def _infos(store: Store, experiment: Experiment) -> list[LevelInfo]:
+    known = store.infos(experiment.keys)
+    return [known[key] for key in takewhile(known.__contains__, experiment.keys)]
 
 
 def _level_rows(store: Store) -> Iterable[_Row]:

@@ -75,7 +75,7 @@ def differences_table(
             table = table[table["level"] > 0]
         tables.append(table.assign(line=line.id, reference=reference.id))
     columns = [
-        "line", "reference", "level", "percent", "mean", "low", "high", "n",
+        "line", "reference", "level", "percent", "mean", "low", "high", "n", "a", "b",
         "mean_early_stop", "low_early_stop", "high_early_stop", "n_early_stop",
     ]  # fmt: skip
     if not tables:
@@ -105,7 +105,7 @@ def _at_equal_density(a_runs: Runs, b_runs: Runs, y: str) -> pd.DataFrame:
         if len(other):
             pair = (_values(a_runs, level, y), _values(b_runs, other.iloc[0], y))
             gap = paired(*pair)
-            rows.append((level, percent, gap.mean, gap.low, gap.high, gap.n))
+            rows.append((level, percent, *(getattr(gap, name) for name in found.columns[2:])))
     return pd.DataFrame(rows, columns=found.columns)
 
 
@@ -120,7 +120,7 @@ def _values(runs: Runs, level: int, y: str) -> dict[int, float | None]:
 
 def row_in_words(row, what_a: str, what_b: str) -> str:
     """A row of `differences_table` in a sentence or two."""
-    accuracy = Difference(row.mean, row.low, row.high, row.n)
+    accuracy = Difference(row.mean, row.low, row.high, row.n, row.a, row.b)
     words = difference_in_words(accuracy, what_a, what_b, row.percent)
     if not row.n_early_stop:
         return words

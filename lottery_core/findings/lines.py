@@ -7,12 +7,15 @@ experiment has with seed 0, so that a link to it means the same in every cache.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from lottery_core.findings.replicates import Infos
 from lottery_core.spec.arms import ARMS, arm_of
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.links import read_choice
 from lottery_core.store import Job, Store
 
 MAX_LINES = 8
@@ -77,6 +80,17 @@ def lines_of(jobs: Iterable[Job]) -> dict[str, Line]:
             experiments = tuple(together[seed] for seed in sorted(together))
             found[name] = replace(line, experiments=experiments, params=line.params or job.params)
     return found
+
+
+def asked_with(experiment: Experiment, job: Job | None) -> tuple[Experiment, ...]:
+    """The seeds that a request asked for together, the experiment among them: one verdict is on
+    all of them. The experiment alone where `job`, its request, does not say."""
+    with suppress(InvalidValue):
+        if job and job.params:
+            for arm in read_choice(job.params)[1].arms().values():
+                if experiment in arm:
+                    return arm
+    return (experiment,)
 
 
 def usual_lines(known: Mapping[str, Line], finished: Container[str]) -> tuple[str, ...]:

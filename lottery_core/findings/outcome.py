@@ -12,15 +12,22 @@ import numpy as np
 import pandas as pd
 
 from lottery_core.findings import replicates
-from lottery_core.findings.replicates import Infos
-from lottery_core.findings.tables import empty_in_words, result_in_words, smallest_within
+from lottery_core.findings.replicates import ONE_SEED, Infos, difference_in_words, paired
+from lottery_core.findings.tables import empty_in_words
+from lottery_core.findings.verdict import (
+    Verdict,
+    has_won,
+    level_to_show,
+    picked,
+    verdict_in_words,
+)
 from lottery_core.report import figures
 from lottery_core.report.compared_figures import early_stop_figure
 from lottery_core.report.sparsity_figures import sparsity_figure
-from lottery_core.spec.arms import ARMS, title_of
+from lottery_core.spec.arms import ARMS, arm_of, title_of
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
-from lottery_core.store import LevelInfo, LevelProgress
+from lottery_core.store import LevelProgress
 
 _NOT_RETRAINED = {
     "not retrained": (
@@ -52,38 +59,50 @@ class Outcome:
         """What came out of its levels."""
         return self.runs["main"].get(self.main.recipe.seed, ())
 
-    def found(self) -> LevelInfo | None:
-        """The level to look at first, of the first seed: over several seeds the smallest that is
-        winning, with one seed the smallest within half a point of the dense network."""
-        if not self.first:
-            return None
-        if len(self.arms["main"]) == 1:
-            return smallest_within(self.first)
-        winner = replicates.smallest_winning(self.runs["main"])
-        return self.first[winner.level] if winner else None
+    @property
+    def verdict(self) -> Verdict | None:
+        """On the level that is picked over all seeds; None where none is."""
+        return picked(self.runs["main"])
+
+    @property
+    def has_won(self) -> bool:
+        """Whether there is a winning ticket."""
+        return has_won(self.runs["main"])
+
+    @property
+    def level(self) -> int:
+        """The level to look at first: the one that is picked, or else the last."""
+        return level_to_show(self.runs["main"])
 
     def in_words(self) -> str:
-        """A few sentences, once all levels of the experiment itself are there."""
-        controls = {name: self.runs[name] for name in self.arms if name != "main"}
-        if len(self.arms["main"]) == 1:
-            seed = self.main.recipe.seed
-            return result_in_words(
-                self.first, {name: seeds[seed] for name, seeds in controls.items() if seeds}
-            )
+        """A few sentences, once all levels of the experiment itself are there: the verdict, and
+        every control at the level to look at."""
         main = self.runs["main"]
-        parts = [replicates.verdict_in_words(main)]
-        found = replicates.smallest_winning(main)
-        level = found.level if found else len(self.main.rounds)
-        for name, seeds in controls.items():
-            if name == "dense-longer":  # which has no level of that size
-                continue
-            rows = replicates.differences(main, seeds, "test_accuracy")
-            for row in rows[rows["level"] == level].itertuples():
-                gap = replicates.Difference(row.mean, row.low, row.high, row.n)
-                parts.append(
-                    replicates.difference_in_words(gap, "the ticket", ARMS[name].title, row.percent)
-                )
-        return " ".join(parts) + empty_in_words(self.first)
+        name = "ticket" if arm_of(self.main) == "ticket" else "network"
+        parts = [verdict_in_words(main, name)]
+        for arm, seeds in self.runs.items():
+            if arm != "main" and any(len(infos) > self.level for infos in seeds.values()):
+                parts.append(self._beside(arm, f"the {name}"))
+        words = " ".join(part.removesuffix(f" {ONE_SEED}") for part in parts)
+        words += empty_in_words(self.first)
+        if len(self.arms["main"]) == 1:
+            words += f" {ONE_SEED} It can't say how much of this is chance."
+        return words
+
+    def _beside(self, arm: str, name: str) -> str:
+        """What an arm reaches where the experiment reaches that level."""
+        n = self.level
+
+        def reached(runs: Mapping[int, Infos]) -> dict[int, float]:
+            return {seed: i[n].test_accuracy for seed, i in runs.items() if len(i) > n}
+
+        main = self.runs["main"]
+        gap = paired(reached(self.runs[arm]), reached(main))
+        what = ARMS[arm].title
+        if ARMS[arm].trains_on and n:
+            what += f", {n + 1} trainings in a row instead of one,"
+        percent = None if arm == "dense-longer" else next(iter(main.values()))[n].percent_remaining
+        return difference_in_words(gap, what, name, percent)
 
     def accuracy(
         self, *, near_dense: bool = False, kind: str = "range", live: LevelProgress | None = None
@@ -123,6 +142,8 @@ class Outcome:
             if name == "dense-longer":  # it keeps all; drawn beside the levels it trains as long as
                 frame["percent"] = sizes_of(self.main)[: len(frame)]
             title = ARMS[name].title if name != "main" else title_of(arm[0])
+            if name in ARMS and ARMS[name].trains_on and len(arm[0].rounds):
+                title += f" (up to {len(arm[0].rounds) + 1}x as long)"
             curves.append(_curve(title, figures.STYLES[name], frame))
         return curves
 

@@ -1,8 +1,8 @@
-"""Levels -> tidy data frames, and the result in words."""
+"""Levels -> tidy data frames, and what a level alone says of itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -10,8 +10,6 @@ from lottery_core.spec.arms import title_of
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level, LevelInfo
-
-WITHIN = 0.005  # of the dense network's accuracy: half a point
 
 
 def chance(info: LevelInfo) -> float:
@@ -77,56 +75,6 @@ def history_table(levels: Sequence[Level]) -> pd.DataFrame:
     )
 
 
-def judged_by(info: LevelInfo) -> str:
-    """The accuracy that may select a level: validation, or test where nothing was held out."""
-    return "test_accuracy" if info.validation_accuracy is None else "validation_accuracy"
-
-
-def smallest_within(infos: Sequence[LevelInfo]) -> LevelInfo | None:
-    """The smallest pruned level whose accuracy is within half a point of level 0's."""
-    by = judged_by(infos[0])
-    good = [info for info in infos[1:] if getattr(info, by) >= getattr(infos[0], by) - WITHIN]
-    return min(good, key=lambda info: info.weights_kept, default=None)
-
-
-def result_in_words(
-    infos: Sequence[LevelInfo], controls: Mapping[str, Sequence[LevelInfo]] | None = None
-) -> str:
-    """What came of an experiment, in a few sentences; `controls` are its arms by name.
-
-    All start with level 0. The choice of the level rests on validation accuracy where there
-    is any; what is reported is test accuracy.
-    """
-    dense, found = infos[0], smallest_within(infos)
-    if not has_learned(dense, dense.test_accuracy):
-        return (
-            f"The dense network itself learned next to nothing ({dense.test_accuracy:.1%} on "
-            f"the test images; guessing gives {100 * chance(dense):.3g} %), so there is no ticket "
-            "to find here. Try a smaller learning rate or a longer training. One seed."
-        )
-    steps = Experiment.from_dict(infos[-1].experiment).rounds
-    name = "ticket" if steps[-1].restart == "rewind" else "network"
-    if found is None:
-        words = (
-            f"No pruned network of this run came within half a point of the dense network's "
-            f"{dense.test_accuracy:.1%} on the test images."
-        )
-    else:
-        words = (
-            f"The smallest {name} within half a point of the dense network keeps "
-            f"{found.weights_kept:,} of {found.weights_total:,} weights "
-            f"({found.percent_remaining:.1f}\u202f%) and reaches {found.test_accuracy:.1%} on "
-            f"the test images; the dense network reaches {dense.test_accuracy:.1%}."
-        )
-        if judged_by(dense) == "test_accuracy":
-            words += " It was picked on the test images, as this recipe holds out no others."
-    compared = found or infos[-1]
-    for arm, levels in (controls or {}).items():
-        if len(levels) > compared.level:
-            words += f" {_beside(arm, levels[compared.level], compared)}"
-    return f"{words}{empty_in_words(infos)} One seed."
-
-
 def empty_in_words(infos: Sequence[LevelInfo]) -> str:
     """Which layers the last level has lost altogether; empty where none is."""
     empty = [
@@ -135,21 +83,3 @@ def empty_in_words(infos: Sequence[LevelInfo]) -> str:
         if counts.kept == 0
     ]
     return f" At the last level {', '.join(empty)} has no weights left." if empty else ""
-
-
-def _beside(arm: str, info: LevelInfo, compared: LevelInfo) -> str:
-    """What an arm reaches where the experiment reaches `compared`."""
-    trainings = f"{compared.level + 1} trainings in a row instead of one"
-    what = {
-        "fine-tune": f"The same without rewinding, {trainings},",
-        "rate-rewind": f"With the learning rate alone rewound, {trainings}, it",
-        "reinit": "The same mask with new random weights",
-        "random-mask": "A random mask of that size",
-        "reshuffled-reinit": "A random mask of that size with new random weights",
-        "dense-longer": f"The dense network, trained on for {trainings},",
-    }[arm]
-    gap = round(100 * (info.test_accuracy - compared.test_accuracy), 1)
-    return (
-        f"{what} reaches {info.test_accuracy:.1%} "
-        f"({f'{gap:+.1f} points' if gap else 'no difference'})."
-    )

@@ -15,8 +15,8 @@ import numpy as np
 
 from lottery_core.data import read_part
 from lottery_core.findings.answers import answers, first, parts, unseen_images
-from lottery_core.findings.replicates import verdict_in_words
 from lottery_core.findings.tables import empty_in_words, has_learned
+from lottery_core.findings.verdict import verdict_in_words
 from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.pruning import Target, prune
@@ -214,7 +214,7 @@ def again(infos: Sequence[LevelInfo], rounds: int) -> str:
     words = (
         f"{when} **{last.weights_kept:,} of {last.weights_total:,}** weights are left "
         f"({last.percent_remaining:.1f}\u202f%). Trained from their old values they read "
-        f"**{_percent(last.test_accuracy)}** of the digits, {_against(last, dense)} all weights."
+        f"**{_percent(last.test_accuracy)}** of the digits, {_against(last, dense)}."
     )
     if done < rounds:
         return words
@@ -245,14 +245,15 @@ def new_weights(ticket: Level, reinit: Level) -> str:
             f" After the first {int(first['iteration']):,} iterations it was "
             f"{_percent(first['test_accuracy'])} against {_percent(other['test_accuracy'])}."
         )
-    return f"{words} One seed: others will differ."
+    return f"{words} One seed, and others differ much: this gap alone proves nothing."
 
 
 def _against(info: LevelInfo, dense: LevelInfo) -> str:
     gap = round(100 * (info.test_accuracy - dense.test_accuracy), 1)
+    beside = f"{_percent(dense.test_accuracy)} with all weights"
     if not gap:
-        return "as many as with"
-    return f"{abs(gap):.1f} points {'more' if gap > 0 else 'less'} than with"
+        return f"as many as the {beside}"
+    return f"{abs(gap):.1f} points {'more' if gap > 0 else 'less'} than the {beside}"
 
 
 def _gone(info: LevelInfo) -> str:

@@ -121,10 +121,9 @@ class Run:
 
     @property
     def ticket(self) -> Level | None:
-        """The level to take away, of the first seed: the smallest whose accuracy is within half a
-        point of the dense network's on the validation images (on the test images where none were
-        held out); over several seeds the smallest that is winning. None where there is none."""
-        found = self._outcome.found()
+        """The level to take away, of the first seed: the smallest that wins over all seeds by what
+        may pick one (see `findings.verdict`). None where there is none."""
+        found = self._outcome.verdict
         return self.levels[found.level] if found else None
 
     def table(self, name: str = "levels") -> pd.DataFrame:

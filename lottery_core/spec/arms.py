@@ -17,11 +17,13 @@ from lottery_core.spec.rounds import Round
 
 @dataclass(frozen=True)
 class Arm:
-    """`of` makes the arm of an experiment; level n of both belong together."""
+    """`of` makes the arm of an experiment; level n of both belong together. `trains_on` says that
+    its levels go on from one another: at level n it was trained n + 1 times as long as a ticket."""
 
     title: str
     summary: str
     of: Callable[[Experiment], Experiment]
+    trains_on: bool = False
 
 
 def _control(name: str) -> Callable[[Experiment], Experiment]:
@@ -61,16 +63,19 @@ ARMS = {
         "fine-tuned, no rewind",
         "the same rounds; survivors keep their trained weights and the last learning rate",
         _restarting(restart="keep", rewind_iteration=0),
+        trains_on=True,
     ),
     "rate-rewind": Arm(
         "learning-rate rewinding",
         "the same rounds; survivors keep their trained weights, the learning rate starts over",
         _restarting(restart="rate-rewind"),
+        trains_on=True,
     ),
     "dense-longer": Arm(
         "dense, equally long",
         "nothing is pruned; trained on for as many iterations as all levels up to there",
         _never_pruned,
+        trains_on=True,
     ),
 }
 
@@ -101,7 +106,7 @@ def arm_of(experiment: Experiment) -> str:
 def title_of(experiment: Experiment) -> str:
     """The arm in the field's words, with the criterion unless it is magnitude."""
     name = arm_of(experiment)
-    title = ARMS[name].title if name in ARMS else {"ticket": "winning ticket"}.get(name, name)
+    title = ARMS[name].title if name in ARMS else {"ticket": "rewound ticket"}.get(name, name)
     if name == "ticket" and experiment.rounds[0].ticket:
         title = "brought ticket"
         if experiment.rounds[0].restart == "rewind":

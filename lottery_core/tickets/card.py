@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from lottery_core.findings.lines import with_seed
-from lottery_core.findings.replicates import Band, band, paired, winning
+from lottery_core.findings.lines import asked_with, with_seed
+from lottery_core.findings.replicates import Band, band, paired
+from lottery_core.findings.verdict import verdicts
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import NORMALISATIONS
@@ -27,14 +28,16 @@ Runs = Mapping[int, list[LevelInfo]]
 @dataclass(frozen=True)
 class Known:
     """What a card tells of: a level's info and the digests of its arrays, the same level of every
-    seed that is there, its own included, and of its arms by name; and the command that repeats
-    it, None where there is none."""
+    seed that is there, its own included, and of its arms by name; the command that repeats it,
+    None where there is none; and the seeds that were asked for together, which one verdict is
+    on."""
 
     info: LevelInfo
     digests: Mapping[str, str]
     runs: Runs
     controls: Mapping[str, Runs] = field(default_factory=dict)
     command: str | None = None
+    together: frozenset[int] = frozenset()
 
 
 def gather(store: Store, level: Level) -> Known:
@@ -53,7 +56,9 @@ def gather(store: Store, level: Level) -> Known:
         arms = {name: arm.of(experiment) for name, arm in ARMS.items()}
         controls = {name: _runs(store, one, runs, n) for name, one in arms.items()}
     there = {name: found for name, found in controls.items() if found}
-    return Known(info, digests, runs or alone, there, command_of(experiment))
+    asked = asked_with(experiment, store.job(experiment.key))
+    together = frozenset(one.recipe.seed for one in asked)
+    return Known(info, digests, runs or alone, there, command_of(experiment), together)
 
 
 def _seeds(store: Store) -> list[int]:
@@ -108,7 +113,8 @@ def _head(known: Known) -> str:
         "those it ends with (`trained/`)."
     )
     if _arm(info) == "ticket":
-        what.append(_verdict(known.runs))
+        judged = {s: infos for s, infos in known.runs.items() if s in known.together}
+        what.append(_verdict(judged or known.runs))
     return f"{title}\n\n{' '.join(what)}"
 
 
@@ -151,24 +157,17 @@ def _origin(experiment: dict) -> str:
 
 def _verdict(runs: Runs) -> str:
     """Whether it wins, by the rule that the app applies everywhere."""
-    verdicts = winning(runs)
-    if not verdicts or not verdicts[0].n:
+    found = verdicts(runs)
+    if not found:
         return "Its dense network is not at hand, so whether it wins is not known."
-    one = verdicts[0]
-    words = {
-        "winning": "It is a winning ticket",
-        "not winning": "It is not a winning ticket",
-        "undecided": "Whether it is a winning ticket is undecided",
-    }[one.verdict]
-    by = "test accuracy at the early stop not below the dense network's, in no more iterations"
-    if one.by == "accuracy alone":
-        by = "test accuracy at the end not below the dense network's; nothing was held out to find "
-        by += "an early stop with"
-    held = "one seed" if one.n == 1 else f"on average over {one.n} seeds, and in {one.held} of them"
-    room = ""
-    if one.n > 1 and one.verdict == "winning" and not one.certain:
-        room = "; the 95 % intervals do not rule out a loss"
-    return f"**{words}** ({by}: {held}{room})."
+    one = found[0]
+    words = "It is a winning ticket" if one.wins else "It is not a winning ticket"
+    held = "one seed" if one.n == 1 else f"mean over {one.n} seeds, and so in {one.held} of them"
+    if one.is_by_accuracy_alone:
+        held += "; nothing was held out to find an early stop with"
+    elif one.n > 1 and one.wins and not one.is_certain:
+        held += "; the 95 % intervals do not rule out a loss"
+    return f"**{words}**: {one.reasons()} ({held})."
 
 
 _NUMBERS = {

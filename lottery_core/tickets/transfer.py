@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from lottery_core.findings.additions import check_work
 from lottery_core.findings.lines import with_seed
-from lottery_core.findings.replicates import Infos, difference_in_words, paired, verdict_in_words
+from lottery_core.findings.replicates import Infos, difference_in_words, paired
+from lottery_core.findings.verdict import verdict_in_words
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue, check_integer, check_known
 from lottery_core.spec.datasets import DATASETS, Dataset

@@ -132,7 +132,7 @@ def test_csv_holds_the_numbers_of_the_store_and_a_picture_its_legend(visit, serv
         chart.locator(".modebar-btn[data-title^='Download as SVG']").click()
     content = Path(waiting.value.path()).read_text()
     assert "random reinit, 2 seeds" in content
-    assert "winning ticket, 2 seeds" in content
+    assert "rewound ticket, 2 seeds" in content
     expect(chart.locator(".legend")).to_have_count(0)  # the chart itself is as before
 
 

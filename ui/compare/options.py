@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import streamlit as st
 
-from lottery_core.findings import replicates
 from lottery_core.findings.comparison import at_density, same_density
 from lottery_core.findings.naming import in_common
+from lottery_core.findings.verdict import picked
 from ui.compare.charts import GROUP
 from ui.compare.chosen import Compared
 from ui.compare.curves import level_curves, level_frames
@@ -89,8 +89,8 @@ def _percents(compared: Compared) -> list[float]:
 
 
 def _usual_percent(compared: Compared, options: list[float]) -> float:
-    """The reference's smallest winning ticket, or the smallest network that all have."""
-    found = replicates.smallest_winning(compared.runs[compared.reference.id])
+    """The reference's level that every page begins with, or the smallest network that all have."""
+    found = picked(compared.runs[compared.reference.id])
     shared = options
     for frame in level_frames(compared, "test_accuracy").values():
         if len(frame):

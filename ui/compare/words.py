@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from lottery_core.findings import replicates
 from lottery_core.findings.comparison import at_density, differences_table, row_in_words, why_none
 from lottery_core.findings.tables import empty_in_words
+from lottery_core.findings.verdict import has_won, verdict_in_words
 from ui.compare.chosen import Compared
 from ui.shared.text import plain
 
@@ -19,9 +19,12 @@ def show_verdict(compared: Compared) -> None:
     if reference.arm in ("dense", "dense-longer") or not compared.runs[reference.id]:
         return
     name = "ticket" if reference.arm == "ticket" else "network"
-    words = replicates.verdict_in_words(compared.runs[reference.id], name)
-    who = compared.title(reference)
-    st.success(f"**{who}.** {words}", icon=":material/balance:")
+    runs = compared.runs[reference.id]
+    words = f"**{compared.title(reference)}.** {verdict_in_words(runs, name)}"
+    if has_won(runs):
+        st.success(words, icon=":material/confirmation_number:")
+    else:
+        st.info(words, icon=":material/balance:")
 
 
 def _show_emptied(compared: Compared) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from lottery_core.findings.lines import line_id
-from lottery_core.findings.tables import history_table, layers_table, levels_table, smallest_within
+from lottery_core.findings.tables import history_table, layers_table, levels_table
 from lottery_core.spec.links import command
 from lottery_core.spec.presets import PRESETS
 from lottery_core.store import Level
@@ -63,11 +63,13 @@ def show_sentence(selection: Selection) -> None:
     if any(len(finished(one)) < len(one.keys) for one in selection.arms["main"]):
         return
     outcome = selection.outcome()
-    found = outcome.found()
-    st.success(outcome.in_words(), icon=":material/confirmation_number:")
+    n = outcome.level
+    if outcome.has_won:
+        st.success(outcome.in_words(), icon=":material/confirmation_number:")
+    else:
+        st.info(outcome.in_words(), icon=":material/balance:")
     with st.container(horizontal=True, vertical_alignment="center"):
-        if found:
-            n = found.level
+        if outcome.verdict:
             st.download_button(
                 f"Download the mask of level {n}",
                 _file_of(main.keys[n], "mask-npz"),
@@ -77,8 +79,6 @@ def show_sentence(selection: Selection) -> None:
                 type="primary",
                 key="download_found",
             )
-        # Where none is winning there still is a smallest good one, or a last one, to look at.
-        n = (found or smallest_within(outcome.first) or outcome.first[-1]).level
         st.page_link(
             "pages/ticket.py",
             label=f"Look inside level {n} and try it",
@@ -144,12 +144,11 @@ def _table(levels: list[Level]) -> None:
 
 def _downloads(selection: Selection, levels: list[Level]) -> None:
     experiment = selection.main
-    found = smallest_within([level.info for level in levels])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         n = st.selectbox(
             "Level",
             range(len(levels)),
-            index=found.level if found else len(levels) - 1,
+            index=min(selection.outcome().level, len(levels) - 1),
             # Another choice of levels is another widget, so that it starts at the best of them.
             key=f"download_level_{experiment.key}_{len(levels)}",
             width=260,

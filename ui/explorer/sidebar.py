@@ -27,7 +27,7 @@ from ui.shared.text import capital, plain
 
 _OTHER = "other"
 _RESTARTS = {
-    "initial": "Their initial weights (winning ticket)",
+    "initial": "Their initial weights (rewinding)",
     "later": "Weights from early in dense training",
     "keep": "Their trained weights (no rewind)",
     "rate-rewind": "Their trained weights; the learning rate starts over",

@@ -13,6 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from lottery_core.findings.anatomy import kept_per_pixel
+from lottery_core.findings.lines import asked_with
 from lottery_core.running.progress import thin
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
@@ -159,6 +160,12 @@ def runs(arm: Sequence[Experiment]) -> dict[int, list[Level]]:
     """Seed -> finished levels, for the seeds of an arm that have any."""
     found = {experiment.recipe.seed: finished(experiment) for experiment in arm}
     return {seed: levels for seed, levels in found.items() if levels}
+
+
+def asked_together(experiment: Experiment) -> dict[int, list[LevelInfo]]:
+    """As `infos`, of the seeds with which the experiment was asked for: what the Explorer judges
+    as one, so that every page says the same of a level."""
+    return infos(asked_with(experiment, runtime().store.job(experiment.key)))
 
 
 def infos(arm: Sequence[Experiment]) -> dict[int, list[LevelInfo]]:

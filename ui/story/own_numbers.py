@@ -9,7 +9,7 @@ import streamlit as st
 from lottery_core.findings import speed as catch
 from lottery_core.findings import walk
 from lottery_core.findings.answers import unseen_images
-from lottery_core.findings.tables import smallest_within
+from lottery_core.findings.verdict import level_to_show
 from lottery_core.report import figures, story_figures, time_figures
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import Experiment
@@ -226,8 +226,8 @@ def show_catch(run: StoryRun, words, picture) -> None:
     with words:
         if measured:
             rows = measured["levels"]
-            found = smallest_within([level.info for level in finished(run.main)])
-            _say("  \n".join(catch.in_words(measured, rows[found.level if found else -1])))
+            found = level_to_show({run.main.recipe.seed: [one.info for one in finished(run.main)]})
+            _say("  \n".join(catch.in_words(measured, rows[min(found, len(rows) - 1)])))
             beside = " Something else ran meanwhile and may have slowed it." if (
                 measured["beside"]
             ) else ""  # fmt: skip

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lottery_core.findings.lines import known_experiments
-from lottery_core.findings.tables import (
-    smallest_within,
-)
+from lottery_core.findings.verdict import level_to_show
 from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level
 from ui.shared.frame import one_of
 from ui.shared.jobs import show_damaged
-from ui.shared.reading import finished
+from ui.shared.reading import asked_together, finished
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
 
@@ -148,8 +146,7 @@ def choose() -> Subject | None:
     if chosen == asked and n is not None and n <= last:
         wanted = n
     else:
-        best = smallest_within([level.info for level in levels])
-        wanted = best.level if best else last
+        wanted = min(level_to_show(asked_together(experiment)), last)
     n = scrubber(last, len(experiment.rounds), False, f"{_key('level')}_{chosen}", wanted)
     return Subject(experiment, n, levels[n], levels[0])
 
