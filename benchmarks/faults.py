@@ -34,6 +34,8 @@ from lottery_core.training.context import Context
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = {
     "preset": "quick",
+    "replicates": "1",
+    "learning_rate": "0.1",
     "network": "64 32",
     "length": "400",
     "unit": "iterations",

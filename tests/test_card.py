@@ -245,9 +245,10 @@ def test_a_level_on_the_way_has_a_command_of_its_own(name):
 
 
 def test_the_command_says_no_more_than_is_needed():
-    choice = replace(PRESETS["quick"].choice, rounds=3, seed=2)
+    choice = replace(PRESETS["quick"].choice, rounds=3, seed=2, replicates=1)
     assert command_of(choice.experiment()) == (
-        "python -m lottery_core run --preset quick --rounds 3 --controls none --seed 2"
+        "python -m lottery_core run --preset quick --rounds 3 --controls none --seed 2 "
+        "--replicates 1"
     )
     fine = ARMS["reinit"].of(PRESETS["notebook"].choice.experiment())
     assert command_of(fine) == "python -m lottery_core run --preset notebook --controls reinit"

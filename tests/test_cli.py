@@ -23,8 +23,12 @@ from tests.networks import masks
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--hidden", "16", "--length", "40", "--unit", "iterations", "--rounds", "2"]
+SMALL += ["--replicates", "1", "--learning-rate", "0.1"]
 KEY = "a" * 40
-PARAMS = {"network": "16", "length": "40", "unit": "iterations", "rounds": "2"}
+PARAMS = {
+    "replicates": "1", "learning_rate": "0.1", "network": "16", "length": "40",
+    "unit": "iterations", "rounds": "2",
+}  # fmt: skip
 
 
 def mask_file() -> bytes:
@@ -61,7 +65,7 @@ def test_it_prints_what_the_notebook_prints(finished):
 
 
 def test_it_prints_the_running_loss(store):
-    result = run("run", *SMALL[:2], "--length", 2, "--batch-size", 4096, "--rounds", 1,
+    result = run("run", *SMALL[:2], *SMALL[-4:], "--length", 2, "--batch-size", 4096, "--rounds", 1,
                  "--controls", "none", "--cache", store.root)  # fmt: skip
     assert result.returncode == 0, result.stderr
     # 55,000 training images: 14 batches an epoch.

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from lottery_core.findings.additions import CONTROLS, more_seeds
 from lottery_core.findings.comparison import percents_of, row_in_words
 from lottery_core.findings.lines import Line, line_id, lines_of, with_seed
-from lottery_core.findings.naming import line_names
+from lottery_core.findings.naming import line_names, what_differs
 from lottery_core.findings.view import View, read_view, write_view
 from lottery_core.report import figures
 from lottery_core.running import worker
@@ -27,6 +27,7 @@ from tests.pages import open_page, said
 
 TINY = replace(
     PRESETS["quick"].choice,
+    learning_rate=0.1,
     network="16",
     length=30,
     unit="iterations",
@@ -371,7 +372,7 @@ def test_no_two_lines_have_one_name():
 
 
 def test_a_view_survives_being_written_as_a_link():
-    view = View(("a", "b"), "b", 12.5, "interval", "loss", "near")
+    view = View(("a", "b"), "b", 12.5, "interval", "loss", "near", (0, 7))
     assert read_view(write_view(view), {"a", "b"}) == (view, [])
     assert write_view(View(("a",), "a")) == {"lines": "a"}
 
@@ -420,3 +421,32 @@ def test_an_arm_keeps_its_look_where_it_can():
     styles = figures.distinct_styles(["ticket", "reinit", "random-mask", "fine-tune"])
     names = ("main", "reinit", "random-mask", "fine-tune")
     assert styles == [figures.STYLES[name] for name in names]
+
+
+def test_one_sees_the_seeds_one_came_with_and_the_link_keeps_them(filled):
+    ticket = ids(TINY)["main"]
+    page = compare(lines=ticket, seeds="1")
+    assert not page.exception
+    assert page.query_params["seeds"] == "1"
+    assert page.multiselect[1].value == [1]
+    assert "One seed" in said(page)
+    page = compare(lines=ticket)
+    assert page.query_params["seeds"] == "0,1"
+    page.multiselect[1].set_value([0]).run()
+    assert page.query_params["seeds"] == "0"
+    page = compare(lines=ticket, seeds="7")
+    assert page.multiselect[1].value == [0, 1]
+    page = compare(lines=ticket, seeds="one")
+    assert "seeds='one' must be whole numbers" in "".join(w.value for w in page.warning)
+
+
+def test_every_choice_that_differs_is_named():
+    lines = [
+        Line(str(n), (replace(TINY, controls=(), **changes).experiment(),))
+        for n, changes in enumerate(({}, {"scope": "global", "criterion": "random"}))
+    ]
+    assert what_differs(lines) == [
+        "scope: global pruning or layerwise pruning",
+        "criterion: magnitude or random",
+    ]
+    assert what_differs(lines[:1]) == []

@@ -26,7 +26,9 @@ def here(make_store, tmp_path, monkeypatch):
     monkeypatch.setattr(library, "CACHE", make_store(tmp_path / "cache").root)
     monkeypatch.chdir(tmp_path)
     quick = presets.PRESETS["quick"]
-    short = replace(quick.choice, network="16", length=30, unit="iterations", rounds=2)
+    short = replace(
+        quick.choice, network="16", length=30, unit="iterations", rounds=2, replicates=1
+    )
     monkeypatch.setitem(presets.PRESETS, "quick", replace(quick, choice=short))
     before = [(known, dict(known)) for known in (criteria.CRITERIA, networks.OWN)]
     yield tmp_path

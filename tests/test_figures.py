@@ -53,7 +53,7 @@ def test_near_the_dense_network_only_a_few_points_are_shown():
 
 
 def test_axes_stand_still_while_a_run_grows():
-    params = {"preset": "quick", "rounds": "3", "controls": "none"}
+    params = {"preset": "quick", "replicates": "1", "rounds": "3", "controls": "none"}
     outcome = Outcome(read_choice(params)[1].arms(), {"main": {}})
     ranges, legends = [], []
     sizes = (100, 50, 25, 12.5)

@@ -18,6 +18,8 @@ from tests.infos import progress_of
 from tests.test_imports import loaded_by
 
 SMALL = {
+    "replicates": 1,
+    "learning_rate": 0.1,
     "network": "8",
     "length": 12,
     "unit": "iterations",

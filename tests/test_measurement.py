@@ -12,6 +12,8 @@ from lottery_core.training.context import Context
 
 SMALL = {
     "preset": "quick",
+    "replicates": "1",
+    "learning_rate": "0.1",
     "network": "24",
     "length": "30",
     "unit": "iterations",

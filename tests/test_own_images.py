@@ -447,6 +447,7 @@ def test_the_command_line_adds_lists_trains_and_removes(tmp_path, root):
     assert "photos" in call("data", "list")
     options = ["--preset", "quick", "--network", "6 pool 16 pool 32", "--length", "30"]
     options += ["--unit", "iterations", "--rounds", "1", "--controls", "none", "--loop", "torch"]
+    options += ["--replicates", "1"]
     out = tmp_path / "out"
     assert "Level 1" in call("run", "--dataset", "photos", *options, "--out", str(out))
     assert np.load(out / "mask.npz")["conv2.weight"].shape == (16, 6, 3, 3)

@@ -98,6 +98,7 @@ def test_the_command_runs_in_an_empty_folder_and_keeps_results_in_the_users_cach
 ):
     folder, env = somewhere
     short = ["--length", "0.05", "--rounds", "1", "--controls", "none", "--loop", "torch"]
+    short += ["--replicates", "1"]
     run = [installed / "lottery", "run", "--preset", "quick", *short, "--out", "results"]
     done = subprocess.run(run, cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

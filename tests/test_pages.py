@@ -32,6 +32,8 @@ from ui import stability
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 SMALL = {
     "preset": "quick",
+    "replicates": "1",
+    "learning_rate": "0.1",
     "network": "16",
     "length": "30",
     "unit": "iterations",
@@ -65,7 +67,9 @@ def test_every_page_is_listed_in_the_row_of_pages():
 
 def test_a_first_visit_offers_the_quick_preset_and_says_what_to_do(shared):
     page = open_page()
-    words = "19 trainings of 1.5 epochs, compared with: fine-tuned, no rewind; random reinit"
+    words = (
+        "57 trainings of 1.5 epochs, 3 seeds, compared with: fine-tuned, no rewind; random reinit"
+    )
     assert words in said(page)
     assert "Press Start" in said(page)
     assert not page.button(key="start").disabled

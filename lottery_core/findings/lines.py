@@ -54,6 +54,22 @@ class Line:
         return tuple(key for one in self.experiments for key in one.keys[1:] or one.keys)
 
 
+def seeds_asked(line: Line) -> tuple[int, ...]:
+    """Those of its seeds that its newest request asked for; all where that does not say."""
+    with suppress(InvalidValue):
+        if line.params:
+            _, choice = read_choice(line.params)
+            asked = range(choice.seed, choice.seed + choice.replicates)
+            return tuple(seed for seed in line.seeds if seed in asked) or line.seeds
+    return line.seeds
+
+
+def with_seeds(line: Line, seeds: Container[int]) -> Line:
+    """The line with those of its seeds alone; with all of them where it has none of these."""
+    found = tuple(one for one in line.experiments if one.recipe.seed in seeds)
+    return replace(line, experiments=found or line.experiments)
+
+
 def with_seed(experiment: Experiment, seed: int) -> Experiment:
     """The same experiment with another seed."""
     return replace(experiment, recipe=replace(experiment.recipe, seed=seed))

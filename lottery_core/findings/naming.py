@@ -8,6 +8,7 @@ from dataclasses import fields
 from lottery_core.findings.lines import Line
 from lottery_core.spec.arms import title_of
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.own import short
 from lottery_core.spec.recipe import Recipe
 
 
@@ -49,6 +50,26 @@ def in_common(chosen: Sequence[Line]) -> str:
             "iterations")  # fmt: skip
     values = [{one[name] for one in facts if name in one} for name in told]
     return ", ".join(next(iter(value)) for value in values if len(value) == 1)
+
+
+def what_differs(chosen: Sequence[Line]) -> list[str]:
+    """Every choice in which they differ besides their arm, each with what it is among them:
+    "scope: global pruning or layerwise pruning"."""
+    facts = [_facts(line.main) | _criterion(line.main) for line in chosen]
+    found = []
+    for name in _known(facts):
+        values = sorted({one[name] for one in facts if name in one})
+        if name != "beside" and len(values) > 1:
+            found.append(f"{_LABELS.get(name, name.replace('_', ' '))}: {' or '.join(values)}")
+    return found
+
+
+_LABELS = {"way": "schedule", "output": "output layer", "rewind": "rewinding"}
+
+
+def _criterion(experiment: Experiment) -> dict[str, str]:
+    pruned = [step for step in experiment.rounds if step.sparsity]
+    return {"criterion": short(pruned[-1].criterion)} if pruned else {}
 
 
 def _known(facts: Iterable[Mapping[str, str]]) -> list[str]:

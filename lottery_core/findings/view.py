@@ -8,12 +8,14 @@ from dataclasses import dataclass, fields, replace
 from lottery_core.findings.lines import MAX_LINES
 from lottery_core.findings.replicates import KINDS
 from lottery_core.spec.checks import InvalidValue, check_known, check_number
+from lottery_core.spec.limits import MAX_SEED
 
 
 @dataclass(frozen=True)
 class View:
-    """Names of the lines, and how they are shown. Without a `reference` it is the first line,
-    without a `percent` (of weights) the page's own choice."""
+    """Names of the lines, the seeds of them that are looked at (all where none is named), and how
+    they are shown. Without a `reference` it is the first line, without a `percent` (of weights)
+    the page's own choice."""
 
     lines: tuple[str, ...] = ()
     reference: str = ""
@@ -21,6 +23,7 @@ class View:
     bands: str = "range"
     curve: str = "accuracy"
     axis: str = "whole"
+    seeds: tuple[int, ...] = ()
 
 
 VIEWS = {"bands": KINDS, "curve": ("accuracy", "loss"), "axis": ("whole", "near")}
@@ -39,6 +42,8 @@ def read_view(params: Mapping[str, str], known: Container[str]) -> tuple[View, l
             elif name == "reference":
                 _check_lines((text,), known)
                 found = replace(found, reference=text)
+            elif name == "seeds":
+                found = replace(found, seeds=_seeds(text))
             elif name == "percent":
                 found = replace(found, percent=_number(text))
             elif name in VIEWS:
@@ -59,6 +64,8 @@ def write_view(view: View) -> dict[str, str]:
     params = {"lines": ",".join(view.lines)} if view.lines else {}
     if view.reference not in ("", *view.lines[:1]):
         params["reference"] = view.reference
+    if view.seeds:
+        params["seeds"] = ",".join(map(str, view.seeds))
     if view.percent is not None:
         params["percent"] = f"{view.percent:g}"
     usual = View()
@@ -72,6 +79,13 @@ def _check_lines(asked: Sequence[str], known: Container[str]) -> None:
         raise InvalidValue("line", ", ".join(missing), "is not in this cache")
     if len(asked) > MAX_LINES:
         raise InvalidValue("lines", len(asked), f"are too many; the first {MAX_LINES} are shown")
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) <= MAX_SEED for part in parts):
+        raise InvalidValue("seeds", text, f"must be whole numbers from 0 to {MAX_SEED}, as in 0,1")
+    return tuple(sorted({int(part) for part in parts}))
 
 
 def _number(text: str) -> float:

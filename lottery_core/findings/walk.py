@@ -30,6 +30,7 @@ from lottery_core.store import Level, LevelInfo
 # The quick preset with the sparsities that the notebook retrains at, the last being 1 - 0.6**6.
 PARAMS = {
     "preset": "quick",
+    "replicates": "1",
     "schedule": "list",
     "sparsities": write_value((*Choice().sparsities[:3], 0.953344)),
     "controls": "reinit",

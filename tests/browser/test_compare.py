@@ -19,8 +19,8 @@ from tests.browser.server import Server, fits, wait_until
 pytestmark = pytest.mark.browser
 
 SMALL = {
-    "preset": "quick", "network": "32", "length": "60", "unit": "iterations", "rounds": "2",
-    "controls": "reinit", "replicates": "2",
+    "preset": "quick", "learning_rate": "0.1", "network": "32", "length": "60",
+    "unit": "iterations", "rounds": "2", "controls": "reinit", "replicates": "2",
 }  # fmt: skip
 CHARTS = ("plot_compared_accuracy", "plot_early_stop", "plot_training")
 

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.browser
 
 # Two rounds of a small network, long enough to be stopped in the middle of any level.
 WATCHED = {
-    "preset": "quick", "network": "32", "length": "1000", "unit": "iterations", "rounds": "2",
+    "preset": "quick", "replicates": "1", "learning_rate": "0.1", "network": "32", "length": "1000",
+    "unit": "iterations", "rounds": "2",
     "controls": "none",
 }  # fmt: skip
 # Over in a moment.

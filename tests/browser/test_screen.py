@@ -13,7 +13,8 @@ pytestmark = pytest.mark.browser
 
 # Three layers and two controls, as in the quick preset; held in the middle by the tests.
 WATCHED = {
-    "preset": "quick", "network": "32 16", "length": "1000", "unit": "iterations", "rounds": "2",
+    "preset": "quick", "replicates": "1", "learning_rate": "0.1", "network": "32 16",
+    "length": "1000", "unit": "iterations", "rounds": "2",
 }  # fmt: skip
 HEAD = (".st-key-now [data-testid=stProgress]", ".st-key-stop button")
 CURVES = ".st-key-plot_accuracy .lottery-plot"

@@ -11,7 +11,10 @@ from tests.browser.server import overflow
 
 pytestmark = pytest.mark.browser
 
-SMALL = {"preset": "quick", "network": "32", "length": "60", "unit": "iterations", "rounds": "2"}
+SMALL = {
+    "preset": "quick", "replicates": "1", "learning_rate": "0.1", "network": "32", "length": "60",
+    "unit": "iterations", "rounds": "2",
+}  # fmt: skip
 WAYS = (
     "masked dense tensors, plain torch",
     "torch.sparse CSR",

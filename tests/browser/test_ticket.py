@@ -16,6 +16,8 @@ pytestmark = pytest.mark.browser
 
 SMALL = {
     "preset": "quick",
+    "replicates": "1",
+    "learning_rate": "0.1",
     "network": "64",
     "length": "400",
     "unit": "iterations",

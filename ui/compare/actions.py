@@ -52,10 +52,10 @@ def show_empty() -> None:
 
 
 def _start_quick(choice) -> None:
-    def start() -> tuple[str, ...]:
+    def start() -> View:
         params = write_choice("quick", choice)
         runtime().queue.submit_all(choice.experiments(), params=params)
-        return tuple(line_id(arm[0]) for arm in choice.arms().values())
+        return View(tuple(line_id(arm[0]) for arm in choice.arms().values()))
 
     _ask(start)
 
@@ -132,10 +132,9 @@ def _cost(experiments: list[Experiment]) -> str:
 
 
 @asking
-def _ask(start: Callable[[], tuple[str, ...]]) -> None:
-    """Ask the queue for something, and show the lines that `start` returns."""
-    lines = start()
-    offer(replace(st.session_state.get("compare", View()), lines=lines))
+def _ask(start: Callable[[], View]) -> None:
+    """Ask the queue for something, and show what `start` returns."""
+    offer(start())
     st.session_state.setdefault("compare_url", dict(st.query_params))
     st.session_state.setdefault("compare_problems", ([], None))
 
@@ -146,7 +145,7 @@ def _submit(line: Line, experiments: list[Experiment], params: dict[str, str]) -
 
 
 def _add_controls(line: Line, shown: tuple[str, ...]) -> None:
-    def start() -> tuple[str, ...]:
+    def start() -> View:
         arms = controls_of(line)
         names = tuple(dict.fromkeys((*shown, *(line_id(a[0]) for a in arms.values()))))
         if len(names) > MAX_LINES:
@@ -164,17 +163,19 @@ def _add_controls(line: Line, shown: tuple[str, ...]) -> None:
         ]
         check_work(experiments)
         _submit(line, experiments, params_for(line, line.seeds, tuple(arms)))
-        return names
+        return replace(st.session_state.compare, lines=names)
 
     _ask(start)
 
 
 def _add_seeds(lines: tuple[Line, ...], n: int) -> None:
-    def start() -> tuple[str, ...]:
+    def start() -> View:
+        together = {seed for line in lines for seed in line.seeds}
         for line, experiments in more_seeds(lines, n):
             seeds = {*line.seeds, *(experiment.recipe.seed for experiment in experiments)}
+            together |= seeds
             _submit(line, experiments, params_for(line, sorted(seeds)))
-        return tuple(line.id for line in lines)
+        return replace(st.session_state.compare, seeds=tuple(sorted(together)))
 
     _ask(start)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from lottery_core.findings.comparison import percents_of
-from lottery_core.findings.lines import MAX_LINES, Line, Runs, lines_of
+from lottery_core.findings.lines import MAX_LINES, Line, Runs, lines_of, with_seeds
 from lottery_core.findings.naming import line_names
 from lottery_core.findings.view import View
 from lottery_core.report import figures
@@ -87,7 +87,26 @@ def choose() -> Compared | None:
     if state.compare_problems[1] == state.compare:
         for problem in problems:
             told.warning(f"In the link: {plain(problem)}. It is left out.")
-    return _compared(tuple(known[name] for name in picked))
+    return _compared(_with_chosen_seeds(tuple(known[name] for name in picked)))
+
+
+def _with_chosen_seeds(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    """The lines with the seeds that one came with, which the link keeps; more can be added."""
+    view = st.session_state.compare
+    every = sorted({seed for line in lines for seed in line.seeds})
+    chosen = [seed for seed in view.seeds if seed in every] or every
+    if len(every) > 1:
+        key = widget_key("seeds", every)
+        chosen = sorted(st.multiselect("Seeds", every, default=chosen, key=key) or every)
+    st.session_state.compare = replace(view, seeds=tuple(chosen))
+    found = tuple(with_seeds(line, chosen or every) for line in lines)
+    for line in found:
+        if chosen and not set(line.seeds) & set(chosen):
+            st.caption(
+                f"{plain(capital(line_names(found)[line.id]))} has none of these seeds: all of "
+                "its own are shown, and no pair can be made with the others."
+            )
+    return found
 
 
 def _compared(lines: tuple[Line, ...]) -> Compared:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from lottery_core.findings.lines import Line, usual_lines
+from lottery_core.findings.lines import Line, seeds_asked, usual_lines
 from lottery_core.findings.view import View, read_view, write_view
 from ui.compare.states import is_finished
 
@@ -23,7 +23,9 @@ def follow_url(known: dict[str, Line]) -> list[str]:
     view, problems = read_view(url, known)
     if not view.lines:
         done = {n for n, line in known.items() if is_finished(line)}
-        view = replace(view, lines=usual_lines(known, done))
+        lines = usual_lines(known, done)
+        seeds = view.seeds or (seeds_asked(known[lines[0]]) if lines else ())
+        view = replace(view, lines=lines, seeds=seeds)
     offer(view)
     state.compare_url, state.compare_problems = url, (problems, view)
     return problems

@@ -7,7 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from lottery_core.findings.comparison import at_density, same_density
-from lottery_core.findings.naming import in_common
+from lottery_core.findings.naming import in_common, what_differs
 from lottery_core.findings.verdict import picked
 from ui.compare.charts import GROUP
 from ui.compare.chosen import Compared
@@ -26,6 +26,8 @@ def show_view_options(compared: Compared) -> Compared:
     view = compared.view
     together = in_common(compared.lines)
     st.caption(f"{'All: ' if len(compared.lines) > 1 else ''}{plain(together)}.")
+    if differing := what_differs(compared.lines):
+        st.caption(f"What differs besides the arm: {plain('; '.join(differing))}.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         axis = choose_axis(widget_key("axis"), view.axis)
         bands = view.bands

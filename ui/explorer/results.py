@@ -86,11 +86,12 @@ def show_sentence(selection: Selection) -> None:
             query_params={"key": main.key, "level": str(n), "view": "inside"},
         )
         lines = ",".join(line_id(arm[0]) for arm in selection.arms.values())
+        seeds = ",".join(str(one.recipe.seed) for one in selection.arms["main"])
         st.page_link(
             "pages/compare.py",
             label="Compare in detail",
             icon=":material/compare_arrows:",
-            query_params={"lines": lines},
+            query_params={"lines": lines, "seeds": seeds},
         )
 
 

@@ -335,7 +335,8 @@ def _show_trials(ticket: str) -> None:
                     label="Compare in detail",
                     icon=":material/compare_arrows:",
                     query_params={
-                        "lines": ",".join(line_id(arm[0]) for arm in trial.arms.values())
+                        "lines": ",".join(line_id(arm[0]) for arm in trial.arms.values()),
+                        "seeds": ",".join(str(one.recipe.seed) for one in trial.arms["main"]),
                     },
                 )
                 st.page_link(
