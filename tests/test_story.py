@@ -210,7 +210,7 @@ def test_a_first_visit_defines_the_words_and_has_something_to_look_at(shared):
         assert f"**{word}**" in text
     assert "trains 9 small networks and measures how fast they are" in text
     assert f"reads {story.averages(shared.store.datasets).accuracy:.1%} correctly" in text
-    assert len(page.subheader) == 6
+    assert len(page.header) == 6
     assert page.button(key="story_begin").label == "Begin"
 
 
@@ -238,7 +238,7 @@ def test_begin_runs_everything_and_every_step_tells_its_numbers(shared):
 def test_each_step_alone_on_an_empty_store_begins_what_it_needs(shared, step):
     page = visit(**TINY, step=step)
     assert not page.exception
-    assert [header.value[:2] for header in page.subheader] == [f"{step}."]
+    assert [header.value[:2] for header in page.header] == [f"{step}."]
     page.button(key="story_begin").click().run()
     needed = run_until(page, "All of this is computed")
     assert not needed.exception

@@ -54,7 +54,7 @@ def show_measured(experiment: Experiment) -> None:
     with right:
         plot(time_figures.cumulative_figure(catch.cumulative(measured)), "plot_cumulative")
 
-    st.subheader("The trained ticket at work")
+    st.header("The trained ticket at work")
     names = [f"level {row['level']}: {p:.1f}%" for row, p in
              zip(rows, catch.percents(measured), strict=True)]  # fmt: skip
     n = st.selectbox(

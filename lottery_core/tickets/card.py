@@ -188,7 +188,7 @@ def _numbers(known: Known) -> str:
     first = runs[seed][0] if info.level and seed in runs else None
     dense = first if first and first.level == 0 else None
     n = len(same)
-    head = ["", f"seed {seed}"]
+    head = ["quantity", f"seed {seed}"]
     head += ["its dense network"] if info.level else []
     head += [f"mean of {n} seeds (least to greatest)"] if n > 1 else []
     rows = []
@@ -312,7 +312,7 @@ def _recipe(info: LevelInfo) -> str:
             rows.append(["rewound to iteration", f"{last['rewind_iteration']:,}"])
     if info.experiment.get("control"):
         rows.append(["control", ARMS[info.experiment["control"]].summary])
-    return f"## Recipe\n\n{_table(['', ''], rows)}"
+    return f"## Recipe\n\n{_table(['what', 'value'], rows)}"
 
 
 def _pruned_by(rounds: list[dict]) -> str:
@@ -376,8 +376,8 @@ def _identity(known: Known) -> str:
     rows += [[f"version of {name}", str(value)] for name, value in info.versions.items()]
     rows += [["device", info.device], ["training loop", info.loop]]
     return (
-        f"## Identity and versions\n\n{_table(['', ''], rows)}\n\nThe key names all that leads to "
-        "the level; the SHA-256 sums its arrays, whatever file they lie in."
+        f"## Identity and versions\n\n{_table(['what', 'value'], rows)}\n\nThe key names all that "
+        "leads to the level; the SHA-256 sums its arrays, whatever file they lie in."
     )
 
 

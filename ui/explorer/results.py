@@ -101,9 +101,9 @@ def show_results(selection: Selection) -> None:
     levels = finished(main)
     if not levels:
         return
-    st.subheader("Take it away")
+    st.header("Take it away")
     _downloads(selection, levels)
-    st.subheader("Level by level")
+    st.header("Level by level")
     _table(levels)
     st.caption("The same without a browser, with the same cache:")
     st.code(command(selection.preset, selection.choice), language="bash", wrap_lines=True)

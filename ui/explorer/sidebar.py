@@ -72,7 +72,7 @@ def choose() -> Selection:
         form = Form(state.base, state.choice)
         for group in GROUPS:
             if group != ADVANCED:
-                st.subheader(group)
+                st.header(group)
                 _ask(form, group)
         with st.expander(ADVANCED):
             _ask(form, ADVANCED)

@@ -48,7 +48,7 @@ class _Read:
 def show_bring(ticket: str) -> str:
     """Upload, verify, train; `ticket` is the content hash that the link names. Returns that of
     the ticket on the screen."""
-    st.subheader("Bring a mask or a ticket")
+    st.header("Bring a mask or a ticket")
     left, right = st.columns([3, 2])
     with left:
         given = st.file_uploader(
@@ -175,7 +175,7 @@ def _list(lines: Iterable[str]) -> None:
 
 
 def _show_form(upload: Upload) -> None:
-    st.subheader("Train it")
+    st.header("Train it")
     try:
         base = transfer.recipe_of(upload)
     except InvalidValue as error:
@@ -294,7 +294,7 @@ def _show_trials(ticket: str) -> None:
         return
     active = any(_active(trial) for trial in found)
     title, button = st.columns([4, 1], vertical_alignment="bottom")
-    title.subheader("Does it hold, and does it transfer?")
+    title.header("Does it hold, and does it transfer?")
     if active:
         button.button(
             "Stop", icon=":material/stop:", on_click=_stop, args=(found,), width="stretch",

@@ -77,7 +77,7 @@ def _one(
     subject: Subject, recipe: Recipe, judged: Judged, images: np.ndarray, labels: np.ndarray
 ) -> np.ndarray | None:
     """An image of the reader's choice and both answers; the image as networks read it."""
-    st.subheader("Ask both")
+    st.header("Ask both")
     ways, digits = {"pick": "Test images"}, recipe.dataset in _DIGITS
     if recipe.net.input == (1, 28, 28):
         ways = {"draw": "Draw a digit" if digits else "Draw"} | ways
@@ -178,7 +178,7 @@ def _pick(judged: Judged, count: int) -> int:
 
 
 def _disagreements(subject: Subject, judged: Judged, images: np.ndarray) -> None:
-    st.subheader("Where they disagree")
+    st.header("Where they disagree")
     recipe = subject.experiment.recipe
     differ, names = judged.disagree, names_of(recipe)
     if not len(differ):
@@ -215,7 +215,7 @@ def _disagreements(subject: Subject, judged: Judged, images: np.ndarray) -> None
 
 
 def _confusions(subject: Subject, judged: Judged) -> None:
-    st.subheader("What each confuses")
+    st.header("What each confuses")
     recipe = subject.experiment.recipe
     which = judged.images_in_words
     st.caption(f"{which[0].upper()}{which[1:]} of {recipe.data_title}; colours are logarithmic.")
