@@ -266,7 +266,7 @@ def _show_form(upload: Upload) -> None:
         st.button("Train", type="primary", disabled=True, key="bring_train")
         return
     experiments = [one for arm in arms.values() for one in arm]
-    todo = plan(runtime().store, experiments, runtime().workers, "cpu")
+    todo = plan(runtime().store, experiments, runtime().queue.queued())
     st.markdown(f"**{todo.trainings} trainings{rest_in_words(todo)}**")
     st.button(
         "Train",
