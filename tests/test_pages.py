@@ -376,12 +376,12 @@ def test_the_speed_page_measures_at_the_press_of_a_button_and_labels_what_it_sho
     assert not page.exception
     assert page.query_params == {"key": experiment.key}
     found = shared.store.read_measurement(measurement_key(experiment.key))
-    by_level = [catch.in_words(found, row) for row in found["levels"]]
+    by_level = [catch.in_words(found, row) for row in found.levels]
     assert by_level[0][0] in said(page)
     assert sum(second in said(page) for _, second in by_level) == 1
     label = said(page)
     for fact in ("processor", "python", "torch", "numba", "numpy"):
-        assert found["machine"][fact] in label
+        assert getattr(found.machine, fact) in label
     assert "1 thread" in label
     assert "Convolutions" in label
     assert page.table[0].value["images"].tolist() == [1, 32, 1024]
@@ -392,9 +392,9 @@ def test_a_measurement_beside_other_runs_says_so(shared, monkeypatch):
     experiment = measured(shared, monkeypatch)
     key = measurement_key(experiment.key)
     found = shared.store.read_measurement(key)
-    assert found["beside"] == 0
+    assert found.beside == 0
     assert "trained at the same time" not in said(speed_page(experiment.key))
-    shared.store.write_measurement(key, found | {"beside": 1})
+    shared.store.write_measurement(key, replace(found, beside=1))
     assert "Another run trained at the same time" in said(speed_page(experiment.key))
 
 
@@ -435,7 +435,7 @@ def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
     assert not any(button.key == "measure" for button in page.button)
     found = shared.store.read_measurement(task_key("instability", experiment.key))
     assert paths.in_words(found) in said(page)
-    assert page.selectbox[1].options == [paths.name(one, found["total"]) for one in found["paths"]]
+    assert page.selectbox[1].options == [paths.name(one, found.total) for one in found.paths]
     assert "Stability of: " in said(open_page("pages/runs.py"))
 
 

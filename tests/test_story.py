@@ -228,7 +228,7 @@ def test_begin_runs_everything_and_every_step_tells_its_numbers(shared):
     assert "with their own initial weights they reach" in text
     assert "On this machine sparse" in text
     assert "One machine, this one" in text
-    assert shared.store.read_measurement(measurement_key(experiment.key))["beside"] == 0
+    assert shared.store.read_measurement(measurement_key(experiment.key)).beside == 0
     assert not [button for button in page.button if button.key == "story_begin"]
     # Another visitor finds it, and a step alone is the same.
     assert story.again(levels, 2) in said(visit(**TINY, step="4"))

@@ -262,14 +262,13 @@ def loss_figure(
     level: int = 0,
     iterations_total: int | None = None,
     chance: float | None = None,
-    height: int = 300,
 ) -> go.Figure:
     """A level's losses (mean cross-entropy, nats) over its iterations; dense for reference. With
     `chance`, the accuracy of guessing, its axis stays what it is while the level trains."""
     last = f" Training loss is now {losses[-1]:.3f}." if len(losses) else ""
     figure = begin_figure(
         f"Loss of level {level}",
-        height,
+        300,
         f"Loss of level {level} over its iterations.{last}",
         xaxis=iterations_axis(iterations_total),
         yaxis={

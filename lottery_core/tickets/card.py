@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,8 +17,8 @@ from lottery_core.spec.datasets import NORMALISATIONS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.terms import AUGMENTATIONS, INITS, OPTIMISERS
 from lottery_core.store import LayerCounts, Level, LevelInfo, Store
-from lottery_core.tickets.content import data_in_words, digest, network_of
-from lottery_core.tickets.repeat import command_of
+from lottery_core.tickets.content import data_in_words, digest, network_of, own_code_of
+from lottery_core.tickets.repeat import command_of, repeat_in_words
 
 # By seed, the infos of level 0 and of the level itself (of level 0 alone where it is that).
 Runs = Mapping[int, list[LevelInfo]]
@@ -88,7 +87,7 @@ def card(known: Known) -> str:
         _layers(known.info),
         _recipe(known.info),
         _controls(known),
-        _repeat(known),
+        f"## Repeat it\n\n{repeat_in_words(known.info.experiment, known.command)}",
         _identity(known),
     )
     return "\n\n".join(sections) + "\n"
@@ -271,7 +270,6 @@ def _counts(layer: LayerCounts) -> list[str]:
 
 
 def _recipe(info: LevelInfo) -> str:
-    net = network_of(info)
     recipe, rounds = info.experiment["recipe"], info.experiment["rounds"]
     optimiser = OPTIMISERS[recipe["optimiser"]].title
     if recipe["optimiser"] == "sgd":
@@ -288,7 +286,7 @@ def _recipe(info: LevelInfo) -> str:
         ["normalisation", NORMALISATIONS[recipe["normalisation"]]],
         ["validation", f"{recipe['validation_size']:,} images held out"],
         ["training images", AUGMENTATIONS[recipe.get("augmentation", "none")].title],
-        ["network", net.in_words if net else "of another version"],
+        ["network", _network_in_words(info)],
         ["initial weights", INITS[recipe["init"]].title],
         ["optimiser", optimiser],
         ["learning rate", rate],
@@ -315,6 +313,13 @@ def _recipe(info: LevelInfo) -> str:
     return f"## Recipe\n\n{_table(['what', 'value'], rows)}"
 
 
+def _network_in_words(info: LevelInfo) -> str:
+    if own := own_code_of(info.experiment, "network"):
+        return f"`{own[0]}`, a torch module of its author's own"
+    net = network_of(info)
+    return net.in_words if net else "of another version"
+
+
 def _pruned_by(rounds: list[dict]) -> str:
     brought, last = rounds[0].get("ticket"), rounds[-1]
     words = [f"the mask of ticket `{brought}`"] if brought else []
@@ -338,35 +343,6 @@ def _controls(known: Known) -> str:
     head = ["control", "what it is", "test accuracy, last iteration", "this ticket minus it"]
     words = "Differences are taken seed by seed, with the interval of a paired t test."
     return f"## Controls\n\n{_table(head, rows)}\n\n{words}"
-
-
-def _repeat(known: Known) -> str:
-    info = known.info
-    if known.command:
-        text = f"In the folder of the Lottery Ticket Explorer:\n\n    {known.command}"
-        if info.experiment["recipe"].get("content"):
-            text += "\n\nwith `--dataset-folder` and the folder of these files, to begin with."
-    else:
-        experiment = json.dumps(info.experiment)
-        rounds = info.experiment["rounds"]
-        brought = ", the ticket's file once brought" if rounds and rounds[0].get("ticket") else ""
-        text = (
-            "No command line expresses this experiment. In the folder of the Lottery Ticket "
-            f"Explorer, this does it{brought}:\n\n"
-            "    import json\n"
-            "    from lottery_core.running import engine\n"
-            "    from lottery_core.spec.experiment import Experiment\n"
-            "    from lottery_core.store import CACHE, Store\n"
-            "    from lottery_core.training.context import Context\n\n"
-            f"    experiment = Experiment.from_dict(json.loads({experiment!r}))\n"
-            "    for level in engine.run(experiment, Context(Store(CACHE))):\n"
-            "        print(level.info.level, level.info.test_accuracy)"
-        )
-    text += (
-        "\n\nWithout it: the ticket file beside its script, which needs torch, torchvision and "
-        "numpy alone."
-    )
-    return f"## Repeat it\n\n{text}"
 
 
 def _identity(known: Known) -> str:

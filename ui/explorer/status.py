@@ -53,7 +53,7 @@ def _plan(selection: Selection) -> Plan:
     return plan(
         runtime().store,
         selection.experiments,
-        runtime().workers,
+        runtime().queue.queued(),
         selection.device,
         selection.loop,
     )

@@ -9,7 +9,7 @@ from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import write_choice
 from lottery_core.spec.presets import PRESETS
-from lottery_core.store import Job, PartsDone, Waiting, task_key
+from lottery_core.store import Job, Measurement, PartsDone, Waiting, task_key
 from ui.shared.jobs import current_level
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
@@ -75,7 +75,7 @@ def is_active(task: str, experiment: Experiment) -> bool:
     return job is not None and job.active
 
 
-def measured_of(task: str, experiment: Experiment) -> dict | None:
+def measured_of(task: str, experiment: Experiment) -> Measurement | None:
     """What was measured last."""
     return runtime().store.read_measurement(task_key(task, experiment.key))
 
