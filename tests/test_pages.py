@@ -60,6 +60,21 @@ def test_every_page_opens_by_itself(shared, path):
     assert page.title
 
 
+def test_a_shorter_training_is_offered_with_a_warm_up_that_fits_it_and_back(shared):
+    page = open_page(preset="vgg-16")
+    assert "no more than 4 iterations" in said(page)
+    assert "63,000 iterations" in said(page)
+    length = next(widget for widget in page.number_input if widget.label == "Length")
+    page = length.set_value(630.0).run()
+    assert not page.button(key="start").disabled
+    assert page.query_params["warmup"] == "4"
+    assert page.query_params["decay_at"] == "320,480"
+    length = next(widget for widget in page.number_input if widget.label == "Length")
+    page = length.set_value(63_000.0).run()
+    assert "warmup" not in page.query_params
+    assert "decay_at" not in page.query_params
+
+
 def test_every_page_is_listed_in_the_row_of_pages():
     listed = {path for path, _, _ in ui.shared.frame.PAGES}
     assert listed == {str(path.relative_to(ROOT)) for path in PAGES}

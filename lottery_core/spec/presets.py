@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from lottery_core.spec.checks import check_known
 from lottery_core.spec.choice import TYPES, Choice
-from lottery_core.spec.networks import shortest
+from lottery_core.spec.notation import shortest
 
 
 @dataclass(frozen=True)

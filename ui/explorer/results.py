@@ -41,8 +41,8 @@ def show_title(begun: bool) -> None:
 def show_what_will_happen() -> None:
     """For a choice that nothing is known of yet: what Start does, in three steps."""
     st.info(
-        "Nothing is trained yet with these choices. Press Start: the first curve appears within "
-        "seconds.",
+        "Nothing is trained yet with these choices. Press Start: the first curve begins as soon as "
+        "the untrained network has been tested.",
         icon=":material/play_arrow:",
     )
     steps = (
