@@ -64,10 +64,12 @@ def show_sentence(selection: Selection) -> None:
         return
     outcome = selection.outcome()
     n = outcome.level
+    verdict, *beside = outcome.sentences()
+    words = "\n".join([f"{verdict}\n", *(f"- {one}" for one in beside)])
     if outcome.has_won:
-        st.success(outcome.in_words(), icon=":material/confirmation_number:")
+        st.success(words, icon=":material/confirmation_number:")
     else:
-        st.info(outcome.in_words(), icon=":material/balance:")
+        st.info(words, icon=":material/balance:")
     with st.container(horizontal=True, vertical_alignment="center"):
         if outcome.verdict:
             st.download_button(

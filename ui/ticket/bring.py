@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
@@ -12,10 +12,11 @@ import streamlit as st
 from lottery_core.findings.anatomy import kept_per_pixel, short
 from lottery_core.report import weight_figures
 from lottery_core.spec.checks import InvalidValue
+from lottery_core.store import Level
 from lottery_core.tickets import unpacking
 from lottery_core.tickets.incoming import Upload, read_upload
 from lottery_core.tickets.reading import Reading
-from lottery_core.tickets.verify import Finding, verify, verify_in_words
+from lottery_core.tickets.verify import Finding, origin, verify, verify_in_words
 from ui.shared.plot import plot
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
@@ -67,7 +68,7 @@ def show_bring(ticket: str) -> str:
             upload = found.upload
             ticket = upload.content_digest
             _show_findings(upload)
-            show_form(upload)
+            show_form(upload, _origin(upload.sha256, upload.network, finished_count(), upload))
     if ticket:
         show_trials(ticket)
     return ticket
@@ -91,6 +92,12 @@ def _read(given, network: str) -> _Read:
 @st.cache_data(show_spinner="Looking for it in the cache", max_entries=8)
 def _findings(sha256: str, network: str, levels: int, _upload: Upload) -> list[Finding]:
     return verify(_upload, runtime().store)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _origin(sha256: str, network: str, levels: int, _upload: Upload) -> Level | None:
+    found = origin(_upload, runtime().store)
+    return found and replace(found, mask={}, start={}, end={}, snapshots={})
 
 
 def _show_findings(upload: Upload) -> None:

@@ -12,6 +12,7 @@ from lottery_core.spec.datasets import DATASETS, unverified_in_words
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.terms import OPTIMISERS
+from lottery_core.store import Level
 from lottery_core.tickets import transfer
 from lottery_core.tickets.incoming import Upload
 from ui.shared.jobs import rest_in_words
@@ -20,17 +21,20 @@ from ui.shared.text import plain
 from ui.shared.trouble import asking, show_refused
 
 
-def show_form(upload: Upload) -> None:
-    """What to train it on and with, what that would take, and the button."""
+def show_form(upload: Upload, origin: Level | None) -> None:
+    """What to train it on and with, what that would take, and the button; `origin` is the level of
+    this cache that has its mask."""
     st.header("Train it")
     try:
-        base = transfer.recipe_of(upload)
+        base = transfer.recipe_of(upload, origin)
     except InvalidValue as error:
         st.info(plain(str(error)), icon=":material/image_not_supported:")
         return
-    claimed = (
-        "the recipe in the file" if upload.claims.get("experiment") else "the Quick preset's recipe"
-    )
+    claimed = "the Quick preset's recipe"
+    if upload.claims.get("experiment"):
+        claimed = "the recipe in the file"
+    elif origin is not None:
+        claimed = f"the recipe and the seed of the level it is of here, seed {base.seed}"
     st.caption(
         f"To begin with, {claimed}. Beside it runs the dense network, and controls of its size. "
         "Another data set, optimiser or seed shows whether the ticket transfers."
