@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -28,6 +29,7 @@ from lottery_core.store import Job, measurement_key, task_key
 from tests.images import draw_classes, write_files
 from tests.pages import ROOT, open_page, said
 from ui import stability
+from ui.shared import tasks
 
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 SMALL = {
@@ -500,3 +502,18 @@ def test_what_another_version_left_in_the_cache_breaks_no_page(shared, path):
             store.write_job(Job(f"{task}-{n}", "done", "", 1.0, odd, task=task, params={"a": "b"}))
     page = open_page(str(path.relative_to(ROOT)))
     assert not page.exception
+
+
+def test_runs_that_differ_in_what_a_list_does_not_say_are_told_apart(monkeypatch):
+    """A list takes two entries with the same words for one, and would measure another run."""
+    asked = [
+        read_choice(SMALL | changes)[1].experiment()
+        for changes in ({}, {"learning_rate": "0.05"}, {"criterion": "snip"})
+    ]
+    jobs = [SimpleNamespace(experiment=one.as_dict(), params=SMALL) for one in asked]
+    store = SimpleNamespace(jobs=lambda: jobs, has=lambda key: True)
+    monkeypatch.setattr(tasks, "runtime", lambda: SimpleNamespace(store=store))
+    known = tasks.runs()
+    assert {one.key for one in asked} <= known.keys()
+    assert len({words for _, _, words in known.values()}) == len(known)
+    assert "by snip" in known[asked[2].key][2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import streamlit as st
 
 from lottery_core.running.time_left import in_words
@@ -38,7 +40,12 @@ def runs() -> Runs:
         if experiment.key not in found:
             params = write_choice(name, preset.choice)
             found[experiment.key] = (experiment, params, f"{preset.title}: {_words(experiment)}")
-    return found
+    # Two with the same words would be one to the list they stand in.
+    count = Counter(words for _, _, words in found.values())
+    return {
+        key: (*one, words if count[words] == 1 else f"{words}, {key[:8]}")
+        for key, (*one, words) in found.items()
+    }
 
 
 def _words(experiment: Experiment) -> str:
@@ -47,9 +54,14 @@ def _words(experiment: Experiment) -> str:
     return (
         f"{recipe.net.sizes} on "
         f"{recipe.data_title}, {optimiser}, batch {recipe.batch_size}, "
-        f"{len(experiment.rounds)} rounds to {last.sparsity:.1%}, {title_of(experiment)}, "
+        f"{len(experiment.rounds)} round{'s' if experiment.rounds[1:] else ''} to "
+        f"{last.sparsity:.1%}{_criterion(last.criterion)}, {title_of(experiment)}, "
         f"seed {recipe.seed}"
     )
+
+
+def _criterion(name: str) -> str:
+    return "" if name == "magnitude" else f" by {name}"
 
 
 def choose(known: Runs) -> str:
