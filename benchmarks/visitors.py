@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -168,15 +169,26 @@ async def together(server: Server) -> None:
         )
 
 
-async def watch(visitor: Visitor, end: float, times: list[float]) -> None:
+@dataclass
+class Ticks:
+    """Seconds that looks took, and of those that drew charts the bytes."""
+
+    times: list[float] = field(default_factory=list)
+    charts: list[int] = field(default_factory=list)
+
+
+async def watch(visitor: Visitor, end: float, ticks: Ticks) -> None:
     """Ask for each part that ticks when it is due, until `end`."""
     due = dict.fromkeys(visitor.ticking, 0.0)
     while (now := time.perf_counter()) < end:
         for part in [part for part in due if part not in visitor.ticking]:
             del due[part]
-        for part, every in visitor.ticking.items():
+        for part, every in list(visitor.ticking.items()):
             if now >= due.get(part, 0.0):
-                times.append(await visitor.look(part))
+                before = visitor.bytes
+                ticks.times.append(await visitor.look(part))
+                if every == max(visitor.ticking.values(), default=0.0):
+                    ticks.charts.append(visitor.bytes - before)
                 due[part] = time.perf_counter() + every
                 break
         else:
@@ -199,28 +211,25 @@ async def live(server: Server) -> None:
             await asyncio.sleep(0.1)
         await asyncio.sleep(3)
         speeds: dict[str, list[float]] = {"alone": [], "watched": []}
-        times: list[float] = []
-        sent = ticks = 0
+        ticks = Ticks()
         # In turns, as the machine may be busy with other things.
         for _ in range(2):
             for kind, count in (("alone", 0), ("watched", WATCHERS)):
                 async with crowd(server, count) as visitors:
-                    before = sum(visitor.bytes for visitor in visitors)
-                    at, began, ticked = iterations(), time.perf_counter(), len(times)
+                    at, began = iterations(), time.perf_counter()
                     end = began + LIVE / 2
                     await asyncio.gather(
-                        asyncio.sleep(LIVE / 2), *(watch(one, end, times) for one in visitors)
+                        asyncio.sleep(LIVE / 2), *(watch(one, end, ticks) for one in visitors)
                     )
                     speeds[kind].append((iterations() - at) / (time.perf_counter() - began))
-                    sent += sum(visitor.bytes for visitor in visitors) - before
-                    ticks += len(times) - ticked
         for visitor in (one, other):
             await visitor.look()
             await visitor.look(press="Stop")
     lost = 1 - sum(speeds["watched"]) / sum(speeds["alone"])
     print(
-        f"{WATCHERS} watch a live run beside two workers: {ticks / LIVE:.0f} ticks a second, "
-        f"{in_words(times)}, {sent / max(1, ticks) / 1e3:.0f} KB each; "
+        f"{WATCHERS} watch a live run beside two workers: "
+        f"{len(ticks.times) / LIVE:.0f} ticks a second, "
+        f"{in_words(ticks.times)}, {statistics.mean(ticks.charts) / 1e3:.0f} KB with charts; "
         f"training slowed by {lost:.0%} ({', '.join(f'{v:.0f}' for v in speeds['alone'])} alone, "
         f"{', '.join(f'{v:.0f}' for v in speeds['watched'])} watched, iterations a second); "
         f"{memory(server):.0f} MB",
@@ -281,11 +290,11 @@ def serving() -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         store.datasets.symlink_to(ROOT / "cache" / "datasets")
-        command = [sys.executable, "-m", "lottery_core", "run", "--preset", "quick"]
-        environment = os.environ | {"LOTTERY_CACHE": folder}
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
         server = Server(store)
         try:
+            command = [sys.executable, "-m", "lottery_core", "run", "--preset", "quick"]
+            environment = os.environ | {"LOTTERY_CACHE": folder}
+            subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
             yield server
         finally:
             server.stop()
