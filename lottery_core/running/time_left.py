@@ -134,7 +134,7 @@ def plan(
     chains = []
     for experiment in experiments:
         missing = {
-            key: _left_of(store, key, seconds_of_level(facts, experiment, n, device, loop))
+            key: left_of(store, key, seconds_of_level(facts, experiment, n, device, loop))
             for n, key in enumerate(experiment.keys)
             if not store.has(key)
         }
@@ -148,7 +148,7 @@ def plan(
     return Plan(trainings, trainings - len(times), seconds)
 
 
-def _left_of(store: Store, key: str, estimate: float | None) -> float | None:
+def left_of(store: Store, key: str, estimate: float | None) -> float | None:
     """What a training says itself that it needs once it has begun; before, the estimate."""
     progress = store.read_progress(key)
     left = progress.seconds_left if isinstance(progress, LevelProgress) else None

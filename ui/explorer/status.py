@@ -18,7 +18,14 @@ from lottery_core.spec.links import write_choice
 from lottery_core.store import Job
 from ui.explorer.link import offer
 from ui.explorer.sidebar import Selection
-from ui.shared.jobs import current_level, level_in_words, rest_in_words, show_jobs
+from ui.shared.jobs import (
+    current_level,
+    level_in_words,
+    place,
+    rest_in_words,
+    seconds_until_done,
+    show_jobs,
+)
 from ui.shared.runtime import runtime
 from ui.shared.text import capital, plain
 from ui.shared.trouble import asking, show_refused
@@ -50,13 +57,18 @@ def state_of(selection: Selection) -> State:
 
 
 def _plan(selection: Selection) -> Plan:
-    return plan(
+    """What is left to do, and how long that takes beside what others have asked for."""
+    alone = plan(
         runtime().store,
         selection.experiments,
         runtime().workers,
         selection.device,
         selection.loop,
     )
+    if alone.cached == alone.trainings:
+        return alone
+    beside = seconds_until_done(selection.experiments, selection.device, selection.loop)
+    return replace(alone, seconds=beside) if beside is not None else alone
 
 
 def plan_in_words(selection: Selection) -> str:
@@ -203,7 +215,8 @@ def _bar_words(selection: Selection, state: State) -> str:
         if job is not None and job.state == "running":
             name = _name(selection, experiment)
             return f"{words}; {name[:1].lower()}{name[1:]}{level_in_words(experiment)}"
-    return f"{words}; waiting for a free worker"
+    job = next((job for job in state.jobs if job and job.state == "queued"), None)
+    return f"{words}; waiting for a free worker{f', {place(job)}' if job else ''}"
 
 
 def _finished_words(selection: Selection) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
+from lottery_core.running.forecast import Expected, forecast
 from lottery_core.running.time_left import Plan, in_words, seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, LevelProgress, Progress, Waiting
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
 from ui.shared.trouble import show_problem
+from ui.shared.visitor import visitor
+
+_FORECAST = 2.0  # seconds for which what the queue will do is reckoned once for all
 
 
 def show_jobs(rows: Iterable[tuple[Experiment, Job | None, str]]) -> None:
@@ -36,7 +41,7 @@ def show_jobs(rows: Iterable[tuple[Experiment, Job | None, str]]) -> None:
     if waiting:
         others = f"; {len(waiting) - 1} more wait" if len(waiting) > 1 else ""
         job, name = waiting[0]
-        st.progress(0.0, f"{name or 'The run: '}waiting for a free worker, {_place(job)}{others}")
+        st.progress(0.0, f"{name or 'The run: '}waiting for a free worker, {place(job)}{others}")
 
 
 def _show_running(experiment: Experiment, job: Job, name: str) -> None:
@@ -92,12 +97,59 @@ def _show_end(experiment: Experiment, job: Job, name: str) -> None:
         st.error(f"{name}{plain(job.message)}")
 
 
-def _place(job: Job) -> str:
-    ahead = sum(
-        other.state == "queued" and other.submitted < job.submitted
-        for other in runtime().store.jobs()
-    )
-    return f"{ahead} before it in the queue" if ahead else "next in the queue"
+def place(job: Job) -> str:
+    """Where a waiting job is in the queue, and when it is its turn: "3 before it in the queue,
+    begins in about 20 s"."""
+    known = expected()
+    mine = known.get(job.key)
+    if mine is None:
+        ahead = sum(other.submitted < job.submitted for other in runtime().queue.jobs())
+        return f"{ahead} before it in the queue" if ahead else "next in the queue"
+    if not mine.begins:
+        return "while others have their turn"
+    ahead = sum(0 < other.begins < mine.begins for other in known.values())
+    words = f"{ahead} before it in the queue" if ahead else "next in the queue"
+    return f"{words}, begins in about {in_words(mine.begins)}"
+
+
+def expected(more: Sequence[tuple[Job, Experiment]] = ()) -> dict[str, Expected]:
+    """What to expect of the jobs in the queue, and of `more` if they came now; by key."""
+    shared = runtime()
+    jobs = shared.queue.jobs()
+    slot = int(time.monotonic() / _FORECAST)
+    asked = tuple((job.key, job.state, job.visitor) for job in (*jobs, *(job for job, _ in more)))
+
+    def make() -> dict[str, Expected]:
+        known = ((job, _experiment(job)) for job in jobs)
+        rows = [(job, experiment) for job, experiment in known if experiment]
+        return forecast(shared.store, [*rows, *more], shared.workers)
+
+    return shared.tables.get(("forecast", slot, asked), make)
+
+
+def _experiment(job: Job) -> Experiment | None:
+    # Its keys are reckoned once.
+    return runtime().tables.get(job.key, lambda: Experiment.known(job.experiment))
+
+
+def seconds_until_done(
+    experiments: Sequence[Experiment], device: str = "cpu", loop: str = "auto"
+) -> float | None:
+    """Seconds until all of these runs are done, where others use the workers too; those that
+    nobody has asked for yet are asked for now. None where nobody else is there, or it can't be
+    told."""
+    jobs = {job.key: job for job in runtime().queue.jobs()}
+    mine = {experiment.key for experiment in experiments}
+    if not jobs.keys() - mine:
+        return None
+    new = [
+        (Job(one.key, "queued", "", 0.0, {}, device, loop, visitor=visitor()), one)
+        for one in experiments
+        if one.key not in jobs and not all(map(runtime().store.has, one.keys))
+    ]
+    known = expected(new)
+    ends = [known[key].ends for key in mine if key in known]
+    return max(ends) if ends else None
 
 
 def show_damaged(experiments: Sequence[Experiment]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lottery_core.running.queue import Queue, workers_here
 from lottery_core.store import CACHE, Level, Store
 from ui.shared.once import Once
+from ui.shared.visitor import visitor
 
 _LEVELS = 400  # without their arrays, a few KB each
 _WHOLES = 4  # with their arrays, up to some MB each
@@ -72,7 +73,7 @@ def _start() -> Runtime:
     store.sweep()
     return Runtime(
         store,
-        Queue(store, workers),
+        Queue(store, workers, visitor=visitor),
         workers,
         levels=Once(_LEVELS),
         wholes=Once(_WHOLES),
