@@ -112,8 +112,24 @@ def show_results(selection: Selection) -> None:
 
 
 def _table(levels: list[Level]) -> None:
+    what = ("table", *(level.info.key for level in levels))
+    st.dataframe(
+        runtime().tables.get(what, lambda: _level_by_level(levels)),
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "weights left": st.column_config.NumberColumn(format="localized"),
+            "% left": st.column_config.NumberColumn(format="%.2f"),
+            "test accuracy, %": st.column_config.NumberColumn(format="%.2f"),
+            "before retraining, %": st.column_config.NumberColumn(format="%.2f"),
+            "seconds": st.column_config.NumberColumn(format="%.1f"),
+        },
+    )
+
+
+def _level_by_level(levels: list[Level]) -> pd.DataFrame:
     table = levels_table(levels)
-    shown = pd.DataFrame(
+    return pd.DataFrame(
         {
             "level": table["level"],
             "weights left": table["weights_remaining"],
@@ -130,18 +146,6 @@ def _table(levels: list[Level]) -> None:
             ]
             for name in levels[0].info.layers
         }
-    )
-    st.dataframe(
-        shown,
-        hide_index=True,
-        width="stretch",
-        column_config={
-            "weights left": st.column_config.NumberColumn(format="localized"),
-            "% left": st.column_config.NumberColumn(format="%.2f"),
-            "test accuracy, %": st.column_config.NumberColumn(format="%.2f"),
-            "before retraining, %": st.column_config.NumberColumn(format="%.2f"),
-            "seconds": st.column_config.NumberColumn(format="%.1f"),
-        },
     )
 
 
