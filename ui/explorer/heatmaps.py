@@ -11,6 +11,7 @@ import streamlit as st
 from lottery_core.findings.anatomy import short
 from lottery_core.findings.flow import reads_pixels
 from lottery_core.report import weight_figures
+from lottery_core.report.pixels import saturation
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network
 from lottery_core.store import LevelProgress
@@ -23,7 +24,6 @@ from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
 
 _ACROSS = 3  # layers beside each other
-_SATURATED = 99.5  # percentile of |weight| where the colours end: a few outliers must not pale all
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,9 @@ def _live(experiment: Experiment, n: int) -> Look | None:
     )
 
 
-def _limit(values: np.ndarray) -> float:
-    kept = np.abs(values[np.isfinite(values)])
-    return float(np.percentile(kept, _SATURATED)) or 1.0 if kept.size else 1.0
-
-
 def _draw(shown: Look, experiment: Experiment, chosen: Shown) -> None:
     network, n = experiment.recipe.net, chosen.n
-    limits = {name: _limit(picture.values) for name, picture in shown.layers.items()}
+    limits = {name: saturation(picture.values) for name, picture in shown.layers.items()}
     if chosen.shared:
         limits = dict.fromkeys(limits, max(limits.values()))
 
