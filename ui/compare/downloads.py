@@ -7,9 +7,14 @@ import streamlit as st
 
 from lottery_core.findings import replicates
 from lottery_core.findings.comparison import curves_table
+from lottery_core.findings.handout.asked import stem_of
+from lottery_core.findings.handout.comparison_page import comparison_archive, comparison_page
+from lottery_core.findings.handout.paper import facts_of
 from ui.compare.chosen import Compared
 from ui.compare.curves import COLUMNS, level_frames, training_frames
 from ui.compare.words import differences
+from ui.shared.copies import copies
+from ui.shared.runtime import runtime
 
 
 def show_downloads(compared: Compared) -> None:
@@ -32,12 +37,37 @@ def show_downloads(compared: Compared) -> None:
         "training.csv": training.assign(percent=percent),
         "differences.csv": gaps,
     }
+    store, bands = runtime().store, view.bands
+    lines, reference = compared.lines, compared.reference.id
+    stem = f"comparison-{stem_of(compared.reference.main)}"
     with st.container(horizontal=True):
+        if compared.runs[reference]:
+            # Made when the button is pressed, on another thread without a session.
+            for label, suffix, make in (
+                (
+                    "Report, one HTML file",
+                    "report.html",
+                    lambda: comparison_page(store, lines, reference, bands),
+                ),
+                (
+                    "Tables for a paper",
+                    "tables.zip",
+                    lambda: comparison_archive(store, lines, reference),
+                ),
+            ):
+                st.download_button(
+                    label,
+                    make,
+                    f"{stem}-{suffix}",
+                    on_click="ignore",
+                    icon=":material/download:",
+                    key=f"download_{suffix.replace('.', '_')}",
+                )
         for name, table in tables.items():
             st.download_button(
                 name,
-                table.to_csv(index=False).encode(),
-                name,
+                _with_facts(compared, table).to_csv(index=False).encode(),
+                f"{stem}-{name}",
                 on_click="ignore",
                 icon=":material/download:",
                 key=f"download_{name.removesuffix('.csv')}",
@@ -46,5 +76,19 @@ def show_downloads(compared: Compared) -> None:
     st.caption(
         f"Means over seeds with their bands ({replicates.KINDS[view.bands]}); training.csv is the "
         "chart at the chosen size. Accuracies are fractions, early stops iterations. Each chart's "
-        "own toolbar saves it as PNG or SVG, with the legend."
+        "own toolbar saves it as PNG or SVG, with the legend. The report opens from disk without a "
+        "network; the tables for a paper are LaTeX, Markdown and CSV."
     )
+    keys = " ".join(line.main.key[:8] for line in lines)
+    seeds = ",".join(str(seed) for seed in sorted({s for line in lines for s in line.seeds}))
+    copies({"command": f"python -m lottery_core report {keys} --seeds {seeds}"}, "copy_compare")
+
+
+def _with_facts(compared: Compared, table: pd.DataFrame) -> pd.DataFrame:
+    """With what each line is: its network, data set, schedule, criterion and others."""
+    facts = {line.id: facts_of(line.main) for line in compared.lines}
+    names = ("dataset", "network", "schedule", "scope", "criterion", "restart", "arm")
+    columns = {
+        name: table["line"].map({n: one[name] for n, one in facts.items()}) for name in names
+    }
+    return table.assign(**columns)

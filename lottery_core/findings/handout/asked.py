@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 
-from lottery_core.findings.lines import Line, known_experiments
+from lottery_core.findings.lines import Line, known_experiments, line_id, with_seed
 from lottery_core.findings.outcome import Outcome
 from lottery_core.findings.replicates import Infos
 from lottery_core.spec.arms import ARMS, arm_of
@@ -84,11 +84,19 @@ def requested(experiment: Experiment, job: Job | None) -> Asked | None:
     return None
 
 
-def line_of(store: Store, key: str) -> Line:
-    """The experiment that a level belongs to, with the seeds that were asked for together."""
+def line_of(store: Store, key: str, seeds: Sequence[int] = ()) -> Line:
+    """The experiment that a level belongs to, with these seeds, or where none is named those that
+    were asked for together. Raises `InvalidValue` for a seed that was not run."""
     asked = asked_for(store, key)
     arm = next((a for a in asked.arms.values() if key in _keys(a)), asked.arms["main"])
-    return Line(arm[0].key[:10], arm)
+    if seeds:
+        arm = tuple(with_seed(arm[0], seed) for seed in seeds)
+    for one in arm if seeds else ():
+        if not store.has(one.keys[0]):
+            rule = f"was not run of {one.key[:8]}; leave it out, or run it"
+            raise InvalidValue("seeds", one.recipe.seed, rule)
+    job = store.job(asked.main.key)
+    return Line(line_id(arm[0]), arm, job.params if job else {})
 
 
 def _keys(arm: Sequence[Experiment]) -> set[str]:

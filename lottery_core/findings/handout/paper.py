@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from lottery_core.findings.tables import history_table, layers_table, levels_tab
 from lottery_core.spec.arms import ARMS, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.own import short
-from lottery_core.store import Level, LevelInfo, Store
+from lottery_core.store import Level, Store
 
 TABLES = {"levels": levels_table, "layers": layers_table, "history": history_table}
 HEAD = (
@@ -65,40 +65,45 @@ def cells(table: pd.DataFrame) -> list[list[str]]:
             str(row.level),
             f"{row.percent:.4g}",
             row.arm,
-            *_measured(100 * row.mean, 100 * row.low, 100 * row.high, ".2f"),
-            *_measured(row.mean_early_stop, row.low_early_stop, row.high_early_stop, ",.0f"),
+            *measured(100 * row.mean, 100 * row.low, 100 * row.high, ".2f"),
+            *measured(row.mean_early_stop, row.low_early_stop, row.high_early_stop, ",.0f"),
             str(row.n),
         ]
         for row in table.itertuples()
     ]
 
 
-def _measured(mean: float, low: float, high: float, form: str) -> tuple[str, str]:
+def measured(mean: float, low: float, high: float, form: str) -> tuple[str, str]:
+    """A mean and its interval in words; a dash where there is none."""
     interval = f"{low:{form}} to {high:{form}}" if np.isfinite(low) else "–"
     return (f"{mean:{form}}" if np.isfinite(mean) else "–"), interval
 
 
-def markdown(table: pd.DataFrame, caption: str) -> str:
-    """`by_level` as a Markdown table."""
-    rows = [list(HEAD), ["---:", "---:", "---", *["---:"] * (len(HEAD) - 3)], *cells(table)]
-    lines = (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
-    return "\n".join(lines) + f"\n\n{caption}\n"
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    text = "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in lines
+    )
+    return f"{text}\n\n{caption}\n"
 
 
-def latex(table: pd.DataFrame, caption: str, label: str) -> str:
-    """`by_level` as a LaTeX table, with the package booktabs."""
-    lines, before = [], 0
-    for row, found in zip(cells(table), table["level"], strict=True):
-        lines += [r"\addlinespace"] if found != before else []
+def latex(
+    head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, label: str, columns: str
+) -> str:
+    """A table in LaTeX, with the package booktabs; `columns` is the tabular's. Rows whose first
+    cells differ stand apart."""
+    lines: list[str] = []
+    for before, row in zip([rows[0] if rows else (), *rows], rows, strict=False):
+        lines += [r"\addlinespace"] if before[0] != row[0] else []
         lines.append(f"{' & '.join(map(_latex, row))} \\\\")
-        before = found
     body = "\n".join(lines)
     return (
         "% needs \\usepackage{booktabs}\n"
         "\\begin{table}\n\\centering\n"
         f"\\caption{{{_latex(caption)}}}\n\\label{{tab:{label}}}\n"
-        "\\begin{tabular}{rrlrrrrr}\n\\toprule\n"
-        f"{' & '.join(map(_latex, HEAD))} \\\\\n\\midrule\n{body}\n"
+        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
+        f"{' & '.join(map(_latex, head))} \\\\\n\\midrule\n{body}\n"
         "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
     )
 
@@ -107,19 +112,20 @@ def _latex(text: str) -> str:
     return "".join(_LATEX.get(sign, sign) for sign in text)
 
 
-def csv(store: Store, asked: Asked, name: str) -> bytes:
-    """One of `TABLES` over all arms and seeds; each row says its run (the key of the experiment's
-    last level), seed, data set, network, schedule, scope, criterion, restart and arm. A level that
-    several share, as the dense one, stands there once."""
+def csv(store: Store, arms: Iterable[Sequence[Experiment]], name: str) -> bytes:
+    """One of `TABLES` over all seeds of all arms; each row says its run (the key of the last level
+    of its experiment), seed, data set, network, schedule, scope, criterion, restart and arm. A
+    level that several share, as the dense one, stands there once."""
     seen: set[str] = set()
     parts = []
-    for experiments in asked.arms.values():
+    for experiments in arms:
         for experiment in experiments:
             for key in experiment.keys:
                 if key in seen or (level := _without_arrays(store, key, name)) is None:
                     continue
                 seen.add(key)
-                facts = _facts(experiment, level.info)
+                facts = facts_of(experiment) | {"seed": level.info.seed}
+                facts["arm"] = facts["arm"] if level.info.level else "dense"
                 part = TABLES[name]([level])
                 rest = part.columns.difference(facts, sort=False)
                 parts.append(part.assign(**facts)[[*facts, *rest]])
@@ -136,20 +142,21 @@ def _without_arrays(store: Store, key: str, name: str) -> Level | None:
     return info and Level(info, {}, {}, {}, np.empty(0), pd.DataFrame())
 
 
-def _facts(experiment: Experiment, info: LevelInfo) -> dict[str, object]:
+def facts_of(experiment: Experiment) -> dict[str, object]:
+    """What a row of a table says of the run that it belongs to."""
     pruned = [step for step in experiment.rounds if step.sparsity]
     last = pruned[-1] if pruned else None
     left = " ".join(f"{100 * (1 - step.sparsity):.4g}" for step in pruned)
     return {
         "run": experiment.key,
-        "seed": info.seed,
+        "seed": experiment.recipe.seed,
         "dataset": experiment.recipe.dataset,
         "network": experiment.recipe.net.text,
         "schedule": f"{left} % of weights" if pruned else "",
         "scope": last.scope if last else "",
         "criterion": short(last.criterion) if last else "",
         "restart": last.restart if last else "",
-        "arm": title_of(experiment) if info.level else "dense",
+        "arm": title_of(experiment),
     }
 
 
@@ -168,13 +175,13 @@ def archive(store: Store, asked: Asked) -> bytes:
     """All tables, and a text that says what each is."""
     outcome, stem = asked.outcome(store), stem_of(asked.main)
     table, caption = by_level(outcome), caption_of(asked, outcome)
-    name = f"{stem}-accuracy-and-early-stop"
+    rows, name = cells(table), f"{stem}-accuracy-and-early-stop"
     files: dict[str, str | bytes] = {
-        f"{name}.tex": latex(table, caption, stem),
-        f"{name}.md": markdown(table, caption),
+        f"{name}.tex": latex(HEAD, rows, caption, stem, "rrlrrrrr"),
+        f"{name}.md": markdown(HEAD, rows, caption),
         f"{name}.csv": table.to_csv(index=False),
     }
-    files |= {f"{stem}-{one}.csv": csv(store, asked, one) for one in TABLES}
+    files |= {f"{stem}-{one}.csv": csv(store, asked.arms.values(), one) for one in TABLES}
     files[f"{stem}-read-me.txt"] = _read_me(asked, name, stem, caption)
     return zipped(files)
 
