@@ -173,14 +173,20 @@ def _lines(page: Page, known: _Known) -> None:
     page.table(
         ("line", "seed", "key"), rows, "The key of a run's last level names all that leads to it"
     )
-    commands = {}
-    for line in known.lines:
-        with suppress(InvalidValue):
-            if line.params:
-                commands[command(*read_choice(line.params))] = None
+    commands = dict.fromkeys(filter(None, (_command(line) for line in known.lines)))
     if commands:
         page.heading("Repeat it")
         page.code("\n".join(commands), "In a terminal")
+
+
+def _command(line: Line) -> str:
+    """What asks for the line again; empty where that is not known."""
+    with suppress(InvalidValue):
+        if line.params:
+            preset, choice = read_choice(line.params)
+            if any(line.main in arm for arm in choice.arms().values()):
+                return command(preset, choice)
+    return ""
 
 
 def comparison_archive(store: Store, lines: Sequence[Line], reference: str = "") -> bytes:

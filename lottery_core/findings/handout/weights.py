@@ -47,7 +47,7 @@ def _bytes(info: LevelInfo, network: Network, most: int) -> float:
         if cells < counts.weights:  # a cell is there if any weight of its block is
             here = 1 - (1 - here) ** (counts.weights / cells)
         which = sum(-p * math.log2(p) for p in (here, 1 - here) if p) / 8
-        colours = 3 if len(shape) == 4 and shape[1] == 3 and reads_pixels(network, name) else 1
+        colours = 3 if _is_coloured(network, name) else 1
         total += 500 + 4 / 3 * cells * (here + which) * colours
     return total
 
@@ -64,7 +64,7 @@ def frames(levels: Iterable[Level], network: Network, cells: int) -> list[dict]:
             kept, weights = level.mask[name], level.end[name]
             values, block = shrink(weights, kept, cells)
             limit = saturation(values)
-            colours = reads_pixels(network, name) and values.ndim == 4 and shape[1] == 3
+            colours = values.ndim == 4 and _is_coloured(network, name)
             layer["levels"].append(
                 {
                     "png": _coloured(values, limit) if colours else _png(values, limit),
@@ -74,6 +74,14 @@ def frames(levels: Iterable[Level], network: Network, cells: int) -> list[dict]:
                 }
             )
     return found
+
+
+def _is_coloured(network: Network, name: str) -> bool:
+    """Whether a layer's kernels read red, green and blue; of code that somebody brought it is not
+    known what reads what."""
+    shape = network.shapes[name]
+    known = any(f"{at.name}.weight" == name for at in network.operations)
+    return known and len(shape) == 4 and shape[1] == 3 and reads_pixels(network, name)
 
 
 def _coarse(shape: Sequence[int], dimensions: int, block: int) -> str:
