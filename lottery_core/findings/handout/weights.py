@@ -22,6 +22,7 @@ from lottery_core.store import Level, LevelInfo
 from lottery_core.store.pictures import shrink
 
 _SHADES = 32  # to each side of zero: the eye tells no more apart, and noise packs badly
+_FLAT = 7  # times as wide as high: stretched, or there would be little to see
 _PRUNED, _GAP = 2 * _SHADES + 1, 2 * _SHADES + 2
 _COLOURS = diverging_of(np.arange(-_SHADES, _SHADES + 1), _SHADES)
 _PALETTE = [*_COLOURS.ravel().tolist(), *diverging_of(np.array([np.nan]), 1).ravel().tolist()]
@@ -40,7 +41,7 @@ def _bytes(info: LevelInfo, network: Network, most: int) -> float:
     """At most what one level's pictures take, in base64: a byte for a cell that is there, and what
     it takes to say which ones are."""
     total = 0.0
-    for name, shape in network.shapes.items():
+    for name in network.shapes:
         counts = info.layers[name]
         cells = min(most, counts.weights)
         here = counts.kept / counts.weights
@@ -56,7 +57,12 @@ def frames(levels: Iterable[Level], network: Network, cells: int) -> list[dict]:
     """By layer, what a page shows of it: its name and shape, and by level a PNG in base64, what its
     mask keeps, where the colours end, and what one cell shows."""
     found: list[dict] = [
-        {"name": name.removesuffix(".weight"), "shape": " x ".join(map(str, shape)), "levels": []}
+        {
+            "name": name.removesuffix(".weight"),
+            "shape": " x ".join(map(str, shape)),
+            "flat": shape[1] > _FLAT * shape[0],
+            "levels": [],
+        }
         for name, shape in network.shapes.items()
     ]
     for level in levels:
@@ -70,7 +76,9 @@ def frames(levels: Iterable[Level], network: Network, cells: int) -> list[dict]:
                     "png": _coloured(values, limit) if colours else _png(values, limit),
                     "kept": f"{int(kept.sum()):,} of {kept.size:,} weights",
                     "limit": f"{limit:.2g}",
-                    "coarse": _coarse(shape, values.ndim, block),
+                    "coarse": "in colour; grey is 0"
+                    if colours
+                    else _coarse(shape, values.ndim, block),
                 }
             )
     return found
@@ -141,15 +149,21 @@ def html_of(layers: Sequence[dict], first: int) -> str:
         title = f"{layer['name']}, {layer['shape']}"
         # The first layer of a fully connected network is the one to see structure in.
         wide = " first" if n == 0 and layer["shape"].count("x") == 1 else ""
+        wide += " flat" if layer["flat"] else ""
+        scale = (
+            f'<div class="scale note"><span>−<span class="limit">{shown["limit"]}</span></span>'
+            f'<i style="background: linear-gradient(90deg, {shades})"></i>'
+            f'<span class="limit">{shown["limit"]}</span>'
+            f'<b style="background: {PRUNED}"></b> pruned</div>'
+        )
+        if shown["coarse"].startswith("in colour"):
+            scale = ""
         parts.append(
             f'<figure class="layer{wide}" data-layer="{n}"><figcaption>'
             f'<strong>{escape(title)}</strong>: <span class="kept">{_told(shown)}</span>'
             f'</figcaption><img src="data:image/png;base64,{shown["png"]}" '
             f'alt="Weights of {escape(title)}, level {first}: {_told(shown)}">'
-            f'<div class="scale note"><span>−<span class="limit">{shown["limit"]}</span></span>'
-            f'<i style="background: linear-gradient(90deg, {shades})"></i>'
-            f'<span class="limit">{shown["limit"]}</span>'
-            f'<b style="background: {PRUNED}"></b> pruned</div></figure>'
+            f"{scale}</figure>"
         )
     # What stands in the page already need not be there twice.
     others = [
