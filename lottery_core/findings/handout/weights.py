@@ -22,6 +22,7 @@ from lottery_core.store import Level, LevelInfo
 from lottery_core.store.pictures import shrink
 
 _SHADES = 32  # to each side of zero: the eye tells no more apart, and noise packs badly
+_SHADE = 0.8  # bytes of a shade, packed: log2(65) bits and a little
 _FLAT = 7  # times as wide as high: stretched, or there would be little to see
 _PRUNED, _GAP = 2 * _SHADES + 1, 2 * _SHADES + 2
 _COLOURS = diverging_of(np.arange(-_SHADES, _SHADES + 1), _SHADES)
@@ -30,26 +31,28 @@ _PALETTE = [*_COLOURS.ravel().tolist(), *diverging_of(np.array([np.nan]), 1).rav
 
 def cells_that_fit(infos: Sequence[LevelInfo], network: Network, room: int) -> int:
     """How many cells the picture of a layer may have for all pictures together to take at most
-    `room` bytes: all there are, or else the largest half, quarter and so on that fits."""
+    `room` bytes: all there are, or else about as many as fit."""
     cells = MAX_CELLS
     while cells > 64 and sum(_bytes(info, network, cells) for info in infos) > room:
-        cells //= 2
+        cells = cells * 4 // 5
     return cells
 
 
 def _bytes(info: LevelInfo, network: Network, most: int) -> float:
-    """At most what one level's pictures take, in base64: a byte for a cell that is there, and what
-    it takes to say which ones are."""
+    """At most what one level's pictures take, in base64: for each cell that is there its shade, as
+    if all were equally frequent, and for all cells which ones are there."""
     total = 0.0
-    for name in network.shapes:
+    for name, (outputs, inputs, *kernel) in network.shapes.items():
         counts = info.layers[name]
-        cells = min(most, counts.weights)
+        # As `shrink` decides: kernels are drawn with a gap around each, or as a cell each.
+        whole = outputs * inputs * math.prod(side + 1 for side in kernel) <= most
+        cells = counts.weights if whole else min(most, outputs * inputs)
         here = counts.kept / counts.weights
         if cells < counts.weights:  # a cell is there if any weight of its block is
             here = 1 - (1 - here) ** (counts.weights / cells)
         which = sum(-p * math.log2(p) for p in (here, 1 - here) if p) / 8
         colours = 3 if _is_coloured(network, name) else 1
-        total += 500 + 4 / 3 * cells * (here + which) * colours
+        total += 500 + 4 / 3 * cells * (_SHADE * here + which) * colours
     return total
 
 
@@ -111,7 +114,7 @@ def _png(values: np.ndarray, limit: float) -> str:
     image = Image.fromarray(indices)
     image.putpalette([*_PALETTE, 0, 0, 0])
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", transparency=_GAP, optimize=True)
+    image.save(buffer, "PNG", transparency=_GAP)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
