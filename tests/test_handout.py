@@ -244,7 +244,7 @@ def test_pictures_take_no_more_room_than_there_is(text, kept):
         ("quick", {"seed": 3}),
         ("paper", {"layer_factors": (("fc1", 1.0), ("fc2", 0.5)), "replicates": 2}),
         ("notebook", {"schedule": "list", "sparsities": (0.5, 0.9), "controls": ()}),
-        ("conv-2", {"criterion": "snip", "scope": "global", "decay_at": (100, 200)}),
+        ("conv-2", {"criterion": "snip", "output_factor": 1.0, "decay_at": (100, 200)}),
         ("lenet-5", {"restart": "rate-rewind", "rewind_percent": 2.0, "length": 0.5,
                      "unit": "epochs"}),
     ],

@@ -63,11 +63,11 @@ def test_it_fits_a_phone_in_light_and_dark(browser, report, scheme):
         page.emulate_media(color_scheme=scheme)
         drawn(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        lightness = page.evaluate(
-            "['body', '.main-svg'].map(name => getComputedStyle(document.querySelector(name))"
-            ".backgroundColor.match(/\\d+/g).map(Number)[0])"
+        page.wait_for_function(
+            "light => ['body', '.main-svg'].every(name => light === (128 < Number("
+            "getComputedStyle(document.querySelector(name)).backgroundColor.match(/\\d+/)[0])))",
+            arg=scheme == "light",
         )
-        assert all((value > 128) == (scheme == "light") for value in lightness)
 
 
 def test_a_chart_of_it_is_saved_as_svg_under_a_name_that_says_what_it_is(browser, report):
@@ -83,6 +83,7 @@ def test_a_chart_of_it_is_saved_as_svg_under_a_name_that_says_what_it_is(browser
 def test_link_command_and_python_are_copied_each_by_its_button(browser, visit, server):
     browser.grant_permissions(["clipboard-read", "clipboard-write"])
     page = open_finished(visit, server, with_seed(SHORT, 2))
+    page.bring_to_front()
     for name, begins in (
         ("Copy link", page.url),
         ("Copy command", "python -m lottery_core run --preset quick"),
