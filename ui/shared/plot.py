@@ -12,16 +12,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import plotly
 import plotly.graph_objects as go
 import streamlit as st
 
 from lottery_core.report.figures import Curve
+from lottery_core.report.script import SCRIPT
 
 _SCRIPT = Path(__file__).resolve().parents[2] / "static" / "plotly.min.js"
-
-
-_OURS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
 def provide_script(target: Path = _SCRIPT) -> bool:
@@ -31,12 +28,12 @@ def provide_script(target: Path = _SCRIPT) -> bool:
     installation that belongs to somebody else, pages send the script themselves.
     """
     try:
-        if target.is_file() and target.stat().st_size == _OURS.stat().st_size:
+        if target.is_file() and target.stat().st_size == SCRIPT.stat().st_size:
             return True
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".plotly-") as folder:
             part = Path(folder) / target.name
-            shutil.copyfile(_OURS, part)
+            shutil.copyfile(SCRIPT, part)
             part.replace(target)
     except OSError:
         return False
@@ -106,7 +103,7 @@ def preload() -> None:
 def send_script() -> None:
     """Send plotly.js with the page, where it can't be served as a file; once a page."""
     if not _IS_SERVED:
-        _LIBRARY(key="plot_script", data={"script": _OURS.read_text(encoding="utf-8")})
+        _LIBRARY(key="plot_script", data={"script": SCRIPT.read_text(encoding="utf-8")})
 
 
 def plot(figure: go.Figure, key: str, group: str = "", *, styled: bool = False) -> None:

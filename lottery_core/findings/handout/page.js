@@ -34,11 +34,15 @@ const figureOf = (chart) => {
   return figures.get(chart);
 };
 
+const PRINTED = 680; // pixels, of A4 or letter between its margins
+
+// Light and narrow for print.
 const draw = (chart, light = false) => {
   const plot = chart.querySelector(".plot");
   if (!plot.clientWidth) return undefined; // of a level that is not shown
   const { data, layout } = themed(figureOf(chart), theme(light));
-  return Plotly.react(plot, data, { ...layout, width: plot.clientWidth }, {
+  const width = light ? Math.min(plot.clientWidth, PRINTED) : plot.clientWidth;
+  return Plotly.react(plot, data, { ...layout, width }, {
     displaylogo: false,
     modeBarButtonsToRemove: ["toImage", "sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
   });
