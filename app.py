@@ -61,7 +61,7 @@ with page("Explorer"):
         with st.container():
             show_title(begun)
         with st.container(key="now"):
-            left, right = st.columns([6, 1], vertical_alignment="center", gap="small")
+            left, right = st.columns([4, 1], vertical_alignment="center", gap="small")
             with left:
                 live_progress()
             with right:

@@ -55,7 +55,7 @@ with page("Compare"):
         if any(compared.runs.values()):
             with st.container():
                 show_overview(compared)
-            st.subheader("At one size")
+            st.header("At one size")
             with st.container():
                 compared = choose_level(compared)
             left, right = st.columns(2)

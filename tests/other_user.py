@@ -23,7 +23,7 @@ _BEGIN = f"""
 import contextlib, io, json, os, sys, warnings
 import onnx
 from lottery_core import __main__
-from lottery_core.store import Job, Level, Store, StoreUnavailable, Waiting
+from lottery_core.store import Instability, Job, Level, Store, StoreUnavailable, Waiting
 from lottery_core.tickets import onnx_form
 
 warnings.simplefilter("error")

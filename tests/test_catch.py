@@ -1,54 +1,55 @@
 """What the Speed page says follows from the numbers it was given, and from nothing else."""
 
-import copy
+from dataclasses import replace
 
 import pytest
 
 from lottery_core.findings import speed as catch
+from lottery_core.store import AnswerTimes, LevelSpeed, Machine, Sizes, Speed, StepTimes, Timed
+
+
+def alike(seconds):
+    return Timed(seconds, seconds, seconds)
 
 
 def measured(ours, masked=1e-3):
     """A measurement of levels that keep 100, 50, 25 ... % and whose own steps take `ours`."""
-    rows = []
-    for level, seconds in enumerate(ours):
-        rows.append(
-            {
-                "level": level,
-                "kept": 1024 >> level,
-                "iterations": 200,
-                "multiply_adds_step": 90_000 >> level,
-                "seconds": 3.0,
-                "loop": "compiled" if level else "torch",
-                "step": {
-                    "masked": [masked, masked, masked],
-                    "csr": [2e-3, 1e-3, 3e-3],
-                    "ours": [seconds, 0.9 * seconds, 1.1 * seconds],
-                    "products": [3e-4, 3e-4, 3e-4],
-                },
-                "forward": {
-                    "1": {"dense": [4e-5, 4e-5, 4e-5], "ticket": [5e-6, 5e-6, 5e-6]},
-                    "1024": {"dense": [4e-3, 4e-3, 4e-3], "ticket": [8e-3, 8e-3, 8e-3]},
-                },
-                "bytes": {
-                    "dense": 4096,
-                    "dense_compressed": 2048,
-                    "ticket": 1024,
-                    "ticket_compressed": 512,
-                },
-            }
+    rows = [
+        LevelSpeed(
+            level=level,
+            kept=1024 >> level,
+            iterations=200,
+            multiply_adds_step=90_000 >> level,
+            seconds=3.0,
+            loop="compiled" if level else "torch",
+            step=StepTimes(
+                masked=alike(masked),
+                csr=Timed(2e-3, 1e-3, 3e-3),
+                ours=Timed(seconds, 0.9 * seconds, 1.1 * seconds),
+                products=alike(3e-4),
+            ),
+            forward={
+                1: AnswerTimes(dense=alike(4e-5), ticket=alike(5e-6)),
+                1024: AnswerTimes(dense=alike(4e-3), ticket=alike(8e-3)),
+            },
+            bytes=Sizes(dense=4096, dense_compressed=2048, ticket=1024, ticket_compressed=512),
         )
-    return {
-        "total": 1024,
-        "multiply_adds_step": 90_000,
-        "iterations_per_epoch": 100,
-        "batch_size": 32,
-        "levels": rows,
-    }
+        for level, seconds in enumerate(ours)
+    ]
+    return Speed(
+        machine=Machine("a processor", 1, "3.11", "2", "0.6", "2"),
+        measured=0.0,
+        total=1024,
+        multiply_adds_step=90_000,
+        iterations_per_epoch=100,
+        batch_size=32,
+        levels=tuple(rows),
+    )
 
 
 def test_sparse_pays_from_the_first_density_whose_slowest_turn_beats_every_dense_one():
     given = measured([4e-4, 3.9e-4, 2e-4, 1e-4])
-    first, second = catch.in_words(given, given["levels"][3])
+    first, second = catch.in_words(given, given.levels[3])
     assert first == (
         "On this machine sparse starts to pay at 25.0\u202f% of the weights: an epoch of the "
         "compiled loop takes 20 ms there and 40 ms dense."
@@ -62,12 +63,12 @@ def test_sparse_pays_from_the_first_density_whose_slowest_turn_beats_every_dense
 
 def test_a_density_that_pays_above_one_that_does_not_is_not_where_it_starts():
     given = measured([4e-4, 1e-4, 5e-4, 1e-4])
-    assert "starts to pay at 12.5\u202f%" in catch.in_words(given, given["levels"][3])[0]
+    assert "starts to pay at 12.5\u202f%" in catch.in_words(given, given.levels[3])[0]
 
 
 def test_it_is_said_when_sparse_pays_nowhere_and_when_the_ticket_is_slower():
     given = measured([4e-4, 4e-4, 2e-3])
-    first, second = catch.in_words(given, given["levels"][2])
+    first, second = catch.in_words(given, given.levels[2])
     assert "does not pay at any density measured here" in first
     assert "2.0 times as slow, and 5.0 times as slow compared with" in second
 
@@ -90,17 +91,17 @@ def test_the_whole_experiment_adds_up_level_by_level():
 
 def test_answers_and_sizes_are_compared_row_by_row():
     given = measured([4e-4, 2e-4])
-    answers = catch.answers_table(given, given["levels"][1])
+    answers = catch.answers_table(given, given.levels[1])
     assert answers["images"].tolist() == [1, 1024]
     assert answers["ticket"].tolist() == ["5 µs", "8 ms"]
     assert answers["dense, images/s"].tolist() == ["25 k", "256 k"]
     assert answers["faster"].tolist() == ["8.0x", "0.5x"]
-    sizes = catch.size_table(given, given["levels"][1])
+    sizes = catch.size_table(given, given.levels[1])
     assert sizes["ticket"].tolist() == ["1.0 KB", "0.5 KB", "512", "45,000"]
     assert sizes["times less"].tolist() == ["4.0", "4.0", "2.0", "2.0"]
 
 
 def test_a_network_pruned_to_nothing_can_be_shown():
-    given = copy.deepcopy(measured([4e-4, 2e-4]))
-    given["levels"][1]["kept"] = given["levels"][1]["multiply_adds_step"] = 0
-    assert catch.size_table(given, given["levels"][1])["times less"].tolist()[2:] == ["-", "-"]
+    given = measured([4e-4, 2e-4])
+    empty = replace(given.levels[1], kept=0, multiply_adds_step=0)
+    assert catch.size_table(given, empty)["times less"].tolist()[2:] == ["-", "-"]

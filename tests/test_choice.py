@@ -264,6 +264,26 @@ def test_a_network_without_hidden_layers_can_be_written():
 def test_an_epoch_is_counted_in_iterations_of_its_batches_the_short_one_included():
     assert Choice(length=1, batch_size=32).recipe().iterations == 1_875
     assert Choice(length=1, batch_size=64, validation_size=5_000).recipe().iterations == 860
+
+
+def test_a_short_training_has_a_presets_warm_up_and_decay_at_the_same_parts_of_it():
+    whole = {"preset": "vgg-16"}
+    short = whole | {"length": "630", "unit": "iterations"}
+    assert (read_choice(short)[1].warmup, read_choice(short)[1].decay_at) == (4, (320, 480))
+    assert read_choice(short)[1].experiment().recipe.iterations == 630
+    # What is named is not changed, and what fits stays.
+    named = read_choice(short | {"warmup": "100"})[1]
+    assert (named.warmup, named.decay_at) == (100, (32_000, 48_000))
+    fits = read_choice(whole | {"length": "48001"})[1]
+    assert (fits.warmup, fits.decay_at) == (400, (32_000, 48_000))
+
+
+def test_links_and_commands_call_a_network_by_its_name():
+    params = {"preset": "quick", "network": "vgg-16 x0.25", "dataset": "cifar-10"}
+    preset, choice = read_choice(params)
+    assert write_choice(preset, choice)["network"] == "vgg-16 x0.25"
+    assert "--network 'vgg-16 x0.25'" in command(preset, choice)
+    assert read_choice(write_choice(preset, choice)) == (preset, choice)
     assert Choice(length=0.5, batch_size=32).recipe().iterations == 938
 
 

@@ -138,8 +138,8 @@ def test_other_files_than_the_published_ones_are_kept_apart_and_told(tmp_path, m
     write_files(tmp_path / "files")
     content = identify("kmnist", tmp_path / "files")
     cache = tmp_path / "cache"
-    short = [*SMALL[:2], "--length", 2, "--unit", "iterations", "--rounds", 1, "--controls", "none",
-             "--dataset", "kmnist", "--loop", "torch", "--cache", cache]  # fmt: skip
+    short = [*SMALL[:2], *SMALL[-4:], "--length", 2, "--unit", "iterations", "--rounds", 1]
+    short += ["--controls", "none", "--dataset", "kmnist", "--loop", "torch", "--cache", cache]
     monkeypatch.setenv("HOME", str(tmp_path))
     result = run("run", *short, "--dataset-folder", "~/files")
     assert result.returncode == 0, result.stderr

@@ -12,6 +12,7 @@ from lottery_core.report.network_figure import network_figure
 from lottery_core.report.sparsity_figures import sparsity_figure
 from lottery_core.spec.links import read_choice
 from lottery_core.spec.networks import network
+from lottery_core.store.pictures import shrink
 
 
 def history(*accuracies: float, validation: bool = True) -> pd.DataFrame:
@@ -127,6 +128,35 @@ def test_a_level_is_drawn_beside_the_dense_network():
     assert "95.0%" in figure.layout.meta["alt"]
     loss = figures.loss_figure([5, 10], [2.0, 1.0], own, dense, level=3)
     np.testing.assert_allclose(traces(loss)["training"].y, [2, 1])
+
+
+def test_a_loss_worse_than_guessing_is_not_cut_off():
+    bad = history(0.1, 0.2).assign(test_loss=[2.3, 37.0])
+    for frame, dense in ((bad, None), (history(0.1, 0.2), bad)):
+        figure = figures.loss_figure([], [], frame, dense, chance=0.1, iterations_total=20)
+        assert 10 ** figure.layout.yaxis.range[1] == pytest.approx(50)
+
+
+@pytest.mark.parametrize(("dense", "place"), [(0.97, "bottom"), (0.3, "top")])
+def test_a_legend_inside_stands_where_the_dense_network_is_not(dense, place):
+    curve = figures.Curve("ticket", [100], [dense], figures.STYLES["main"])
+    figure = figures.accuracy_figure([curve], dense, sizes=(100, 50), chance=0.1)
+    assert figures.legend_inside(figure).layout.legend.yanchor == place
+
+
+def test_blocks_of_a_large_layer_stand_at_the_channels_and_inputs_they_hold():
+    for shape in ((512, 512, 3, 3), (300, 4000)):
+        shrunk = shrink(np.ones(shape, np.float32), np.ones(shape, bool))
+        (cells, *_) = weight_figures.layer_figure(shrunk, "conv9.weight", shape, 1.0).data
+        rows, columns = cells.z.shape
+        assert 1 < cells.dx == shrunk[1]
+        assert 0 < shape[0] - (cells.y0 + cells.dy * (rows - 1)) <= cells.dy
+        assert 0 < shape[1] - (cells.x0 + cells.dx * (columns - 1)) <= cells.dx
+
+
+def test_without_a_validation_split_there_is_no_early_stop_to_draw():
+    curve = figures.Curve("ticket", [100, 50], [math.nan] * 2, figures.STYLES["main"])
+    assert compared_figures.early_stop_figure([curve]).data[0].name == "ticket"
 
 
 def test_without_a_validation_split_no_validation_curve_is_drawn():

@@ -72,8 +72,9 @@ def test_any_level_of_a_request_leads_to_all_of_it(run, asked):
 def test_a_report_says_the_result_the_recipe_the_seeds_and_what_repeats_it(run, asked):
     page = run_page(run.store, asked)
     said = words_of(page)
-    assert repr(run) in said
-    for part in (asked.command, asked.python, "learning rate", "SGD, momentum 0.9"):
+    assert " ".join(asked.outcome(run.store).sentences()) == repr(run)
+    repeated = (asked.command, asked.python, "learning rate", "SGD, momentum 0.9")
+    for part in (*asked.outcome(run.store).sentences(), *repeated):
         assert part in said
     for arm in run.arms.values():
         for experiment in arm:
@@ -186,7 +187,7 @@ def test_a_comparison_has_the_verdict_and_each_difference_in_words(run, asked):
     lines = [*lines_of(run.store.jobs()).values()]
     main = next(line for line in lines if line.arm == "ticket")
     said = words_of(comparison_page(run.store, lines, main.id))
-    assert repr(run).partition(" At ")[0].removesuffix(" One seed.") in said
+    assert asked.outcome(run.store).sentences()[0] in said
     accuracy = [
         statistics.mean(run.levels_of(arm, seed)[2].info.test_accuracy for seed in (0, 1))
         for arm in ("reinit", "main")
@@ -269,7 +270,8 @@ def test_the_command_writes_a_report_or_tables_and_refuses_what_it_cannot(run, c
     cache = ("--cache", run.store.root)
     out = tmp_path / "a.html"
     assert command("report", key[:8], "--out", out, *cache)[0] == 0
-    assert repr(run) in words_of(out.read_bytes())
+    sentence = asked_for(run.store, key).outcome(run.store).sentences()[0]
+    assert sentence in words_of(out.read_bytes())
     assert command("report", key[:8], "--out", out, *cache)[0] != 0  # it is there
     assert command("report", key, control, "--out", out, "--force", *cache)[0] == 0
     assert "Differences at equal size" in words_of(out.read_bytes())

@@ -141,22 +141,24 @@ def test_error_along_the_line_is_that_of_the_networks_on_it(few):
         for _ in range(2)
     )
     found = path_of(recipe, one, other, few)
-    assert found["alphas"] == list(ALPHAS)
+    assert found.alphas == ALPHAS
     assert (ALPHAS[0], ALPHAS[-1], len(ALPHAS)) == (0, 1, 21)
     train = few.images[few.train_index], few.labels[few.train_index]
     test = few.test_images[:], few.test_labels
     for n, alpha in enumerate(ALPHAS):
         mixed = {name: (1 - alpha) * one[name] + alpha * other[name] for name in one}
-        assert_error(found["train_error"][n], mixed, *train)
-        assert_error(found["test_error"][n], mixed, *test)
+        assert_error(found.train_error[n], mixed, *train)
+        assert_error(found.test_error[n], mixed, *test)
         on_line = between(one, other, alpha)
         for name, kept in mask.items():
             assert not on_line[name][~kept].any()
             assert on_line[name].dtype == np.float32
     for name in ("train", "test"):
-        errors = np.array(found[f"{name}_error"])
+        errors = np.array(getattr(found, f"{name}_error"))
         assert len(set(errors)) > 5
-        assert found[f"instability_{name}"] == pytest.approx(errors.max() - errors[[0, -1]].mean())
+        assert getattr(found, f"instability_{name}") == pytest.approx(
+            errors.max() - errors[[0, -1]].mean()
+        )
 
 
 def test_the_ends_of_the_line_are_the_copies_themselves():
@@ -175,15 +177,15 @@ def test_two_copies_in_the_same_order_are_one_and_their_line_is_flat(mnist):
     assert all(same(between(one, other, alpha), one) for alpha in ALPHAS)
     found = path_of(RECIPE, one, other, mnist)
     for name in ("train", "test"):
-        assert len(set(found[f"{name}_error"])) == 1
-        assert found[f"instability_{name}"] == 0
+        assert len(set(getattr(found, f"{name}_error"))) == 1
+        assert getattr(found, f"instability_{name}") == 0
 
 
 def test_training_error_is_that_of_ten_thousand_images_trained_on(mnist):
     weights = initial_weights(RECIPE)
     found = path_of(RECIPE, weights, weights, mnist)
     seen = mnist.train_index[:10_000]
-    assert_error(found["train_error"][0], weights, mnist.images[seen], mnist.labels[seen])
+    assert_error(found.train_error[0], weights, mnist.images[seen], mnist.labels[seen])
     assert not np.isin(seen, mnist.validation_index).any()
 
 
@@ -229,24 +231,24 @@ def test_a_job_trains_what_is_missing_and_measures_every_start(store, experiment
     assert store.read_progress(job.key) is None
 
     found = store.read_measurement(job.key)
-    assert (found["total"], found["seed"]) == (784 * 16 + 160, 0)
-    assert [(path["level"], path["first_iteration"]) for path in found["paths"]] == [
+    assert (found.total, found.seed) == (784 * 16 + 160, 0)
+    assert [(path.level, path.first_iteration) for path in found.paths] == [
         (start.level, start.iteration) for start in starts
     ]
-    for path in found["paths"]:
-        level = store.read(experiment.keys[path["level"]])
-        assert path["kept"] == sum(int(mask.sum()) for mask in level.mask.values())
-        assert path["orders"] == list(ORDERS)
-        assert path["seconds"] > 0
+    for path in found.paths:
+        level = store.read(experiment.keys[path.level])
+        assert path.kept == sum(int(mask.sum()) for mask in level.mask.values())
+        assert path.orders == ORDERS
+        assert path.seconds > 0
         for name in ("train", "test"):
-            errors = path[f"{name}_error"]
-            assert len(errors) == len(path["alphas"]) == 21
+            errors = getattr(path, f"{name}_error")
+            assert len(errors) == len(path.alphas) == 21
             assert 0 < errors[0] < 0.3  # both copies have learned
             assert 0 < errors[-1] < 0.3
-            assert path[f"instability_{name}"] == pytest.approx(
+            assert getattr(path, f"instability_{name}") == pytest.approx(
                 max(errors) - (errors[0] + errors[-1]) / 2
             )
-    assert len({tuple(path["test_error"]) for path in found["paths"]}) == len(starts)
+    assert len({path.test_error for path in found.paths}) == len(starts)
 
 
 def test_the_copies_are_trained_as_their_level_was(store, experiment, monkeypatch):
@@ -259,11 +261,11 @@ def test_the_copies_are_trained_as_their_level_was(store, experiment, monkeypatc
     monkeypatch.setattr(instability, "ORDERS", (0, 0))  # that of the levels themselves
     starts = [Start(0, 0), Start(1, 20), Start(2, 20), Start(3, 0)]
     found = measure(experiment, starts, Context(store, loop="torch"))
-    for level, path in zip(levels, found["paths"], strict=True):
-        assert path["test_error"] == [1 - level.info.test_accuracy] * 21
-        assert path["instability_test"] == 0
+    for level, path in zip(levels, found.paths, strict=True):
+        assert path.test_error == (1 - level.info.test_accuracy,) * 21
+        assert path.instability_test == 0
         seen = data.train_index[:10_000]
-        assert_error(path["train_error"][0], level.end, data.images[seen], data.labels[seen])
+        assert_error(path.train_error[0], level.end, data.images[seen], data.labels[seen])
 
 
 def test_experiments_that_share_a_level_share_its_paths(store, experiment, monkeypatch):
@@ -311,7 +313,7 @@ def test_a_measurement_that_is_cancelled_leaves_whole_paths_alone(store, experim
     assert store.read_measurement(job.key) is None
     assert store.read_progress(job.key) is None
     assert len(paths) == 2
-    assert len(store.read_measurement(paths[0])["test_error"]) == 21
+    assert len(store.read_measurement(paths[0]).test_error) == 21
     assert sorted(path.stem for path in (store.root / "measurements").iterdir()) == sorted(paths)
 
     # Taken up where it was left.
@@ -344,7 +346,7 @@ def test_the_queue_takes_it_as_a_job_beside_the_experiment(store, tiny):
         while store.job(jobs[1].key).active and time.monotonic() < until:
             time.sleep(0.05)
         assert store.job(jobs[1].key).state == "done"
-        assert len(store.read_measurement(jobs[1].key)["paths"]) == len(starts_of(tiny))
+        assert len(store.read_measurement(jobs[1].key).paths) == len(starts_of(tiny))
     finally:
         queue.close()
 

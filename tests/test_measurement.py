@@ -46,19 +46,17 @@ def test_a_job_to_measure_trains_what_is_missing_and_times_every_level(
     assert all(map(store.has, experiment.keys))
     found = store.read_measurement(job.key)
     assert store.read_progress(job.key) is None
-    assert found["total"] == 784 * 24 + 240
-    assert found["iterations_per_epoch"] == experiment.recipe.iterations_per_epoch
-    assert [row["level"] for row in found["levels"]] == [0, 1, 2]
-    for row, key in zip(found["levels"], experiment.keys, strict=True):
+    assert found.total == 784 * 24 + 240
+    assert found.iterations_per_epoch == experiment.recipe.iterations_per_epoch
+    assert [row.level for row in found.levels] == [0, 1, 2]
+    for row, key in zip(found.levels, experiment.keys, strict=True):
         level = store.read(key)
-        assert row["kept"] == sum(int(mask.sum()) for mask in level.mask.values())
-        assert row["iterations"] == 30
-        assert row["seconds"] == level.info.seconds
-        assert set(row["step"]) == {"masked", "csr", "ours", "products"}
-        assert set(row["forward"]) == {"1", "32", "1024"}
-        for times in [*row["step"].values(), *row["forward"]["32"].values()]:
-            median, least, most = times
-            assert 0 < least <= median <= most
+        assert row.kept == sum(int(mask.sum()) for mask in level.mask.values())
+        assert row.iterations == 30
+        assert row.seconds == level.info.seconds
+        assert set(row.forward) == {1, 32, 1024}
+        for timed in [*vars(row.step).values(), *vars(row.forward[32]).values()]:
+            assert 0 < timed.least <= timed.median <= timed.most
 
 
 def test_a_level_that_is_gone_is_an_error_in_words(store, experiment):
@@ -100,9 +98,9 @@ def test_sizes_are_those_of_bytes_from_which_the_network_can_be_had_again():
     }
     size = measurement.sizes(weights, mask)
     kept = int(mask["fc1.weight"].sum())
-    assert size["dense"] == 4 * (7840 + 10)
-    assert size["ticket"] == 4 * (kept + 10) + 7840 // 8
-    assert size["dense_compressed"] == len(
+    assert size.dense == 4 * (7840 + 10)
+    assert size.ticket == 4 * (kept + 10) + 7840 // 8
+    assert size.dense_compressed == len(
         zlib.compress(weights["fc1.weight"].tobytes() + weights["fc1.bias"].tobytes())
     )
-    assert size["ticket_compressed"] <= size["ticket"] + 64
+    assert size.ticket_compressed <= size.ticket + 64

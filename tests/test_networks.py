@@ -8,7 +8,8 @@ import torch
 
 from lottery_core.findings.forward import logits
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.networks import NAMED, network, shortest
+from lottery_core.spec.networks import network
+from lottery_core.spec.notation import NAMED, called, shortest
 from lottery_core.training.models import Model, load
 
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)
@@ -87,6 +88,10 @@ def test_a_width_factor_multiplies_all_widths_and_is_part_of_the_shortest_text()
     assert shortest("conv-2 x0.5") == "32 32 pool 128 128"
     assert shortest("128,64 x2") == "256 128"
     assert shortest("resnet-20 x0.5") == "resnet-20 x0.5"
+    for text in ("conv-2 x0.5", "vgg-16 x0.3", "lenet-5 x2", "resnet-20 x0.25", "vgg-16"):
+        assert network(text, COLOUR, 10).title == called(shortest(text)) == text
+    # Nearly: one layer is wider than the factor makes it.
+    assert called("32 32 pool 128 129") == "32 32 pool 128 129"
     narrow, whole = (network(text, COLOUR, 10) for text in ("resnet-20 x0.5", "resnet-20"))
     assert narrow.shapes["conv1.weight"] == (8, 3, 3, 3)
     assert narrow.weights_total < 0.27 * whole.weights_total

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -28,6 +29,7 @@ from lottery_core.store import Job, measurement_key, task_key
 from tests.images import draw_classes, write_files
 from tests.pages import ROOT, open_page, said
 from ui import stability
+from ui.shared import tasks
 
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 SMALL = {
@@ -58,6 +60,21 @@ def test_every_page_opens_by_itself(shared, path):
     page = open_page(str(path.relative_to(ROOT)))
     assert not page.exception
     assert page.title
+
+
+def test_a_shorter_training_is_offered_with_a_warm_up_that_fits_it_and_back(shared):
+    page = open_page(preset="vgg-16")
+    assert "no more than 4 iterations" in said(page)
+    assert "63,000 iterations" in said(page)
+    length = next(widget for widget in page.number_input if widget.label == "Length")
+    page = length.set_value(630.0).run()
+    assert not page.button(key="start").disabled
+    assert page.query_params["warmup"] == "4"
+    assert page.query_params["decay_at"] == "320,480"
+    length = next(widget for widget in page.number_input if widget.label == "Length")
+    page = length.set_value(63_000.0).run()
+    assert "warmup" not in page.query_params
+    assert "decay_at" not in page.query_params
 
 
 def test_every_page_is_listed_in_the_row_of_pages():
@@ -376,12 +393,12 @@ def test_the_speed_page_measures_at_the_press_of_a_button_and_labels_what_it_sho
     assert not page.exception
     assert page.query_params == {"key": experiment.key}
     found = shared.store.read_measurement(measurement_key(experiment.key))
-    by_level = [catch.in_words(found, row) for row in found["levels"]]
+    by_level = [catch.in_words(found, row) for row in found.levels]
     assert by_level[0][0] in said(page)
     assert sum(second in said(page) for _, second in by_level) == 1
     label = said(page)
     for fact in ("processor", "python", "torch", "numba", "numpy"):
-        assert found["machine"][fact] in label
+        assert getattr(found.machine, fact) in label
     assert "1 thread" in label
     assert "Convolutions" in label
     assert page.table[0].value["images"].tolist() == [1, 32, 1024]
@@ -392,9 +409,9 @@ def test_a_measurement_beside_other_runs_says_so(shared, monkeypatch):
     experiment = measured(shared, monkeypatch)
     key = measurement_key(experiment.key)
     found = shared.store.read_measurement(key)
-    assert found["beside"] == 0
+    assert found.beside == 0
     assert "trained at the same time" not in said(speed_page(experiment.key))
-    shared.store.write_measurement(key, found | {"beside": 1})
+    shared.store.write_measurement(key, replace(found, beside=1))
     assert "Another run trained at the same time" in said(speed_page(experiment.key))
 
 
@@ -435,7 +452,7 @@ def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
     assert not any(button.key == "measure" for button in page.button)
     found = shared.store.read_measurement(task_key("instability", experiment.key))
     assert paths.in_words(found) in said(page)
-    assert page.selectbox[1].options == [paths.name(one, found["total"]) for one in found["paths"]]
+    assert page.selectbox[1].options == [paths.name(one, found.total) for one in found.paths]
     assert "Stability of: " in said(open_page("pages/runs.py"))
 
 
@@ -485,3 +502,18 @@ def test_what_another_version_left_in_the_cache_breaks_no_page(shared, path):
             store.write_job(Job(f"{task}-{n}", "done", "", 1.0, odd, task=task, params={"a": "b"}))
     page = open_page(str(path.relative_to(ROOT)))
     assert not page.exception
+
+
+def test_runs_that_differ_in_what_a_list_does_not_say_are_told_apart(monkeypatch):
+    """A list takes two entries with the same words for one, and would measure another run."""
+    asked = [
+        read_choice(SMALL | changes)[1].experiment()
+        for changes in ({}, {"learning_rate": "0.05"}, {"criterion": "snip"})
+    ]
+    jobs = [SimpleNamespace(experiment=one.as_dict(), params=SMALL) for one in asked]
+    store = SimpleNamespace(jobs=lambda: jobs, has=lambda key: True)
+    monkeypatch.setattr(tasks, "runtime", lambda: SimpleNamespace(store=store))
+    known = tasks.runs()
+    assert {one.key for one in asked} <= known.keys()
+    assert len({words for _, _, words in known.values()}) == len(known)
+    assert "by snip" in known[asked[2].key][2]

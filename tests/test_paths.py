@@ -3,20 +3,26 @@
 import pytest
 
 from lottery_core.findings import stability as paths
+from lottery_core.store import Copies, Instability
 
 
-def path(level: int, iteration: int, test: float, kept: int = 1000) -> dict:
-    return {
-        "level": level,
-        "kept": kept,
-        "first_iteration": iteration,
-        "instability_test": test,
-        "instability_train": test / 2,
-    }
+def path(level: int, iteration: int, test: float, kept: int = 1000) -> Copies:
+    return Copies(
+        alphas=(0.0, 0.5, 1.0),
+        train_error=(0.0, test / 2, 0.0),
+        test_error=(0.0, test, 0.0),
+        instability_train=test / 2,
+        instability_test=test,
+        level=level,
+        kept=kept,
+        first_iteration=iteration,
+        orders=(1, 2),
+        seconds=1.0,
+    )
 
 
-def measured(*found: dict) -> dict:
-    return {"total": 1000, "seed": 3, "paths": list(found)}
+def measured(*found: Copies) -> Instability:
+    return Instability(total=1000, seed=3, paths=found)
 
 
 def test_curves_part_the_dense_network_from_its_levels():
@@ -50,7 +56,5 @@ def test_it_names_the_smallest_stable_level():
     )
     words = paths.in_words(given)
     assert "Of 3 pruned levels 2 are stable where they restart, the smallest with 25.0" in words
-    assert (
-        paths.name(given["paths"][2], 1000) == "level 2, 25.0\u202f% of weights, from iteration 0"
-    )
-    assert paths.name(given["paths"][0], 1000) == "dense, from iteration 0"
+    assert paths.name(given.paths[2], 1000) == "level 2, 25.0\u202f% of weights, from iteration 0"
+    assert paths.name(given.paths[0], 1000) == "dense, from iteration 0"

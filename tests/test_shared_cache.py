@@ -9,12 +9,22 @@ import pandas as pd
 import pytest
 
 from lottery_core.running import engine
-from lottery_core.store import Job, Level, Store, StoreUnavailable, Waiting, levels
+from lottery_core.store import (
+    Instability,
+    Job,
+    Level,
+    Store,
+    StoreUnavailable,
+    Waiting,
+    levels,
+    task_key,
+)
 from lottery_core.training.context import Context
 from tests.infos import info_of
 from tests.other_user import NOBODY, SUPERUSER, allow, as_other_user, public_folder
 
 KEY = "a" * 40
+MEASURED = task_key("instability", KEY)
 
 
 @pytest.fixture
@@ -48,7 +58,7 @@ def fill(store):
     """Keep one thing of each kind, and leave a lock behind."""
     store.write(KEY, small_level())
     store.write_ticket("0" * 64, small_level().mask, None)
-    store.write_measurement(KEY, {"a": 1})
+    store.write_measurement(MEASURED, Instability(total=1, seed=1, paths=()))
     store.write_progress(KEY, Waiting("a while"))
     store.write_job(job())
     store.request_cancel(KEY)
@@ -86,7 +96,7 @@ store.write("b" * 40, level)
 store.write_job(Job(given, "done", "you", 2.0, {}))
 store.request_cancel(given)
 store.clear_cancel(given)
-store.write_measurement(given, {"a": 2})
+store.write_measurement(f"instability-{given}", Instability(total=1, seed=2, paths=()))
 store.write_progress(given, Waiting("a while"))
 store.revise_machine(lambda facts: {"a": facts["a"] + 1})
 with store.held("x"), store.held("late"):
@@ -103,7 +113,7 @@ found = [held, damaged, store.keys()]
     assert store.read(KEY) is not None
     assert store.job(KEY).owner == "you"
     assert not store.cancel_requested(KEY)
-    assert store.read_measurement(KEY) == {"a": 2}
+    assert store.read_measurement(MEASURED).seed == 2
     assert store.read_machine() == {"a": 2}
     assert not list(store.root.glob("*/.new-*"))
 
@@ -113,13 +123,14 @@ def test_what_is_not_yours_to_read_is_neither_damaged_nor_absent(folder):
     fill(store)
     store.write("b" * 40, small_level())
     store.write_job(job("b" * 40))
-    for path in ("levels/" + KEY, f"jobs/{KEY}.json", f"measurements/{KEY}.json"):
+    for path in ("levels/" + KEY, f"jobs/{KEY}.json", f"measurements/{MEASURED}.json"):
         (store.root / path).chmod(0)
     (store.root / "tickets" / ("0" * 64 + ".safetensors")).chmod(0)
     code = """
-asked = store.read, store.has, store.info, store.job, store.read_measurement
+asked = [(ask, given) for ask in (store.read, store.has, store.info, store.job)]
+asked += (store.read_measurement, f"instability-{given}"), (store.read_ticket, "0" * 64)
 found = {
-    "refused": [refused(ask, given) for ask in asked] + [refused(store.read_ticket, "0" * 64)],
+    "refused": [refused(ask, key) for ask, key in asked],
     "damaged": store.damaged(given),
     "levels": [store.keys(), store.unreadable(), list(store.infos([given, "b" * 40]))],
     "jobs": [job.key for job in store.jobs()],

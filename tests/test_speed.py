@@ -1,13 +1,19 @@
 """How long it will take is said from what this machine has done before."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
+from lottery_core.running.queue import Queue
 from lottery_core.running.time_left import (
+    MEASURING,
     Plan,
+    Queued,
     in_words,
     learn,
+    learn_warm_up,
     plan,
     seconds_of_level,
     seconds_per_iteration,
@@ -15,11 +21,12 @@ from lottery_core.running.time_left import (
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
-from lottery_core.store import Store
+from lottery_core.store import Job, PartsDone, Store, task_key
 from lottery_core.training.base import LOOPS
 from tests.infos import info_of
 
 RECIPE = Recipe(iterations=1_000, evaluate_every=100)
+ONE, TWO = Queued((0.0,)), Queued((0.0, 0.0))
 MEASURED = {"step": [[1_000_000, 0.001], [11_000_000, 0.002]], "evaluation": 1e-11}
 
 
@@ -88,7 +95,7 @@ def test_what_one_loop_took_is_not_said_of_the_other(store):
     learn(store, done(9.0, replace(RECIPE, batch_size=64), loop="torch"))
     facts, other = store.read_machine() | MEASURED, Experiment(replace(RECIPE, batch_size=64))
     assert seconds_of_level(facts, other, 0, loop="compiled") is None
-    assert plan(store, [experiment], workers=1, loop="torch").seconds == pytest.approx(5)
+    assert plan(store, [experiment], ONE, loop="torch").seconds == pytest.approx(5)
 
 
 def test_very_short_runs_teach_nothing(store):
@@ -121,22 +128,102 @@ def test_a_plan_counts_shared_levels_once_and_experiments_side_by_side(store):
     learn(store, done(5.0))
     rounds = rounds_of([0.5, 0.9]), rounds_of([0.5, 0.9], restart="keep")
     both = [Experiment(RECIPE, one) for one in rounds]
-    assert plan(store, both[:1], workers=1) == Plan(3, 0, pytest.approx(15))
-    assert plan(store, both, workers=2) == Plan(5, 0, pytest.approx(15))
-    assert plan(store, both, workers=1) == Plan(5, 0, pytest.approx(25))
+    assert plan(store, both[:1], ONE) == Plan(3, 0, pytest.approx(15))
+    assert plan(store, both, TWO) == Plan(5, 0, pytest.approx(15))
+    assert plan(store, both, ONE) == Plan(5, 0, pytest.approx(25))
 
 
 def test_a_plan_leaves_out_what_is_there_already(store, monkeypatch):
     learn(store, done(5.0))
     experiment = Experiment(RECIPE, rounds_of([0.5, 0.9]))
     monkeypatch.setattr(store, "has", lambda key: key in experiment.keys[:2])
-    assert plan(store, [experiment], workers=1) == Plan(3, 2, pytest.approx(5))
+    assert plan(store, [experiment], ONE) == Plan(3, 2, pytest.approx(5))
     monkeypatch.setattr(store, "has", lambda key: True)
-    assert plan(store, [experiment], workers=1) == Plan(3, 3, 0)
+    assert plan(store, [experiment], ONE) == Plan(3, 3, 0)
 
 
 def test_a_plan_on_an_unknown_machine_names_no_time(store):
-    assert plan(store, [Experiment(RECIPE)], workers=1) == Plan(1, 0, None)
+    assert plan(store, [Experiment(RECIPE)], ONE) == Plan(1, 0, None)
+
+
+def job(experiment, task="run"):
+    return Job(task_key(task, experiment.key), "queued", "q", 0.0, experiment.as_dict(), task=task)
+
+
+def test_what_waits_in_the_queue_comes_first(store):
+    learn(store, done(5.0))
+    before = [Experiment(replace(RECIPE, seed=seed), rounds_of([0.5])) for seed in (1, 2, 3)]
+    ours, jobs = Experiment(RECIPE, rounds_of([0.5])), tuple(map(job, before))
+    for ready, seconds in (((0.0,), 40), ((0.0, 0.0), 20), ((0.0, 0.0, 4.0), 20)):
+        assert plan(store, [ours], Queued(ready, jobs)).seconds == pytest.approx(seconds), ready
+    # In its place, once it is there: what was asked for after it changes nothing.
+    asked = Queued((0.0,), (jobs[0], job(ours), *jobs[1:]))
+    assert plan(store, [ours], asked).seconds == pytest.approx(20)
+    # A job that shares a level spares us its training.
+    shared = Queued((0.0,), (job(Experiment(RECIPE)),))
+    assert plan(store, [ours], shared).seconds == pytest.approx(10)
+    # Nobody knows how long what comes first takes: nothing is promised.
+    unknown = Experiment(replace(RECIPE, dataset="kmnist", network="300 100"))
+    assert plan(store, [ours], Queued((0.0,), (job(unknown),))).seconds is None
+
+
+def test_a_measurement_in_the_queue_takes_its_time_too(store):
+    learn(store, done(5.0))
+    first = Experiment(replace(RECIPE, seed=1), rounds_of([0.5]))
+    queued = Queued((0.0,), (job(first, "measure"),))
+    assert plan(store, [Experiment(RECIPE)], queued).seconds == pytest.approx(15 + 2 * MEASURING)
+    store.write_progress(task_key("measure", first.key), PartsDone(1, 2, 10.0))
+    assert plan(store, [Experiment(RECIPE)], queued).seconds == pytest.approx(15 + 10)
+
+
+def test_what_is_all_there_takes_no_time_however_long_the_queue_is(store, monkeypatch):
+    learn(store, done(5.0))
+    queued = Queued((30.0,), (job(Experiment(replace(RECIPE, seed=1))),))
+    monkeypatch.setattr(store, "has", lambda key: True)
+    assert plan(store, [Experiment(RECIPE)], queued) == Plan(1, 1, 0)
+
+
+def test_a_cold_worker_is_waited_for(store):
+    learn(store, done(5.0))
+    assert plan(store, [Experiment(RECIPE)], Queued((12.0,))).seconds == pytest.approx(17)
+    assert plan(store, [Experiment(RECIPE)], Queued((12.0, 1.0))).seconds == pytest.approx(6)
+
+
+def test_a_queue_says_how_soon_its_workers_are_ready_and_what_they_have_to_do(store):
+    begun = threading.Event()
+
+    def start(root):
+        executor = ThreadPoolExecutor(1)
+        executor.submit(begun.wait)  # it never gets to a job
+        return executor
+
+    queue = Queue(store, 2, start=start)
+    try:
+        assert queue.queued() == Queued((0.0, 0.0))  # nobody knows yet how long that takes
+        learn_warm_up(store, 100.0)
+        learn_warm_up(store, 50.0)
+        soon = queue.queued().ready
+        assert len(soon) == 2
+        assert all(0 < seconds <= 75 for seconds in soon)
+        asked = [queue.submit(Experiment(replace(RECIPE, seed=seed))) for seed in (3, 1, 2)]
+        assert [one.key for one in queue.queued().jobs] == [one.key for one in asked]
+    finally:
+        begun.set()
+        queue.close()
+
+
+def test_a_pruned_level_is_judged_twice_before_it_trains(store):
+    facts = MEASURED | {"evaluation": 1e-9}
+    experiment = Experiment(RECIPE, rounds_of([0.5]))
+    twice = 2 * 1e-9 * RECIPE.weights_total * 10_000
+    dense, pruned = (seconds_of_level(facts, experiment, n) for n in (0, 1))
+    assert pruned - dense == pytest.approx(twice)
+    # What is learned is without them, so that rewinding shortens the training alone.
+    store.revise_machine(lambda _: facts)
+    info = done(5.0 + twice)
+    learn(store, replace(info, level=1, experiment=experiment.as_dict()))
+    late = Experiment(RECIPE, rounds_of([0.5], rewind_iteration=500))
+    assert seconds_of_level(store.read_machine(), late, 1) == pytest.approx(2.5 + twice)
 
 
 @pytest.mark.parametrize(

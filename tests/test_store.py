@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from lottery_core.store import (
+    Instability,
     Job,
     Level,
     PartsDone,
@@ -27,6 +28,7 @@ from lottery_core.store import (
     digest,
     files,
     levels,
+    task_key,
 )
 from tests.infos import info_of, progress_of
 
@@ -349,7 +351,7 @@ def write_everything(store, level):
     """Each thing that a store keeps, once."""
     store.write(KEY, level)
     store.write_ticket("0" * 64, level.mask, None)
-    store.write_measurement(KEY, {"a": 1})
+    store.write_measurement(task_key("instability", KEY), Instability(total=1, seed=0, paths=()))
     store.write_job(job(state="done"))
     store.request_cancel(KEY)
     store.clear_cancel(KEY)
@@ -433,7 +435,7 @@ def test_what_the_system_refuses_is_a_sentence_with_a_remedy(store, monkeypatch,
     with pytest.raises(StoreUnavailable, match=words):
         store.write_job(job())
     with pytest.raises(StoreUnavailable, match=words):
-        store.write_measurement(KEY, {})
+        store.write_measurement(KEY, Instability(total=1, seed=0, paths=()))
     store.write_progress(KEY, Waiting("a while"))  # a convenience: nothing fails for want of it
     store.revise_machine(lambda facts: facts)
 

@@ -210,7 +210,7 @@ def test_a_first_visit_defines_the_words_and_has_something_to_look_at(shared):
         assert f"**{word}**" in text
     assert "trains 9 small networks and measures how fast they are" in text
     assert f"reads {story.averages(shared.store.datasets).accuracy:.1%} correctly" in text
-    assert len(page.subheader) == 6
+    assert len(page.header) == 6
     assert page.button(key="story_begin").label == "Begin"
 
 
@@ -228,7 +228,7 @@ def test_begin_runs_everything_and_every_step_tells_its_numbers(shared):
     assert "with their own initial weights they reach" in text
     assert "On this machine sparse" in text
     assert "One machine, this one" in text
-    assert shared.store.read_measurement(measurement_key(experiment.key))["beside"] == 0
+    assert shared.store.read_measurement(measurement_key(experiment.key)).beside == 0
     assert not [button for button in page.button if button.key == "story_begin"]
     # Another visitor finds it, and a step alone is the same.
     assert story.again(levels, 2) in said(visit(**TINY, step="4"))
@@ -238,7 +238,7 @@ def test_begin_runs_everything_and_every_step_tells_its_numbers(shared):
 def test_each_step_alone_on_an_empty_store_begins_what_it_needs(shared, step):
     page = visit(**TINY, step=step)
     assert not page.exception
-    assert [header.value[:2] for header in page.subheader] == [f"{step}."]
+    assert [header.value[:2] for header in page.header] == [f"{step}."]
     page.button(key="story_begin").click().run()
     needed = run_until(page, "All of this is computed")
     assert not needed.exception

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -274,3 +275,16 @@ def test_the_form_says_what_does_not_go_together(trained):
     assert not page.exception
     assert "iterations=0 must be a whole number from 1" in said(page)
     assert page.button(key="bring_train").disabled
+
+
+def test_a_mask_of_this_cache_is_trained_with_its_own_seed_and_recipe(trained):
+    other = replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, seed=7))
+    for level in engine.run(other, Context(trained)):
+        mask = level.mask
+    page = brought(npz(mask), "mask.npz")
+    assert "though the file does not say so" in said(page)
+    (seed,) = (field for field in page.number_input if field.label == "Seed")
+    assert seed.value == 7
+    assert "the seed of the level it is of here, seed 7" in said(page)
+    iterations = next(field for field in page.number_input if field.label == "Iterations")
+    assert iterations.value == EXPERIMENT.recipe.iterations

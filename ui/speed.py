@@ -11,6 +11,7 @@ from lottery_core.findings.verdict import level_to_show
 from lottery_core.report import time_figures
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import Experiment
+from lottery_core.store import Speed
 from lottery_core.training.base import why_not_compiled
 from ui.shared.plot import plot
 from ui.shared.reading import asked_together
@@ -44,7 +45,7 @@ def show_measured(experiment: Experiment) -> None:
             icon=":material/timer:",
         )
         return
-    rows = measured["levels"]
+    rows = measured.levels
     ticket = rows[min(level_to_show(asked_together(experiment)), len(rows) - 1)]
     st.success("  \n".join(catch.in_words(measured, ticket)), icon=":material/bolt:")
     _show_label(measured)
@@ -54,8 +55,8 @@ def show_measured(experiment: Experiment) -> None:
     with right:
         plot(time_figures.cumulative_figure(catch.cumulative(measured)), "plot_cumulative")
 
-    st.subheader("The trained ticket at work")
-    names = [f"level {row['level']}: {p:.1f}%" for row, p in
+    st.header("The trained ticket at work")
+    names = [f"level {row.level}: {p:.1f}%" for row, p in
              zip(rows, catch.percents(measured), strict=True)]  # fmt: skip
     n = st.selectbox(
         "Level", range(len(rows)), rows.index(ticket), format_func=names.__getitem__, key="level"
@@ -66,16 +67,16 @@ def show_measured(experiment: Experiment) -> None:
     st.table(catch.size_table(measured, rows[n]), border="horizontal", hide_index=True)
 
 
-def _show_label(measured: dict) -> None:
-    machine = measured["machine"]
-    versions = ", ".join(f"{name} {machine[name]}" for name in ("torch", "numba", "numpy"))
-    ago = in_words(max(1.0, time.time() - measured["measured"]))
+def _show_label(measured: Speed) -> None:
+    machine = measured.machine
+    versions = f"torch {machine.torch}, numba {machine.numba}, numpy {machine.numpy}"
+    ago = in_words(max(1.0, time.time() - measured.measured))
     st.caption(
-        f"{plain(machine['processor'])}, {machine['threads']} thread, Python {machine['python']}, "
+        f"{plain(machine.processor)}, {machine.threads} thread, Python {machine.python}, "
         f"{versions}; measured {ago} ago. Medians of five turns; bars span all five."
     )
-    if measured["beside"]:
-        many = f"{measured['beside']} other runs" if measured["beside"] > 1 else "Another run"
+    if measured.beside:
+        many = f"{measured.beside} other runs" if measured.beside > 1 else "Another run"
         st.warning(
             f"{many} trained at the same time and may have slowed this down. Measure again when "
             "nothing else runs."

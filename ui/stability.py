@@ -73,20 +73,20 @@ def show_measured(experiment: Experiment) -> None:
     with right:
         curves = paths.against_remaining(measured)
         plot(compared_figures.instability_figure(curves, against="remaining"), "plot_by_remaining")
-    found = measured["paths"]
+    found = measured.paths
     n = st.selectbox(
         "The line between two copies of",
         range(len(found)),
         key=f"path_of_{task_key(TASK, experiment.key)}",
-        format_func=lambda n: paths.name(found[n], measured["total"]),
+        format_func=lambda n: paths.name(found[n], measured.total),
     )
     one = found[n]
     plot(
         compared_figures.path_figure(
-            one["alphas"],
-            one["train_error"],
-            one["test_error"],
-            title=f"Error between two copies: {paths.name(one, measured['total'])}",
+            one.alphas,
+            one.train_error,
+            one.test_error,
+            title=f"Error between two copies: {paths.name(one, measured.total)}",
         ),
         "plot_path",
     )

@@ -19,11 +19,12 @@ from lottery_core.cli.options import (
     with_options,
 )
 from lottery_core.cli.perform import Desk, perform
-from lottery_core.cli.places import open_cache, read_file
+from lottery_core.cli.places import from_home, open_cache, read_file
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.fields import FIELDS
 from lottery_core.store import CACHE
 from lottery_core.tickets import transfer
+from lottery_core.tickets.verify import origin
 from lottery_core.training.base import LOOPS
 
 _RECIPE = {
@@ -59,13 +60,15 @@ def train(
 ) -> None:
     """Train a mask or ticket from a file, beside the dense network and controls of its size.
 
-    What is not given is as in the file's own recipe or, where it has none, the quick preset's.
+    What is not given is as in the file's own recipe or, where it has none, as in that of the level
+    in the cache with this mask, seed included, or else the quick preset's.
     """
     console = Console(soft_wrap=True, highlight=False)
     try:
         upload = read_file(file, network)
+        found = origin(upload, open_cache(cache)) if from_home(cache).is_dir() else None
         changes = {name: given[name] for name in _RECIPE}
-        recipe = transfer.adapted(transfer.recipe_of(upload), **changes)
+        recipe = transfer.adapted(transfer.recipe_of(upload, found), **changes)
         content = content_of(recipe.dataset, recipe.content, dataset_folder)
         recipe = replace(recipe, content=content)
         controls = given["controls"].split(",") if given["controls"] != "none" else []

@@ -9,7 +9,7 @@ from lottery_core.findings.lines import Line, with_seed
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue, check_integer
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.limits import MAX_MULTIPLY_ADDS, MAX_REPLICATES, MAX_SEED
+from lottery_core.spec.limits import MAX_MULTIPLY_ADDS, MAX_REPLICATES, MAX_SEED, times_too_much
 from lottery_core.spec.links import read_choice, write_choice
 
 CONTROLS = ("reinit", "random-mask", "fine-tune")  # those added at one press
@@ -47,7 +47,7 @@ def check_work(experiments: Sequence[Experiment]) -> None:
         raise InvalidValue(
             "seeds",
             len(experiments),
-            f"runs are {work / MAX_MULTIPLY_ADDS:.1f} times the work one request may ask for; "
+            f"runs are {times_too_much(work)} the work one request may ask for; "
             "choose fewer lines or fewer seeds",
         )
 

@@ -75,19 +75,23 @@ class Outcome:
         return level_to_show(self.runs["main"])
 
     def in_words(self) -> str:
-        """A few sentences, once all levels of the experiment itself are there: the verdict, and
-        every control at the level to look at."""
+        """All of `sentences` as one text."""
+        return " ".join(self.sentences())
+
+    def sentences(self) -> list[str]:
+        """What came of it, once all levels of the experiment itself are there: the verdict, then
+        every control at the level to look at, each a sentence or two."""
         main = self.runs["main"]
         name = "ticket" if arm_of(self.main) == "ticket" else "network"
         parts = [verdict_in_words(main, name)]
         for arm, seeds in self.runs.items():
             if arm != "main" and any(len(infos) > self.level for infos in seeds.values()):
                 parts.append(self._beside(arm, f"the {name}"))
-        words = " ".join(part.removesuffix(f" {ONE_SEED}") for part in parts)
-        words += empty_in_words(self.first)
+        parts = [part.removesuffix(f" {ONE_SEED}") for part in parts]
+        parts += filter(None, [empty_in_words(self.first).strip()])
         if len(self.arms["main"]) == 1:
-            words += f" {ONE_SEED} It can't say how much of this is chance."
-        return words
+            parts.append(f"{ONE_SEED} It can't say how much of this is chance.")
+        return parts
 
     def _beside(self, arm: str, name: str) -> str:
         """What an arm reaches where the experiment reaches that level."""

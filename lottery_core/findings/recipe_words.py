@@ -5,14 +5,13 @@ from __future__ import annotations
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, title_of
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.own import is_own
 from lottery_core.spec.terms import AUGMENTATIONS, INITS, OPTIMISERS
 
 
 def recipe_rows(experiment: dict) -> list[list[str]]:
     """What was asked for, as pairs of words, with `code` marked as in Markdown. `experiment` is
     that of `Experiment.as_dict`, of this version or another."""
-    known = Experiment.known(experiment)
-    net = known.recipe.net if known else None
     recipe, rounds = experiment["recipe"], experiment["rounds"]
     optimiser = OPTIMISERS[recipe["optimiser"]].title
     if recipe["optimiser"] == "sgd":
@@ -29,7 +28,7 @@ def recipe_rows(experiment: dict) -> list[list[str]]:
         ["normalisation", NORMALISATIONS[recipe["normalisation"]]],
         ["validation", f"{recipe['validation_size']:,} images held out"],
         ["training images", AUGMENTATIONS[recipe.get("augmentation", "none")].title],
-        ["network", net.in_words if net else "of another version"],
+        ["network", _network_in_words(experiment)],
         ["initial weights", INITS[recipe["init"]].title],
         ["optimiser", optimiser],
         ["learning rate", rate],
@@ -54,6 +53,15 @@ def recipe_rows(experiment: dict) -> list[list[str]]:
     if experiment.get("control"):
         rows.append(["control", ARMS[experiment["control"]].summary])
     return rows
+
+
+def _network_in_words(experiment: dict) -> str:
+    name = experiment["recipe"].get("network", "")
+    if is_own(name):
+        return f"`{name}`, a torch module of its author's own"
+    # Without its rounds, whose criterion may be code that this process does not know.
+    known = Experiment.known(experiment | {"rounds": [], "control": ""})
+    return known.recipe.net.in_words if known else "of another version"
 
 
 def data_in_words(recipe: dict) -> str:

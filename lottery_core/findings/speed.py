@@ -1,15 +1,15 @@
-"""What a speed measurement says of the catch, as curves, tables and two sentences.
-
-A measurement is what `measurement.measure` returns: plain values, timed on the reader's own
-machine. Times are [median, least, most] in seconds.
-"""
+"""What a speed measurement says of the catch, as curves, tables and two sentences: all of it
+timed on the reader's own machine."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pandas as pd
 
 from lottery_core.report.figures import BLUE, GREEN, GREY, ORANGE, Style
 from lottery_core.report.time_figures import Times
+from lottery_core.store import LevelSpeed, Speed
 
 WAYS = {
     "masked": ("masked dense tensors, plain torch", Style(ORANGE, "dash", "square")),
@@ -19,39 +19,39 @@ WAYS = {
 }
 
 
-def percents(measured: dict) -> list[float]:
+def percents(measured: Speed) -> list[float]:
     """Percent of weights remaining, level by level."""
-    return [100 * row["kept"] / measured["total"] for row in measured["levels"]]
+    return [100 * row.kept / measured.total for row in measured.levels]
 
 
-def epochs(measured: dict) -> list[Times]:
+def epochs(measured: Speed) -> list[Times]:
     """Seconds of an epoch each way."""
-    per_epoch = measured["iterations_per_epoch"]
+    per_epoch = measured.iterations_per_epoch
     return [
         Times(
             name,
             percents(measured),
-            [tuple(per_epoch * s for s in row["step"][way]) for row in measured["levels"]],
+            [tuple(per_epoch * s for s in getattr(row.step, way)) for row in measured.levels],
             style,
         )
         for way, (name, style) in WAYS.items()
     ]
 
 
-def cumulative(measured: dict) -> list[Times]:
+def cumulative(measured: Speed) -> list[Times]:
     """Seconds of training up to each level: masked and compiled by the measured steps, and
     what was recorded when the levels were trained, evaluation and files included."""
-    rows = measured["levels"]
+    rows = measured.levels
     curves = []
     for way in ("masked", "ours"):
         name, style = WAYS[way]
-        seconds = [row["iterations"] * row["step"][way][0] for row in rows]
+        seconds = [row.iterations * getattr(row.step, way).median for row in rows]
         curves.append(Times(name, percents(measured), _summed(seconds), style))
     curves.append(
         Times(
             f"as it was trained ({_loops(rows)}), with evaluation",
             percents(measured),
-            _summed([row["seconds"] for row in rows]),
+            _summed([row.seconds for row in rows]),
             Style(GREY, "dot", "triangle-up"),
         )
     )
@@ -62,45 +62,45 @@ def _summed(seconds: list[float]) -> list[tuple[float, float, float]]:
     return [(total, total, total) for total in pd.Series(seconds).cumsum()]
 
 
-def _loops(rows: list[dict]) -> str:
-    return " and ".join(sorted({row["loop"] for row in rows}))
+def _loops(rows: Sequence[LevelSpeed]) -> str:
+    return " and ".join(sorted({row.loop for row in rows}))
 
 
-def answers_table(measured: dict, row: dict) -> pd.DataFrame:
+def answers_table(measured: Speed, row: LevelSpeed) -> pd.DataFrame:
     """One row per number of images answered at once: median times of both forms, images a
     second, and the ratio."""
     return pd.DataFrame(
         [
             {
-                "images": int(batch),
-                "dense": _short(times["dense"][0]),
-                "ticket": _short(times["ticket"][0]),
-                "faster": f"{times['dense'][0] / times['ticket'][0]:.1f}x",
-                "dense, images/s": _count(int(batch) / times["dense"][0]),
-                "ticket, images/s": _count(int(batch) / times["ticket"][0]),
+                "images": batch,
+                "dense": _short(times.dense.median),
+                "ticket": _short(times.ticket.median),
+                "faster": f"{times.dense.median / times.ticket.median:.1f}x",
+                "dense, images/s": _count(batch / times.dense.median),
+                "ticket, images/s": _count(batch / times.ticket.median),
             }
-            for batch, times in row["forward"].items()
+            for batch, times in row.forward.items()
         ]
     )
 
 
-def size_table(measured: dict, row: dict) -> pd.DataFrame:
+def size_table(measured: Speed, row: LevelSpeed) -> pd.DataFrame:
     """Bytes on disk and multiply-adds, dense and ticket."""
-    size, kept, total = row["bytes"], row["kept"], measured["total"]
-    steps = measured["multiply_adds_step"], row["multiply_adds_step"]
+    size, kept, total = row.bytes, row.kept, measured.total
+    steps = measured.multiply_adds_step, row.multiply_adds_step
     pairs = {
         "On disk, float32; the ticket as its kept weights and one bit a weight": (
-            _bytes(size["dense"]),
-            _bytes(size["ticket"]),
-            size["dense"] / size["ticket"],
+            _bytes(size.dense),
+            _bytes(size.ticket),
+            size.dense / size.ticket,
         ),
         "On disk, the same compressed (zeros take little)": (
-            _bytes(size["dense_compressed"]),
-            _bytes(size["ticket_compressed"]),
-            size["dense_compressed"] / size["ticket_compressed"],
+            _bytes(size.dense_compressed),
+            _bytes(size.ticket_compressed),
+            size.dense_compressed / size.ticket_compressed,
         ),
         "Multiply-adds of an answer": (f"{total:,}", f"{kept:,}", total / kept if kept else None),
-        f"Multiply-adds of a training step of {measured['batch_size']} images": (
+        f"Multiply-adds of a training step of {measured.batch_size} images": (
             f"{steps[0]:,}",
             f"{steps[1]:,}",
             steps[0] / steps[1] if steps[1] else None,
@@ -119,35 +119,35 @@ def size_table(measured: dict, row: dict) -> pd.DataFrame:
     )
 
 
-def in_words(measured: dict, ticket: dict) -> tuple[str, str]:
+def in_words(measured: Speed, ticket: LevelSpeed) -> tuple[str, str]:
     """Where sparse starts to pay, and by how much at the ticket's density (a row of
-    `measured["levels"]`): two sentences."""
-    rows, shares = measured["levels"], percents(measured)
-    dense = rows[0]["step"]["ours"]
+    `measured.levels`): two sentences."""
+    rows, shares = measured.levels, percents(measured)
+    dense = rows[0].step.ours
     # It pays where even the slowest repetition beats the fastest dense one, from there on down.
     pays = len(rows)
-    while pays > 1 and rows[pays - 1]["step"]["ours"][2] < dense[1]:
+    while pays > 1 and rows[pays - 1].step.ours.most < dense.least:
         pays -= 1
-    per_epoch = measured["iterations_per_epoch"]
+    per_epoch = measured.iterations_per_epoch
     if pays == len(rows):
         first = (
             "On this machine sparse training does not pay at any density measured here: an "
-            f"epoch of the compiled loop takes {_short(per_epoch * dense[0])} dense and "
-            f"{_short(per_epoch * rows[-1]['step']['ours'][0])} with {shares[-1]:.1f}\u202f% of "
+            f"epoch of the compiled loop takes {_short(per_epoch * dense.median)} dense and "
+            f"{_short(per_epoch * rows[-1].step.ours.median)} with {shares[-1]:.1f}\u202f% of "
             "the weights."
         )
     else:
         first = (
             f"On this machine sparse starts to pay at {shares[pays]:.1f}\u202f% of the weights: an "
-            f"epoch of the compiled loop takes {_short(per_epoch * rows[pays]['step']['ours'][0])} "
-            f"there and {_short(per_epoch * dense[0])} dense."
+            f"epoch of the compiled loop takes {_short(per_epoch * rows[pays].step.ours.median)} "
+            f"there and {_short(per_epoch * dense.median)} dense."
         )
-    step = {way: times[0] for way, times in ticket["step"].items()}
+    ours, masked = ticket.step.ours.median, ticket.step.masked.median
     second = (
-        f"At the ticket's {100 * ticket['kept'] / measured['total']:.1f}\u202f% an epoch takes "
-        f"{_short(per_epoch * step['ours'])}, where masked dense tensors take "
-        f"{_short(per_epoch * step['masked'])}: {_times(step['masked'] / step['ours'])}, and "
-        f"{_times(dense[0] / step['ours'])} compared with the compiled loop on the dense network."
+        f"At the ticket's {100 * ticket.kept / measured.total:.1f}\u202f% an epoch takes "
+        f"{_short(per_epoch * ours)}, where masked dense tensors take "
+        f"{_short(per_epoch * masked)}: {_times(masked / ours)}, and "
+        f"{_times(dense.median / ours)} compared with the compiled loop on the dense network."
     )
     return first, second
 

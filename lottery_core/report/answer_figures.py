@@ -86,8 +86,11 @@ def confusion_figure(
 
 
 def _labels(names: Sequence[str]) -> list[str]:
-    """The names, cut to fit where they can still be told apart; a chart would take signs in them
-    for markup."""
-    names = [escape(name, quote=False) for name in names]
+    """As `cut_to_fit`; a chart would take signs in them for markup."""
+    return cut_to_fit([escape(name, quote=False) for name in names])
+
+
+def cut_to_fit(names: Sequence[str]) -> list[str]:
+    """The names, cut to fit beside a chart or an image where they can still be told apart."""
     cut = [name if len(name) <= _LONG else f"{name[: _LONG - 1]}…" for name in names]
-    return cut if len(set(cut)) == len(cut) else names
+    return cut if len(set(cut)) == len(cut) else list(names)

@@ -47,7 +47,8 @@ def early_stop_figure(curves: Sequence[Curve], height: int = 400) -> go.Figure:
         xaxis=remaining_axis([p for curve in curves for p in curve.x]),
         yaxis={"title": "early-stop iteration", "rangemode": "tozero"},
     )
-    latest = np.nanmax([y for curve in curves for y in curve.y], initial=0)
+    # Without a validation split there is no early stop: nothing but NaN.
+    latest = max((y for curve in curves for y in curve.y if np.isfinite(y)), default=0)
     for curve in curves:
         hover = "iteration %{y:,.0f} at %{x:.2f} % of weights"
         add_curve(figure, curve, hover, within=(0, 1.25 * latest))

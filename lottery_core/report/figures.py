@@ -26,6 +26,7 @@ DIVERGING = [
 ]
 Figure = go.Figure
 MARGIN = {"l": 58, "r": 14, "t": 44, "b": 78}
+TWO_ROWS = {**MARGIN, "b": 94}  # of a legend, below the axis's title
 
 
 LOG_TICKS = [m * 10.0**p for p in range(-4, 4) for m in (1, 2, 5)]
@@ -180,8 +181,11 @@ def above(chance: float) -> list[float]:
 
 
 def legend_inside(figure: go.Figure) -> go.Figure:
-    """The same with its legend in the lower left, where accuracies of large networks leave room;
-    a chart that is narrow (see `ui/shared/plot.js`) keeps it below."""
+    """The same with its legend in the lower left, where accuracies of large networks leave room, or
+    in the upper left, where the dense network's is low; a chart that is narrow (see
+    `ui/shared/plot.js`) keeps it below."""
+    low, high = figure.layout.yaxis.range
+    is_low = any(line.y0 < (low + high) / 2 for line in figure.layout.shapes)
     narrow = {name: figure.layout[name].to_plotly_json() for name in ("legend", "margin")}
     return figure.update_layout(
         meta={**figure.layout.meta, "narrow": narrow},
@@ -189,7 +193,8 @@ def legend_inside(figure: go.Figure) -> go.Figure:
             "orientation": "v",
             "yref": "paper",
             "x": 0.01,
-            "y": 0.02,
+            "y": 0.98 if is_low else 0.02,
+            "yanchor": "top" if is_low else "bottom",
             "bgcolor": "rgba(0,0,0,0)",
             "font": {"size": 11},
         },
@@ -262,14 +267,14 @@ def loss_figure(
     level: int = 0,
     iterations_total: int | None = None,
     chance: float | None = None,
-    height: int = 300,
 ) -> go.Figure:
     """A level's losses (mean cross-entropy, nats) over its iterations; dense for reference. With
-    `chance`, the accuracy of guessing, its axis stays what it is while the level trains."""
+    `chance`, the accuracy of guessing, its axis stays what it is while the level trains, unless
+    losses leave it."""
     last = f" Training loss is now {losses[-1]:.3f}." if len(losses) else ""
     figure = begin_figure(
         f"Loss of level {level}",
-        height,
+        300,
         f"Loss of level {level} over its iterations.{last}",
         xaxis=iterations_axis(iterations_total),
         yaxis={
@@ -278,10 +283,17 @@ def loss_figure(
             "tickvals": LOG_TICKS,
             "ticktext": [f"{value:g}" for value in LOG_TICKS],
         },
+        margin=TWO_ROWS,
     )
     if chance is not None:
-        # From a thousandth to twice the loss of guessing.
-        figure.update_yaxes(range=[-3, np.log10(-2 * np.log(chance))], autorange=False)
+        # From a thousandth to twice the loss of guessing, or the mark above the worst there was.
+        judged = [history[name] for name in ("validation_loss", "test_loss")]
+        judged += [] if dense is None else [dense["test_loss"]]
+        worst = np.nanmax(np.concatenate([[0], *judged]).astype(float))
+        top = -2 * np.log(chance)
+        if worst > top:
+            top = next((tick for tick in LOG_TICKS if tick >= worst), LOG_TICKS[-1])
+        figure.update_yaxes(range=[-3, np.log10(top)], autorange=False)
     if dense is not None:
         _line(figure, dense, "test_loss", "dense, test", GREY, "dash", 1)
     figure.add_scatter(
@@ -316,6 +328,7 @@ def level_accuracy_figure(
         + (f" Test accuracy is now {now:.1%}." if now is not None else ""),
         xaxis=iterations_axis(iterations_total),
         yaxis={"title": "accuracy, %"},
+        margin=TWO_ROWS,
     )
     if dense is not None:
         _line(figure, dense, "test_accuracy", "dense, test", GREY, "dash", 100)

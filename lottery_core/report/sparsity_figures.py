@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from lottery_core.report.figures import BLUE, GREEN, ORANGE, PINK, begin_figure, iterations_axis
+from lottery_core.report.figures import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    TWO_ROWS,
+    begin_figure,
+    iterations_axis,
+)
 
 LAYER_COLOURS = (BLUE, ORANGE, GREEN, PINK, "#b59a1b", "#5bb4e5", "#7f6fd0")
 _MANY = 8  # layers: more have no entry of their own in a legend
@@ -35,6 +43,7 @@ def sparsity_figure(
         else "Sparsity over time: nothing trained yet.",
         xaxis=iterations_axis(iterations_total) | {"title": "iterations trained, all levels"},
         yaxis={"title": "weights pruned, %", "range": [-3, 103], "autorange": False},
+        margin=TWO_ROWS,
     )
     begins = [0.0, *ends[:-1]] if len(ends) else []
     x = np.array([edge for pair in zip(begins, ends, strict=True) for edge in pair], float)

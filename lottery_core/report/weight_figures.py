@@ -18,7 +18,8 @@ from lottery_core.spec.networks import Shape
 PAPER = "#fefefd"  # becomes the page's own background where the page draws it
 NO_AXIS = {"showgrid": False, "zeroline": False, "visible": False}
 UNMARKED = {"showticklabels": False, "ticks": ""}
-_COLOURBAR = {"thickness": 10, "outlinewidth": 0, "tickformat": ".2~f", "nticks": 5}
+# At a fixed distance from the axes, however wide they are: its numbers need the margin.
+_COLOURBAR = {"x": 1, "thickness": 10, "outlinewidth": 0, "tickformat": ".2~f", "nticks": 5}
 _ASPECT = 1.6  # width by height that wrapped rows aim at
 
 
@@ -149,7 +150,9 @@ def layer_figure(
     if len(shape) == 2:
         title = f"{layer}: {shape[0]} units, {shape[1]} inputs{where}"
         what = f"largest of each {block}x{block} block" if block > 1 else ""
-        return weights_figure(picture, name, scale, title=title, coarse=what, height=height)
+        return weights_figure(
+            picture, name, scale, title=title, coarse=what, block=block, height=height
+        )
     outputs, inputs, rows, columns = shape
     kernels = "kernels" if outputs * inputs > 1 else "kernel"
     title = f"{layer}: {outputs}x{inputs} {kernels} of {rows}x{columns}{where}"
@@ -163,6 +166,7 @@ def layer_figure(
             scale,
             title=title,
             coarse=what,
+            block=block,
             axes=("output channel", "input channel"),
             height=height,
         )
@@ -178,6 +182,7 @@ def weights_figure(
     *,
     title: str = "",
     coarse: str = "",
+    block: int = 1,
     axes: tuple[str, str] = ("unit", "input"),
     height: int = 300,
 ) -> go.Figure:
@@ -185,7 +190,8 @@ def weights_figure(
 
     The colours run from -scale to scale through zero; pruned weights show the plot's own
     background, which is on no scale, and have a legend entry of their own. `coarse` says what a
-    cell shows where it is not one weight.
+    cell shows where it is not one weight; with a `block` above 1 it stands at the first of so many
+    outputs and inputs.
     """
     layer = name.removesuffix(".weight")
     coarse = f", {coarse}" if coarse else ""
@@ -201,8 +207,10 @@ def weights_figure(
             "zeroline": False,
         },
     )
-    hover = f"{axes[0]} %{{y}}, {axes[1]} %{{x}}: %{{z:.4f}}<extra></extra>"
-    return _with_legend(figure.add_trace(_heatmap(picture, scale, hover)))
+    start = "from " if block > 1 else ""
+    hover = f"{start}{axes[0]} %{{y}}, {axes[1]} %{{x}}: %{{z:.4f}}<extra></extra>"
+    cells = _heatmap(picture, scale, hover).update(x0=0, dx=block, y0=0, dy=block)
+    return _with_legend(figure.add_trace(cells))
 
 
 def kernels_figure(kernels: np.ndarray, title: str, scale: float, height: int = 300) -> go.Figure:
@@ -259,6 +267,19 @@ def _named(values: tuple[float, ...]) -> list[str]:
         f"{colour} {value:.4f}" if np.isfinite(value) else f"{colour} pruned"
         for colour, value in zip(("red", "green", "blue"), values, strict=True)
     ]
+
+
+def small(figure: go.Figure, name: str, shape: Shape, scale: float) -> go.Figure:
+    """A layer's figure with room for its picture alone, to stand in a row of many: the title has
+    outputs x inputs, and where the colours end."""
+    title = f"{name.removesuffix('.weight')}: {shape[0]}x{shape[1]}, ±{scale:.2g}"
+    return figure.update_layout(
+        title={"text": title, "font": {"size": 12}},
+        margin={"l": 30, "r": 6, "b": 24},
+        showlegend=False,
+        xaxis={"title": "", "nticks": 4},
+        yaxis={"title": "", "nticks": 5},
+    ).update_traces(showscale=False, selector={"type": "heatmap"})
 
 
 def maps_figure(maps: np.ndarray, title: str, what: str, height: int = 380) -> go.Figure:

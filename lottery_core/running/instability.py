@@ -21,7 +21,7 @@ from lottery_core.method.masks import Arrays
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
-from lottery_core.store import Level, Store, task_key
+from lottery_core.store import Copies, Instability, Level, Line, Store, task_key
 from lottery_core.training.base import Training
 from lottery_core.training.context import Context
 from lottery_core.training.loops import train
@@ -51,9 +51,8 @@ def starts_of(experiment: Experiment) -> list[Start]:
     return dense + [Start(n, experiment.round(n).rewind_iteration) for n in levels]
 
 
-def measure(experiment: Experiment, starts: Sequence[Start], context: Context) -> dict:
-    """Plain values: `total` weights, the `seed`, and in `paths` for each start what `path_of`
-    gives, with `level`, weights `kept`, `first_iteration`, `orders` and `seconds`.
+def measure(experiment: Experiment, starts: Sequence[Start], context: Context) -> Instability:
+    """Two copies from each of `starts`, in their order.
 
     Each path is kept in the store once it is whole, under the key of its level: experiments that
     share the level share it. The levels have to be in the store. The context's monitor is told
@@ -84,8 +83,8 @@ def measure(experiment: Experiment, starts: Sequence[Start], context: Context) -
                 path = _measure_path(experiment, store, data, start, copy, check)
                 store.write_measurement(key, path)
         # Another experiment may have reached the same level by another number.
-        paths.append(path | {"level": start.level})
-    return {"total": recipe.weights_total, "seed": recipe.seed, "paths": paths}
+        paths.append(replace(path, level=start.level))
+    return Instability(total=recipe.weights_total, seed=recipe.seed, paths=tuple(paths))
 
 
 def _measure_path(
@@ -95,21 +94,22 @@ def _measure_path(
     start: Start,
     copy: Callable[[Start, Level, int], Arrays],
     check: Callable[[], None],
-) -> dict:
-    """One entry of `paths`; `copy` trains a copy in a data order."""
+) -> Copies:
+    """Copies from one start; `copy` trains a copy in a data order."""
     began = time.perf_counter()
     level = store.read(experiment.keys[start.level])
     if level is None:
         raise RuntimeError(f"level {start.level} is not in the store; run the experiment again")
     one, other = (copy(start, level, order) for order in ORDERS)
-    return {
-        "level": start.level,
-        "kept": sum(int(mask.sum()) for mask in level.mask.values()),
-        "first_iteration": start.iteration,
-        "orders": list(ORDERS),
-        **path_of(experiment.recipe, one, other, data, check),
-        "seconds": time.perf_counter() - began,
-    }
+    line = path_of(experiment.recipe, one, other, data, check)
+    return Copies(
+        **vars(line),
+        level=start.level,
+        kept=level.info.weights_kept,
+        first_iteration=start.iteration,
+        orders=ORDERS,
+        seconds=time.perf_counter() - began,
+    )
 
 
 def path_of(
@@ -118,9 +118,8 @@ def path_of(
     other: Arrays,
     data: Data,
     check: Callable[[], None] = lambda: None,
-) -> dict:
-    """Errors (fractions) along the straight line from the weights `one` to `other`, at each of
-    `alphas`, and the instabilities they make.
+) -> Line:
+    """Errors along the straight line from the weights `one` to `other`, at each of `ALPHAS`.
 
     `test_error` is that on all test images, `train_error` that on the first 10,000 images of
     the training split. `check` is called every thousand images.
@@ -135,13 +134,13 @@ def path_of(
         weights = between(one, other, alpha)
         for name, (images, labels) in sets.items():
             errors[name].append(1 - accuracy(recipe, weights, images, labels, check))
-    return {
-        "alphas": list(ALPHAS),
-        "train_error": errors["train"],
-        "test_error": errors["test"],
-        "instability_train": instability(errors["train"]),
-        "instability_test": instability(errors["test"]),
-    }
+    return Line(
+        alphas=ALPHAS,
+        train_error=tuple(errors["train"]),
+        test_error=tuple(errors["test"]),
+        instability_train=instability(errors["train"]),
+        instability_test=instability(errors["test"]),
+    )
 
 
 def between(one: Arrays, other: Arrays, alpha: float) -> Arrays:

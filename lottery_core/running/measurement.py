@@ -23,7 +23,17 @@ from lottery_core.data import Data, load_data
 from lottery_core.method.masks import Arrays, dense_mask
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
-from lottery_core.store import Level, processor
+from lottery_core.store import (
+    AnswerTimes,
+    Level,
+    LevelSpeed,
+    Machine,
+    Sizes,
+    Speed,
+    StepTimes,
+    Timed,
+    processor,
+)
 from lottery_core.training import calibration, loops
 from lottery_core.training.base import Training, check_measurable
 from lottery_core.training.context import Context
@@ -43,8 +53,8 @@ _SECONDS = 0.05  # a turn
 Steps = Callable[[int], None]
 
 
-def measure(experiment: Experiment, context: Context) -> dict:
-    """Plain values: the machine, and for each level seconds as [median, least, most].
+def measure(experiment: Experiment, context: Context) -> Speed:
+    """Each level's speed on this machine.
 
     All levels have to be in the store. Raises `InvalidValue` for what the compiled loop does not
     know. The context's monitor is told the number of levels done, and asked between turns
@@ -53,10 +63,9 @@ def measure(experiment: Experiment, context: Context) -> dict:
     recipe = experiment.recipe
     check_measurable(recipe)
     store, monitor = context.store, context.monitor
-    check = monitor.check
-    loops.prepare(store, check, monitor.say)
-    data = load_data(recipe, store.datasets, check=check)
-    costs = calibration.costs_of(recipe, data, store, check, monitor.say)
+    loops.prepare(store, monitor.check, monitor.say)
+    data = load_data(recipe, store.datasets, check=monitor.check)
+    costs = calibration.costs_of(recipe, data, store, monitor.check, monitor.say)
     rows = []
     with one_torch_thread(), one_blas_thread():
         for key in experiment.keys:
@@ -64,38 +73,46 @@ def measure(experiment: Experiment, context: Context) -> dict:
             level = store.read(key)
             if level is None:
                 raise RuntimeError(f"level {key} is not in the store; run the experiment again")
-            rows.append(
-                {
-                    "level": level.info.level,
-                    "kept": sum(int(mask.sum()) for mask in level.mask.values()),
-                    "iterations": level.info.iterations_trained,
-                    "seconds": level.info.seconds,
-                    "loop": level.info.loop,
-                    "step": _in_turns(_ways(recipe, level, data, costs), check),
-                    "forward": {
-                        str(batch): _in_turns(_answers(recipe, level, data, batch), check)
-                        for batch in BATCHES
-                    },
-                    "bytes": sizes(level.end, level.mask),
-                    "multiply_adds_step": multiply_adds(level.mask, recipe.batch_size),
-                }
-            )
-    return {
-        "machine": {
-            "processor": processor(),
-            "threads": 1,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numba": numba.__version__,
-            "numpy": np.__version__,
+            rows.append(_measure_level(recipe, level, data, costs, monitor.check))
+    return Speed(
+        machine=Machine(
+            processor=processor(),
+            threads=1,
+            python=platform.python_version(),
+            torch=torch.__version__,
+            numba=numba.__version__,
+            numpy=np.__version__,
+        ),
+        measured=time.time(),
+        total=recipe.weights_total,
+        multiply_adds_step=multiply_adds(dense_mask(recipe.shapes), recipe.batch_size),
+        iterations_per_epoch=recipe.iterations_per_epoch,
+        batch_size=recipe.batch_size,
+        levels=tuple(rows),
+    )
+
+
+def _measure_level(
+    recipe: Recipe,
+    level: Level,
+    data: Data,
+    costs: calibration.Costs,
+    check: Callable[[], None],
+) -> LevelSpeed:
+    return LevelSpeed(
+        level=level.info.level,
+        kept=level.info.weights_kept,
+        iterations=level.info.iterations_trained,
+        seconds=level.info.seconds,
+        loop=level.info.loop,
+        step=StepTimes(**_in_turns(_ways(recipe, level, data, costs), check)),
+        forward={
+            batch: AnswerTimes(**_in_turns(_answers(recipe, level, data, batch), check))
+            for batch in BATCHES
         },
-        "measured": time.time(),
-        "total": recipe.weights_total,
-        "multiply_adds_step": multiply_adds(dense_mask(recipe.shapes), recipe.batch_size),
-        "iterations_per_epoch": recipe.iterations_per_epoch,
-        "batch_size": recipe.batch_size,
-        "levels": rows,
-    }
+        bytes=sizes(level.end, level.mask),
+        multiply_adds_step=multiply_adds(level.mask, recipe.batch_size),
+    )
 
 
 def _ways(recipe: Recipe, level: Level, data: Data, costs: calibration.Costs) -> dict[str, Steps]:
@@ -138,11 +155,12 @@ def _answers(recipe: Recipe, level: Level, data: Data, batch: int) -> dict[str, 
     }
 
 
-def _in_turns(ways: dict[str, Steps], check: Callable[[], None]) -> dict[str, list[float]]:
-    """Seconds of one step, [median, least, most], for each way."""
+def _in_turns(ways: dict[str, Steps], check: Callable[[], None]) -> dict[str, Timed]:
+    """Seconds of one step for each way."""
     turns = calibration.in_turns(ways, repeats=_ROUNDS, seconds=_SECONDS, check=check)
     return {
-        name: [statistics.median(taken), min(taken), max(taken)] for name, taken in turns.items()
+        name: Timed(statistics.median(taken), min(taken), max(taken))
+        for name, taken in turns.items()
     }
 
 
@@ -153,16 +171,15 @@ def multiply_adds(mask: Arrays, batch_size: int) -> int:
     return batch_size * (3 * sum(kept) - kept[0])
 
 
-def sizes(weights: Arrays, mask: Arrays) -> dict[str, int]:
-    """Bytes of the trained network: all of it as float32, and as what the mask keeps with one
-    bit a weight to say which; each plain and compressed (zlib)."""
+def sizes(weights: Arrays, mask: Arrays) -> Sizes:
+    """Bytes of the trained network, dense and as what the mask keeps."""
     biases = b"".join(values.tobytes() for name, values in weights.items() if name not in mask)
     dense = b"".join(weights[name].tobytes() for name in mask) + biases
     kept = b"".join(weights[name][kept].tobytes() for name, kept in mask.items())
     ticket = kept + b"".join(np.packbits(kept).tobytes() for kept in mask.values()) + biases
-    return {
-        "dense": len(dense),
-        "dense_compressed": len(zlib.compress(dense)),
-        "ticket": len(ticket),
-        "ticket_compressed": len(zlib.compress(ticket)),
-    }
+    return Sizes(
+        dense=len(dense),
+        dense_compressed=len(zlib.compress(dense)),
+        ticket=len(ticket),
+        ticket_compressed=len(zlib.compress(ticket)),
+    )

@@ -22,6 +22,7 @@ from pathlib import Path
 import loky
 from loky.process_executor import ProcessPoolExecutor
 
+from lottery_core.running.time_left import Queued, learn_warm_up
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
@@ -40,11 +41,12 @@ _TRY_AGAIN = 5.0  # seconds until a worker that could not be started is tried ag
 _performed: tuple[Store, Job] | None = None
 
 
-def _warm(root: Path, parent: int) -> None:
+def _warm(root: Path, parent: int, started: float) -> None:
     follow(parent, _tell_of_the_stop)
     from lottery_core.running import worker
 
     worker.warm(root)
+    learn_warm_up(Store(root), time.time() - started)
 
 
 def _perform(root: Path, job: Job, folder: Path | None) -> Job:
@@ -93,7 +95,7 @@ def local_worker(root: Path) -> Executor:
         max_workers=1,
         timeout=None,
         initializer=_warm,
-        initargs=(root, os.getpid()),
+        initargs=(root, os.getpid(), time.time()),
         env={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
     )
     executor.submit(int)
@@ -125,6 +127,7 @@ class Queue:
         self._guard = threading.RLock()
         self._waiting: deque[tuple[Job, Path | None]] = deque()
         self._idle: list[Executor] = []
+        self._hired: dict[Executor, float] = {}  # when, by time.monotonic()
         self._busy: dict[str, _Busy] = {}
         self._closed = threading.Event()
         self._no_worker = ""
@@ -139,6 +142,17 @@ class Queue:
     def problem(self) -> str:
         """What keeps the queue from its work right now, in a sentence; empty if nothing does."""
         return " ".join(filter(None, (self._no_worker, self._store.tell_again())))
+
+    def queued(self) -> Queued:
+        """What this queue is at: how soon each worker is ready, and its jobs in order."""
+        usual = self._store.read_machine().get("warm_up", 0.0)
+        with self._guard:
+            busy = [one.job for one in self._busy.values()]
+            jobs = (*busy, *(job for job, _ in self._waiting))
+            hired = [*self._hired.values()]
+        now = time.monotonic()
+        ready = tuple(max(0.0, usual - (now - since)) for since in hired)
+        return Queued(ready or (usual,), jobs)
 
     def submit(
         self,
@@ -305,6 +319,7 @@ class Queue:
 
     def _hire(self) -> bool:
         """Start a worker and hand it a job; False, with `problem` saying so, if none starts."""
+        began = time.monotonic()
         try:
             fresh = self._start(self._store.root)
         except Exception as error:  # noqa: BLE001 - whatever is in the way, the remedy is one
@@ -319,10 +334,13 @@ class Queue:
                 _stop(fresh)
             else:
                 self._idle.append(fresh)
+                self._hired[fresh] = began
                 self._dispatch()
         return True
 
     def _replace(self, executor: Executor | None = None) -> None:
+        self._hired.pop(executor, None)
+
         # Not on this thread, which may belong to the broken executor.
         def restart() -> None:
             if executor is not None:

@@ -3,11 +3,15 @@
 `machine.json` in the store holds the seconds of one step and of one evaluated image for a
 small and a large network in torch, measured when a worker warms up, and the seconds per
 iteration of every kind of training that was run since, by the loop that ran it and at each density
-it ran at; these are preferred. What one loop took says nothing of the other.
+it ran at; these are preferred. What one loop took says nothing of the other. A pruned level begins
+with two evaluations, which are counted beside its iterations. How long a worker takes to get ready
+is learned too, and what a queue has to do before is part of the time that is said.
 """
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,8 +20,9 @@ import numpy as np
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
-from lottery_core.store import LevelInfo, LevelProgress, Store
+from lottery_core.store import Job, LevelInfo, LevelProgress, PartsDone, Store, task_key
 
+MEASURING = 3.0  # seconds, about, of measuring a level's speed
 _RECENT = 0.5  # weight of the newest run in the running mean
 
 
@@ -39,18 +44,28 @@ def learn(store: Store, info: LevelInfo) -> None:
     """Take in how long a level took; `info` is the level's."""
     if info.iterations_trained < 100:
         return  # mostly evaluation and start-up: says little of longer runs
-    kind = _kind(Experiment.from_dict(info.experiment).recipe, info.device)
+    recipe = Experiment.from_dict(info.experiment).recipe
+    kind = _kind(recipe, info.device)
     density = f"{info.percent_remaining / 100:.3g}"
-    per_iteration = info.seconds / info.iterations_trained
 
     def take_in(facts: dict) -> dict:
+        before = _before_training(facts, recipe) if info.level else 0.0
+        seconds = max(0.0, info.seconds - before) / info.iterations_trained
         loops = facts.setdefault("seconds_learned", {}).setdefault(kind, {})
         learned = loops.setdefault(info.loop, {})
-        before = learned.get(density, per_iteration)
-        learned[density] = before + _RECENT * (per_iteration - before)
+        learned[density] = _mean(learned.get(density), seconds)
         return facts
 
     store.revise_machine(take_in)
+
+
+def learn_warm_up(store: Store, seconds: float) -> None:
+    """Take in how long a worker took from its start until it was ready."""
+    store.revise_machine(lambda facts: facts | {"warm_up": _mean(facts.get("warm_up"), seconds)})
+
+
+def _mean(before: float | None, newest: float) -> float:
+    return newest if before is None else before + _RECENT * (newest - before)
 
 
 def seconds_per_iteration(
@@ -72,25 +87,43 @@ def seconds_per_iteration(
     (work_a, step_a), (work_b, step_b) = facts["step"]
     slope = max(0.0, (step_b - step_a) / (work_b - work_a))
     fixed = max(0.0, step_a - slope * work_a)
-    judged = DATASETS[recipe.dataset].test_size + recipe.validation_size
-    evaluation = facts["evaluation"] * recipe.weights_total * judged
-    return (
-        fixed
-        + slope * recipe.weights_total * recipe.batch_size
-        + (evaluation / recipe.evaluate_every)
-    )
+    step = fixed + slope * recipe.weights_total * recipe.batch_size
+    return step + _judging(facts, recipe) * _judged(recipe) / recipe.evaluate_every
+
+
+def _judged(recipe: Recipe) -> int:
+    """Images of an evaluation."""
+    return DATASETS[recipe.dataset].test_size + recipe.validation_size
+
+
+def _judging(facts: dict, recipe: Recipe) -> float:
+    """Seconds of an answer to one image; 0 while nothing is known."""
+    if not recipe.net.is_convolutional:
+        return facts.get("evaluation", 0.0) * recipe.weights_total
+    return _per_image(facts, recipe)[1] if "convolutions" in facts else 0.0
 
 
 def _of_convolutions(facts: dict, recipe: Recipe) -> float | None:
     """The same from the two convolutions that were measured: right to a factor of two."""
     if "convolutions" not in facts:
         return None
+    step, answer = _per_image(facts, recipe)
+    return step * recipe.batch_size + answer * _judged(recipe) / recipe.evaluate_every
+
+
+def _per_image(facts: dict, recipe: Recipe) -> tuple[float, float]:
+    """Seconds of a step and of an answer, of a convolutional network."""
     sizes, seconds = np.hsplit(np.array(facts["convolutions"]), 2)
     # Seconds per multiply-add and per number on the way, of a step and of an answer.
     per = np.maximum(0, np.linalg.solve(sizes, seconds))
     step, answer = (recipe.net.multiply_adds(), recipe.net.activations) @ per
-    judged = DATASETS[recipe.dataset].test_size + recipe.validation_size
-    return float(step * recipe.batch_size + answer * judged / recipe.evaluate_every)
+    return float(step), float(answer)
+
+
+def _before_training(facts: dict, recipe: Recipe) -> float:
+    """Seconds that a pruned level takes before it trains: it is judged on the test images as it
+    was pruned, and so is the dense network pruned in one go."""
+    return 2 * _judging(facts, recipe) * DATASETS[recipe.dataset].test_size
 
 
 def _between(points: dict[str, float], density: float) -> float:
@@ -107,14 +140,24 @@ def seconds_of_level(
     per_iteration = seconds_per_iteration(facts, experiment.recipe, device, density, loop)
     if per_iteration is None:
         return None
-    first = experiment.round(n).rewind_iteration if n else 0
-    return per_iteration * (experiment.recipe.iterations - first)
+    recipe, first = experiment.recipe, experiment.round(n).rewind_iteration if n else 0
+    before = _before_training(facts, recipe) if n else 0.0
+    return before + per_iteration * (recipe.iterations - first)
+
+
+@dataclass(frozen=True)
+class Queued:
+    """What a queue is at: for each worker the seconds until it is ready for a job (0 for one that
+    runs), and the jobs that run and then those that wait, in order."""
+
+    ready: tuple[float, ...]
+    jobs: tuple[Job, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What Start would do: `trainings` in all, `cached` of them there already, `seconds` for
-    the rest with all workers busy (None while this machine is unknown)."""
+    """What Start would do: `trainings` in all, `cached` of them there already, `seconds` until
+    the rest is done, with what the queue has to do before (None while this machine is unknown)."""
 
     trainings: int
     cached: int
@@ -124,28 +167,59 @@ class Plan:
 def plan(
     store: Store,
     experiments: Sequence[Experiment],
-    workers: int,
+    queued: Queued,
     device: str = "cpu",
     loop: str = "auto",
 ) -> Plan:
-    """What running `experiments` side by side on `workers` processes would take."""
-    facts = store.read_machine()
-    times: dict[str, float | None] = {}
-    chains = []
-    for experiment in experiments:
-        missing = {
-            key: _left_of(store, key, seconds_of_level(facts, experiment, n, device, loop))
-            for n, key in enumerate(experiment.keys)
-            if not store.has(key)
-        }
-        chains.append([*missing.values()])
-        times |= missing  # what experiments share is trained once
-    trainings = len({key for experiment in experiments for key in experiment.keys})
-    seconds = None
-    if None not in times.values():
-        # At best as long as the longest, or all of them shared out evenly.
-        seconds = max([*map(sum, chains), sum(times.values()) / workers], default=0.0)
-    return Plan(trainings, trainings - len(times), seconds)
+    """What running `experiments` would take: those that the queue has already in their places,
+    all others after all its jobs."""
+    keys = {key for experiment in experiments for key in experiment.keys}
+    missing = {key for key in keys if not store.has(key)}
+    rota = _Rota(store, queued.ready)
+    ends = dict.fromkeys((one.key for one in experiments), 0.0)
+    if missing:
+        for job in queued.jobs:
+            if experiment := Experiment.known(job.experiment):
+                end = rota.perform(experiment, job.device, job.loop, job.task)
+                ends |= {job.key: end} if job.key in ends else {}
+        asked = {job.key for job in queued.jobs}
+        for experiment in experiments:
+            if experiment.key not in asked and not missing.isdisjoint(experiment.keys):
+                ends[experiment.key] = rota.perform(experiment, device, loop)
+    end = max(ends.values(), default=0.0)
+    return Plan(len(keys), len(keys) - len(missing), end if math.isfinite(end) else None)
+
+
+class _Rota:
+    """Which worker does what until when: the next job goes to whoever is free first. What two
+    jobs share is trained once, and the second waits for it."""
+
+    def __init__(self, store: Store, ready: Sequence[float]):
+        self._store, self._facts = store, store.read_machine()
+        self._free = sorted(ready)
+        self._trained: dict[str, float] = {}  # seconds from now, by level
+
+    def perform(self, experiment: Experiment, device: str, loop: str, task: str = "run") -> float:
+        """When that job will be done, in seconds from now; infinity while nobody knows."""
+        now = heapq.heappop(self._free)
+        for n, key in enumerate(experiment.keys):
+            if key in self._trained:
+                now = max(now, self._trained[key])
+            elif not self._store.has(key):
+                usual = seconds_of_level(self._facts, experiment, n, device, loop)
+                left = _left_of(self._store, key, usual)
+                now = self._trained[key] = now + (math.inf if left is None else left)
+        if task != "run":
+            now += self._measuring(experiment, task)
+        heapq.heappush(self._free, now)
+        return now
+
+    def _measuring(self, experiment: Experiment, task: str) -> float:
+        """Seconds that what comes after the levels takes."""
+        progress = self._store.read_progress(task_key(task, experiment.key))
+        if isinstance(progress, PartsDone) and progress.seconds_each:
+            return progress.seconds_each * (progress.of - progress.done)
+        return MEASURING * len(experiment.keys)
 
 
 def _left_of(store: Store, key: str, estimate: float | None) -> float | None:

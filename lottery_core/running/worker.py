@@ -156,7 +156,7 @@ def _measure_speed(job: Job, experiment: Experiment, context: Context) -> None:
         from lottery_core.running import measurement
 
         measured = measurement.measure(experiment, monitored)
-        store.write_measurement(job.key, measured | {"beside": beside})
+        store.write_measurement(job.key, replace(measured, beside=beside))
 
 
 def _measure_instability(job: Job, experiment: Experiment, context: Context) -> None:

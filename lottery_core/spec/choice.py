@@ -24,6 +24,7 @@ from lottery_core.spec.limits import (
     MAX_REPLICATES,
     MAX_ROUNDS,
     MAX_SEED,
+    times_too_much,
 )
 from lottery_core.spec.recipe import REWIND_PERCENTS, Recipe
 from lottery_core.spec.rounds import iterative, one_shot, rounds_of
@@ -206,12 +207,13 @@ class Choice:
                 found[name] = arm
         work = sum(one.multiply_adds for arm in found.values() for one in arm)
         if work > MAX_MULTIPLY_ADDS:
+            beside = f" and its {len(found) - 1} controls" if len(found) > 1 else ""
+            fewer = "fewer seeds, fewer controls" if beside else "fewer seeds"
             raise InvalidValue(
                 "replicates",
                 self.replicates,
-                f"of this experiment and its {len(found) - 1} controls are "
-                f"{work / MAX_MULTIPLY_ADDS:.1f} times the work one request may ask for; choose "
-                "fewer seeds, fewer controls or a shorter training",
+                f"of this experiment{beside} are {times_too_much(work)} the work one "
+                f"request may ask for; choose {fewer} or a shorter training",
             )
         return found
 
@@ -225,6 +227,27 @@ def held_out_for(choice: Choice) -> int:
     small data set a tenth. Raises `InvalidValue` for an unknown data set."""
     check_known("dataset", choice.dataset, DATASETS)
     return min(choice.validation_size, DATASETS[choice.dataset].train_size // 10)
+
+
+def rates_for(choice: Choice, preset: Choice) -> dict[str, object]:
+    """`warmup` and `decay_at` of a choice where nobody named them: those of `preset`, but of a
+    training that is too short for them, the same parts of it."""
+    named = {"warmup": preset.warmup, "decay_at": preset.decay_at}
+    if not (preset.warmup or preset.decay_at):
+        return named
+    try:
+        whole, length = (
+            replace(one, warmup=0, decay_at=()).recipe().iterations for one in (preset, choice)
+        )
+    except InvalidValue:  # which is told of by whoever makes an experiment of it
+        return named
+    if length >= max(preset.warmup, *(at + 1 for at in preset.decay_at)):
+        return named
+    at = {round(at * length / whole) for at in preset.decay_at}
+    return {
+        "warmup": round(preset.warmup * length / whole),
+        "decay_at": tuple(sorted(at & set(range(1, length)))),
+    }
 
 
 # Of what type the value of each field is.

@@ -23,7 +23,7 @@ from functools import cached_property
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.keys import hashed, key_of
-from lottery_core.spec.limits import MAX_MULTIPLY_ADDS, MAX_ROUNDS
+from lottery_core.spec.limits import MAX_MULTIPLY_ADDS, MAX_ROUNDS, times_too_much
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round
 from lottery_core.spec.terms import CONTROLS
@@ -83,7 +83,7 @@ class Experiment:
                 "iterations",
                 self.recipe.iterations,
                 f"for {len(self.rounds) + 1} levels of this network and batch is "
-                f"{self.multiply_adds / MAX_MULTIPLY_ADDS:.1f} times the work one experiment may "
+                f"{times_too_much(self.multiply_adds)} the work one experiment may "
                 "ask for; choose fewer iterations, fewer rounds or a smaller network",
             )
 

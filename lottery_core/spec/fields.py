@@ -10,12 +10,12 @@ from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
-from lottery_core.spec.networks import NAMED
+from lottery_core.spec.notation import NAMED
 from lottery_core.spec.recipe import REWIND_PERCENTS
 from lottery_core.spec.terms import AUGMENTATIONS, INITS, OPTIMISERS, SCOPES
 
 SCHEDULES = {
-    "iterative": "the same fraction of what is left, round after round",
+    "iterative": "a fraction of what is left",
     "one-shot": "everything in one round",
     "list": "the sparsities I name",
 }
@@ -113,13 +113,13 @@ FIELDS = {
         "Run beside it, to compare", "Arms to run beside it, or none.", known=ARMS,
         item=str.strip, group=_RESTART,
     ),
-    "length": Field("Length", "Epochs or iterations, see --unit.", group=_TRAINING),
-    "unit": Field("in", "What --length counts.", known=UNITS, group=_TRAINING, beside="length"),
+    "length": Field("Length", "Epochs or iterations, as the unit says.", group=_TRAINING),
+    "unit": Field("in", "What the length counts.", known=UNITS, group=_TRAINING, beside="length"),
     "seed": Field(
         "Seed", "Initial weights, data order, split and controls follow from it.", group=_TRAINING
     ),
     "replicates": Field(
-        "Seeds", "How many seeds, from --seed on: with more than one, curves have bands.",
+        "Seeds", "How many seeds, from the seed on: with more than one, curves have bands.",
         group=_TRAINING, beside="seed",
     ),
     "optimiser": Field("Optimiser", known=OPTIMISERS),

@@ -1,6 +1,8 @@
 """Limits that keep one request from occupying a shared server. Checked where recipes, rounds and
 experiments are made, so that a URL, the command line and code meet the same ones."""
 
+import math
+
 MAX_WEIGHTS = 20_000_000
 MAX_ACTIVATIONS = 2 * 10**9  # numbers of one batch's way forward: 8 GB
 SNAPSHOT_BYTES = 256 * 2**20  # of all that is kept of level 0's way
@@ -15,3 +17,9 @@ MAX_REPLICATES = 20
 MAX_CELLS = 240_000  # of one picture of weights: a cell each for the first layer of LeNet-300-100
 # Of one request. A seed of the paper's LeNet run takes 5 * 10**13, of its Conv-6 run 2 * 10**16.
 MAX_MULTIPLY_ADDS = 10**17
+
+
+def times_too_much(work: float) -> str:
+    """How many times `MAX_MULTIPLY_ADDS` some work is, rounded up: what is too much is never
+    "1.0 times"."""
+    return f"{math.ceil(10 * work / MAX_MULTIPLY_ADDS) / 10:.1f} times"

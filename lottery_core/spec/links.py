@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 from shlex import quote
 
 from lottery_core.spec.checks import InvalidValue, check_content, check_known
-from lottery_core.spec.choice import TYPES, Choice, held_out_for
+from lottery_core.spec.choice import TYPES, Choice, held_out_for, rates_for
 from lottery_core.spec.fields import FIELDS
-from lottery_core.spec.networks import shortest
+from lottery_core.spec.notation import called, shortest
 from lottery_core.spec.own import check_public
 from lottery_core.spec.presets import DEFAULT_PRESET, PRESETS
 
@@ -27,8 +27,13 @@ def write_value(value: object) -> str:
     return str(value)
 
 
+def write_field(field: str, value: object) -> str:
+    """As `write_value`, of a field of `Choice`: a network by its name, where it has one."""
+    return called(value) if field == "network" else write_value(value)
+
+
 def read_value(field: str, text: str) -> object:
-    """The inverse of `write_value` for a field of `Choice`. Raises `InvalidValue`."""
+    """The inverse of `write_field` for a field of `Choice`. Raises `InvalidValue`."""
     kind = TYPES[field]
     check_public(field, text.strip())
     try:
@@ -79,6 +84,8 @@ def read_choice(params: Mapping[str, str]) -> tuple[str, Choice]:
     choice = replace(PRESETS[preset].choice, **changes)
     if "validation_size" not in changes:
         choice = replace(choice, validation_size=held_out_for(choice))
+    if not changes.keys() & {"warmup", "decay_at"}:
+        choice = replace(choice, **rates_for(choice, PRESETS[preset].choice))
     return preset, choice
 
 
@@ -86,7 +93,9 @@ def write_choice(preset: str, choice: Choice) -> dict[str, str]:
     """The parameters that `read_choice` reads back: the preset, and what differs from it."""
     base = asdict(PRESETS[preset].choice)
     return {"preset": preset} | {
-        name: write_value(value) for name, value in asdict(choice).items() if value != base[name]
+        name: write_field(name, value)
+        for name, value in asdict(choice).items()
+        if value != base[name]
     }
 
 

@@ -4,53 +4,35 @@ A network is a list of operations, each of which reads earlier results; the oper
 weights are named. All else about a network follows from that list: shapes, counts, multiply-adds,
 and, elsewhere, its form in torch, in NumPy and in ONNX.
 
-The text is the notation of Frankle and Carbin (2018): the channels of convolutions and `pool`, then
-the units of fully connected layers; the output layer goes without saying.
-
-    128 64                    fully connected; nothing before the last pool means no convolution
-    64 64 pool 256 256        two convolutions of 3x3, max pooling of 2x2, two layers of 256 units
-    6@5 pool 16@5v pool 120   kernels of 5x5; v: valid, without the rim of zeros that keeps the size
-    norm 64 pool 128 mean     batch norm after each convolution; the mean over what pixels are left
-    resnet-20                 He et al. 2016 (arXiv 1512.03385) for small images, by name alone
-    vgg-16 x0.5               any text with a factor for all of its widths
+The texts are told of in `notation`.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.notation import (
+    MAX_WIDTH,
+    OWN,
+    RESNET,
+    WIDTH,
+    Impossible,
+    called,
+    factor_of,
+    shortest,
+)
 from lottery_core.spec.own import is_own
 
-# Name -> text and a few words, in the order in which they are offered.
-NAMED = {
-    "notebook": ("128 64", "the notebook's"),
-    "lenet-300-100": ("300 100", "LeNet-300-100 of the paper"),
-    "lenet-5": ("6@5 pool 16@5v pool 120 84", "LeNet-5, LeCun et al. 1998, with ReLU"),
-    "conv-2": ("64 64 pool 256 256", "Conv-2 of the paper"),
-    "conv-4": ("64 64 pool 128 128 pool 256 256", "Conv-4 of the paper"),
-    "conv-6": ("64 64 pool 128 128 pool 256 256 pool 256 256", "Conv-6 of the paper"),
-    "vgg-16": (
-        "norm 64 64 pool 128 128 pool 256 256 256 pool 512 512 512 pool 512 512 512 mean",
-        "VGG-16, Simonyan and Zisserman 2014, with batch norm",
-    ),
-    "resnet-20": ("resnet-20", "ResNet-20, He et al. 2016, with batch norm"),
-}
 Shape = tuple[int, ...]
 
 MAX_LAYERS = 60  # that have weights
-MAX_WIDTH = 2048  # channels of a convolution, or units
-MAX_KERNEL = 11
 MAX_SIDE = 64  # pixels of an image
 MAX_CLASSES = 100
-_RESNET = re.compile(r"resnet-(\d{1,3})")
-_FACTOR = re.compile(r"x(\d*\.?\d+)")
-_WIDTH = re.compile(r"(\d{1,5})(?:@(\d{1,2})(v?))?")
 
 
 @dataclass(frozen=True)
@@ -166,13 +148,9 @@ class Network:
 
     @property
     def title(self) -> str:
-        """Its name where it has one, else its text; a fully connected one by its layers' units."""
-        for name, (text, _) in NAMED.items():
-            if text == self.text:
-                return name
-        if not self.is_convolutional:
-            return self.sizes
-        return self.text
+        """As `called`; a fully connected one without a name by its layers' units."""
+        name = called(self.text)
+        return name if name != self.text or self.is_convolutional else self.sizes
 
     @property
     def sizes(self) -> str:
@@ -201,10 +179,6 @@ class Network:
         return any(at.kind == "norm" and at.reads == (n,) for at in self.operations)
 
 
-# Modules that this process brought along: name (see `own`) -> what it is for images and classes.
-OWN: dict[str, Callable[[Shape, int], Network]] = {}
-
-
 class _Builder:
     """Puts operations behind each other; each method gives the number of its result."""
 
@@ -231,7 +205,7 @@ class _Builder:
         sides = [(side + 2 * padding - kernel) // stride + 1 for side in self.shape_of(at)[1:]]
         if min(sides) < 1:
             rows, columns = self.shape_of(at)[1:]
-            raise _Impossible(
+            raise Impossible(
                 f"has a kernel of {kernel}x{kernel} where only {rows}x{columns} pixels are left; "
                 "choose smaller kernels or fewer pools"
             )
@@ -247,7 +221,7 @@ class _Builder:
     def pool(self, at: int) -> int:
         channels, *sides = self.shape_of(at)
         if min(sides) < 2:
-            raise _Impossible("pools where only one pixel is left; choose fewer pools")
+            raise Impossible("pools where only one pixel is left; choose fewer pools")
         return self._put("pool", (at,), (channels, *(side // 2 for side in sides)))
 
     def mean(self, at: int) -> int:
@@ -264,10 +238,6 @@ class _Builder:
         return self._put("add", (one, other), self.shape_of(one))
 
 
-class _Impossible(Exception):
-    """Why a text makes no network."""
-
-
 @lru_cache(maxsize=512)
 def network(text: str, image: Shape, classes: int) -> Network:
     """The network that a name or a text stands for. Raises `InvalidValue` ("network")."""
@@ -276,66 +246,14 @@ def network(text: str, image: Shape, classes: int) -> Network:
         return OWN[plain](image, classes)
     build = _Builder(image)
     try:
-        if match := _RESNET.match(plain):
-            _residual(build, int(match[1]), classes, _factor_of(plain))
+        if match := RESNET.match(plain):
+            _residual(build, int(match[1]), classes, factor_of(plain))
         else:
             _chain(build, plain.split(), classes)
         _check_layers(build)
-    except _Impossible as problem:
+    except Impossible as problem:
         raise InvalidValue("network", text, str(problem)) from None
     return Network(plain, image, classes, tuple(build.operations))
-
-
-def shortest(text: str) -> str:
-    """The one text among all that mean the same network: names spelled out, widths multiplied.
-
-    Raises `InvalidValue` for what is none.
-    """
-    if is_own(text):
-        if text not in OWN:
-            rule = "is code that this process does not know; give it to lottery_core.network first"
-            raise InvalidValue("network", text, rule)
-        return text
-    words = text.lower().replace(",", " ").split()
-    factor = 1.0
-    if words and (match := _FACTOR.fullmatch(words[-1])):
-        factor = float(match[1])
-        words.pop()
-        if not 0 < factor <= 16:
-            raise InvalidValue("network", text, "has a width factor that is not above 0 and to 16")
-    if words == ["none"]:
-        words = []
-    if len(words) == 1 and words[0] in NAMED:
-        words = NAMED[words[0]][0].split()
-    if len(words) == 1 and _RESNET.fullmatch(words[0]):
-        return words[0] if factor == 1 else f"{words[0]} x{factor:g}"
-    try:
-        return " ".join(_word(word, n, factor) for n, word in enumerate(words)) or "none"
-    except _Impossible as problem:
-        raise InvalidValue("network", text, str(problem)) from None
-
-
-def _word(word: str, n: int, factor: float) -> str:
-    if word in ("pool", "mean") or (word == "norm" and n == 0):
-        return word
-    match = _WIDTH.fullmatch(word)
-    if not match:
-        raise _Impossible(
-            f"has {word!r}, which is none of: a width as 64, a width with a kernel as 6@5, pool, "
-            f"mean, norm in front, or one of the names {', '.join(NAMED)}"
-        )
-    width, kernel, valid = int(match[1]), int(match[2] or 3), match[3] or ""
-    width = max(1, round(width * factor)) if width else 0
-    if not 1 <= width <= MAX_WIDTH:
-        raise _Impossible(f"has a width of {width:,}; it must be from 1 to {MAX_WIDTH:,}")
-    if kernel % 2 == 0 or kernel > MAX_KERNEL:
-        raise _Impossible(f"has a kernel of {kernel}; it must be odd and at most {MAX_KERNEL}")
-    return str(width) if kernel == 3 and not valid else f"{width}@{kernel}{valid}"
-
-
-def _factor_of(text: str) -> float:
-    match = _FACTOR.search(text.rpartition(" ")[2])
-    return float(match[1]) if match else 1.0
 
 
 def _chain(build: _Builder, words: list[str], classes: int) -> None:
@@ -350,15 +268,15 @@ def _chain(build: _Builder, words: list[str], classes: int) -> None:
             at = build.pool(at)
         elif word == "mean":
             if n != last:
-                raise _Impossible("has a mean before its last pool; nothing is left to pool")
+                raise Impossible("has a mean before its last pool; nothing is left to pool")
             at = build.mean(at)
         else:
-            width, kernel, valid = _WIDTH.fullmatch(word).groups()
+            width, kernel, valid = WIDTH.fullmatch(word).groups()
             if n < last:
                 at = build.conv(at, int(width), int(kernel or 3), valid=bool(valid))
                 at = build.norm(at) if normed else at
             elif kernel:
-                raise _Impossible(
+                raise Impossible(
                     f"has a kernel in {word!r} after its last pool, where layers are fully "
                     "connected; end the convolutions with pool or mean"
                 )
@@ -366,7 +284,7 @@ def _chain(build: _Builder, words: list[str], classes: int) -> None:
                 at = build.fc(at, int(width))
             at = build.relu(at)
     if normed and last < 0:
-        raise _Impossible("has batch norm without a convolution; leave norm out")
+        raise Impossible("has batch norm without a convolution; leave norm out")
     build.fc(at, classes)
 
 
@@ -375,10 +293,10 @@ def _residual(build: _Builder, depth: int, classes: int, factor: float) -> None:
     changes, the shortcut is a convolution of 1x1 with batch norm."""
     blocks, rest = divmod(depth - 2, 6)
     if rest or not 1 <= blocks <= 9:
-        raise _Impossible(f"has {depth} layers; they must be 6n + 2, from 8 to 56: resnet-20")
+        raise Impossible(f"has {depth} layers; they must be 6n + 2, from 8 to 56: resnet-20")
     widths = [max(1, round(width * factor)) for width in (16, 32, 64)]
     if max(widths) > MAX_WIDTH:
-        raise _Impossible(f"has a width of {max(widths):,}; it must be at most {MAX_WIDTH:,}")
+        raise Impossible(f"has a width of {max(widths):,}; it must be at most {MAX_WIDTH:,}")
     at = build.relu(build.norm(build.conv(0, widths[0])))
     for stage, width in enumerate(widths):
         for block in range(blocks):
@@ -394,4 +312,4 @@ def _residual(build: _Builder, depth: int, classes: int, factor: float) -> None:
 def _check_layers(build: _Builder) -> None:
     layers = sum(at.kind in ("conv", "fc") for at in build.operations)
     if layers > MAX_LAYERS:
-        raise _Impossible(f"has {layers} layers of weights; the limit is {MAX_LAYERS}")
+        raise Impossible(f"has {layers} layers of weights; the limit is {MAX_LAYERS}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from lottery_core.spec.checks import check_known
 from lottery_core.spec.choice import TYPES, Choice
-from lottery_core.spec.networks import shortest
+from lottery_core.spec.notation import shortest
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ PRESETS = {
     ),
     "paper": Preset(
         "LeNet-300-100",
-        "Frankle & Carbin 2018: Adam, 50,000 iterations, 19 rounds at 20 %. Takes half an hour.",
+        "Frankle & Carbin 2018: Adam, 50,000 iterations, 19 rounds at 20 %.",
         Choice(
             normalisation="unit",
             validation_size=5_000,
@@ -63,7 +63,7 @@ PRESETS = {
 }
 PRESETS["lenet-5"] = Preset(
     "LeNet-5",
-    "Convolutions on the same images: one network, 5 rounds at 50 %, in about two minutes.",
+    "Convolutions on the same images: one network, 5 rounds at 50 %.",
     Choice(
         normalisation="dataset",
         validation_size=5_000,

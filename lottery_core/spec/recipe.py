@@ -29,7 +29,8 @@ from lottery_core.spec.limits import (
     MAX_WEIGHTS,
     SNAPSHOT_BYTES,
 )
-from lottery_core.spec.networks import Network, Shape, network, shortest
+from lottery_core.spec.networks import Network, Shape, network
+from lottery_core.spec.notation import shortest
 from lottery_core.spec.terms import AUGMENTATIONS, INITS, OPTIMISERS
 
 REWIND_PERCENTS = (1, 2, 5, 10, 20, 50)
@@ -196,9 +197,16 @@ class Recipe:
 
     @property
     def snapshot_iterations(self) -> tuple[int, ...]:
-        """Iterations of level 0 whose weights are kept: 0, `REWIND_PERCENTS` of the training, and
-        the 1-2-5 series from 10 up; of a large network as many of them, in that order, as
-        `SNAPSHOT_BYTES` hold.
+        """Iterations of level 0 whose weights are kept: of `snapshot_grid` as many, in its order,
+        as `SNAPSHOT_BYTES` hold."""
+        numbers = sum(map(math.prod, (self.net.parameters | self.net.buffers).values()))
+        most = max(2, SNAPSHOT_BYTES // (4 * numbers))
+        return tuple(sorted(self.snapshot_grid[:most]))
+
+    @property
+    def snapshot_grid(self) -> tuple[int, ...]:
+        """Iterations of level 0 to keep, the first ones first: 0, `REWIND_PERCENTS` of the
+        training, and the 1-2-5 series from 10 up.
 
         The grid is the same whatever is rewound to later, so that the choice of a rewinding
         step never changes level 0's key.
@@ -208,9 +216,7 @@ class Recipe:
         while power < self.iterations:
             steps += [m * power for m in (1, 2, 5) if m * power < self.iterations]
             power *= 10
-        numbers = sum(map(math.prod, (self.net.parameters | self.net.buffers).values()))
-        most = max(2, SNAPSHOT_BYTES // (4 * numbers))
-        return tuple(sorted(list(dict.fromkeys(steps))[:most]))
+        return tuple(dict.fromkeys(steps))
 
     def iteration_at(self, percent: float) -> int:
         """The iteration at that percent of the training, rounded to the nearest."""

@@ -25,6 +25,19 @@ from lottery_core.store.files import StoreUnavailable
 from lottery_core.store.info import LayerCounts, LevelInfo, Pruned, counts_of
 from lottery_core.store.jobs import STOPPED, Job, Jobs, measurement_key, task_key
 from lottery_core.store.levels import Level, Levels
+from lottery_core.store.measurements import (
+    AnswerTimes,
+    Copies,
+    Instability,
+    LevelSpeed,
+    Line,
+    Machine,
+    Measurement,
+    Sizes,
+    Speed,
+    StepTimes,
+    Timed,
+)
 from lottery_core.store.notes import Notes, processor
 from lottery_core.store.places import CACHE
 from lottery_core.store.progress import LevelProgress, PartsDone, Progress, Waiting
@@ -33,16 +46,27 @@ from lottery_core.store.tickets import Tickets, digest
 __all__ = [
     "CACHE",
     "STOPPED",
+    "AnswerTimes",
+    "Copies",
+    "Instability",
     "Job",
     "LayerCounts",
     "Level",
     "LevelInfo",
     "LevelProgress",
+    "LevelSpeed",
+    "Line",
+    "Machine",
+    "Measurement",
     "PartsDone",
     "Progress",
     "Pruned",
+    "Sizes",
+    "Speed",
+    "StepTimes",
     "Store",
     "StoreUnavailable",
+    "Timed",
     "Waiting",
     "counts_of",
     "digest",

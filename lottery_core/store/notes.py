@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lottery_core.store.files import StoreUnavailable
 from lottery_core.store.locks import Locks
+from lottery_core.store.measurements import Measurement, plain_measurement, read_measurement
 from lottery_core.store.progress import Progress, from_plain, to_plain
 from lottery_core.store.tensors import load, metadata, save
 
@@ -45,15 +46,20 @@ class Notes(Locks):
 
     # What was measured on the levels of an experiment
 
-    def write_measurement(self, key: str, measured: dict) -> None:
-        """Replace what was measured under that key, plain values. Raises `StoreUnavailable`."""
-        self._put(self._measurement_path(key), json.dumps(measured, indent=1).encode())
+    def write_measurement(self, key: str, measured: Measurement) -> None:
+        """Replace what was measured under that key, one of `task_key`. Raises
+        `StoreUnavailable`."""
+        content = json.dumps(plain_measurement(measured), indent=1)
+        self._put(self._measurement_path(key), content.encode())
 
-    def read_measurement(self, key: str) -> dict | None:
+    def read_measurement(self, key: str) -> Measurement | None:
         """What `write_measurement` wrote last; None if there is nothing, or it is damaged. Raises
         `StoreUnavailable` where it is not ours to read."""
         content = self._get(self._measurement_path(key), f"measurement {key}")
-        return None if content is None else _dictionary(content)
+        try:
+            return None if content is None else read_measurement(key, json.loads(content))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
 
     def _measurement_path(self, key: str) -> Path:
         return self.root / "measurements" / f"{key}.json"

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,7 +17,7 @@ from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import LayerCounts, Level, LevelInfo, Store
 from lottery_core.tickets.content import data_in_words, digest, network_of
-from lottery_core.tickets.repeat import command_of
+from lottery_core.tickets.repeat import command_of, repeat_in_words
 
 # By seed, the infos of level 0 and of the level itself (of level 0 alone where it is that).
 Runs = Mapping[int, list[LevelInfo]]
@@ -87,7 +86,7 @@ def card(known: Known) -> str:
         _layers(known.info),
         _recipe(known.info),
         _controls(known),
-        _repeat(known),
+        f"## Repeat it\n\n{repeat_in_words(known.info.experiment, known.command)}",
         _identity(known),
     )
     return "\n\n".join(sections) + "\n"
@@ -187,7 +186,7 @@ def _numbers(known: Known) -> str:
     first = runs[seed][0] if info.level and seed in runs else None
     dense = first if first and first.level == 0 else None
     n = len(same)
-    head = ["", f"seed {seed}"]
+    head = ["quantity", f"seed {seed}"]
     head += ["its dense network"] if info.level else []
     head += [f"mean of {n} seeds (least to greatest)"] if n > 1 else []
     rows = []
@@ -270,7 +269,7 @@ def _counts(layer: LayerCounts) -> list[str]:
 
 
 def _recipe(info: LevelInfo) -> str:
-    return f"## Recipe\n\n{_table(['', ''], recipe_rows(info.experiment))}"
+    return f"## Recipe\n\n{_table(['what', 'value'], recipe_rows(info.experiment))}"
 
 
 def _controls(known: Known) -> str:
@@ -290,35 +289,6 @@ def _controls(known: Known) -> str:
     return f"## Controls\n\n{_table(head, rows)}\n\n{words}"
 
 
-def _repeat(known: Known) -> str:
-    info = known.info
-    if known.command:
-        text = f"In the folder of the Lottery Ticket Explorer:\n\n    {known.command}"
-        if info.experiment["recipe"].get("content"):
-            text += "\n\nwith `--dataset-folder` and the folder of these files, to begin with."
-    else:
-        experiment = json.dumps(info.experiment)
-        rounds = info.experiment["rounds"]
-        brought = ", the ticket's file once brought" if rounds and rounds[0].get("ticket") else ""
-        text = (
-            "No command line expresses this experiment. In the folder of the Lottery Ticket "
-            f"Explorer, this does it{brought}:\n\n"
-            "    import json\n"
-            "    from lottery_core.running import engine\n"
-            "    from lottery_core.spec.experiment import Experiment\n"
-            "    from lottery_core.store import CACHE, Store\n"
-            "    from lottery_core.training.context import Context\n\n"
-            f"    experiment = Experiment.from_dict(json.loads({experiment!r}))\n"
-            "    for level in engine.run(experiment, Context(Store(CACHE))):\n"
-            "        print(level.info.level, level.info.test_accuracy)"
-        )
-    text += (
-        "\n\nWithout it: the ticket file beside its script, which needs torch, torchvision and "
-        "numpy alone."
-    )
-    return f"## Repeat it\n\n{text}"
-
-
 def _identity(known: Known) -> str:
     info = known.info
     rows = [["key", f"`{info.key}`"]]
@@ -326,8 +296,8 @@ def _identity(known: Known) -> str:
     rows += [[f"version of {name}", str(value)] for name, value in info.versions.items()]
     rows += [["device", info.device], ["training loop", info.loop]]
     return (
-        f"## Identity and versions\n\n{_table(['', ''], rows)}\n\nThe key names all that leads to "
-        "the level; the SHA-256 sums its arrays, whatever file they lie in."
+        f"## Identity and versions\n\n{_table(['what', 'value'], rows)}\n\nThe key names all that "
+        "leads to the level; the SHA-256 sums its arrays, whatever file they lie in."
     )
 
 

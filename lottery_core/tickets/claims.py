@@ -9,13 +9,14 @@ from lottery_core.spec import networks
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.limits import MAX_ROUNDS, MAX_WEIGHTS
-from lottery_core.tickets.content import FORMAT, PARTS
+from lottery_core.tickets.content import FORMAT, PARTS, own_code_of
 from lottery_core.tickets.reading import Notes
 from lottery_core.tickets.unpacking import strict_json
 
 _MAX_CLAIM = 256 * 2**10  # characters of one field; forty rounds with rates by layer take 150 KB
 _MAX_TEXT = 600  # of a network; sixty layers take 400
 _MAX_DEPTH = 8  # of claims in claims
+_CODE = ("network", "criterion")  # what may be code of somebody's own
 
 
 def claims_in(header: dict[str, str], notes: Notes) -> dict:
@@ -56,6 +57,8 @@ def _why_not(field: str, text: str) -> str:
         name = _claim(text, lambda said: strict_json(said)["recipe"]["dataset"])
         if isinstance(name, str) and re.fullmatch("[a-z0-9-]{1,40}", name) and name not in DATASETS:
             return f"names a data set that is not here, {name}"
+        if _claim(text, lambda said: own_code_of(strict_json(said), *_CODE)):
+            return "names code of its author's own, which no file can bring along"
     return "not well-formed"
 
 
@@ -73,6 +76,8 @@ def _level(text: str) -> int | None:
 
 def _experiment(text: str) -> dict | None:
     experiment = Experiment.from_dict(strict_json(text))
+    if own_code_of(experiment.as_dict(), *_CODE):
+        return None
     return experiment.as_dict() if isinstance(experiment.control, str) else None
 
 

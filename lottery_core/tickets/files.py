@@ -22,7 +22,14 @@ from lottery_core.store import Level, LevelInfo, Store
 from lottery_core.store.info import plain_counts
 from lottery_core.store.tensors import save
 from lottery_core.tickets import card, script
-from lottery_core.tickets.content import FORMAT, digest, in_header, network_of
+from lottery_core.tickets.content import (
+    FORMAT,
+    digest,
+    in_header,
+    known_network_of,
+    network_of,
+    own_code_of,
+)
 
 _TIMEOUT = 120  # seconds; what needs torch takes about three
 _RESULTS = (
@@ -41,7 +48,8 @@ class ExportFailed(RuntimeError):
 @dataclass(frozen=True)
 class Format:
     """One kind of file: `make(store, key)` gives its bytes, `stem` and `suffix` its name. Where
-    `needs_torch`, `make` imports torch, which a web process must not (`export_in_subprocess`)."""
+    `needs_torch`, `make` imports torch, which a web process must not (`export_in_subprocess`).
+    Where `says_network`, it is of no use without all that the network computes."""
 
     title: str
     summary: str
@@ -49,6 +57,7 @@ class Format:
     suffix: str
     make: Callable[[Store, str], bytes]
     needs_torch: bool = False
+    says_network: bool = False
 
 
 def mask_npz(level: Level) -> bytes:
@@ -85,7 +94,9 @@ def _parts(level: Level) -> dict[str, dict[str, np.ndarray]]:
 
 def _header(level: Level, contents: str, parts: tuple[str, ...]) -> dict[str, str]:
     info, arrays, net = level.info, _parts(level), network_of(level.info)
-    more = {} if net is None else {"network": json.dumps(in_header(net))}
+    more = {"network": json.dumps(in_header(net))} if net and net.operations else {}
+    if own := own_code_of(info.experiment, "network"):
+        contents += f" Names are those of the state_dict of its author's own module, {own[0]}."
     more |= {"data": info.data} if info.data else {}  # SHA-256 of the images and labels
     return more | {
         "format": FORMAT,
@@ -194,6 +205,7 @@ FORMATS: dict[str, Format] = {
         "trained",
         ".onnx",
         _onnx,
+        says_network=True,
     ),
     "card": Format(
         "Ticket card, .md",
@@ -208,6 +220,7 @@ FORMATS: dict[str, Format] = {
         "train-ticket",
         ".py",
         _script,
+        says_network=True,
     ),
     "bundle": Format(
         "All of it, .zip",
@@ -215,6 +228,7 @@ FORMATS: dict[str, Format] = {
         "ticket",
         ".zip",
         _bundle,
+        says_network=True,
     ),
 }
 
@@ -228,9 +242,12 @@ def file_name(info: LevelInfo, name: str) -> str:
 
 
 def export(store: Store, key: str, name: str) -> bytes:
-    """The file of a level in one of `FORMATS`. Raises `InvalidValue` for an unknown format, and
-    for a level that is not there or damaged."""
+    """The file of a level in one of `FORMATS`. Raises `InvalidValue` for an unknown format, for a
+    level that is not there or damaged, and for a format that says what the network computes where
+    that is not known (a torch module of somebody's own)."""
     check_known("format", name, FORMATS)
+    if FORMATS[name].says_network:
+        known_network_of(store.info(key) or read(store, key).info)
     return FORMATS[name].make(store, key)
 
 

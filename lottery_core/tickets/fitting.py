@@ -19,7 +19,8 @@ from typing import Protocol
 
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.networks import MAX_LAYERS, NAMED, Network, Shape, network
+from lottery_core.spec.networks import MAX_LAYERS, Network, Shape, network
+from lottery_core.spec.notation import NAMED
 from lottery_core.tickets.unpacking import is_kernel
 
 _USUAL = (((1, 28, 28), 10), ((3, 32, 32), 10), ((3, 32, 32), 100))  # MNIST, CIFAR-10, CIFAR-100

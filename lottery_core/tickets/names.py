@@ -84,6 +84,11 @@ def norm_part(name: str) -> tuple[tuple[str, ...], str] | None:
     return None
 
 
+def is_keras_variance(name: str) -> bool:
+    """Whether this is a batch norm's running variance under the name that TensorFlow gives it."""
+    return _words(_plain(name))[-2:] == ["moving", "variance"]
+
+
 def is_norm(stem: tuple[str, ...]) -> bool:
     """Whether words say batch norm."""
     return any(_NORM.fullmatch(word) for word in stem)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lottery_core.findings.forward import EPSILON
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.networks import Network
 from lottery_core.tickets import names
@@ -22,6 +23,7 @@ _ROLES = {
     "running_mean": ("running mean", 0.0),
     "running_var": ("running variance", 1.0),
 }
+_EPSILON_OF_KERAS = 1e-3  # that its batch norm adds to the variance unless it is told otherwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ def norm_values(
     sizes = [net.parameters[f"{name}.weight"] for name in places]
     stems = [layers[conv].first.stem for conv in places.values()]
     found = _by_names(norms, stems, sizes) or _by_sizes(norms, sizes, in_file_order, notes)
-    values, missing = {}, set()
+    values, missing, from_keras = {}, set(), []
     for n, (name, size) in enumerate(zip(places, sizes, strict=True)):
         for part, (role, usual) in _ROLES.items():
             array = found[n].arrays.get(part) if found else None
@@ -105,11 +107,27 @@ def norm_values(
             else:
                 notes.used_as[array.name] = f"{role} of {name}"
                 values[f"{name}.{part}"] = array.values.astype(np.float32)
+                if names.is_keras_variance(array.label):
+                    from_keras.append(f"{name}.{part}")
+    for name in from_keras:
+        more = _EPSILON_OF_KERAS - EPSILON
+        values[name] = (values[name].astype(float) + more).astype(np.float32)
+    if from_keras:
+        notes.worked_out.append(_about_epsilon())
     if missing:
         what = ", ".join(f"{role} {usual:g}" for part, (role, usual) in _ROLES.items()
                          if part in missing)  # fmt: skip
         notes.worked_out.append(f"Batch norm is not all in the file: set to {what}.")
     return values
+
+
+def _about_epsilon() -> str:
+    return (
+        f"Keras's batch norm adds {_EPSILON_OF_KERAS:g} to a variance and the one here "
+        f"{EPSILON:.5f}, so running variances were raised by the difference: answers are the "
+        "same. While it trains, and where the file's network had another epsilon, they are not "
+        "exactly."
+    )
 
 
 def _by_names(

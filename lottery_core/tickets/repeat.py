@@ -1,7 +1,9 @@
-"""An experiment -> the command that runs it again, found without knowing who asked for it."""
+"""An experiment -> the command that runs it again, found without knowing who asked for it; or
+the lines of Python that do."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 
@@ -12,11 +14,15 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import command
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.recipe import Recipe
+from lottery_core.tickets.content import own_code_of
 
 
 def command_of(experiment: Experiment) -> str | None:
     """The shortest command that makes all levels of an experiment again; None where the options
-    can't express it. What is returned has been checked: it gives the same keys."""
+    can't express it, as with code that only Python can bring along. What is returned has been
+    checked: it gives the same keys."""
+    if own_code_of(experiment.as_dict(), "network", "criterion"):
+        return None
     wanted = set(experiment.keys)
 
     def same(choice: Choice) -> bool:
@@ -95,3 +101,35 @@ def _ignored(choice: Choice) -> list[str]:
     own = {"iterative": ("rate", "rounds"), "one-shot": ("sparsity",), "list": ("sparsities",)}
     names = [name for kind, those in own.items() if kind != choice.schedule for name in those]
     return names + (["momentum"] if choice.optimiser != "sgd" else [])
+
+
+def repeat_in_words(experiment: dict, command: str | None) -> str:
+    """How to do an experiment again, in Markdown, for who has this project and who has not;
+    `command` is that of `command_of`."""
+    recipe, rounds = experiment["recipe"], experiment["rounds"]
+    if command:
+        text = f"In the folder of the Lottery Ticket Explorer:\n\n    {command}"
+        if recipe.get("content"):
+            text += "\n\nwith `--dataset-folder` and the folder of these files, to begin with."
+    else:
+        before = ", the ticket's file once brought" if rounds and rounds[0].get("ticket") else ""
+        if own := own_code_of(experiment, "network", "criterion"):
+            before += f", in a process that knows {' and '.join(own)} (see docs/library.md)"
+        text = (
+            "No command line expresses this experiment. In the folder of the Lottery Ticket "
+            f"Explorer, this does it{before}:\n\n"
+            "    import json\n"
+            "    from lottery_core.running import engine\n"
+            "    from lottery_core.spec.experiment import Experiment\n"
+            "    from lottery_core.store import CACHE, Store\n"
+            "    from lottery_core.training.context import Context\n\n"
+            f"    experiment = Experiment.from_dict(json.loads({json.dumps(experiment)!r}))\n"
+            "    for level in engine.run(experiment, Context(Store(CACHE))):\n"
+            "        print(level.info.level, level.info.test_accuracy)"
+        )
+    if not own_code_of(experiment, "network"):
+        text += (
+            "\n\nWithout it: the ticket file beside its script, which needs torch, torchvision and "
+            "numpy alone."
+        )
+    return text

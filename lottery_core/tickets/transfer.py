@@ -24,7 +24,7 @@ from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round
 from lottery_core.spec.terms import OPTIMISERS
-from lottery_core.store import Job
+from lottery_core.store import Job, Level
 from lottery_core.tickets.incoming import Upload
 
 _USUAL_RATES = {"sgd": 0.05, "adam": 0.001}
@@ -46,13 +46,14 @@ def _reads(net: Network, facts: Dataset) -> bool:
         return False
 
 
-def recipe_of(upload: Upload) -> Recipe:
+def recipe_of(upload: Upload, origin: Level | None = None) -> Recipe:
     """What to train it with unless something else is chosen: the file's own recipe if it names
-    one, else the quick preset's with the ticket's network and the first data set that it can read.
+    one, else that of the level `origin` which has its mask (see `verify.origin`), with its seed;
+    else the quick preset's with the ticket's network and the first data set that it can read.
     Raises `InvalidValue` where there is none."""
-    claimed = upload.claims.get("experiment")
-    if claimed:
-        recipe = Experiment.from_dict(claimed).recipe
+    known = upload.claims.get("experiment") or (origin.info.experiment if origin else None)
+    if known:
+        recipe = Experiment.from_dict(known).recipe
         if recipe.net.text == upload.network and recipe.shapes == upload.net.shapes:
             return recipe
     usual, fitting = PRESETS["quick"].choice.recipe(), datasets_of(upload.net)

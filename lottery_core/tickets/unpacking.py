@@ -21,7 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from lottery_core.method.masks import Arrays
-from lottery_core.spec.networks import MAX_KERNEL, MAX_WIDTH
+from lottery_core.spec.notation import MAX_KERNEL, MAX_WIDTH
 from lottery_core.tickets.others import PICKLE, is_text, what_else
 
 # Of an upload, which is read into memory before anything is known of it. The largest network with

@@ -173,9 +173,9 @@ def _parts(upload: Upload, level: Level, where: str) -> Iterator[Finding]:
             yield _finding(_TITLES[part] + where, _short(said), _short(found), said == found)
 
 
-def _search(upload: Upload, store: Store) -> list[Finding]:
-    """A level with this mask, best one whose restart weights are the file's too; where it came
-    from before where it was only trained again."""
+def origin(upload: Upload, store: Store) -> Level | None:
+    """The level of the cache with this mask, best one whose restart weights are the file's too;
+    where it came from before where it was only trained again. None where there is none."""
     counts = counts_of(upload.mask)
     best = None
     infos = store.infos(store.keys()).values()
@@ -188,6 +188,11 @@ def _search(upload: Upload, store: Store) -> list[Finding]:
         if upload.restart is None or _same(upload.restart, apply(level.start, level.mask)):
             best = level
             break
+    return best
+
+
+def _search(upload: Upload, store: Store) -> list[Finding]:
+    best = origin(upload, store)
     if best is None:
         return [Finding(_SAME_MASK, _UNSAID, "in no level", "unknown")]
     named = _named(best.info.level, best.info.key)

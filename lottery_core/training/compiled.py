@@ -20,12 +20,10 @@ import numpy as np
 from numba import njit
 
 from lottery_core.training import kept
+from lottery_core.training.sparse_products import backward_of, forward_of, gradient_of
 from lottery_core.training.vectors import (
-    eight_totals,
-    folded_product,
     load,
     matrix_product,
-    multiply_add,
     plus,
     prefetch,
     read_eight,
@@ -107,6 +105,17 @@ class Pictures(NamedTuple):
     lengths: np.ndarray
 
 
+class Stretch(NamedTuple):
+    """Steps to take: from batch number `batch` of the images in `order` on, after `before` steps,
+    each at its own of the learning `rates` (float32)."""
+
+    order: np.ndarray
+    batch_size: int
+    batch: int
+    before: int
+    rates: np.ndarray
+
+
 class Rule(NamedTuple):
     """The optimiser but for its learning rate, as compiled code takes it; float32 as in torch."""
 
@@ -115,92 +124,8 @@ class Rule(NamedTuple):
     weight_decay: np.float32
 
 
-def _sparse(lanes: int):
-    """The three products of a sparse layer, for `lanes` examples of a panel from `p` on."""
-
-    @njit(error_model="numpy")
-    def forward(net, layer, p):
-        """activity of the next layer = W x, without bias."""
-        width, rows = net.width, net.sizes[layer + 1]
-        x, start = net.activity, net.panel_at[layer] + p
-        for tile in range(net.tiles[layer]):
-            for row in range(rows):
-                target = net.panel_at[layer + 1] + row * width + p
-                segment = net.segment_from[layer] + tile * rows + row
-                # Two sums at a time: a fused multiply-add takes longer than the next can wait.
-                even, odd = zeros(lanes), zeros(lanes)
-                if tile > 0:
-                    even = load(lanes, net.activity, target)
-                at, end = net.segment_at[segment], net.segment_at[segment + 1]
-                while at + 2 <= end:
-                    here, there = net.column[at], net.column[at + 1]
-                    values = load(lanes, x, start + here * width)
-                    even = multiply_add(even, net.parameters[at], values)
-                    values = load(lanes, x, start + there * width)
-                    odd = multiply_add(odd, net.parameters[at + 1], values)
-                    at += 2
-                if at < end:
-                    values = load(lanes, x, start + net.column[at] * width)
-                    even = multiply_add(even, net.parameters[at], values)
-                store(net.activity, target, plus(even, odd))
-
-    @njit(error_model="numpy")
-    def gradient(net, layer, p):
-        """gradient of the kept weights += delta x^T."""
-        width, rows, column = net.width, net.sizes[layer + 1], net.column
-        x, start = net.activity, net.panel_at[layer] + p
-        for tile in range(net.tiles[layer]):
-            for row in range(rows):
-                delta = load(lanes, net.delta, net.panel_at[layer + 1] + row * width + p)
-                segment = net.segment_from[layer] + tile * rows + row
-                at, end = net.segment_at[segment], net.segment_at[segment + 1]
-                while at + 8 <= end:
-                    sums = eight_totals(
-                        folded_product(delta, load(lanes, x, start + column[at] * width)),
-                        folded_product(delta, load(lanes, x, start + column[at + 1] * width)),
-                        folded_product(delta, load(lanes, x, start + column[at + 2] * width)),
-                        folded_product(delta, load(lanes, x, start + column[at + 3] * width)),
-                        folded_product(delta, load(lanes, x, start + column[at + 4] * width)),
-                        folded_product(delta, load(lanes, x, start + column[at + 5] * width)),
-                        folded_product(delta, load(lanes, x, start + column[at + 6] * width)),
-                        folded_product(delta, load(lanes, x, start + column[at + 7] * width)),
-                    )
-                    store(net.gradient, at, plus(sums, load(8, net.gradient, at)))
-                    at += 8
-                while at < end:
-                    values = load(lanes, x, start + column[at] * width)
-                    net.gradient[at] += total(folded_product(delta, values))
-                    at += 1
-
-    @njit(error_model="numpy")
-    def backward(net, layer, p):
-        """delta of this layer's inputs = W^T delta, where they were above 0."""
-        width, column_from = net.width, net.column_from[layer]
-        upper = net.panel_at[layer + 1] + p
-        for column in range(net.sizes[layer]):
-            even, odd = zeros(lanes), zeros(lanes)
-            at = net.column_at[column_from + column]
-            end = net.column_at[column_from + column + 1]
-            while at + 2 <= end:
-                here, there = net.back_row[at], net.back_row[at + 1]
-                weight = net.parameters[net.back_parameter[at]]
-                even = multiply_add(even, weight, load(lanes, net.delta, upper + here * width))
-                weight = net.parameters[net.back_parameter[at + 1]]
-                odd = multiply_add(odd, weight, load(lanes, net.delta, upper + there * width))
-                at += 2
-            if at < end:
-                here = net.back_row[at]
-                weight = net.parameters[net.back_parameter[at]]
-                even = multiply_add(even, weight, load(lanes, net.delta, upper + here * width))
-            target = net.panel_at[layer] + column * width + p
-            active = load(lanes, net.activity, target)
-            store(net.delta, target, where_positive(active, plus(even, odd)))
-
-    return forward, gradient, backward
-
-
-_forward_32, _gradient_32, _backward_32 = _sparse(32)
-_forward_8, _gradient_8, _backward_8 = _sparse(8)
+_forward_32, _gradient_32, _backward_32 = forward_of(32), gradient_of(32), backward_of(32)
+_forward_8, _gradient_8, _backward_8 = forward_of(8), gradient_of(8), backward_of(8)
 
 
 @njit(error_model="numpy")
@@ -393,18 +318,15 @@ def _drop_holes(net, layer):
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def train_steps(
-    net, rule, sgemm, images, labels, order, batch_size, batch, steps_before, rates, losses
-):
-    """Take `len(losses)` steps from batch number `batch` of `order` on, each at its own of the
-    learning `rates`; their losses.
+def train_steps(net, rule, sgemm, images, labels, stretch, losses):
+    """Take the `len(losses)` steps of a stretch; their losses.
 
     Ends early once a loss is not finite, with all later ones the same.
     """
-    layers = len(net.sizes) - 1
+    layers, order = len(net.sizes) - 1, stretch.order
     for n in range(len(losses)):
-        first = (batch + n) * batch_size
-        end = min(first + batch_size, len(order))
+        first = (stretch.batch + n) * stretch.batch_size
+        end = min(first + stretch.batch_size, len(order))
         scale = np.float32(1 / (end - first))
         loss = 0.0
         for panel in range(first, end, net.width):
@@ -420,7 +342,7 @@ def train_steps(
         if not np.isfinite(losses[n]):
             losses[n:] = losses[n]
             return
-        _update(net, rule, 0, len(net.parameters), steps_before + n + 1, rates[n])
+        _update(net, rule, 0, len(net.parameters), stretch.before + n + 1, stretch.rates[n])
         for layer in range(layers):
             _drop_holes(net, layer)
 

@@ -88,6 +88,28 @@ def test_all_there_is_to_watch_is_on_one_screen_while_it_trains(server, visit):
         page.evaluate("localStorage.clear()")  # where the browser keeps that for the next visit
 
 
+def test_five_layers_and_a_layer_of_many_are_on_one_screen_too(server, visit):
+    head = (*HEAD, CURVES, ".st-key-plot_level .lottery-plot")
+    five = ("conv1", "conv2", "fc1", "fc2", "fc3")
+    many = ("conv1", "conv2", "conv3", "conv4", "fc1", "fc2", "fc3")
+    for network, layers, last in (
+        ("4 4 pool 16 8", five, "fc3"),
+        ("4 4 pool 4 4 pool 16 8", many, "conv1"),
+    ):
+        params = WATCHED | {"network": network, "seed": "53", "length": "3000", "controls": "none"}
+        page = start(visit, server, params)
+        with server.paused(keys_of(params), 0):
+            shown = f".st-key-plot_weights_{last} .lottery-plot"
+            expect(page.locator(f"{shown} .main-svg").first).to_be_attached()
+            seen = [f".st-key-plot_weights_{name} .lottery-plot" for name in layers]
+            parts = (*head, *(seen if last == "fc3" else [shown, ".lottery-gallery"]))
+            for width, height in ((1440, 900), (1024, 768)):
+                page.set_viewport_size({"width": width, "height": height})
+                wait_until(lambda parts=parts, page=page: is_on_screen(page, parts))
+            assert last == "fc3" or page.locator(".lottery-gallery button").count() == len(layers)
+        page.locator(".st-key-stop button").click()
+
+
 # Where everything is, at every animation frame in which that is not where it was.
 PROBE = """parts => {
   window.places = [];

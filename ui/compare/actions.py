@@ -127,7 +127,7 @@ def _shown_whole(compared: Compared, arm: tuple[Experiment, ...]) -> bool:
 
 
 def _cost(experiments: list[Experiment]) -> str:
-    todo = plan(runtime().store, experiments, runtime().workers)
+    todo = plan(runtime().store, experiments, runtime().queue.queued())
     return f"{todo.trainings} trainings{rest_in_words(todo)}"
 
 

@@ -30,7 +30,8 @@ def show_downloads(compared: Compared) -> None:
     training = curves_table(
         named(training_frames(compared, view.curve, percent)), COLUMNS[view.curve]
     )
-    gaps = differences(compared)
+    means = {"a": "test_accuracy", "b": "test_accuracy_of_reference"}
+    gaps = differences(compared).rename(columns=means)
     gaps.insert(1, "name", gaps["line"].map(words))
     tables = {
         "curves.csv": pd.concat([c for c in curves if len(c)] or curves, ignore_index=True),

@@ -67,7 +67,7 @@ def show_differences(compared: Compared) -> None:
     if len(compared.lines) < 2:
         return
     table = differences(compared)
-    st.subheader("Differences at equal size")
+    st.header("Differences at equal size")
     if not len(table):
         st.caption("There is no size that another line shares with the one compared with yet.")
         return

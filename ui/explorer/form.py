@@ -10,7 +10,7 @@ import streamlit as st
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice
 from lottery_core.spec.fields import FIELDS, Field
-from lottery_core.spec.links import read_value, write_value
+from lottery_core.spec.links import read_value, write_field, write_value
 from ui.explorer.link import widget_key
 from ui.explorer.source import Source
 from ui.shared.text import capital, plain
@@ -46,9 +46,10 @@ class Form:
         """Leave a place here for what is wrong with these fields."""
         self.slots |= dict.fromkeys(names, st.empty())
 
-    def ask(self, name: str) -> None:
-        """The widget that fits a field's kind."""
+    def ask(self, name: str, words: str = "") -> None:
+        """The widget that fits a field's kind; `words` in place of the field's own."""
         field, value = FIELDS[name], getattr(self.base, name)
+        field = replace(field, words=words or field.words)
         if field.known:
             (self._several if isinstance(value, tuple) else self._one)(name, field, value)
         elif isinstance(value, int | float):
@@ -60,12 +61,14 @@ class Form:
 
     def _one(self, name: str, field: Field, value: str) -> None:
         options = list(field.known)
+        # A data set is written as whoever named it does.
+        begin = str if name == "dataset" else capital
         self.new[name] = st.selectbox(
             field.words,
             options,
             options.index(value) if value in options else len(options) - 1,
             key=widget_key(name),
-            format_func=lambda option: capital(field.words_of(option)),
+            format_func=lambda option: begin(field.words_of(option)),
         )
         self.slot(name)
 
@@ -110,14 +113,20 @@ class Form:
             self.new[name] = tuple(parts if by == 1 else (round(n / by, 12) for n in parts))
 
     def _text(self, name: str, field: Field, value: object) -> None:
-        text = self._text_input(name, field, write_value(value).replace("none", ""))
+        text = self._text_input(name, field, write_field(name, value).replace("none", ""))
         try:
             self.new[name] = read_value(name, text)
         except InvalidValue as error:
             self.slots[name].warning(plain(str(error)))
 
     def _text_input(self, name: str, field: Field, shown: str) -> str:
-        text = st.text_input(field.words, shown, key=widget_key(name), placeholder=field.example)
+        text = st.text_input(
+            field.words,
+            shown,
+            key=widget_key(name),
+            placeholder=field.example,
+            help=None if field.percent else field.more or None,
+        )
         self.slot(name)
         return text
 

@@ -23,7 +23,7 @@ from ui.shared.reading import Look, Picture, live_look, look, whole
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
 
-_ACROSS = 3  # layers beside each other
+_ROOM = 3  # layers beside each other with all that belongs to a chart; more are small
 
 
 @dataclass(frozen=True)
@@ -83,20 +83,22 @@ def _draw(shown: Look, experiment: Experiment, chosen: Shown) -> None:
     if chosen.shared:
         limits = dict.fromkeys(limits, max(limits.values()))
 
-    def heatmap(name: str, height: int = 0) -> None:
-        _layer(shown.layers[name], network, name, limits[name], height)
+    def heatmap(name: str) -> None:
+        _layer(shown.layers[name], network, name, limits[name], _ROOM < len(names) <= SHOWN)
 
     names = list(network.shapes)
     if network.is_convolutional and len(names) > SHOWN:
         kept = {name: picture.kept for name, picture in shown.layers.items()}
         name = choose_layer(network, kept, f"layer_of_{experiment.key}")
-        heatmap(name, 460)
+        with st.container(key="screen_layer"):
+            heatmap(name)
         if shown.layers[name].values.ndim < len(network.shapes[name]):
             _one_channel(experiment.keys[n], network, name, chosen.part)
         return
     with st.container(key="screen_layers"):
-        for start in range(0, len(names), _ACROSS):
-            row = names[start : start + _ACROSS]
+        across = SHOWN if len(names) <= SHOWN else _ROOM
+        for start in range(0, len(names), across):
+            row = names[start : start + across]
             # The first layer of a fully connected network is the one to see structure in.
             wide = [1.6 if name == names[0] and not network.shapes[name][2:] else 1 for name in row]
             for column, name in zip(st.columns(wide, gap="small"), row, strict=True):
@@ -112,8 +114,8 @@ def _draw(shown: Look, experiment: Experiment, chosen: Shown) -> None:
             st.caption("The map of weights per pixel appears when this level is finished.")
 
 
-def _layer(picture: Picture, network: Network, name: str, limit: float, height: int) -> None:
-    """A layer's heatmap, of that height or, without one, as high as the style sheet has it."""
+def _layer(picture: Picture, network: Network, name: str, limit: float, small: bool) -> None:
+    """A layer's heatmap, as high as the style sheet has it; without axes and scale if `small`."""
     shape, layer = network.shapes[name], short(name)
     figure = weight_figures.layer_figure(
         (picture.values, picture.block),
@@ -121,14 +123,15 @@ def _layer(picture: Picture, network: Network, name: str, limit: float, height: 
         shape,
         limit,
         colours=reads_pixels(network, name),
-        height=height or 300,
     )
-    plot(figure, f"plot_weights_{layer}", styled=not height)
+    if small:
+        figure = weight_figures.small(figure, name, shape, limit)
+    plot(figure, f"plot_weights_{layer}", styled=True)
     if picture.kernels is not None:
         st.caption(
             f"{picture.kept:,} of {math.prod(shape):,} weights, {picture.kernels:,} of "
-            f"{shape[0] * shape[1]:,} kernels, {picture.channels:,} of {shape[0]:,} output "
-            "channels are kept."
+            f"{shape[0] * shape[1]:,} kernels, {picture.channels:,} of {shape[0]:,} "
+            f"{'' if small else 'output '}channels are kept."
         )
 
 

@@ -45,8 +45,8 @@ def show_title(begun: bool) -> None:
 def show_what_will_happen() -> None:
     """For a choice that nothing is known of yet: what Start does, in three steps."""
     st.info(
-        "Nothing is trained yet with these choices. Press Start: the first curve appears within "
-        "seconds.",
+        "Nothing is trained yet with these choices. Press Start: the first curve begins as soon as "
+        "the untrained network has been tested.",
         icon=":material/play_arrow:",
     )
     steps = (
@@ -68,10 +68,12 @@ def show_sentence(selection: Selection) -> None:
         return
     outcome = selection.outcome()
     n = outcome.level
+    verdict, *beside = outcome.sentences()
+    words = "\n".join([f"{verdict}\n", *(f"- {one}" for one in beside)])
     if outcome.has_won:
-        st.success(outcome.in_words(), icon=":material/confirmation_number:")
+        st.success(words, icon=":material/confirmation_number:")
     else:
-        st.info(outcome.in_words(), icon=":material/balance:")
+        st.info(words, icon=":material/balance:")
     with st.container(horizontal=True, vertical_alignment="center"):
         if outcome.verdict:
             st.download_button(
@@ -105,11 +107,11 @@ def show_results(selection: Selection) -> None:
     levels = finished(main)
     if not levels:
         return
-    st.subheader("Take it away")
+    st.header("Take it away")
     _downloads(selection, levels)
-    st.subheader("Level by level")
+    st.header("Level by level")
     _table(levels)
-    st.subheader("Share it or run it again")
+    st.header("Share it or run it again")
     said = command(selection.preset, selection.choice)
     copies({"command": said, "Python": python(selection.preset, selection.choice)}, "copy_explorer")
     st.code(said, language="bash", wrap_lines=True)

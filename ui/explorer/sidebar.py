@@ -12,10 +12,11 @@ import streamlit as st
 
 from lottery_core.findings.outcome import Outcome
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.choice import Choice, held_out_for
+from lottery_core.spec.choice import Choice, held_out_for, rates_for
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.fields import ADVANCED, FIELDS, GROUPS
-from lottery_core.spec.networks import NAMED, shortest
+from lottery_core.spec.limits import SNAPSHOT_BYTES
+from lottery_core.spec.notation import NAMED, shortest
 from lottery_core.spec.presets import PRESETS
 from lottery_core.training.base import LOOPS
 from ui.explorer.form import Form
@@ -72,11 +73,12 @@ def choose() -> Selection:
         form = Form(state.base, state.choice)
         for group in GROUPS:
             if group != ADVANCED:
-                st.subheader(group)
+                st.header(group)
                 _ask(form, group)
         with st.expander(ADVANCED):
             _ask(form, ADVANCED)
             device, loop = _device(), _loop()
+        _fit_rates(form.choice)
         choice, source = form.choice, form.source
         arms, problem = ({}, source.problem) if source.problem else _check(choice, form.slots)
     keep(choice)
@@ -152,6 +154,16 @@ def _hold_out_for(form: Form) -> None:
         st.rerun()
 
 
+def _fit_rates(choice: Choice) -> None:
+    """Another length has the preset's warm-up and decay fitted to it, if nobody chose them."""
+    state = st.session_state
+    preset = PRESETS[state.preset].choice
+    before, fitting = (rates_for(one, preset) for one in (state.choice, choice))
+    if {"warmup": choice.warmup, "decay_at": choice.decay_at} == before != fitting:
+        offer(state.preset, replace(choice, **fitting))
+        st.rerun()
+
+
 def _ask_network(form: Form) -> None:
     known = {shortest(name): words for name, (_, words) in NAMED.items()}
     chosen = st.selectbox(
@@ -162,7 +174,7 @@ def _ask_network(form: Form) -> None:
         format_func=lambda text: capital(known.get(text, "another, as a text")),
     )
     if chosen == _OTHER:
-        form.ask("network")
+        form.ask("network", "Its layers, or a name with a factor")
     else:
         form.new["network"] = chosen
         form.slot("network")
@@ -191,7 +203,7 @@ def _restart_of(choice: Choice) -> str:
 
 def _ask_rewind(form: Form, extra: list[int]) -> None:
     """To which iteration of level 0; a link's percent stays one while it is what is chosen."""
-    grid, total = _grid(form.current)
+    grid, left_out, total = _grid(form.current)
     percent = form.base.rewind_percent
     at = round(percent / 100 * total) if percent else form.base.rewind_iteration
     options = sorted({*extra, *grid, *([at] if at else [])}) or [0]
@@ -203,19 +215,26 @@ def _ask_rewind(form: Form, extra: list[int]) -> None:
         format_func=lambda i: f"{i:,} ({100 * i / total:.3g} %)" if total else f"{i:,}",
     )
     form.slot("rewind_iteration", "rewind_percent")
+    if left_out:
+        st.caption(
+            f"{SNAPSHOT_BYTES // 2**20} MiB hold the weights of so large a network at no more than "
+            f"{len(grid) + 1} iterations, the first included."
+        )
     if percent and chosen == at:
         form.new["rewind_percent"] = percent
     else:
         form.new["rewind_iteration"] = chosen
 
 
-def _grid(choice: Choice) -> tuple[list[int], int]:
-    """The iterations of level 0 one can rewind to, and how long it trains; 0 if unknown."""
+def _grid(choice: Choice) -> tuple[list[int], int, int]:
+    """The iterations of level 0 one can rewind to, how many a smaller network has besides, and how
+    long it trains; 0 if unknown."""
     try:
         recipe = choice.recipe()
     except InvalidValue:
-        return [], 0
-    return [i for i in recipe.snapshot_iterations if i], recipe.iterations
+        return [], 0, 0
+    kept = recipe.snapshot_iterations
+    return [i for i in kept if i], len(recipe.snapshot_grid) - len(kept), recipe.iterations
 
 
 def _ask_conv_factor(form: Form) -> None:

@@ -53,7 +53,7 @@ def _plan(selection: Selection) -> Plan:
     return plan(
         runtime().store,
         selection.experiments,
-        runtime().workers,
+        runtime().queue.queued(),
         selection.device,
         selection.loop,
     )
@@ -63,7 +63,7 @@ def plan_in_words(selection: Selection) -> str:
     """What Start would do: "7 trainings of 4 epochs; 3 are already in the cache; about 45 s"."""
     todo = _plan(selection)
     choice = selection.choice
-    amount = f"{choice.length:g} {choice.unit}"
+    amount = f"{choice.length:,.10g} {choice.unit}"
     if choice.length == 1:
         amount = amount.removesuffix("s")
     words = f"{todo.trainings} trainings of {amount}"

@@ -215,7 +215,7 @@ export default function ({ data, parentElement, key }) {
   const node = parentElement.querySelector(".lottery-plot");
   if (!node || !data) return;
   node.style.height = data.height;
-  node.setAttribute("role", "img");
+  node.setAttribute("role", "figure");  // an image may hold no buttons
   node.setAttribute("aria-label", data.alt);
   node.tabIndex = 0;
   const group = data.group ? join(data.group, node) : undefined;

@@ -15,11 +15,10 @@ from lottery_core.store import CACHE, Store
 
 @dataclass(frozen=True)
 class Runtime:
-    """What pages work with; `workers` is the number of processes behind the queue."""
+    """What pages work with."""
 
     store: Store
     queue: Queue
-    workers: int
 
 
 def _return_memory() -> None:
@@ -44,6 +43,6 @@ def runtime() -> Runtime:
     # going through it takes longer than the look.
     gc.collect()
     gc.freeze()
-    store, workers = Store(CACHE), workers_here()
+    store = Store(CACHE)
     store.sweep()
-    return Runtime(store, Queue(store, workers), workers)
+    return Runtime(store, Queue(store, workers_here()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import streamlit as st
 
 from lottery_core.running.time_left import in_words
@@ -9,7 +11,7 @@ from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import write_choice
 from lottery_core.spec.presets import PRESETS
-from lottery_core.store import Job, PartsDone, Waiting, task_key
+from lottery_core.store import Job, Measurement, PartsDone, Waiting, task_key
 from ui.shared.jobs import current_level
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
@@ -38,7 +40,12 @@ def runs() -> Runs:
         if experiment.key not in found:
             params = write_choice(name, preset.choice)
             found[experiment.key] = (experiment, params, f"{preset.title}: {_words(experiment)}")
-    return found
+    # Two with the same words would be one to the list they stand in.
+    count = Counter(words for _, _, words in found.values())
+    return {
+        key: (*one, words if count[words] == 1 else f"{words}, {key[:8]}")
+        for key, (*one, words) in found.items()
+    }
 
 
 def _words(experiment: Experiment) -> str:
@@ -47,9 +54,14 @@ def _words(experiment: Experiment) -> str:
     return (
         f"{recipe.net.sizes} on "
         f"{recipe.data_title}, {optimiser}, batch {recipe.batch_size}, "
-        f"{len(experiment.rounds)} rounds to {last.sparsity:.1%}, {title_of(experiment)}, "
+        f"{len(experiment.rounds)} round{'s' if experiment.rounds[1:] else ''} to "
+        f"{last.sparsity:.1%}{_criterion(last.criterion)}, {title_of(experiment)}, "
         f"seed {recipe.seed}"
     )
+
+
+def _criterion(name: str) -> str:
+    return "" if name == "magnitude" else f" by {name}"
 
 
 def choose(known: Runs) -> str:
@@ -75,7 +87,7 @@ def is_active(task: str, experiment: Experiment) -> bool:
     return job is not None and job.active
 
 
-def measured_of(task: str, experiment: Experiment) -> dict | None:
+def measured_of(task: str, experiment: Experiment) -> Measurement | None:
     """What was measured last."""
     return runtime().store.read_measurement(task_key(task, experiment.key))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lottery_core.running.time_left import in_words, plan
+from lottery_core.running.time_left import MEASURING, in_words, plan
 from lottery_core.store import LevelProgress, PartsDone, Waiting
 from ui.shared.jobs import current_level, show_damaged
 from ui.shared.reading import training_now
@@ -21,8 +21,6 @@ from ui.story.run import (
     measures_next,
     seconds_left,
 )
-
-_MEASURING = 3.0  # seconds a level, about
 
 
 def show_controls(run: StoryRun, step: int) -> None:
@@ -56,14 +54,14 @@ def show_controls(run: StoryRun, step: int) -> None:
 
 def _plan(run: StoryRun, missing: list[str]) -> str:
     experiments = [getattr(run, need) for need in ("main", "reinit") if need in missing]
-    todo = plan(runtime().store, experiments, runtime().workers)
+    todo = plan(runtime().store, experiments, runtime().queue.queued())
     left, seconds = todo.trainings - todo.cached, todo.seconds
     if "measure" in missing and seconds is not None:
-        seconds += _MEASURING * len(run.main.keys)
+        seconds += MEASURING * len(run.main.keys)
     does = [f"trains {left} small networks"] if left else []
     does += ["measures how fast they are"] if "measure" in missing else []
     words = f"Your machine {' and '.join(does)}"
-    return f"{words}: about {in_words(seconds)}." if seconds else f"{words}: about a minute."
+    return f"{words}: about {in_words(seconds)}." if seconds else f"{words}."
 
 
 @asking
@@ -134,7 +132,7 @@ def _measuring(run: StoryRun) -> tuple[float, str]:
     if not isinstance(progress, PartsDone):
         return 0.0, "Step 6: waiting to measure"
     done = progress.done
-    left = in_words(max(1.0, _MEASURING * (of - done)))
+    left = in_words(max(1.0, MEASURING * (of - done)))
     return done / of, f"Step 6: measuring network {done + 1} of {of}, about {left} left"
 
 

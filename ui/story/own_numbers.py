@@ -225,14 +225,14 @@ def show_catch(run: StoryRun, words, picture) -> None:
     measured, waiting = measured_of(run), ""
     with words:
         if measured:
-            rows = measured["levels"]
+            rows = measured.levels
             found = level_to_show({run.main.recipe.seed: [one.info for one in finished(run.main)]})
             _say("  \n".join(catch.in_words(measured, rows[min(found, len(rows) - 1)])))
             beside = " Something else ran meanwhile and may have slowed it." if (
-                measured["beside"]
+                measured.beside
             ) else ""  # fmt: skip
             st.caption(
-                f"One machine, this one ({plain(measured['machine']['processor'])}), one thread, "
+                f"One machine, this one ({plain(measured.machine.processor)}), one thread, "
                 f"one seed.{beside}"
             )
         else:

@@ -10,7 +10,7 @@ from lottery_core.findings import walk
 from lottery_core.running.time_left import seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import write_choice
-from lottery_core.store import Job, measurement_key
+from lottery_core.store import Job, Speed, measurement_key
 from ui.shared.reading import training_now
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
@@ -47,7 +47,7 @@ def read() -> StoryRun:
     return StoryRun(arms["main"][0], arms["reinit"][0], write_choice(preset, choice))
 
 
-def measured_of(run: StoryRun) -> dict | None:
+def measured_of(run: StoryRun) -> Speed | None:
     """What was measured of its levels' speed, if anything."""
     return runtime().store.read_measurement(run.measuring)
 

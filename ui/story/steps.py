@@ -119,7 +119,7 @@ def _go(step: str) -> None:
 def show_step(run: StoryRun, n: int) -> None:
     """A step: what it is about, your numbers, a figure, and something to try."""
     step = STEPS[n]
-    st.subheader(f"{n}. {step.title}", anchor=f"step-{n}")
+    st.header(f"{n}. {step.title}", anchor=f"step-{n}")
     words, picture = st.columns([4, 5], gap="medium")
     with words:
         st.markdown(step.text)

@@ -31,7 +31,7 @@ def show_inside(subject: Subject) -> None:
 
 
 def _layers(level: Level, network: Network) -> None:
-    st.subheader("Layers")
+    st.header("Layers")
     table = anatomy.layers(level, network)
     st.markdown(f"{capital(network.in_words)}. {anatomy.in_words(table)}")
     kept = {name: int(mask.sum()) for name, mask in level.mask.items()}
@@ -106,7 +106,7 @@ def _range(row, what: str) -> str:
 
 
 def _values(subject: Subject, level: Level, dense: Level) -> None:
-    st.subheader("Values")
+    st.header("Values")
     words = {"all": "All layers"} | {name: anatomy.short(name) for name in level.mask}
     chosen = one_layer("Of", "values_of", words)
     names = list(level.mask) if chosen == "all" else [chosen]

@@ -35,7 +35,7 @@ _STYLE = """<style>
 def show_maps(stages: Sequence[Stage], ticket: str, shapes: dict[str, tuple[int, ...]]) -> None:
     """A row a layer: the same channels in the dense network and in the `ticket`, which is what it
     is called."""
-    st.subheader("What they make of it, layer by layer")
+    st.header("What they make of it, layer by layer")
     st.caption(
         f"Feature maps after each convolution and its ReLU: the {CHANNELS} channels that say most "
         "of this image, most first, the same for both. Each channel has one scale for both, from "

@@ -34,7 +34,7 @@ def show_survival(subject: Subject) -> None:
         _deaths.clear(keys)
         st.warning(GONE)
         return
-    st.subheader("Which weights died in which round")
+    st.header("Which weights died in which round")
     if not subject.n:
         st.info("Level 0 is the dense network: nothing has died yet. Move the level up.")
         return

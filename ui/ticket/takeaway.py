@@ -19,17 +19,17 @@ _GROUPS = {
     "For people": ("card", "script", "bundle"),
 }
 
-# Its tables scroll by themselves where the window is narrow, and its hashes break.
+# Where the window is narrow its lines break: what scrolls by itself no keyboard reaches.
 _FITTING = """<style>
-.st-key-ticket_card table { display: block; overflow-x: auto; }
-.st-key-ticket_card :is(p, li, code) { overflow-wrap: anywhere; }
+.st-key-ticket_card :is(p, li, code, th, td) { overflow-wrap: anywhere; }
+.st-key-ticket_card pre, .st-key-ticket_card pre code { white-space: pre-wrap !important; }
 </style>"""
 
 
 def show_takeaway(subject: Subject) -> None:
     """A button a format, with what it holds; then the card itself."""
     info = subject.level.info
-    st.subheader(f"Level {subject.n} as a file")
+    st.header(f"Level {subject.n} as a file")
     for column, (title, names) in zip(st.columns(3), _GROUPS.items(), strict=True):
         with column.container(border=True):
             st.markdown(f"**{title}**")
@@ -49,13 +49,13 @@ def show_takeaway(subject: Subject) -> None:
         "A ticket is a mask with the weights its survivors restart from; the trained weights are "
         "what came of them. Files for torch take a few seconds to be made."
     )
-    st.subheader("The same from the command line")
+    st.header("The same from the command line")
     st.code(
         f"python -m lottery_core export {subject.key[:10]} --format ticket",
         language="bash",
         wrap_lines=True,
     )
-    st.subheader("The ticket card")
+    st.header("The ticket card")
     st.html(_FITTING)
     try:
         with st.container(border=True, key="ticket_card"):
@@ -73,7 +73,7 @@ def finished_count() -> int:
 def _card(key: str, levels: int) -> str:
     text = files.export(runtime().store, key, "card").decode()
     # Headings of the page come above those of the card.
-    return "\n".join(f"###{line}" if line.startswith("#") else line for line in text.splitlines())
+    return "\n".join(f"##{line}" if line.startswith("#") else line for line in text.splitlines())
 
 
 # Made when the button is pressed, on another thread without a session: bound to a key alone.

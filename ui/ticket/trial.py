@@ -24,6 +24,7 @@ from ui.ticket.sketch import sketch
 from ui.ticket.subject import Subject
 
 _FEW = 24  # images of a grid
+_SHORT = 10  # letters of a class's name that have room below a small image
 _PATIENCE = 2.0  # seconds in which both networks look at as many test images as they can
 _DIGITS = ("mnist", "emnist-digits")
 
@@ -77,11 +78,11 @@ def _one(
     subject: Subject, recipe: Recipe, judged: Judged, images: np.ndarray, labels: np.ndarray
 ) -> np.ndarray | None:
     """An image of the reader's choice and both answers; the image as networks read it."""
-    st.subheader("Ask both")
+    st.header("Ask both")
     ways, digits = {"pick": "Test images"}, recipe.dataset in _DIGITS
     if recipe.net.input == (1, 28, 28):
         ways = {"draw": "Draw a digit" if digits else "Draw"} | ways
-    way = one_of("Ask about", "trial_way", ways)
+    way = one_of("Ask about", "trial_way", ways) if len(ways) > 1 else "pick"
     left, middle, right = wrapping("trial_row", 10).columns([3, 2, 4])
     names = names_of(recipe)
     if way == "draw":
@@ -178,9 +179,9 @@ def _pick(judged: Judged, count: int) -> int:
 
 
 def _disagreements(subject: Subject, judged: Judged, images: np.ndarray) -> None:
-    st.subheader("Where they disagree")
+    st.header("Where they disagree")
     recipe = subject.experiment.recipe
-    differ, names = judged.disagree, names_of(recipe)
+    differ, names = judged.disagree, answer_figures.cut_to_fit(names_of(recipe))
     if not len(differ):
         st.markdown(f"On {judged.images_in_words} they name the same class.")
         return
@@ -209,13 +210,14 @@ def _disagreements(subject: Subject, judged: Judged, images: np.ndarray) -> None
     said = [[plain(names[one[i]]) for one in (labels, dense, ticket)] for i in shown]
     captions = [f"is {label}: {one}, {other}" for label, one, other in said]
     st.caption("What it is: what dense says, what the ticket says.")
-    show_images(images[shown], captions, 84, ink=_is_ink(recipe))
+    width = 84 if max(map(len, names)) <= _SHORT else 150
+    show_images(images[shown], captions, width, ink=_is_ink(recipe))
     if len(sides[side][1]) > _FEW:
         st.caption(f"The first {_FEW} of {len(sides[side][1]):,}.")
 
 
 def _confusions(subject: Subject, judged: Judged) -> None:
-    st.subheader("What each confuses")
+    st.header("What each confuses")
     recipe = subject.experiment.recipe
     which = judged.images_in_words
     st.caption(f"{which[0].upper()}{which[1:]} of {recipe.data_title}; colours are logarithmic.")

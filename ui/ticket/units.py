@@ -26,7 +26,7 @@ _SIDES = {256: 56, 2**31: 28}  # up to so many units: pixels of a picture of one
 def show_units(subject: Subject, level: Level) -> None:
     """The units of a layer to choose from, and the one that is chosen."""
     network = subject.experiment.recipe.net
-    st.subheader("Channels and units" if network.is_convolutional else "Units")
+    st.header("Channels and units" if network.is_convolutional else "Units")
     names = {name: anatomy.short(name) for name in level.mask}
     name = one_layer("Layer", "units_of", names)
     chooser, reads, read_by = wrapping("ticket_units").columns([5, 4, 4])

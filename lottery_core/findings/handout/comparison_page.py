@@ -193,7 +193,8 @@ def comparison_archive(store: Store, lines: Sequence[Line], reference: str = "")
     """The differences in LaTeX, Markdown and CSV, and all levels of all lines as CSV."""
     known = _gather(store, lines, reference)
     rows, caption, stem = list(_rows(known)), _caption(known), known.stem
-    gaps = known.differences()
+    means = {"a": "test_accuracy", "b": "test_accuracy_of_reference"}
+    gaps = known.differences().rename(columns=means)
     for n, column in enumerate(("line", "reference")):
         gaps.insert(2 * n + 1, f"{column}_name", gaps[column].map(known.words))
     arms = [line.experiments for line in known.lines]

@@ -34,6 +34,13 @@ class Page:
         """A paragraph; its `role` is its class in the style sheet."""
         self._parts.append(f'<p class="{role or "text"}">{_marked(text)}</p>')
 
+    def said(self, sentences: Sequence[str], role: str) -> None:
+        """A sentence, and below it others as a list."""
+        first, *others = map(_marked, sentences)
+        items = "".join(f"<li>{one}</li>" for one in others)
+        more = f"<ul>{items}</ul>" if items else ""
+        self.html(f'<div class="{role}"><p>{first}</p>{more}</div>')
+
     def html(self, html: str) -> None:
         """A part that is HTML already."""
         self._parts.append(html)
@@ -47,21 +54,20 @@ class Page:
         self, head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, numbers: int = 0
     ) -> None:
         """A table; its columns from `numbers` on are set to the right, and each row's first cell is
-        its heading. Without a `head` every row is a pair of words."""
-        first = numbers or max(len(head), 2)  # the first column of numbers
+        its heading."""
+        first = numbers or len(head)  # the first column of numbers
         top = "".join(
             f'<th scope="col"{_kind(n, first)}>{_marked(cell)}</th>' for n, cell in enumerate(head)
         )
         body = "".join(f"<tr>{_row(row, first)}</tr>" for row in rows)
         name = slug(caption)
-        kind = "" if head else ' class="pairs"'
+        kind = ' class="pairs"' if len(head) == 2 else ""  # of words, which may be long
         # Its words stand above the part that scrolls, so that a narrow page wraps them.
         self.html(
             f'<p class="note" id="{name}">{escape(caption)}</p>'
             f'<div class="wide" role="region" tabindex="0" aria-labelledby="{name}">'
             f'<table aria-labelledby="{name}"{kind}>'
-            + (f"<thead><tr>{top}</tr></thead>" if head else "")
-            + f"<tbody>{body}</tbody></table></div>"
+            f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
     def code(self, text: str, label: str) -> None:

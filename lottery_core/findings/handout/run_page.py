@@ -44,7 +44,7 @@ def _result(page: Page, asked: Asked, outcome: Outcome) -> None:
     done = sum(len(infos) for infos in outcome.runs["main"].values())
     whole = sum(len(one.keys) for one in asked.arms["main"])
     if done == whole:
-        page.text(outcome.in_words(), "verdict won" if outcome.has_won else "verdict")
+        page.said(outcome.sentences(), "verdict won" if outcome.has_won else "verdict")
     else:
         page.text(f"{done} of {whole} levels are finished, so there is no verdict yet.", "verdict")
     arms = [
@@ -153,7 +153,11 @@ def _thin(history: pd.DataFrame) -> pd.DataFrame:
 
 def _recipe(page: Page, asked: Asked) -> None:
     page.heading("Recipe")
-    page.table((), recipe_rows(asked.main.as_dict()), "What was asked for, with the first seed")
+    page.table(
+        ("what", "value"),
+        recipe_rows(asked.main.as_dict()),
+        "What was asked for, with the first seed",
+    )
     page.heading("Seeds and keys")
     rows = [
         [

@@ -1,0 +1,193 @@
+"""What was measured on an experiment's levels: how fast they are, and how stable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from lottery_core.store.info import known_fields
+
+
+class Timed(NamedTuple):
+    """Seconds of one thing done many times over: the median of some turns, the least and the
+    most of them. Three numbers in JSON."""
+
+    median: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What it was measured on: the processor's name, threads used, versions."""
+
+    processor: str
+    threads: int
+    python: str
+    torch: str
+    numba: str
+    numpy: str
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """A training step four ways: masked dense tensors in torch, torch's CSR tensors, the compiled
+    loop, and the matrix products of a dense step alone."""
+
+    masked: Timed
+    csr: Timed
+    ours: Timed
+    products: Timed
+
+
+@dataclass(frozen=True)
+class AnswerTimes:
+    """Answering some images at once, as dense tensors and as the ticket's sparse ones."""
+
+    dense: Timed
+    ticket: Timed
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of a trained network: all of it as float32, and as what the mask keeps with one bit a
+    weight to say which; each plain and compressed (zlib)."""
+
+    dense: int
+    dense_compressed: int
+    ticket: int
+    ticket_compressed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelSpeed:
+    """One level: weights `kept`, the `iterations` and `seconds` its training took and the loop
+    that trained it, times of a step, of answers by the number of images at once, bytes, and the
+    multiply-adds of a step."""
+
+    level: int
+    kept: int
+    iterations: int
+    seconds: float
+    loop: str
+    step: StepTimes
+    forward: Mapping[int, AnswerTimes]
+    bytes: Sizes
+    multiply_adds_step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """How fast a machine is with an experiment's levels.
+
+    `measured` is when, in seconds since 1970; `total` counts the prunable weights and
+    `multiply_adds_step` what a dense step of `batch_size` images takes; `beside` is how many other
+    runs trained meanwhile.
+    """
+
+    machine: Machine
+    measured: float
+    total: int
+    multiply_adds_step: int
+    iterations_per_epoch: int
+    batch_size: int
+    levels: tuple[LevelSpeed, ...]
+    beside: int = 0
+
+    @classmethod
+    def from_dict(cls, plain: Mapping) -> Speed:
+        """What `plain_measurement` gave. Raises as `read_measurement` does."""
+        known = known_fields(cls, plain)
+        machine = Machine(**known_fields(Machine, plain["machine"]))
+        return cls(
+            **known | {"machine": machine, "levels": tuple(map(_level_speed, plain["levels"]))}
+        )
+
+
+def _level_speed(plain: Mapping) -> LevelSpeed:
+    forward = {int(many): _times(AnswerTimes, one) for many, one in plain["forward"].items()}
+    return LevelSpeed(
+        **known_fields(LevelSpeed, plain)
+        | {
+            "step": _times(StepTimes, plain["step"]),
+            "forward": forward,
+            "bytes": Sizes(**known_fields(Sizes, plain["bytes"])),
+        }
+    )
+
+
+def _times(kind: type, plain: Mapping) -> StepTimes | AnswerTimes:
+    known = known_fields(kind, plain)
+    return kind(**{name: Timed(*map(float, turns)) for name, turns in known.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Errors (fractions) on the straight line between two copies of a network, at each of
+    `alphas` from 0 to 1: of the images trained on and of the test images. Their instabilities are
+    the rise at the worst point above the mean of the two ends."""
+
+    alphas: tuple[float, ...]
+    train_error: tuple[float, ...]
+    test_error: tuple[float, ...]
+    instability_train: float
+    instability_test: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copies(Line):
+    """Two copies of a level with `kept` weights, trained from its weights at `first_iteration` in
+    two data `orders`; `seconds` is wall time."""
+
+    level: int
+    kept: int
+    first_iteration: int
+    orders: tuple[int, ...]
+    seconds: float
+
+    @classmethod
+    def from_dict(cls, plain: Mapping) -> Copies:
+        """What `plain_measurement` gave. Raises as `read_measurement` does."""
+        lists = ("alphas", "train_error", "test_error")
+        numbers = {name: tuple(map(float, plain[name])) for name in lists}
+        orders = tuple(map(int, plain["orders"]))
+        return cls(**known_fields(cls, plain) | numbers | {"orders": orders})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instability:
+    """Copies from each start of an experiment; `total` counts the prunable weights."""
+
+    total: int
+    seed: int
+    paths: tuple[Copies, ...]
+
+    @classmethod
+    def from_dict(cls, plain: Mapping) -> Instability:
+        """What `plain_measurement` gave. Raises as `read_measurement` does."""
+        return cls(
+            total=plain["total"],
+            seed=plain["seed"],
+            paths=tuple(map(Copies.from_dict, plain["paths"])),
+        )
+
+
+Measurement = Speed | Instability | Copies
+# By the task that their keys begin with (see `task_key`).
+_KINDS: dict[str, type[Measurement]] = {
+    "measure": Speed,
+    "instability": Instability,
+    "path": Copies,
+}
+
+
+def plain_measurement(measured: Measurement) -> dict:
+    """In plain values, as `measurements/<key>.json` has them: the fields as they stand here."""
+    return asdict(measured)
+
+
+def read_measurement(key: str, plain: Mapping) -> Measurement:
+    """What `plain_measurement` gave, of this version or another. Raises KeyError, TypeError,
+    ValueError or AttributeError for what is no measurement of the task that the key names."""
+    return _KINDS[key.partition("-")[0]].from_dict(plain)

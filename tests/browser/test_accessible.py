@@ -1,0 +1,75 @@
+"""No page breaks a rule of the WCAG that a program can check, in any theme, at any width."""
+
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Page
+
+from lottery_core.running import engine
+from lottery_core.spec.links import read_choice
+from lottery_core.training.context import Context
+from tests.browser.server import PATIENCE, wait_for_charts, wait_until
+from ui.shared.frame import PAGES
+from ui.ticket.subject import VIEWS
+
+pytestmark = pytest.mark.browser
+
+SMALL = {
+    "preset": "quick", "replicates": "1", "learning_rate": "0.1", "network": "16", "length": "60",
+    "unit": "iterations", "rounds": "1", "controls": "none",
+}  # fmt: skip
+EXPERIMENT = read_choice(SMALL)[1].experiment()
+RULES = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+# Streamlit's own field for a file, which has a name and is said to be decoration.
+NOT_OURS = "[data-testid=stFileUploaderDropzone]"
+LOOKS = [(width, scheme) for scheme in ("light", "dark") for width in (1440, 1024, 390)]
+
+
+def broken(page: Page) -> list[str]:
+    """Every rule that the page breaks, with where."""
+    found = page.evaluate(
+        """ours => axe.run(
+          {include: [['body']], exclude: [[ours]]}, {resultTypes: ['violations']}
+        ).then(said => said.violations.map(one =>
+          `${one.id}: ${one.nodes.map(node => node.html.slice(0, 200)).join(' ... ')}`))""",
+        NOT_OURS,
+    )
+    return list(found)
+
+
+@pytest.fixture(scope="module")
+def trained(server):
+    """A run to look at, trained once for all pages."""
+    list(engine.run(EXPERIMENT, Context(server.store)))
+
+
+def places() -> list[tuple[str, dict[str, str]]]:
+    """Every page with what it shows of that run, and every view of the Ticket page."""
+    key = EXPERIMENT.key
+    found = [("", SMALL), ("", SMALL | {"seed": "99"})]
+    for path, _, _ in PAGES[1:]:
+        name = Path(path).stem
+        if name == "ticket":
+            found += [(name, {"key": key, "level": "1", "view": view}) for view in VIEWS]
+        else:
+            found.append((name, {"key": key} if name in ("speed", "stability") else {}))
+    return found
+
+
+@pytest.mark.parametrize(("name", "params"), places())
+def test_no_page_breaks_a_rule(server, visit, trained, name, params):
+    page = visit(server.url(params, name))
+    wait_until(lambda: page.get_by_test_id("stAppViewContainer").locator("h1").count() == 1)
+    page.get_by_test_id("stStatusWidget").wait_for(state="detached", timeout=1000 * PATIENCE)
+    wait_for_charts(page, 0)
+    page.evaluate(RULES)
+    papers = {}
+    for width, scheme in LOOKS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(300)  # for what is drawn anew
+        assert broken(page) == [], (width, scheme)
+        app = page.get_by_test_id("stApp")
+        papers[scheme] = app.evaluate("node => getComputedStyle(node).backgroundColor")
+    assert papers["light"] != papers["dark"]  # both themes were looked at
