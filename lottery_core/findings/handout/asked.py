@@ -86,15 +86,14 @@ def requested(experiment: Experiment, job: Job | None) -> Asked | None:
 
 def line_of(store: Store, key: str, seeds: Sequence[int] = ()) -> Line:
     """The experiment that a level belongs to, with these seeds, or where none is named those that
-    were asked for together. Raises `InvalidValue` for a seed that was not run."""
+    were asked for together. Raises `InvalidValue` where none of these seeds was run."""
     asked = asked_for(store, key)
     arm = next((a for a in asked.arms.values() if key in _keys(a)), asked.arms["main"])
     if seeds:
-        arm = tuple(with_seed(arm[0], seed) for seed in seeds)
-    for one in arm if seeds else ():
-        if not store.has(one.keys[0]):
-            rule = f"was not run of {one.key[:8]}; leave it out, or run it"
-            raise InvalidValue("seeds", one.recipe.seed, rule)
+        found = (with_seed(arm[0], seed) for seed in seeds)
+        arm = tuple(one for one in found if store.has(one.keys[0]))
+        if not arm:
+            raise InvalidValue("seeds", ",".join(map(str, seeds)), f"were not run of {key[:8]}")
     job = store.job(asked.main.key)
     return Line(line_id(arm[0]), arm, job.params if job else {})
 
