@@ -20,17 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import plotly
 import plotly.graph_objects as go
 import streamlit as st
 from plotly.io.json import to_json_plotly
 
 from lottery_core.report.figures import Curve
+from lottery_core.report.script import SCRIPT
 from ui.shared.reading import SHADES
 from ui.shared.runtime import runtime
 
 _SCRIPT = Path(__file__).resolve().parents[2] / "static" / "plotly.min.js"
-_OURS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
 def provide_script(target: Path = _SCRIPT) -> bool:
@@ -40,12 +39,12 @@ def provide_script(target: Path = _SCRIPT) -> bool:
     installation that belongs to somebody else, pages send the script themselves.
     """
     try:
-        if target.is_file() and target.stat().st_size == _OURS.stat().st_size:
+        if target.is_file() and target.stat().st_size == SCRIPT.stat().st_size:
             return True
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".plotly-") as folder:
             part = Path(folder) / target.name
-            shutil.copyfile(_OURS, part)
+            shutil.copyfile(SCRIPT, part)
             part.replace(target)
     except OSError:
         return False
@@ -118,7 +117,7 @@ def preload() -> None:
 def send_script() -> None:
     """Send what draws charts with the page, once: our script, and plotly.js where it can't be
     served as a file."""
-    script = "" if _IS_SERVED else _OURS.read_text(encoding="utf-8")
+    script = "" if _IS_SERVED else SCRIPT.read_text(encoding="utf-8")
     _CODE(key="plot_code", data={"script": script})
 
 

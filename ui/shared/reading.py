@@ -15,6 +15,7 @@ import streamlit as st
 
 from lottery_core.findings.anatomy import kept_per_pixel
 from lottery_core.findings.lines import asked_with
+from lottery_core.report.pixels import saturation
 from lottery_core.running.progress import thin
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
@@ -25,7 +26,6 @@ from lottery_core.store.pictures import counted, shrink, unpack
 from ui.shared.once import Once
 from ui.shared.runtime import runtime
 
-_SATURATED = 99.5  # percentile of |weight| where the colours end: a few outliers must not pale all
 _LEISURE = 3  # seconds between two pictures of a training that has gone on for as long
 _LIVE_CELLS = 26_500
 SHADES = 31  # of blue and of red, while a level trains
@@ -63,17 +63,12 @@ class Look:
     @cached_property
     def limits(self) -> dict[str, float]:
         """Where the colours of each layer end."""
-        return {name: _limit(picture.values) for name, picture in self.layers.items()}
+        return {name: saturation(picture.values) for name, picture in self.layers.items()}
 
     @property
     def size(self) -> int:
         """Bytes of its pictures."""
         return sum(picture.values.nbytes for picture in self.layers.values())
-
-
-def _limit(values: np.ndarray) -> float:
-    kept = np.abs(values[np.isfinite(values)])
-    return float(np.percentile(kept, _SATURATED)) or 1.0 if kept.size else 1.0
 
 
 def summary(key: str) -> Level | None:
