@@ -202,6 +202,14 @@ def legend_inside(figure: go.Figure) -> go.Figure:
     )
 
 
+def opening_levels(figure: go.Figure, percents: Sequence[float], chosen: int) -> go.Figure:
+    """The same as a way to levels (see `ui/shared/plot.js`): a press on a point opens the level
+    with so many `percents` of weights remaining; the `chosen` one is marked."""
+    return figure.update_layout(meta={**figure.layout.meta, "levels": list(percents)}).add_vline(
+        x=percents[chosen], line={"color": GREY, "width": 12}, opacity=0.25, layer="below"
+    )
+
+
 def add_curve(
     figure: go.Figure,
     curve: Curve,

@@ -181,6 +181,24 @@ def test_weights_are_read_by_pointing_at_them(finished):
     expect(chart.locator(".hoverlayer")).to_have_text(re.compile(r"unit \d+, input \d+: \S+"))
 
 
+def test_a_press_on_a_dot_opens_its_level_in_all_that_shows_one(finished):
+    page = finished
+    slider = page.get_by_role("slider", name="Level")
+    for n in (1, 2, 0):
+        dots = page.locator(".st-key-plot_accuracy .scatterlayer .trace:has(.point)").first
+        box = dots.locator(".point").nth(n).bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        expect(page.locator(".st-key-plot_accuracy .hoverlayer .hovertext")).to_be_visible()
+        page.mouse.down()
+        page.mouse.up()
+        expect(slider).to_have_attribute("aria-valuetext", f"Level {n} of 2")
+        expect(page.locator(".st-key-plot_level .lottery-plot")).to_have_attribute(
+            "aria-label", re.compile(f"level {n} ")
+        )
+    weights = page.locator(".st-key-plot_weights_fc2 .lottery-plot")
+    expect(weights).to_have_attribute("aria-label", re.compile(r"100\.0% of the cells"))
+
+
 def test_stop_keeps_what_is_finished_and_resume_goes_on_after_it(server, visit):
     params = with_seed(WATCHED, 3)
     keys = keys_of(params)

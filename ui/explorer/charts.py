@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from lottery_core.findings.outcome import chance_of, sparsity
+from lottery_core.findings.outcome import chance_of, sizes_of, sparsity
 from lottery_core.report import figures
 from lottery_core.spec.experiment import Experiment
 from ui.explorer.heatmaps import choose_level, choose_weights, show_heatmaps
@@ -43,7 +43,10 @@ def show_screen(selection: Selection, active: bool) -> None:
     live = training_now(selection.main, len(levels))
     with accuracy:
         figure = selection.outcome().accuracy(near_dense=axis == "near", kind=kind, live=live)
-        plot(figures.legend_inside(figure), "plot_accuracy", styled=True)
+        percents = [one.info.percent_remaining for one in levels]
+        percents += sizes_of(selection.main)[len(levels) :]
+        figure = figures.opening_levels(figures.legend_inside(figure), percents, n)
+        plot(figure, "plot_accuracy", styled=True)
     with level:
         plot(_training_figure(selection.main, n, quantity), "plot_level", styled=True)
     with over_time:
@@ -80,5 +83,11 @@ def _training_figure(experiment: Experiment, n: int, quantity: str) -> figures.F
     }
     before = dense.history if dense else None
     if quantity == "accuracy":
-        return figures.level_accuracy_figure(history, before, **options)
-    return figures.loss_figure(at, losses, history, before, **options)
+        figure = figures.level_accuracy_figure(history, before, **options)
+    else:
+        figure = figures.loss_figure(at, losses, history, before, **options)
+    # Which level it is, the slider says once for all.
+    return figure.update_layout(
+        title_text=f"{_QUANTITIES[quantity]} over its iterations",
+        meta={**figure.layout.meta, "saved": figure.layout.title.text},
+    )

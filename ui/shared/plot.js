@@ -58,9 +58,14 @@ const themed = (layout, c) => {
 };
 
 // A chart whose legend stands elsewhere on the page gets one in its picture.
+// One whose level is said beside it says so itself in its picture (`meta.saved`).
 const saved = (node) => {
-  if (!node.lotteryGroup) return node;
-  const { layout, data } = node;
+  const { data } = node;
+  const title = node.layout.meta.saved;
+  const layout = title ? { ...node.layout, title: { ...node.layout.title, text: title } } : node.layout;
+  if (!node.lotteryGroup) {
+    return { data, layout: { ...layout, width: node.clientWidth, height: node.clientHeight } };
+  }
   const rows = 26 * data.filter((trace) => trace.showlegend !== false).length;
   return {
     data,
@@ -143,6 +148,20 @@ const pointAt = (node, event) => {
 };
 
 const pointAway = (node) => others(node).forEach((chart) => window.Plotly.Fx.unhover(chart));
+
+// Where points are levels, with these x in `meta.levels`, a press opens one (scrubber.js).
+const levelOf = (node, event) => {
+  const far = node.layout.meta.levels.map((x) => Math.abs(Math.log(x / event.points[0].x)));
+  return far.indexOf(Math.min(...far));
+};
+
+const openLevels = (node) => {
+  node.on("plotly_hover", () => node.classList.add("opens"));
+  node.on("plotly_unhover", () => node.classList.remove("opens"));
+  node.on("plotly_click", (event) => window.dispatchEvent(
+    new CustomEvent("lottery-level", { detail: levelOf(node, event) }),
+  ));
+};
 
 const listen = (node) => {
   node.on("plotly_hover", (event) => node.lotteryGroup && pointAt(node, event));
@@ -255,6 +274,7 @@ export default function ({ data, parentElement, key }) {
     node.lotteryDraw();
     if (!node.lotteryObserver) {
       if (group) listen(node);
+      if (figure.layout.meta.levels) openLevels(node);
       node.lotteryObserver = new ResizeObserver(() => {
         if (!node.isConnected || !node.clientWidth) return;
         if (node.classList.contains("narrow") !== node.clientWidth < NARROW) node.lotteryDraw?.();

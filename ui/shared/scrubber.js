@@ -38,6 +38,13 @@ export default function ({ data, parentElement, setStateValue }) {
     pause();
     choose(Math.min(Number(range.value), state.newest));
   };
+  // From a chart whose points are levels.
+  window.removeEventListener("lottery-level", state.open);
+  state.open = ({ detail: level }) => {
+    pause();
+    choose(Math.min(level, state.newest));
+  };
+  window.addEventListener("lottery-level", state.open);
   follow.onclick = () => {
     pause();
     choose(null);
@@ -57,5 +64,8 @@ export default function ({ data, parentElement, setStateValue }) {
     choose(shown >= state.newest ? 0 : shown + 1);
   };
   draw();
-  return pause;
+  return () => {
+    pause();
+    window.removeEventListener("lottery-level", state.open);
+  };
 }
