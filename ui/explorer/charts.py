@@ -8,7 +8,7 @@ import streamlit as st
 from lottery_core.findings.outcome import chance_of, sizes_of, sparsity
 from lottery_core.report import figures
 from lottery_core.spec.experiment import Experiment
-from ui.explorer.heatmaps import choose_level, choose_weights, show_heatmaps
+from ui.explorer.heatmaps import choose_level, choose_weights, show_weights
 from ui.explorer.sidebar import Selection
 from ui.shared.chart_options import choose_axis, choose_bands, say_one_seed
 from ui.shared.frame import one_of
@@ -20,15 +20,17 @@ _QUANTITIES = {"loss": "Loss", "accuracy": "Accuracy"}
 
 def show_screen(selection: Selection, active: bool) -> None:
     """What there is to watch, on one screen: accuracy against weights remaining, the training of
-    the chosen level, sparsity, and the weights of every layer. The style sheet has their places."""
+    the chosen level, sparsity, the network, and the weights of every layer. The style sheet has
+    their places."""
     with st.container(key="screen"):
-        accuracy, level, over_time, which, weights = (
+        accuracy, level, over_time, which, network, weights = (
             st.container(key=f"screen_{name}", **options)
             for name, options in (
                 ("accuracy", {}),
                 ("level", {}),
                 ("sparsity", {}),
                 ("which", {"horizontal": True, "vertical_alignment": "center"}),
+                ("network", {}),
                 ("weights", {}),
             )
         )
@@ -52,8 +54,7 @@ def show_screen(selection: Selection, active: bool) -> None:
     with over_time:
         figure = sparsity(selection.main, [one.info for one in levels], live)
         plot(figure, "plot_sparsity", styled=True)
-    with weights:
-        show_heatmaps(selection.main, shown)
+    show_weights(selection.main, shown, network, weights)
 
 
 def _band_of(seeds: int) -> str:
@@ -88,6 +89,6 @@ def _training_figure(experiment: Experiment, n: int, quantity: str) -> figures.F
         figure = figures.loss_figure(at, losses, history, before, **options)
     # Which level it is, the slider says once for all.
     return figure.update_layout(
-        title_text=f"{_QUANTITIES[quantity]} over its iterations",
+        title_text=f"{_QUANTITIES[quantity]} in training",
         meta={**figure.layout.meta, "saved": figure.layout.title.text},
     )

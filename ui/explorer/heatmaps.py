@@ -7,18 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from lottery_core.findings.anatomy import short
-from lottery_core.findings.flow import reads_pixels
+from lottery_core.findings.flow import read_shape, reads_pixels
 from lottery_core.report import weight_figures
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.networks import Network
+from lottery_core.spec.networks import Network, Shape
 from lottery_core.store import LevelProgress
 from ui.shared.frame import one_of
 from ui.shared.jobs import current_level
-from ui.shared.layers import SHOWN, choose_layer
+from ui.shared.layers import SHOWN
+from ui.shared.network import choose_part
 from ui.shared.plot import plot
 from ui.shared.reading import Look, Picture, live_look, look, whole
+from ui.shared.reads import show_reads, word_of
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
 
@@ -54,16 +57,26 @@ def choose_weights(n: int) -> Shown:
     return Shown(n, part, scale == "shared")
 
 
-def show_heatmaps(experiment: Experiment, chosen: Shown) -> None:
-    """One heatmap a layer."""
-    n = chosen.n
+def show_weights(
+    experiment: Experiment, chosen: Shown, above: DeltaGenerator, below: DeltaGenerator
+) -> None:
+    """The network as a picture, and a heatmap of each layer or of the one that is chosen there."""
+    n, network = chosen.n, experiment.recipe.net
     key = experiment.keys[n]
     # A level may be finished between the first two looks.
     shown = look(key, chosen.part) or _live(experiment, n) or look(key, chosen.part)
     if shown is None:
-        st.info(f"Level {n} is not trained yet. Move the slider to a level that is, or wait.")
+        below.info(f"Level {n} is not trained yet. Move the slider to a level that is, or wait.")
         return
-    _draw(shown, experiment, chosen)
+    kept = {name: picture.kept for name, picture in shown.layers.items()}
+    always = network.is_convolutional and len(network.shapes) > SHOWN
+    with above:
+        name, unit = choose_part(network, kept, f"part_of_{experiment.key}", always=always)
+    with below:
+        if name:
+            _draw_one(shown, experiment, chosen, name, unit)
+        else:
+            _draw_all(shown, experiment, chosen)
 
 
 def _exists(experiment: Experiment, n: int) -> bool:
@@ -82,24 +95,15 @@ def _limit(values: np.ndarray) -> float:
     return float(np.percentile(kept, _SATURATED)) or 1.0 if kept.size else 1.0
 
 
-def _draw(shown: Look, experiment: Experiment, chosen: Shown) -> None:
-    network, n = experiment.recipe.net, chosen.n
+def _limits(shown: Look, shared: bool) -> dict[str, float]:
     limits = {name: _limit(picture.values) for name, picture in shown.layers.items()}
-    if chosen.shared:
-        limits = dict.fromkeys(limits, max(limits.values()))
+    return dict.fromkeys(limits, max(limits.values())) if shared else limits
 
-    def heatmap(name: str) -> None:
-        _layer(shown.layers[name], network, name, limits[name], _ROOM < len(names) <= SHOWN)
 
+def _draw_all(shown: Look, experiment: Experiment, chosen: Shown) -> None:
+    network = experiment.recipe.net
+    limits = _limits(shown, chosen.shared)
     names = list(network.shapes)
-    if network.is_convolutional and len(names) > SHOWN:
-        kept = {name: picture.kept for name, picture in shown.layers.items()}
-        name = choose_layer(network, kept, f"layer_of_{experiment.key}")
-        with st.container(key="screen_layer"):
-            heatmap(name)
-        if shown.layers[name].values.ndim < len(network.shapes[name]):
-            _one_channel(experiment.keys[n], network, name, chosen.part)
-        return
     with st.container(key="screen_layers"):
         across = SHOWN if len(names) <= SHOWN else _ROOM
         for start in range(0, len(names), across):
@@ -107,8 +111,9 @@ def _draw(shown: Look, experiment: Experiment, chosen: Shown) -> None:
             # The first layer of a fully connected network is the one to see structure in.
             wide = [1.6 if name == names[0] and not network.shapes[name][2:] else 1 for name in row]
             for column, name in zip(st.columns(wide, gap="small"), row, strict=True):
+                small = _ROOM < len(names) <= SHOWN
                 with column:
-                    heatmap(name)
+                    _layer(shown.layers[name], network, name, limits[name], small)
     if network.shapes[names[0]][2:]:
         return
     with st.container(key="screen_pixels"):
@@ -117,6 +122,45 @@ def _draw(shown: Look, experiment: Experiment, chosen: Shown) -> None:
             plot(weight_figures.pixels_figure(shown.kept_per_pixel, units, 380), "plot_pixels")
         else:
             st.caption("The map of weights per pixel appears when this level is finished.")
+
+
+def _draw_one(
+    shown: Look, experiment: Experiment, chosen: Shown, name: str, unit: int | None
+) -> None:
+    """A layer's weights, and what one of its units reads."""
+    network = experiment.recipe.net
+    with st.container(key="screen_layer"):
+        left, right = st.columns([3, 2], gap="small")
+        with left:
+            _layer(
+                shown.layers[name], network, name, _limits(shown, chosen.shared)[name], small=False
+            )
+        with right:
+            if unit is None:
+                st.caption(
+                    f"Press a weight, or give a number above, to see what a "
+                    f"{word_of(network, name).lower()} of {short(name)} reads."
+                )
+                return
+            key, shape = experiment.keys[chosen.n], read_shape(network, name)
+            reads = _reads(shown.layers[name], key, chosen.part, name, unit, shape)
+            if reads is None:
+                st.caption("When this level is finished, its units can be looked at one by one.")
+                return
+            show_reads(network, name, unit, reads, "plot_part_reads", styled=True)
+
+
+def _reads(
+    picture: Picture, key: str, part: str, name: str, unit: int, shape: Shape
+) -> np.ndarray | None:
+    """A unit's weights in the `shape` of what it reads, NaN where pruned; from the level itself
+    once it is there, since a picture may be coarser."""
+    level = whole(key) if runtime().store.has(key) else None
+    if level is not None:
+        weights = getattr(level, part)[name][unit]
+        return np.where(level.mask[name][unit], weights, np.float32(np.nan)).reshape(shape)
+    weights = picture.values[unit] if picture.block == 1 else picture.values[0, :0]
+    return weights.reshape(shape) if weights.size == math.prod(shape) else None
 
 
 def _layer(picture: Picture, network: Network, name: str, limit: float, small: bool) -> None:
@@ -131,6 +175,8 @@ def _layer(picture: Picture, network: Network, name: str, limit: float, small: b
     )
     if small:
         figure = weight_figures.small(figure, name, shape, limit)
+    # A press on a weight opens the unit it belongs to.
+    figure.update_layout(meta={**figure.layout.meta, "layer": list(network.shapes).index(name)})
     plot(figure, f"plot_weights_{layer}", styled=True)
     if picture.kernels is not None:
         st.caption(
@@ -138,19 +184,3 @@ def _layer(picture: Picture, network: Network, name: str, limit: float, small: b
             f"{shape[0] * shape[1]:,} kernels, {picture.channels:,} of {shape[0]:,} "
             f"{'' if small else 'output '}channels are kept."
         )
-
-
-def _one_channel(key: str, network: Network, name: str, part: str) -> None:
-    """Of kernels that are too many to be drawn, those of one output channel."""
-    level = whole(key) if runtime().store.has(key) else None
-    if level is None:
-        st.caption("When this level is finished, one channel's kernels can be looked at.")
-        return
-    outputs, inputs, *_ = network.shapes[name]
-    number = st.number_input(
-        f"Output channel, 0 to {outputs - 1}", 0, outputs - 1, key=f"channel_of_{name}", width=260
-    )
-    kept = level.mask[name][number]
-    kernels = np.where(kept, getattr(level, part)[name][number], np.float32(np.nan))
-    title = f"Channel {number} of {short(name)}: its {inputs} kernels"
-    plot(weight_figures.maps_figure(kernels, title, "input channel", 420), "plot_channel")

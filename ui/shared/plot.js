@@ -155,12 +155,19 @@ const levelOf = (node, event) => {
   return far.indexOf(Math.min(...far));
 };
 
-const openLevels = (node) => {
+// Where they are weights of a layer, that with the number `meta.layer`, one opens its unit
+// (network.js): its row, or what its text begins with.
+const unitOf = ({ customdata, y }) => Number(String(customdata ?? y).match(/\d+/)[0]);
+
+const openParts = (node) => {
+  const tell = (name, detail) => window.dispatchEvent(new CustomEvent(name, { detail }));
   node.on("plotly_hover", () => node.classList.add("opens"));
   node.on("plotly_unhover", () => node.classList.remove("opens"));
-  node.on("plotly_click", (event) => window.dispatchEvent(
-    new CustomEvent("lottery-level", { detail: levelOf(node, event) }),
-  ));
+  node.on("plotly_click", (event) => {
+    const { levels, layer } = node.layout.meta;
+    if (levels) tell("lottery-level", levelOf(node, event));
+    else tell("lottery-unit", { layer, unit: unitOf(event.points[0]) });
+  });
 };
 
 const listen = (node) => {
@@ -274,7 +281,8 @@ export default function ({ data, parentElement, key }) {
     node.lotteryDraw();
     if (!node.lotteryObserver) {
       if (group) listen(node);
-      if (figure.layout.meta.levels) openLevels(node);
+      const { levels, layer } = figure.layout.meta;
+      if (levels || layer !== undefined) openParts(node);
       node.lotteryObserver = new ResizeObserver(() => {
         if (!node.isConnected || !node.clientWidth) return;
         if (node.classList.contains("narrow") !== node.clientWidth < NARROW) node.lotteryDraw?.();

@@ -10,7 +10,8 @@ from lottery_core.findings.flow import read_shape
 from lottery_core.report import ticket_figures, weight_figures
 from lottery_core.spec.networks import Network
 from ui.shared.frame import wrapping
-from ui.shared.layers import SHOWN, choose_layer
+from ui.shared.layers import SHOWN
+from ui.shared.network import choose_part
 from ui.shared.plot import plot
 from ui.shared.reading import whole
 from ui.shared.scrubber import scrubber
@@ -64,7 +65,8 @@ def _convolutional(subject: Subject, network: Network, died: Rounds, n: int) -> 
         _pairs(subject, died, list(died), n, 400)
         return
     kept = {name: int(((rounds == 0) | (rounds > n)).sum()) for name, rounds in died.items()}
-    name = choose_layer(network, kept, f"survival_layer_{subject.key}")
+    key = f"survival_layer_{subject.key}"
+    name, _ = choose_part(network, kept, key, always=True, units=False)
     _draw(subject, died, name, n, 460)
     if died[name].ndim == 4 and ticket_figures.coarse(died[name])[0].ndim == 2:
         _one_unit(subject, network, died, name, n)
