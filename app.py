@@ -20,6 +20,7 @@ from ui.explorer.status import (
 from ui.shared.frame import page
 from ui.shared.jobs import finished_keys
 from ui.shared.plot import preload
+from ui.shared.scrubber import replay_button
 from ui.shared.trouble import live
 
 TICK = 0.6  # seconds between two looks at how far a run is
@@ -61,9 +62,15 @@ with page("Explorer"):
         with st.container():
             show_title(begun)
         with st.container(key="now"):
-            left, right = st.columns([4, 1], vertical_alignment="center", gap="small")
+            replays = state.complete and not state.active
+            left, *middle, right = st.columns(
+                [4, 1, 1] if replays else [4, 1], vertical_alignment="center", gap="small"
+            )
             with left:
                 live_progress()
+            for column in middle:
+                with column:
+                    replay_button()
             with right:
                 show_button(selection, state)
         with st.container():

@@ -382,4 +382,5 @@ def _line(
         mode="lines+markers" if dash != "dash" else "lines",
         line={"color": colour, "dash": dash, "width": 2 if dash != "dash" else 1.5},
         marker={"size": 4},
+        meta="reference" if name.startswith("dense") else None,
     )

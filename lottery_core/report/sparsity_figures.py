@@ -45,6 +45,7 @@ def sparsity_figure(
         yaxis={"title": "weights pruned, %", "range": [-3, 103], "autorange": False},
         margin=TWO_ROWS,
     )
+    figure.update_layout(meta={**figure.layout.meta, "ends": list(ends)})
     begins = [0.0, *ends[:-1]] if len(ends) else []
     x = np.array([edge for pair in zip(begins, ends, strict=True) for edge in pair], float)
     dashes = ("dot", "dash", "dashdot", "longdash")

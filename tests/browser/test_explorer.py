@@ -199,6 +199,35 @@ def test_a_press_on_a_dot_opens_its_level_in_all_that_shows_one(finished):
     expect(weights).to_have_attribute("aria-label", re.compile(r"100\.0% of the cells"))
 
 
+# How many points of the ticket's own curve there are, and the last iteration of the training curve.
+DRAWN = """() => {
+  const data = name => document.querySelector(`.st-key-${name} .lottery-plot`).data;
+  const points = values => [...(values?._inputArray ?? values)].filter(value => value !== null);
+  const test = data('plot_level').find(trace => trace.name === 'test');
+  const own = data('plot_accuracy').find(trace => trace.mode === 'lines+markers');
+  return [points(own.x).length, Math.max(0, ...points(test.x))];
+}"""
+
+
+def test_a_finished_run_is_replayed_step_by_step_and_as_it_trained(finished):
+    page, said = finished, finished.locator(".lottery-scrubber output")
+    step = page.get_by_role("button", name="Step", exact=True)
+    for n in (0, 1, 2):
+        step.click()
+        expect(said).to_have_text(f"Level {n} of 2, iteration 60 of 60")
+        wait_until(lambda n=n: page.evaluate(DRAWN) == [n + 1, 60])
+    step.click()
+    expect(said).to_have_text("Level 2 of 2")
+    page.locator(".lottery-scrubber").get_by_role("button", name="Replay").click()
+    page.wait_for_function(
+        f"(([points, last]) => points === 0 && 0 < last && last < 60)(({DRAWN})())"
+    )
+    page.get_by_role("combobox", name="Speed of the replay").select_option("16")
+    expect(said).to_have_text("Level 2 of 2")
+    page.get_by_role("slider", name="Level").press("Home")  # all is drawn whole again
+    expect(said).to_have_text("Level 0 of 2")
+
+
 def test_stop_keeps_what_is_finished_and_resume_goes_on_after_it(server, visit):
     params = with_seed(WATCHED, 3)
     keys = keys_of(params)

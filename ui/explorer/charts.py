@@ -90,5 +90,5 @@ def _training_figure(experiment: Experiment, n: int, quantity: str) -> figures.F
     # Which level it is, the slider says once for all.
     return figure.update_layout(
         title_text=f"{_QUANTITIES[quantity]} in training",
-        meta={**figure.layout.meta, "saved": figure.layout.title.text},
+        meta={**figure.layout.meta, "saved": figure.layout.title.text, "level": n},
     )

@@ -20,7 +20,7 @@ from ui.shared.jobs import current_level
 from ui.shared.layers import SHOWN
 from ui.shared.network import choose_part
 from ui.shared.plot import plot
-from ui.shared.reading import Look, Picture, live_look, look, whole
+from ui.shared.reading import Look, Picture, finished, live_look, look, whole
 from ui.shared.reads import show_reads, word_of
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
@@ -47,7 +47,15 @@ def choose_level(experiment: Experiment, active: bool) -> int:
     # While its training waits to begin, the level before stays.
     if not _exists(experiment, newest):
         newest = max(0, newest - 1)
-    return scrubber(newest, last, active, f"level_of_{experiment.key}")
+    levels = [] if active else finished(experiment)
+    spans = [(span.iloc[0], span.iloc[-1]) for span in (one.history["iteration"] for one in levels)]
+    return scrubber(
+        newest,
+        last,
+        active,
+        f"level_of_{experiment.key}",
+        spans=[(int(first), int(end)) for first, end in spans] if len(spans) > last else (),
+    )
 
 
 def choose_weights(n: int) -> Shown:

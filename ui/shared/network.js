@@ -9,7 +9,7 @@ const make = (name, className) => {
 };
 
 // Where lines begin and end is drawn once, the same every time.
-const places = Array.from({ length: LINES }, (_, i) => [(i * 17) % LINES, (i * 7 + 5) % LINES]);
+const places = Array.from({ length: LINES }, (_, i) => [(i * 5) % LINES, (i * 11 + 3) % LINES]);
 const lines = () => {
   const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   picture.setAttribute("viewBox", `0 0 10 ${LINES}`);

@@ -127,6 +127,9 @@ const visible = (traces, group) => !group ? traces : traces.map((trace) => (
   group.hidden.has(trace.legendgroup) ? { ...trace, visible: "legendonly" } : trace
 ));
 
+// While a run is replayed its charts are drawn as far as it was then (replay.js).
+const soFar = (traces, layout) => window.lotteryCut?.(traces, layout.meta) ?? traces;
+
 const others = (node) => [...node.lotteryGroup.charts].filter((chart) => (
   // The same value is the same place only on an axis of the same kind.
   chart !== node && chart._fullLayout
@@ -271,7 +274,7 @@ export default function ({ data, parentElement, key }) {
     const busy = (drawing) => {
       node.lotteryBusy = Promise.allSettled([node.lotteryBusy, drawing]);
     };
-    node.lotteryDraw = () => busy(Plotly.react(node, visible(figure.data, group), themed(fitted(figure.layout, node), c), {
+    node.lotteryDraw = () => busy(Plotly.react(node, soFar(visible(figure.data, group), figure.layout), themed(fitted(figure.layout, node), c), {
       responsive: true,
       displaylogo: false,
       modeBarButtonsToRemove: group ? [...removed, "toImage"] : removed,
