@@ -13,28 +13,25 @@ PRUNED = -128
 
 
 def shrink(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Weights with NaN where pruned, as a picture (float32) of `MAX_CELLS` at most, and
-    the side of its blocks, 1 where every weight or kernel has a cell of its own.
+    """A layer as a picture (float32, NaN where nothing is kept) of `MAX_CELLS` at most, and the
+    side of its blocks, 1 where every weight or kernel has a cell of its own.
 
-    Of a fully connected layer a block of (outputs, inputs) shows its survivor of largest
-    magnitude, NaN if it has none. Kernels, (outputs, inputs, rows, columns), are drawn as they
-    are where there is room; else the picture is one of (outputs, inputs), and each cell shows a
-    kernel's survivor of largest magnitude, or that of a block of kernels.
+    Where there is room, weights are drawn as they are: (outputs, inputs), or kernels, (outputs,
+    inputs, rows, columns). Else a cell of (outputs, inputs) shows the density, in (0, 1], of a
+    block of weights, or of a kernel or a block of kernels.
     """
     outputs, inputs, *kernel = values.shape
     # A kernel is drawn with a gap around it.
     room = math.prod(side + 1 for side in kernel) if kernel else 1
     if outputs * inputs * room <= MAX_CELLS:
         return np.where(mask, values, np.float32(np.nan)), 1
-    survivors = np.where(mask, values, np.float32(0)).reshape(outputs, inputs, -1)
-    high, low = survivors.max(axis=2), survivors.min(axis=2)
-    there = mask.reshape(outputs, inputs, -1).any(axis=2)
+    kept = mask.reshape(outputs, inputs, -1).mean(axis=2, dtype=np.float32)
     block = 1
     while (outputs // block) * (inputs // block) > MAX_CELLS:
         block += 1
-    high, low = _blocks(high, block).max(axis=(1, 3)), _blocks(low, block).min(axis=(1, 3))
-    largest = np.where(high >= -low, high, low)
-    return np.where(_blocks(there, block).any(axis=(1, 3)), largest, np.float32(np.nan)), block
+    there = _blocks(np.ones_like(kept), block).sum(axis=(1, 3))  # fewer at the edges
+    density = _blocks(kept, block).sum(axis=(1, 3)) / there
+    return np.where(density > 0, density, np.float32(np.nan)), block
 
 
 def _blocks(cells: np.ndarray, side: int) -> np.ndarray:

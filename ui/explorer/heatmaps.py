@@ -98,19 +98,26 @@ def _live(experiment: Experiment, n: int) -> Look | None:
     )
 
 
+def _limits(shown: Look, network: Network, shared: bool) -> dict[str, float]:
+    """Where the colours of each layer end; those that show densities have a scale of their own."""
+    limits = {
+        name: _limit(picture.values)
+        for name, picture in shown.layers.items()
+        if picture.block == 1 and picture.values.ndim == len(network.shapes[name])
+    }
+    if shared and limits:
+        limits = dict.fromkeys(limits, max(limits.values()))
+    return dict.fromkeys(shown.layers, 1.0) | limits
+
+
 def _limit(values: np.ndarray) -> float:
     kept = np.abs(values[np.isfinite(values)])
     return float(np.percentile(kept, _SATURATED)) or 1.0 if kept.size else 1.0
 
 
-def _limits(shown: Look, shared: bool) -> dict[str, float]:
-    limits = {name: _limit(picture.values) for name, picture in shown.layers.items()}
-    return dict.fromkeys(limits, max(limits.values())) if shared else limits
-
-
 def _draw_all(shown: Look, experiment: Experiment, chosen: Shown) -> None:
     network = experiment.recipe.net
-    limits = _limits(shown, chosen.shared)
+    limits = _limits(shown, network, chosen.shared)
     names = list(network.shapes)
     with st.container(key="screen_layers"):
         across = SHOWN if len(names) <= SHOWN else _ROOM
@@ -141,7 +148,11 @@ def _draw_one(
         left, right = st.columns([3, 2], gap="small")
         with left:
             _layer(
-                shown.layers[name], network, name, _limits(shown, chosen.shared)[name], small=False
+                shown.layers[name],
+                network,
+                name,
+                _limits(shown, network, chosen.shared)[name],
+                small=False,
             )
         with right:
             if unit is None:

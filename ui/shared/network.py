@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from lottery_core.findings.anatomy import short
+from lottery_core.report.sparsity_figures import layer_colours
 from lottery_core.spec.networks import Network, Shape
 
 _HTML = """
@@ -40,7 +41,7 @@ _CSS = """
   border: 1.5px solid currentColor; border-radius: 0.2rem; overflow: hidden;
   background: var(--st-background-color);
 }
-.lottery-network .full { width: 100%; transition: height 0.6s; }
+.lottery-network .full { width: 100%; min-height: 2px; transition: height 0.6s; }
 .lottery-network .name {
   display: flex; flex-wrap: wrap; justify-content: flex-end; column-gap: 0.35rem;
   text-align: right; font-variant-numeric: tabular-nums;
@@ -108,7 +109,8 @@ def _layers(network: Network, kept: Mapping[str, int]) -> list[dict]:
     sizes = {name: math.prod(shape) for name, shape in network.shapes.items()}
     most = math.log10(max(sizes.values()))
     found = []
-    for name, shape in network.shapes.items():
+    colours = layer_colours(len(sizes))
+    for colour, (name, shape) in zip(colours, network.shapes.items(), strict=True):
         density = kept[name] / sizes[name]
         found.append(
             {
@@ -118,7 +120,7 @@ def _layers(network: Network, kept: Mapping[str, int]) -> list[dict]:
                 "tall": max(0.25, math.log10(max(sizes[name], 2)) / most),
                 "density": density,
                 "part": f"{100 * density:.3g}\u202f%",
-                "colour": "var(--st-primary-color)",
+                "colour": colour,
                 "units": shape[0],
                 "word": "filter" if shape[2:] else "unit",
             }

@@ -14,7 +14,7 @@ const load = (served) => (library ??= address(served).then((from) => import(from
   },
 ));
 
-// What figures draw in the page's own background (report/weight_figures.py).
+// What figures draw in the page's own background (report/tiles.py).
 const PAPER = "#fefefd";
 
 const colours = (element) => {
