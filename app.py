@@ -64,7 +64,7 @@ with page("Explorer"):
         with st.container(key="now"):
             replays = state.complete and not state.active
             left, *middle, right = st.columns(
-                [4, 1, 1] if replays else [4, 1], vertical_alignment="center", gap="small"
+                [3, 1, 1] if replays else [4, 1], vertical_alignment="center", gap="small"
             )
             with left:
                 live_progress()

@@ -25,7 +25,7 @@ _BELOW = {
     "yanchor": "bottom",
     "x": 1,
     "xanchor": "right",
-    "len": 0.62,
+    "len": 0.75,
     "thickness": 8,
     "ypad": 2,
     "xpad": 0,
@@ -252,6 +252,7 @@ def pixels_figure(kept_per_pixel: np.ndarray, units: int, height: int = 300) -> 
 def _begin(title: str, height: int, alt: str, **layout) -> go.Figure:
     figure = begin_figure(title, height, alt, plot_bgcolor=PRUNED, showlegend=True, **layout)
     return figure.update_layout(
+        legend={"xref": "container", "itemwidth": 30, "font": {"size": 10}},
         margin={**MARGIN, "l": 48, "r": 26, "t": 32, "b": 68, "autoexpand": False},
         title_font_size=13,
     )
@@ -298,7 +299,7 @@ def _heatmap(
     bar: dict = _BELOW,
 ) -> go.Heatmap:
     end = round_up(scale)
-    ticks = [-end, -end / 2, 0, end / 2, end]
+    ticks = [-end, 0, end]
     return go.Heatmap(
         z=cells.astype(np.float32),
         zmin=-end,

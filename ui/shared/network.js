@@ -1,5 +1,6 @@
 // A network as a picture: a box a layer with the connections into it. What is chosen is kept as
 // "chosen": the number of a layer and one of its units, or null for none.
+const MANY = 9; // layers whose names stand above what they keep
 const LINES = 24; // between two layers while all weights live
 
 const make = (name, className) => {
@@ -57,6 +58,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const row = root.querySelector(".layers"), detail = root.querySelector(".detail");
   const number = detail.querySelector("input"), back = detail.querySelector("button");
   row.setAttribute("aria-label", data.label);
+  row.classList.toggle("many", layers.length > MANY);
   const names = JSON.stringify(layers.map(({ name, tall }) => [name, tall]));
   if (root.lotteryNames !== names) {
     root.lotteryNames = names;

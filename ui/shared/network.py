@@ -23,8 +23,10 @@ _HTML = """
 """
 _CSS = """
 .lottery-network { color: var(--st-text-color); font-family: var(--st-font); font-size: 0.75rem; }
-.lottery-network .layers { display: flex; flex-wrap: wrap; row-gap: 0.3rem; }
-.lottery-network .layer { flex: 1 1 2.9rem; min-width: 2.9rem; }
+.lottery-network .layers {
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(2.9rem, 1fr)); row-gap: 0.3rem;
+}
+.lottery-network .layers.many .name { flex-direction: column; }
 .lottery-network .layers button {
   display: block; width: 100%; padding: 0; border: 0; background: none; color: inherit;
   font: inherit; line-height: 1.25; cursor: pointer; border-radius: 0.25rem;
