@@ -108,3 +108,20 @@ def _gaps(tiled: Tiles) -> go.Scatter:
         x=x, y=y, mode="lines", line={"color": PAPER, "width": width}, hoverinfo="skip",
         showlegend=False,
     )  # fmt: skip
+
+
+def weight_at(shape: tuple[int, ...], x: float, y: float) -> tuple[int, ...] | None:
+    """Which weight of a layer with that `shape` is drawn at a position of its picture, where each
+    has a cell of its own; None beside it."""
+    if len(shape) == 2:
+        at = (round(y), round(x))
+        return at if all(0 <= i < size for i, size in zip(at, shape, strict=True)) else None
+    # The same layout as its picture's, of numbers that say where each weight went.
+    laid = tiles(np.arange(np.prod(shape), dtype=float).reshape(shape))
+    tall, wide = (1, 1) if laid.alone else laid.side
+    row, column = int((y + 0.5) * tall // 1), int((x + 0.5) * wide // 1)
+    if not (0 <= row < laid.cells.shape[0] and 0 <= column < laid.cells.shape[1]):
+        return None
+    number = int(laid.cells[row, column])
+    blank = number == 0 and (row or column)  # a place that is empty
+    return None if blank else tuple(int(i) for i in np.unravel_index(number, shape))

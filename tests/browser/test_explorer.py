@@ -179,6 +179,17 @@ def test_weights_are_read_by_pointing_at_them(finished):
     expect(chart).to_have_attribute("aria-label", re.compile(r"100\.0% of the cells"))
     chart.locator(".nsewdrag").first.hover()
     expect(chart.locator(".hoverlayer")).to_have_text(re.compile(r"unit \d+, input \d+: \S+"))
+    life = page.locator(".lottery-life")
+    expect(life).to_have_text(re.compile(r"fc2 .* at the start.*Kept: by magnitude", re.DOTALL))
+    page.get_by_role("slider", name="Level").press("End")
+    expect(chart).to_have_attribute("aria-label", re.compile(r"25\.0% of the cells"))
+    box = chart.locator(".nsewdrag").first.bounding_box()
+    said = set()
+    for part in (0.2, 0.4, 0.6, 0.8):  # of four weights, one at least is most likely pruned
+        page.mouse.move(box["x"] + part * box["width"], box["y"] + part * box["height"])
+        expect(life).to_be_visible()
+        said.add(life.inner_text())
+    assert len(said) == 4
 
 
 def test_a_press_on_a_dot_opens_its_level_in_all_that_shows_one(finished):

@@ -15,6 +15,7 @@ from lottery_core.report import weight_figures
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network, Shape
 from lottery_core.store import LevelProgress
+from ui.explorer.lives import show_life
 from ui.shared.frame import one_of
 from ui.shared.jobs import current_level
 from ui.shared.layers import SHOWN
@@ -85,6 +86,7 @@ def show_weights(
             _draw_one(shown, experiment, chosen, name, unit)
         else:
             _draw_all(shown, experiment, chosen)
+        show_life(experiment, n)
 
 
 def _exists(experiment: Experiment, n: int) -> bool:

@@ -162,8 +162,22 @@ const levelOf = (node, event) => {
 // (network.js): its row, or what its text begins with.
 const unitOf = ({ customdata, y }) => Number(String(customdata ?? y).match(/\d+/)[0]);
 
+const tell = (name, detail) => window.dispatchEvent(new CustomEvent(name, { detail }));
+
+// Which place of a layer's picture the mouse is at, pruned or not, is told to ui/explorer/life.js.
+const tellPlace = (node) => {
+  node.addEventListener("mousemove", ({ clientX: left, clientY: top }) => {
+    const { xaxis, yaxis } = node._fullLayout, box = node.getBoundingClientRect();
+    const right = left - box.left - xaxis._offset, down = top - box.top - yaxis._offset;
+    const inside = right >= 0 && right < xaxis._length && down >= 0 && down < yaxis._length;
+    const { layer } = node.layout.meta;
+    tell("lottery-weight", inside ? { layer, x: xaxis.p2d(right), y: yaxis.p2d(down), left, top } : null);
+  });
+  node.addEventListener("mouseleave", () => tell("lottery-weight", null));
+};
+
 const openParts = (node) => {
-  const tell = (name, detail) => window.dispatchEvent(new CustomEvent(name, { detail }));
+  if (node.layout.meta.layer !== undefined) tellPlace(node);
   node.on("plotly_hover", () => node.classList.add("opens"));
   node.on("plotly_unhover", () => node.classList.remove("opens"));
   node.on("plotly_click", (event) => {

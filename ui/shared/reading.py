@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from lottery_core.findings import anatomy
 from lottery_core.findings.anatomy import kept_per_pixel
 from lottery_core.findings.lines import asked_with
 from lottery_core.running.progress import thin
@@ -66,6 +67,22 @@ def whole(key: str) -> Level | None:
 def look(key: str, part: str) -> Look | None:
     """A level's weights (`part`: "start" or "end") as pictures."""
     return _read(_look, key, part)
+
+
+def deaths(keys: tuple[str, ...]) -> dict[str, np.ndarray] | None:
+    """For each weight the round in which it died (`anatomy.deaths`), of a chain of levels; None
+    where one is not there."""
+    found = _deaths(keys)
+    if found is None:
+        _deaths.clear(keys)
+    return found
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _deaths(keys: tuple[str, ...]) -> dict[str, np.ndarray] | None:
+    levels = (whole(key) for key in keys)
+    masks = [level.mask if level else None for level in levels]
+    return None if None in masks else anatomy.deaths(masks)
 
 
 def _read(cached, key: str, *rest: str):

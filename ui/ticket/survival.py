@@ -13,26 +13,18 @@ from ui.shared.frame import wrapping
 from ui.shared.layers import SHOWN
 from ui.shared.network import choose_part
 from ui.shared.plot import plot
-from ui.shared.reading import whole
+from ui.shared.reading import deaths
 from ui.shared.scrubber import scrubber
 from ui.ticket.subject import GONE, Subject
 
 Rounds = dict[str, np.ndarray]
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _deaths(keys: tuple[str, ...]) -> Rounds | None:
-    levels = (whole(key) for key in keys)
-    masks = [level.mask if level else None for level in levels]
-    return None if None in masks else anatomy.deaths(masks)
-
-
 def show_survival(subject: Subject) -> None:
     """For each weight the round in which it died, with the rounds to scrub through."""
     keys = anatomy.chain(subject.experiment, subject.n)
-    died = _deaths(keys)
+    died = deaths(keys)
     if died is None:
-        _deaths.clear(keys)
         st.warning(GONE)
         return
     st.header("Which weights died in which round")
