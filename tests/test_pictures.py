@@ -78,3 +78,14 @@ def test_a_cell_for_a_kernel_shows_how_much_of_it_is_kept():
     assert block == 1
     assert picture[0, 1] == pytest.approx(1 / 3)
     assert np.isnan(picture).sum() == picture.size - 1
+
+
+def test_means_count_pruned_weights_as_none():
+    values = np.arange(600 * 600, dtype=np.float32).reshape(600, 600) - 1000
+    kept = np.arange(600) % 3 > 0  # whole columns are gone
+    picture, block = shrink(values, np.broadcast_to(kept, values.shape), means=True)
+    assert block == 2
+    for row, column in ((0, 0), (7, 100), (299, 299)):
+        cell = np.s_[2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        mean = (values * kept)[cell].mean(dtype=float)
+        assert picture[row, column] == pytest.approx(mean, rel=1e-5)

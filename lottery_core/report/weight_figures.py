@@ -38,7 +38,7 @@ _MANY = (128, 256)
 
 
 def layer_figure(
-    shrunk: tuple[np.ndarray, int],
+    shrunk: tuple,
     name: str,
     shape: Shape,
     scale: float,
@@ -47,18 +47,19 @@ def layer_figure(
     level: int | None = None,
     height: int = 300,
 ) -> go.Figure:
-    """A layer's weights as `store.pictures.shrink` gives them: values and the side of a block.
-    The layer itself has that `shape`.
+    """A layer's weights as `store.pictures.shrink` gives them: values and the side of a block, and
+    where these are no densities what else they are, "means". The layer itself has that `shape`.
 
     The colours run from -scale to scale. With `colours` a convolution that reads red, green and
     blue shows its kernels in these.
     """
-    picture, block = shrunk
+    picture, block, *told = shrunk
+    of = "mean" if told == ["means"] else "density"
     layer = name.removesuffix(".weight")
     where = "" if level is None else f", level {level}"
     if len(shape) == 2:
         title = f"{layer}: {shape[0]} units, {shape[1]} inputs{where}"
-        what = f"density of each {block}x{block} block" if block > 1 else ""
+        what = f"{of} of each {block}x{block} block" if block > 1 else ""
         return weights_figure(
             picture, name, scale, title=title, coarse=what, block=block, height=height
         )
@@ -66,9 +67,9 @@ def layer_figure(
     kernels = "kernels" if outputs * inputs > 1 else "kernel"
     title = f"{layer}: {outputs}x{inputs} {kernels} of {rows}x{columns}{where}"
     if picture.ndim == 2:
-        what = f"density of each kernel of {rows}x{columns}"
+        what = f"{of} of each kernel of {rows}x{columns}"
         if block > 1:
-            what = f"density of each {block}x{block} kernels"
+            what = f"{of} of each {block}x{block} kernels"
         return weights_figure(
             picture,
             name,
@@ -99,8 +100,8 @@ def weights_figure(
 
     The colours run from -scale to scale (see `round_up`) through zero; pruned weights show the
     plot's own background, which is on no scale, and have a legend entry of their own. `coarse` says
-    of what a cell shows the density where it is not one weight; with a `block` above 1 it stands at
-    the first of so many outputs and inputs.
+    what a cell shows where it is not one weight, the density or the mean of some; with a `block`
+    above 1 it stands at the first of so many outputs and inputs.
     """
     layer = name.removesuffix(".weight")
     coarse = f", {coarse}" if coarse else ""
@@ -117,12 +118,13 @@ def weights_figure(
         },
     )
     start = "from " if block > 1 else ""
-    value = "%{z:.1%} kept" if coarse else "%{z:.4f}"
+    is_density = coarse.startswith(", density")
+    value = "%{z:.1%} kept" if is_density else "%{z:.4f}"
     hover = f"{start}{axes[0]} %{{y}}, {axes[1]} %{{x}}: {value}<extra></extra>"
     cells = _heatmap(picture, scale, hover).update(x0=0, dx=block, y0=0, dy=block)
     if any(size > most for size, most in zip(picture.shape, _MANY, strict=True)):
         cells.zsmooth = "fast"
-    if coarse:
+    if is_density:
         ticks = {"tickvals": [0, 0.5, 1], "ticktext": ["0", "50", "100 %"]}
         cells.update(zmin=0, zmax=1, colorscale="Cividis", colorbar=_BELOW | ticks)
     return _with_legend(figure.add_trace(cells))

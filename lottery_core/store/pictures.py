@@ -12,26 +12,40 @@ from lottery_core.spec.limits import MAX_CELLS
 PRUNED = -128
 
 
-def shrink(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """A layer as a picture (float32, NaN where nothing is kept) of `MAX_CELLS` at most, and the
+def shrink(
+    values: np.ndarray, mask: np.ndarray, most: int = MAX_CELLS, *, means: bool = False
+) -> tuple[np.ndarray, int]:
+    """A layer as a picture (float32, NaN where nothing is kept) of `most` cells at most, and the
     side of its blocks, 1 where every weight or kernel has a cell of its own.
 
     Where there is room, weights are drawn as they are: (outputs, inputs), or kernels, (outputs,
     inputs, rows, columns). Else a cell of (outputs, inputs) shows the density, in (0, 1], of a
-    block of weights, or of a kernel or a block of kernels.
+    block of weights, or of a kernel or a block of kernels; or with `means` their mean weight, where
+    pruned ones count as 0.
     """
     outputs, inputs, *kernel = values.shape
     # A kernel is drawn with a gap around it.
     room = math.prod(side + 1 for side in kernel) if kernel else 1
-    if outputs * inputs * room <= MAX_CELLS:
+    if outputs * inputs * room <= most:
         return np.where(mask, values, np.float32(np.nan)), 1
-    kept = mask.reshape(outputs, inputs, -1).mean(axis=2, dtype=np.float32)
+    of = np.where(mask, values, np.float32(0)) if means else mask
+    cells = of.reshape(outputs, inputs, -1).mean(axis=2, dtype=np.float32)
+    there = mask.reshape(outputs, inputs, -1).any(axis=2)
+    return averaged(np.where(there, cells, np.float32(np.nan)), most)
+
+
+def averaged(cells: np.ndarray, most: int) -> tuple[np.ndarray, int]:
+    """A matrix in blocks of which there are `most` at most, and their side: each is the mean of its
+    cells, where NaN counts as 0, or NaN where all of them are."""
     block = 1
-    while (outputs // block) * (inputs // block) > MAX_CELLS:
+    while (cells.shape[0] // block) * (cells.shape[1] // block) > most:
         block += 1
-    there = _blocks(np.ones_like(kept), block).sum(axis=(1, 3))  # fewer at the edges
-    density = _blocks(kept, block).sum(axis=(1, 3)) / there
-    return np.where(density > 0, density, np.float32(np.nan)), block
+    if block == 1:
+        return cells, 1
+    there = _blocks(np.ones_like(cells), block).sum(axis=(1, 3))  # fewer at the edges
+    some = _blocks(np.isfinite(cells), block).any(axis=(1, 3))
+    means = _blocks(np.nan_to_num(cells), block).sum(axis=(1, 3)) / there
+    return np.where(some, means, np.float32(np.nan)), block
 
 
 def _blocks(cells: np.ndarray, side: int) -> np.ndarray:

@@ -10,7 +10,6 @@ import streamlit as st
 from lottery_core.findings.additions import check_work, controls_of, more_seeds, params_for
 from lottery_core.findings.lines import MAX_LINES, Line, line_id
 from lottery_core.findings.view import View
-from lottery_core.running.time_left import plan
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
@@ -20,7 +19,7 @@ from lottery_core.spec.presets import PRESETS
 from ui.compare.chosen import Compared
 from ui.compare.link import offer
 from ui.compare.states import is_complete, is_running
-from ui.shared.jobs import rest_in_words, show_jobs
+from ui.shared.jobs import plan_of, rest_in_words, show_jobs
 from ui.shared.runtime import runtime
 from ui.shared.text import seeds_in_words
 from ui.shared.trouble import asking, show_refused
@@ -127,7 +126,7 @@ def _shown_whole(compared: Compared, arm: tuple[Experiment, ...]) -> bool:
 
 
 def _cost(experiments: list[Experiment]) -> str:
-    todo = plan(runtime().store, experiments, runtime().queue.queued())
+    todo = plan_of(experiments)
     return f"{todo.trainings} trainings{rest_in_words(todo)}"
 
 

@@ -11,23 +11,21 @@ from streamlit.delta_generator import DeltaGenerator
 
 from lottery_core.findings.anatomy import short
 from lottery_core.findings.flow import read_shape, reads_pixels
-from lottery_core.report import weight_figures
+from lottery_core.report import figures, weight_figures
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network, Shape
-from lottery_core.store import LevelProgress
 from ui.explorer.lives import show_life
 from ui.shared.frame import one_of
 from ui.shared.jobs import current_level
 from ui.shared.layers import SHOWN
 from ui.shared.network import choose_part
-from ui.shared.plot import plot
-from ui.shared.reading import Look, Picture, finished, live_look, look, whole
+from ui.shared.plot import drawn, plot
+from ui.shared.reading import Look, Picture, finished, live_look, look, training_now, whole
 from ui.shared.reads import show_reads, word_of
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
 
 _ROOM = 3  # layers beside each other with all that belongs to a chart; more are small
-_SATURATED = 99.5  # percentile of |weight| where the colours end: a few outliers must not pale all
 
 
 @dataclass(frozen=True)
@@ -90,36 +88,16 @@ def show_weights(
 
 
 def _exists(experiment: Experiment, n: int) -> bool:
-    return runtime().store.has(experiment.keys[n]) or _live(experiment, n) is not None
+    return runtime().store.has(experiment.keys[n]) or training_now(experiment, n) is not None
 
 
 def _live(experiment: Experiment, n: int) -> Look | None:
-    progress = runtime().store.read_progress(experiment.keys[n])
-    return (
-        live_look(experiment.recipe.net, progress) if isinstance(progress, LevelProgress) else None
-    )
-
-
-def _limits(shown: Look, network: Network, shared: bool) -> dict[str, float]:
-    """Where the colours of each layer end; those that show densities have a scale of their own."""
-    limits = {
-        name: _limit(picture.values)
-        for name, picture in shown.layers.items()
-        if picture.block == 1 and picture.values.ndim == len(network.shapes[name])
-    }
-    if shared and limits:
-        limits = dict.fromkeys(limits, max(limits.values()))
-    return dict.fromkeys(shown.layers, 1.0) | limits
-
-
-def _limit(values: np.ndarray) -> float:
-    kept = np.abs(values[np.isfinite(values)])
-    return float(np.percentile(kept, _SATURATED)) or 1.0 if kept.size else 1.0
+    progress = training_now(experiment, n)
+    return live_look(experiment, progress) if progress else None
 
 
 def _draw_all(shown: Look, experiment: Experiment, chosen: Shown) -> None:
     network = experiment.recipe.net
-    limits = _limits(shown, network, chosen.shared)
     names = list(network.shapes)
     with st.container(key="screen_layers"):
         across = SHOWN if len(names) <= SHOWN else _ROOM
@@ -130,13 +108,15 @@ def _draw_all(shown: Look, experiment: Experiment, chosen: Shown) -> None:
             for column, name in zip(st.columns(wide, gap="small"), row, strict=True):
                 small = _ROOM < len(names) <= SHOWN
                 with column:
-                    _layer(shown.layers[name], network, name, limits[name], small)
+                    _layer(shown, network, name, chosen.shared, small)
     if network.shapes[names[0]][2:]:
         return
     with st.container(key="screen_pixels"):
         if shown.kept_per_pixel is not None:
-            units = network.shapes[names[0]][0]
-            plot(weight_figures.pixels_figure(shown.kept_per_pixel, units, 380), "plot_pixels")
+            counts, units = shown.kept_per_pixel, network.shapes[names[0]][0]
+            what = ("pixels", counts.tobytes(), units)
+            figure = drawn(what, lambda: weight_figures.pixels_figure(counts, units, 380))
+            plot(figure, "plot_pixels")
         else:
             st.caption("The map of weights per pixel appears when this level is finished.")
 
@@ -149,13 +129,7 @@ def _draw_one(
     with st.container(key="screen_layer"):
         left, right = st.columns([3, 2], gap="small")
         with left:
-            _layer(
-                shown.layers[name],
-                network,
-                name,
-                _limits(shown, network, chosen.shared)[name],
-                small=False,
-            )
+            _layer(shown, network, name, chosen.shared, small=False)
         with right:
             if unit is None:
                 st.caption(
@@ -180,25 +154,32 @@ def _reads(
     if level is not None:
         weights = getattr(level, part)[name][unit]
         return np.where(level.mask[name][unit], weights, np.float32(np.nan)).reshape(shape)
-    weights = picture.values[unit] if picture.block == 1 else picture.values[0, :0]
-    return weights.reshape(shape) if weights.size == math.prod(shape) else None
+    return picture.values[unit].reshape(shape) if picture.shows == "weights" else None
 
 
-def _layer(picture: Picture, network: Network, name: str, limit: float, small: bool) -> None:
-    """A layer's heatmap, as high as the style sheet has it; without axes and scale if `small`."""
-    shape, layer = network.shapes[name], short(name)
-    figure = weight_figures.layer_figure(
-        (picture.values, picture.block),
-        name,
-        shape,
-        limit,
-        colours=reads_pixels(network, name),
-    )
-    if small:
-        figure = weight_figures.small(figure, name, shape, limit)
-    # A press on a weight opens the unit it belongs to.
-    figure.update_layout(meta={**figure.layout.meta, "layer": list(network.shapes).index(name)})
-    plot(figure, f"plot_weights_{layer}", styled=True)
+def _layer(shown: Look, network: Network, name: str, shared: bool, small: bool) -> None:
+    """A layer's heatmap, as high as the style sheet has it, its colours `shared` by all layers or
+    its own; without axes and scale if `small`."""
+    shape, picture = network.shapes[name], shown.layers[name]
+
+    def make() -> figures.Figure:
+        limits = shown.limits
+        limit = max(limits.values(), default=1.0) if shared else limits.get(name, 1.0)
+        figure = weight_figures.layer_figure(
+            (picture.values, picture.block, picture.shows),
+            name,
+            shape,
+            limit,
+            colours=reads_pixels(network, name),
+        )
+        if small:
+            figure = weight_figures.small(figure, name, shape, limit)
+        # A press on a weight opens the unit it belongs to.
+        layer = list(network.shapes).index(name)
+        return figure.update_layout(meta={**figure.layout.meta, "layer": layer})
+
+    figure = drawn(("weights", shown.what, name, shared, small), make)
+    plot(figure, f"plot_weights_{short(name)}", styled=True)
     if picture.kernels is not None:
         st.caption(
             f"{picture.kept:,} of {math.prod(shape):,} weights, {picture.kernels:,} of "

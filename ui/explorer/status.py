@@ -9,7 +9,8 @@ from pathlib import Path
 import streamlit as st
 
 from lottery_core.findings.outcome import sizes_of
-from lottery_core.running.time_left import Plan, done_part, in_words, plan
+from lottery_core.running.forecast import Plan
+from lottery_core.running.time_left import done_part, in_words
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
@@ -18,7 +19,14 @@ from lottery_core.spec.links import write_choice
 from lottery_core.store import Job
 from ui.explorer.link import offer
 from ui.explorer.sidebar import Selection
-from ui.shared.jobs import current_level, level_in_words, rest_in_words, show_jobs
+from ui.shared.jobs import (
+    current_level,
+    level_in_words,
+    place,
+    plan_of,
+    rest_in_words,
+    show_jobs,
+)
 from ui.shared.runtime import runtime
 from ui.shared.text import capital, plain
 from ui.shared.trouble import asking, show_refused
@@ -50,13 +58,8 @@ def state_of(selection: Selection) -> State:
 
 
 def _plan(selection: Selection) -> Plan:
-    return plan(
-        runtime().store,
-        selection.experiments,
-        runtime().queue.queued(),
-        selection.device,
-        selection.loop,
-    )
+    """What is left to do, and how long that takes beside what others have asked for."""
+    return plan_of(selection.experiments, selection.device, selection.loop)
 
 
 def plan_in_words(selection: Selection) -> str:
@@ -203,7 +206,8 @@ def _bar_words(selection: Selection, state: State) -> str:
         if job is not None and job.state == "running":
             name = _name(selection, experiment)
             return f"{words}; {name[:1].lower()}{name[1:]}{level_in_words(experiment)}"
-    return f"{words}; waiting for a free worker"
+    job = next((job for job in state.jobs if job and job.state == "queued"), None)
+    return f"{words}; waiting for a free worker{f', {place(job)}' if job else ''}"
 
 
 def _finished_words(selection: Selection) -> str:

@@ -15,6 +15,7 @@ from lottery_core.store import StoreUnavailable
 from ui.shared.plot import send_script
 from ui.shared.runtime import runtime
 from ui.shared.trouble import told
+from ui.shared.turns import drawing
 
 _STYLE = Path(__file__).parent / "frame.css"
 _ICON = Path(__file__).resolve().parents[2] / "static" / "ticket.svg"
@@ -33,6 +34,15 @@ PAGES = (
 def page(title: str) -> Iterator[None]:
     """A page: its frame, a row of all pages at its top, and inside what it shows, or what is in
     the way of it."""
+    with drawing.taken():
+        _show_frame(title)
+        with told():
+            with suppress(StoreUnavailable, InvalidValue):  # what the page asks for says so itself
+                own.register(runtime().store.datasets)
+            yield
+
+
+def _show_frame(title: str) -> None:
     st.set_page_config(
         page_title=f"{title} · Lottery Ticket Explorer",
         # A file: icons by name are fetched from elsewhere.
@@ -44,10 +54,6 @@ def page(title: str) -> Iterator[None]:
         for path, label, icon in PAGES:
             st.page_link(path, label=label, icon=icon)
     send_script()
-    with told():
-        with suppress(StoreUnavailable, InvalidValue):  # what the page asks for says so itself
-            own.register(runtime().store.datasets)
-        yield
 
 
 def one_of(label: str, key: str, words: dict[str, str], default: str = "", **options) -> str:

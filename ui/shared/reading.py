@@ -5,8 +5,9 @@ A level never changes once it is there, so its key is all a cache needs to know.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -15,15 +16,20 @@ import streamlit as st
 from lottery_core.findings import anatomy
 from lottery_core.findings.anatomy import kept_per_pixel
 from lottery_core.findings.lines import asked_with
+from lottery_core.report.pixels import saturation
 from lottery_core.running.progress import thin
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.networks import Network
+from lottery_core.spec.networks import Network, Shape
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level, LevelInfo, LevelProgress
-from lottery_core.store.pictures import counted, shrink, unpack
+from lottery_core.store.pictures import averaged, counted, shrink, unpack
+from ui.shared.once import Once
 from ui.shared.runtime import runtime
 
+_LEISURE = 3  # seconds between two pictures of a training that has gone on for as long
+_LIVE_CELLS = 26_500
+SHADES = 31  # of blue and of red, while a level trains
 HISTORY = (
     "iteration",
     "train_loss",
@@ -37,67 +43,79 @@ HISTORY = (
 @dataclass(frozen=True)
 class Picture:
     """One layer to draw: `values` as `pictures.shrink` gives them, float32, NaN where pruned, in
-    blocks of side `block`; and what the layer's mask keeps (see `pictures.counted`)."""
+    blocks of side `block`; what the layer's mask keeps (see `pictures.counted`); and what a cell
+    shows: a weight, the mean of a block ("means"), or its "density"."""
 
     values: np.ndarray
     block: int
     kept: int
     kernels: int | None = None
     channels: int | None = None
+    shows: str = "weights"
 
 
 @dataclass(frozen=True)
 class Look:
-    """A level's weights to look at; `kept_per_pixel` is None where it can't be told."""
+    """A level's weights to look at; `what` tells them from all others, and `kept_per_pixel` is
+    None where it can't be told."""
 
+    what: Hashable
     layers: dict[str, Picture]
     kept_per_pixel: np.ndarray | None
+
+    @cached_property
+    def limits(self) -> dict[str, float]:
+        """Where the colours of each layer end that are no densities."""
+        return {
+            name: saturation(picture.values)
+            for name, picture in self.layers.items()
+            if picture.shows != "density"
+        }
+
+    @property
+    def size(self) -> int:
+        """Bytes of its pictures."""
+        return sum(picture.values.nbytes for picture in self.layers.values())
 
 
 def summary(key: str) -> Level | None:
     """A level without its arrays: info, history, and its losses thinned to (iteration, loss)."""
-    return _read(_summary, key)
+    return _read(runtime().levels, _summary, key)
 
 
 def whole(key: str) -> Level | None:
     """A level with its mask and weights, without snapshots."""
-    return _read(_whole, key)
+    return _read(runtime().wholes, _whole, key)
 
 
 def look(key: str, part: str) -> Look | None:
     """A level's weights (`part`: "start" or "end") as pictures."""
-    return _read(_look, key, part)
+    return _read(runtime().looks, _look, key, part)
 
 
 def deaths(keys: tuple[str, ...]) -> dict[str, np.ndarray] | None:
     """For each weight the round in which it died (`anatomy.deaths`), of a chain of levels; None
     where one is not there."""
-    found = _deaths(keys)
-    if found is None:
-        _deaths.clear(keys)
-    return found
+    return runtime().deaths.get(keys, lambda: _deaths(keys))
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
 def _deaths(keys: tuple[str, ...]) -> dict[str, np.ndarray] | None:
     levels = (whole(key) for key in keys)
     masks = [level.mask if level else None for level in levels]
     return None if None in masks else anatomy.deaths(masks)
 
 
-def _read(cached, key: str, *rest: str):
-    if not runtime().store.has(key):
+def _read(known: Once, make: Callable, key: str, *rest: str):
+    store = runtime().store
+    if not store.has(key):
         return None
-    found = cached(key, *rest)
-    if found is None:
-        cached.clear(key, *rest)
-        if runtime().store.damaged(key):
-            # It counts as absent from now on, and what was drawn so far took it for finished.
-            st.rerun()
+    found = known.get((key, *rest), lambda: make(key, *rest))
+    if found is None and store.damaged(key):
+        # It counts as absent from now on, and what was drawn so far took it for finished.
+        st.rerun()
     return found
 
 
-@st.cache_resource(show_spinner=False, max_entries=400)
 def _summary(key: str) -> Level | None:
     level = runtime().store.read(key)
     if level is None:
@@ -107,35 +125,63 @@ def _summary(key: str) -> Level | None:
     return replace(level, mask={}, start={}, end={}, snapshots={}, losses=losses)
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
 def _whole(key: str) -> Level | None:
     level = runtime().store.read(key)
     return None if level is None else replace(level, snapshots={})
 
 
-@st.cache_resource(show_spinner=False, max_entries=24)
 def _look(key: str, part: str) -> Look | None:
     level = runtime().store.read(key)
     if level is None:
         return None
     weights = getattr(level, part)
     layers = {
-        name: Picture(*shrink(weights[name], mask), **counted(mask))
+        name: _told(Picture(*shrink(weights[name], mask), **counted(mask)), mask.shape)
         for name, mask in level.mask.items()
     }
-    return Look(layers, kept_per_pixel(level.mask, network_of(level).input))
+    pixels = kept_per_pixel(level.mask, network_of(level).input)
+    return Look((key, part), layers, pixels)
 
 
-def live_look(network: Network, live: LevelProgress) -> Look:
-    """The weights of a level that is being trained."""
+def live_look(experiment: Experiment, live: LevelProgress) -> Look:
+    """The weights of a level that is being trained: new ones every second at first, later every
+    few, which is as fast as they change and a third of what a look costs to send."""
+    key, second = experiment.keys[live.level], int(live.seconds)
+    slot = second if second < _LEISURE else second - second % _LEISURE
+    what = (key, "live", slot)
+    return runtime().looks.get(what, lambda: _live_look(what, experiment.recipe.net, live))
+
+
+def _live_look(what: Hashable, network: Network, live: LevelProgress) -> Look:
     layers = {
-        name: Picture(unpack(live.pictures[name], scale.pop("unit")), **scale)
+        name: _told(
+            Picture(unpack(live.pictures[name], scale.pop("unit")), **scale), network.shapes[name]
+        )
         for name, scale in ((name, dict(scale)) for name, scale in live.scales.items())
     }
     first, picture = next(iter(layers.items()))
     whole = picture.values.shape == network.shapes[first]
     mask = {first: np.isfinite(picture.values)}
-    return Look(layers, kept_per_pixel(mask, network.input) if whole else None)
+    pixels = kept_per_pixel(mask, network.input) if whole else None
+    return Look(what, {name: _coarse(layer) for name, layer in layers.items()}, pixels)
+
+
+def _told(picture: Picture, shape: Shape) -> Picture:
+    """With what its cells show, if not weights."""
+    return picture if picture.values.shape == shape else replace(picture, shows="density")
+
+
+def _coarse(picture: Picture) -> Picture:
+    """As much as there is to see of a layer while it trains: shades rather than numbers, and a
+    matrix of more cells than that in blocks of them. A third of the bytes."""
+    values, by = picture.values, 1
+    if values.ndim == 2:
+        values, by = averaged(values, _LIVE_CELLS)
+    unit = float(np.abs(values).max(initial=0.0, where=np.isfinite(values))) / SHADES
+    if unit:
+        values = np.rint(values / np.float32(unit)) * np.float32(unit)
+    shows = "means" if by > 1 and picture.shows == "weights" else picture.shows
+    return replace(picture, values=values, block=by * picture.block, shows=shows)
 
 
 def network_of(level: Level) -> Network:
