@@ -20,7 +20,6 @@ from ui.explorer.status import (
 from ui.shared.frame import page
 from ui.shared.jobs import finished_keys
 from ui.shared.plot import preload
-from ui.shared.scrubber import replay_button
 from ui.shared.trouble import live
 from ui.shared.turns import looking
 
@@ -63,15 +62,10 @@ with page("Explorer"):
         with st.container():
             show_title(begun)
         with st.container(key="now"):
-            replays = state.complete and not state.active
-            left, *middle, right = st.columns(
-                [3, 1, 1] if replays else [4, 1], vertical_alignment="center", gap="small"
-            )
+            parts = [3, 2] if state.complete else [4, 1]
+            left, right = st.columns(parts, vertical_alignment="center", gap="small")
             with left:
                 live_progress()
-            for column in middle:
-                with column:
-                    replay_button()
             with right:
                 show_button(selection, state)
         with st.container():
