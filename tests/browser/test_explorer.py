@@ -235,8 +235,11 @@ def test_a_finished_run_is_replayed_step_by_step_and_as_it_trained(finished):
     )
     page.get_by_role("combobox", name="Speed of the replay").select_option("16")
     expect(said).to_have_text("Level 2 of 2")
-    page.get_by_role("slider", name="Level").press("Home")  # all is drawn whole again
-    expect(said).to_have_text("Level 0 of 2")
+    step.click()  # a replay that has begun ends where the slider is moved
+    expect(said).to_have_text("Level 0 of 2, iteration 60 of 60")
+    page.get_by_role("slider", name="Level").press("End")
+    expect(said).to_have_text("Level 2 of 2")
+    wait_until(lambda: page.evaluate(DRAWN) == [3, 60])
 
 
 def test_stop_keeps_what_is_finished_and_resume_goes_on_after_it(server, visit):

@@ -88,8 +88,9 @@ export default function ({ data, parentElement, setStateValue }) {
   if (!data.spans) end(); // it trains again
 
   range.oninput = () => {
+    const wanted = Number(range.value); // before it is drawn where the replay is
     end();
-    choose(Math.min(Number(range.value), state.newest));
+    choose(Math.min(wanted, state.newest));
   };
   follow.onclick = () => {
     end();
