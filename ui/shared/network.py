@@ -124,7 +124,7 @@ def _layers(network: Network, kept: Mapping[str, int]) -> list[dict]:
                 "part": f"{100 * density:.3g}\u202f%",
                 "colour": colour,
                 "units": shape[0],
-                "word": "filter" if shape[2:] else "unit",
+                "word": "channel" if shape[2:] else "unit",
             }
         )
     return found
