@@ -62,7 +62,8 @@ with page("Explorer"):
         with st.container():
             show_title(begun)
         with st.container(key="now"):
-            left, right = st.columns([4, 1], vertical_alignment="center", gap="small")
+            parts = [3, 2] if state.complete else [4, 1]
+            left, right = st.columns(parts, vertical_alignment="center", gap="small")
             with left:
                 live_progress()
             with right:

@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import ImageColor
 
 from lottery_core.findings.outcome import Outcome
 from lottery_core.report import compared_figures, figures, weight_figures
 from lottery_core.report.network_figure import network_figure
-from lottery_core.report.sparsity_figures import sparsity_figure
+from lottery_core.report.sparsity_figures import layer_colours, sparsity_figure
 from lottery_core.spec.links import read_choice
 from lottery_core.spec.networks import network
 from lottery_core.store.pictures import shrink
@@ -178,12 +179,35 @@ def test_weights_are_centred_at_zero_and_pruned_ones_are_off_the_scale():
     heatmap, legend = figure.data
     np.testing.assert_array_equal(heatmap.z, picture)
     assert (heatmap.zmin, heatmap.zmax) == (-0.5, 0.5)
-    assert [colour for at, colour in heatmap.colorscale if at == 0.5] == ["#f6f5f3"]
+    brightness = [sum(ImageColor.getrgb(colour)) for _, colour in heatmap.colorscale]
+    assert brightness == [*sorted(brightness[:3], reverse=True), *sorted(brightness[3:])]
+    assert sum(ImageColor.getrgb(figures.PRUNED)) < min(brightness)
     assert figure.layout.plot_bgcolor == figures.PRUNED
     assert figures.PRUNED not in [colour for _, colour in heatmap.colorscale]
     assert legend.name == "pruned"
     assert legend.marker.color == figures.PRUNED
     assert "75.0% of the cells hold a weight, from -0.250 to 0.500" in figure.layout.meta["alt"]
+
+
+@pytest.mark.parametrize(
+    ("scale", "end"), [(0.113, 0.15), (0.5, 0.5), (7e-4, 8e-4), (96, 100), (0, 1), (math.nan, 1)]
+)
+def test_a_colour_bar_ends_at_a_whole_tick(scale, end):
+    picture = np.array([[scale, -scale]], np.float32)
+    (heatmap, _) = weight_figures.weights_figure(picture, "fc1.weight", scale).data
+    assert (heatmap.zmin, heatmap.zmax) == (-end, end)
+    assert heatmap.colorbar.tickvals[0] == -end
+    assert heatmap.colorbar.ticktext[-1] == f"{end:g}"
+
+
+def test_no_colour_of_the_explorer_means_two_things():
+    arms = [style.colour for style in figures.STYLES.values()]
+    training = [figures.TRAINING, figures.VALIDATION, figures.TEST]
+    layers = layer_colours(7)
+    every = [*arms, *training, *layers, *(colour for _, colour in figures.DIVERGING)]
+    assert len(set(every)) == len(every)
+    drawn = {trace.line.color for trace in figures.loss_figure([1], [1.0], history(0.5)).data}
+    assert drawn == set(training)
 
 
 def test_a_layer_without_weights_is_drawn_and_said_to_be_pruned():

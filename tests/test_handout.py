@@ -233,7 +233,7 @@ def test_pictures_take_no_more_room_than_there_is(text, kept):
         assert sum(len(one["png"]) for layer in found for one in layer["levels"]) <= room
         told = {one["coarse"] for layer in found for one in layer["levels"]}
         shrunk = any(shrink(level.end[n], level.mask[n], cells)[1] > 1 for n in net.shapes)
-        assert any("largest of" in words for words in told) == shrunk
+        assert any("mean of" in words for words in told) == shrunk
 
 
 # Python and the command line

@@ -53,7 +53,7 @@ def test_layers_of_the_papers_size_are_drawn_weight_by_weight():
 
 
 @pytest.mark.parametrize("shape", [(2048, 784), (784, 2048), (1001, 999)])
-def test_a_larger_layer_is_drawn_in_blocks_that_show_their_largest_survivor(shape):
+def test_a_larger_layer_is_drawn_in_blocks_that_show_their_density(shape):
     source = np.random.default_rng(1)
     values = source.normal(size=shape).astype(np.float32)
     kept = source.random(shape) < 0.02
@@ -64,9 +64,28 @@ def test_a_larger_layer_is_drawn_in_blocks_that_show_their_largest_survivor(shap
     assert picture.shape == tuple(-(-size // block) for size in shape)
     for row, column in [(0, 0), (5, 7), (20, 30), (picture.shape[0] - 1, picture.shape[1] - 1)]:
         cell = np.s_[row * block : (row + 1) * block, column * block : (column + 1) * block]
-        survivors = values[cell][kept[cell]]
-        if survivors.size:
-            assert picture[row, column] == survivors[np.abs(survivors).argmax()]
+        if kept[cell].any():
+            assert picture[row, column] == pytest.approx(kept[cell].mean())
         else:
             assert np.isnan(picture[row, column])
     assert np.isnan(picture[0, 0])
+
+
+def test_a_cell_for_a_kernel_shows_how_much_of_it_is_kept():
+    kept = np.zeros((300, 300, 3, 3), bool)
+    kept[0, 1, 0] = True
+    picture, block = shrink(np.ones(kept.shape, np.float32), kept)
+    assert block == 1
+    assert picture[0, 1] == pytest.approx(1 / 3)
+    assert np.isnan(picture).sum() == picture.size - 1
+
+
+def test_means_count_pruned_weights_as_none():
+    values = np.arange(600 * 600, dtype=np.float32).reshape(600, 600) - 1000
+    kept = np.arange(600) % 3 > 0  # whole columns are gone
+    picture, block = shrink(values, np.broadcast_to(kept, values.shape), means=True)
+    assert block == 2
+    for row, column in ((0, 0), (7, 100), (299, 299)):
+        cell = np.s_[2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        mean = (values * kept)[cell].mean(dtype=float)
+        assert picture[row, column] == pytest.approx(mean, rel=1e-5)

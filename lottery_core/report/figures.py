@@ -15,14 +15,15 @@ import pandas as pd
 import plotly.graph_objects as go
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#2c86d1", "#e0752d", "#1a9e77", "#c966a0", "#8a9099"
-PRUNED = "#3a3f47"
-# Blue to red through near-white: zero is the lightest, pruned darker than any of them.
+PRUNED = "#23282f"
+# Negative blue, positive orange, brighter as they are larger: zero is the dullest, and pruned
+# darker than any of them.
 DIVERGING = [
-    [0.0, "#2166ac"],
-    [0.25, "#7ab4d8"],
-    [0.5, "#f6f5f3"],
-    [0.75, "#ec9c7c"],
-    [1.0, "#b2182b"],
+    [0.0, "#a5dcff"],
+    [0.25, "#3d8fd6"],
+    [0.5, "#646b76"],
+    [0.75, "#e0693a"],
+    [1.0, "#ffcf9e"],
 ]
 Figure = go.Figure
 MARGIN = {"l": 58, "r": 14, "t": 44, "b": 78}
@@ -41,6 +42,8 @@ class Style:
     symbol: str = "circle"
 
 
+# Of a level's training: no colour of an arm.
+TRAINING, VALIDATION, TEST = "#12a3b4", "#6d9f1d", "#d43d4f"
 # One look per arm, on every page; "main" is the experiment itself.
 STYLES = {
     "main": Style(BLUE),
@@ -202,6 +205,14 @@ def legend_inside(figure: go.Figure) -> go.Figure:
     )
 
 
+def opening_levels(figure: go.Figure, percents: Sequence[float], chosen: int) -> go.Figure:
+    """The same as a way to levels (see `ui/shared/plot.js`): a press on a point opens the level
+    with so many `percents` of weights remaining; the `chosen` one is marked."""
+    return figure.update_layout(meta={**figure.layout.meta, "levels": list(percents)}).add_vline(
+        x=percents[chosen], line={"color": GREY, "width": 12}, opacity=0.25, layer="below"
+    )
+
+
 def add_curve(
     figure: go.Figure,
     curve: Curve,
@@ -300,12 +311,12 @@ def loss_figure(
         x=np.asarray(iterations, float),
         y=np.asarray(losses, float),
         name="training",
-        line={"color": BLUE, "width": 1.2},
+        line={"color": TRAINING, "width": 1.2},
         opacity=0.75,
     )
     if history["validation_loss"].notna().any():
-        _line(figure, history, "validation_loss", "validation", GREEN, "dot", 1)
-    _line(figure, history, "test_loss", "test", ORANGE, "solid", 1)
+        _line(figure, history, "validation_loss", "validation", VALIDATION, "dot", 1)
+    _line(figure, history, "test_loss", "test", TEST, "solid", 1)
     return figure
 
 
@@ -333,8 +344,8 @@ def level_accuracy_figure(
     if dense is not None:
         _line(figure, dense, "test_accuracy", "dense, test", GREY, "dash", 100)
     if history["validation_accuracy"].notna().any():
-        _line(figure, history, "validation_accuracy", "validation", GREEN, "dot", 100)
-    _line(figure, history, "test_accuracy", "test", ORANGE, "solid", 100)
+        _line(figure, history, "validation_accuracy", "validation", VALIDATION, "dot", 100)
+    _line(figure, history, "test_accuracy", "test", TEST, "solid", 100)
     # The first evaluations, near chance, would squeeze what matters into a corner.
     shown = [history, *([dense] if dense is not None else [])]
     later = pd.concat([frame[frame["iteration"] > 0]["test_accuracy"] for frame in shown])
@@ -374,4 +385,5 @@ def _line(
         mode="lines+markers" if dash != "dash" else "lines",
         line={"color": colour, "dash": dash, "width": 2 if dash != "dash" else 1.5},
         marker={"size": 4},
+        meta="reference" if name.startswith("dense") else None,
     )

@@ -16,7 +16,8 @@ from lottery_core.report.figures import (
     ORANGE,
     begin_figure,
 )
-from lottery_core.report.weight_figures import NO_AXIS, UNMARKED, place, tiles
+from lottery_core.report.tiles import place, tiles
+from lottery_core.report.weight_figures import NO_AXIS, UNMARKED
 from lottery_core.spec.limits import MAX_CELLS
 
 # From what died first to what died last, told apart in grey too; survivors have a colour of their

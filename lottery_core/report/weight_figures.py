@@ -1,135 +1,44 @@
 """Weights to look at: matrices, kernels, and what units read of an image.
 
-Zero is the lightest of the colours, and pruned weights show the plot's own background, which is on
-no scale. Kernels stand beside and below each other as small squares with gaps between them.
+Colours are brighter as weights are larger, and pruned weights show the plot's own background, which
+is on no scale.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
 
 from lottery_core.report.figures import DIVERGING, GREY, MARGIN, PRUNED, begin_figure
 from lottery_core.report.pixels import png_of, rgb_of
+from lottery_core.report.tiles import place, tiles
 from lottery_core.spec.networks import Shape
 
-PAPER = "#fefefd"  # becomes the page's own background where the page draws it
 NO_AXIS = {"showgrid": False, "zeroline": False, "visible": False}
 UNMARKED = {"showticklabels": False, "ticks": ""}
-# At a fixed distance from the axes, however wide they are: its numbers need the margin.
-_COLOURBAR = {"x": 1, "thickness": 10, "outlinewidth": 0, "tickformat": ".2~f", "nticks": 5}
-_ASPECT = 1.6  # width by height that wrapped rows aim at
-
-
-# Beside and below each other
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """Small pictures of one size, `down` by `across` of them: `cells` is what a heatmap draws, and
-    the last `blank` places are empty. With `strips` above 1 the pictures of `strips` outputs stand
-    beside each other in a row."""
-
-    cells: np.ndarray
-    side: tuple[int, int]
-    down: int
-    across: int
-    strips: int
-    blank: int
-
-    @property
-    def alone(self) -> bool:
-        """Whether there is one picture alone, whose positions are its own rows and columns."""
-        return self.down * self.across == 1
-
-    @property
-    def numbers(self) -> np.ndarray:
-        """For each cell the number of its output."""
-        rows, columns = (np.arange(size) for size in self.cells.shape)
-        each = self.across // self.strips * self.side[1]
-        return rows[:, None] // self.side[0] * self.strips + columns // each
-
-
-def tiles(kernels: np.ndarray) -> Tiles:
-    """Lay out (outputs, inputs, rows, columns): outputs down, inputs across; of few inputs several
-    outputs in a row."""
-    outputs, inputs, rows, columns = kernels.shape
-    strips = 1
-    if inputs <= 4:
-        strips = round((_ASPECT * outputs * rows / (inputs * columns)) ** 0.5)
-        strips = min(outputs, max(1, strips))
-        # A last row that is full looks better than a perfect shape.
-        near = [n for n in range(strips, max(0, strips // 2 - 1), -1) if n and outputs % n == 0]
-        strips = next(iter(near), strips)
-    down = -(-outputs // strips)
-    filled = np.zeros((down * strips, inputs, rows, columns), kernels.dtype)
-    filled[:outputs] = kernels
-    laid = filled.reshape(down, strips, inputs, rows, columns).transpose(0, 3, 1, 2, 4)
-    return Tiles(
-        laid.reshape(down * rows, strips * inputs * columns),
-        (rows, columns),
-        down,
-        strips * inputs,
-        strips,
-        (down * strips - outputs) * inputs,
-    )
-
-
-def place(figure: go.Figure, tiled: Tiles, trace: go.Heatmap | go.Image) -> go.Figure:
-    """Put a trace of `tiled.cells` into a figure: positions count tiles, gaps part them."""
-    rows, columns = (1, 1) if tiled.alone else tiled.side
-    x, y = (-0.5 + 0.5 / side for side in (columns, rows))
-    figure.add_trace(trace.update(x0=x, dx=1 / columns, y0=y, dy=1 / rows))
-    if rows * columns > 1:
-        figure.add_trace(_gaps(tiled))
-    if tiled.blank:
-        last = tiled.down - 0.5
-        figure.add_shape(
-            type="rect",
-            x0=tiled.across - tiled.blank - 0.5,
-            x1=tiled.across - 0.49,
-            y0=last - 1,
-            y1=last + 0.01,
-            fillcolor=PAPER,
-            line={"width": 0},
-        )
-    axis = {"showgrid": False, "zeroline": False, "constrain": "domain"}
-    down, across = tiled.side if tiled.alone else (tiled.down, tiled.across)
-    # Tiles keep their shape: a kernel of 5x5 is a square.
-    shape = {"scaleanchor": "x", "scaleratio": rows / columns}
-    figure.update_xaxes(range=[-0.5, across - 0.5], **axis)
-    figure.update_yaxes(range=[down - 0.5, -0.5], **shape, **axis)
-    for update, count in ((figure.update_xaxes, across), (figure.update_yaxes, down)):
-        if count <= 8:
-            update(dtick=1)
-    return figure
-
-
-def _gaps(tiled: Tiles) -> go.Scatter:
-    """Lines between tiles, in the colour of the page."""
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for column in range(1, tiled.across):
-        x += [column - 0.5, column - 0.5, None]
-        y += [-0.5, tiled.down - 0.5, None]
-    for row in range(1, tiled.down):
-        x += [-0.5, tiled.across - 0.5, None]
-        y += [row - 0.5, row - 0.5, None]
-    most = max(tiled.down, tiled.across)
-    width = 3 if most <= 12 else 2 if most <= 32 else 1
-    return go.Scatter(
-        x=x, y=y, mode="lines", line={"color": PAPER, "width": width}, hoverinfo="skip",
-        showlegend=False,
-    )  # fmt: skip
-
-
-# Layers
+_BESIDE = {"thickness": 10, "outlinewidth": 0}
+# In the lower right, as the key of what is pruned is in the lower left.
+_BELOW = {
+    "orientation": "h",
+    "yref": "container",
+    "y": 0,
+    "yanchor": "bottom",
+    "x": 1,
+    "xanchor": "right",
+    "len": 0.75,
+    "thickness": 8,
+    "ypad": 2,
+    "xpad": 0,
+    "outlinewidth": 0,
+    "tickfont": {"size": 10},
+}
+_WHOLE = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)  # where colours may end, times a power of ten
+# More cells than this are shrunk to what there is room for, each pixel a mean of theirs.
+_MANY = (128, 256)
 
 
 def layer_figure(
-    shrunk: tuple[np.ndarray, int],
+    shrunk: tuple,
     name: str,
     shape: Shape,
     scale: float,
@@ -138,18 +47,19 @@ def layer_figure(
     level: int | None = None,
     height: int = 300,
 ) -> go.Figure:
-    """A layer's weights as `store.pictures.shrink` gives them: values and the side of a block.
-    The layer itself has that `shape`.
+    """A layer's weights as `store.pictures.shrink` gives them: values and the side of a block, and
+    where these are no densities what else they are, "means". The layer itself has that `shape`.
 
     The colours run from -scale to scale. With `colours` a convolution that reads red, green and
     blue shows its kernels in these.
     """
-    picture, block = shrunk
+    picture, block, *told = shrunk
+    of = "mean" if told == ["means"] else "density"
     layer = name.removesuffix(".weight")
     where = "" if level is None else f", level {level}"
     if len(shape) == 2:
         title = f"{layer}: {shape[0]} units, {shape[1]} inputs{where}"
-        what = f"largest of each {block}x{block} block" if block > 1 else ""
+        what = f"{of} of each {block}x{block} block" if block > 1 else ""
         return weights_figure(
             picture, name, scale, title=title, coarse=what, block=block, height=height
         )
@@ -157,9 +67,9 @@ def layer_figure(
     kernels = "kernels" if outputs * inputs > 1 else "kernel"
     title = f"{layer}: {outputs}x{inputs} {kernels} of {rows}x{columns}{where}"
     if picture.ndim == 2:
-        what = f"largest of each kernel of {rows}x{columns}"
+        what = f"{of} of each kernel of {rows}x{columns}"
         if block > 1:
-            what = f"largest of each {block}x{block} kernels"
+            what = f"{of} of each {block}x{block} kernels"
         return weights_figure(
             picture,
             name,
@@ -188,10 +98,10 @@ def weights_figure(
 ) -> go.Figure:
     """Heatmap of one layer's weights, (outputs, inputs), NaN where pruned.
 
-    The colours run from -scale to scale through zero; pruned weights show the plot's own
-    background, which is on no scale, and have a legend entry of their own. `coarse` says what a
-    cell shows where it is not one weight; with a `block` above 1 it stands at the first of so many
-    outputs and inputs.
+    The colours run from -scale to scale (see `round_up`) through zero; pruned weights show the
+    plot's own background, which is on no scale, and have a legend entry of their own. `coarse` says
+    what a cell shows where it is not one weight, the density or the mean of some; with a `block`
+    above 1 it stands at the first of so many outputs and inputs.
     """
     layer = name.removesuffix(".weight")
     coarse = f", {coarse}" if coarse else ""
@@ -208,8 +118,15 @@ def weights_figure(
         },
     )
     start = "from " if block > 1 else ""
-    hover = f"{start}{axes[0]} %{{y}}, {axes[1]} %{{x}}: %{{z:.4f}}<extra></extra>"
+    is_density = coarse.startswith(", density")
+    value = "%{z:.1%} kept" if is_density else "%{z:.4f}"
+    hover = f"{start}{axes[0]} %{{y}}, {axes[1]} %{{x}}: {value}<extra></extra>"
     cells = _heatmap(picture, scale, hover).update(x0=0, dx=block, y0=0, dy=block)
+    if any(size > most for size, most in zip(picture.shape, _MANY, strict=True)):
+        cells.zsmooth = "fast"
+    if is_density:
+        ticks = {"tickvals": [0, 0.5, 1], "ticktext": ["0", "50", "100 %"]}
+        cells.update(zmin=0, zmax=1, colorscale="Cividis", colorbar=_BELOW | ticks)
     return _with_legend(figure.add_trace(cells))
 
 
@@ -272,7 +189,7 @@ def _named(values: tuple[float, ...]) -> list[str]:
 def small(figure: go.Figure, name: str, shape: Shape, scale: float) -> go.Figure:
     """A layer's figure with room for its picture alone, to stand in a row of many: the title has
     outputs x inputs, and where the colours end."""
-    title = f"{name.removesuffix('.weight')}: {shape[0]}x{shape[1]}, ±{scale:.2g}"
+    title = f"{name.removesuffix('.weight')}: {shape[0]}x{shape[1]}, ±{round_up(scale):g}"
     return figure.update_layout(
         title={"text": title, "font": {"size": 12}},
         margin={"l": 30, "r": 6, "b": 24},
@@ -301,7 +218,7 @@ def maps_figure(maps: np.ndarray, title: str, what: str, height: int = 380) -> g
         hover = "row %{y}, column %{x}: %{z:.4f}<extra></extra>"
     else:
         hover, numbers = f"{what} %{{customdata}}: %{{z:.4f}}<extra></extra>", tiled.numbers
-    place(figure, tiled, _heatmap(tiled.cells, largest, hover, numbers))
+    place(figure, tiled, _heatmap(tiled.cells, largest, hover, numbers, _BESIDE))
     figure.update_xaxes(**NO_AXIS)
     figure.update_yaxes(**NO_AXIS)
     return figure
@@ -336,9 +253,9 @@ def pixels_figure(kept_per_pixel: np.ndarray, units: int, height: int = 300) -> 
 
 def _begin(title: str, height: int, alt: str, **layout) -> go.Figure:
     figure = begin_figure(title, height, alt, plot_bgcolor=PRUNED, showlegend=True, **layout)
-    # A colour bar whose numbers become longer must not move the weights beside it.
     return figure.update_layout(
-        margin={**MARGIN, "l": 48, "r": 58, "b": 66, "autoexpand": False},
+        legend={"xref": "container", "itemwidth": 30, "font": {"size": 10}},
+        margin={**MARGIN, "l": 48, "r": 26, "t": 32, "b": 68, "autoexpand": False},
         title_font_size=13,
     )
 
@@ -368,15 +285,29 @@ def _said(what: str, weights: np.ndarray, are: str) -> str:
     return f"{what}: {kept.mean():.1%} of the {are}, from {low:.3f} to {high:.3f}."
 
 
+def round_up(scale: float) -> float:
+    """The next number with one digit or so, for a colour bar to end at."""
+    if not scale > 0 or not np.isfinite(scale):
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(scale))
+    return float(f"{next(n * power for n in _WHOLE if n * power >= scale * (1 - 1e-6)):.3g}")
+
+
 def _heatmap(
-    cells: np.ndarray, scale: float, hover: str, numbers: np.ndarray | None = None
+    cells: np.ndarray,
+    scale: float,
+    hover: str,
+    numbers: np.ndarray | None = None,
+    bar: dict = _BELOW,
 ) -> go.Heatmap:
+    end = round_up(scale)
+    ticks = [-end, 0, end]
     return go.Heatmap(
         z=cells.astype(np.float32),
-        zmin=-scale,
-        zmax=scale,
+        zmin=-end,
+        zmax=end,
         colorscale=DIVERGING,
-        colorbar=_COLOURBAR,
+        colorbar=bar | {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]},
         hoverongaps=False,
         hovertemplate=hover,
         customdata=numbers,

@@ -12,29 +12,40 @@ from lottery_core.spec.limits import MAX_CELLS
 PRUNED = -128
 
 
-def shrink(values: np.ndarray, mask: np.ndarray, most: int = MAX_CELLS) -> tuple[np.ndarray, int]:
-    """Weights with NaN where pruned, as a picture (float32) of `most` cells at most, and the
+def shrink(
+    values: np.ndarray, mask: np.ndarray, most: int = MAX_CELLS, *, means: bool = False
+) -> tuple[np.ndarray, int]:
+    """A layer as a picture (float32, NaN where nothing is kept) of `most` cells at most, and the
     side of its blocks, 1 where every weight or kernel has a cell of its own.
 
-    Of a fully connected layer a block of (outputs, inputs) shows its survivor of largest
-    magnitude, NaN if it has none. Kernels, (outputs, inputs, rows, columns), are drawn as they
-    are where there is room; else the picture is one of (outputs, inputs), and each cell shows a
-    kernel's survivor of largest magnitude, or that of a block of kernels.
+    Where there is room, weights are drawn as they are: (outputs, inputs), or kernels, (outputs,
+    inputs, rows, columns). Else a cell of (outputs, inputs) shows the density, in (0, 1], of a
+    block of weights, or of a kernel or a block of kernels; or with `means` their mean weight, where
+    pruned ones count as 0.
     """
     outputs, inputs, *kernel = values.shape
     # A kernel is drawn with a gap around it.
     room = math.prod(side + 1 for side in kernel) if kernel else 1
     if outputs * inputs * room <= most:
         return np.where(mask, values, np.float32(np.nan)), 1
-    survivors = np.where(mask, values, np.float32(0)).reshape(outputs, inputs, -1)
-    high, low = survivors.max(axis=2), survivors.min(axis=2)
+    of = np.where(mask, values, np.float32(0)) if means else mask
+    cells = of.reshape(outputs, inputs, -1).mean(axis=2, dtype=np.float32)
     there = mask.reshape(outputs, inputs, -1).any(axis=2)
+    return averaged(np.where(there, cells, np.float32(np.nan)), most)
+
+
+def averaged(cells: np.ndarray, most: int) -> tuple[np.ndarray, int]:
+    """A matrix in blocks of which there are `most` at most, and their side: each is the mean of its
+    cells, where NaN counts as 0, or NaN where all of them are."""
     block = 1
-    while (outputs // block) * (inputs // block) > most:
+    while (cells.shape[0] // block) * (cells.shape[1] // block) > most:
         block += 1
-    high, low = _blocks(high, block).max(axis=(1, 3)), _blocks(low, block).min(axis=(1, 3))
-    largest = np.where(high >= -low, high, low)
-    return np.where(_blocks(there, block).any(axis=(1, 3)), largest, np.float32(np.nan)), block
+    if block == 1:
+        return cells, 1
+    there = _blocks(np.ones_like(cells), block).sum(axis=(1, 3))  # fewer at the edges
+    some = _blocks(np.isfinite(cells), block).any(axis=(1, 3))
+    means = _blocks(np.nan_to_num(cells), block).sum(axis=(1, 3)) / there
+    return np.where(some, means, np.float32(np.nan)), block
 
 
 def _blocks(cells: np.ndarray, side: int) -> np.ndarray:

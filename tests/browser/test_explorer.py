@@ -179,6 +179,67 @@ def test_weights_are_read_by_pointing_at_them(finished):
     expect(chart).to_have_attribute("aria-label", re.compile(r"100\.0% of the cells"))
     chart.locator(".nsewdrag").first.hover()
     expect(chart.locator(".hoverlayer")).to_have_text(re.compile(r"unit \d+, input \d+: \S+"))
+    life = page.locator(".lottery-life")
+    expect(life).to_have_text(re.compile(r"fc2 .* at the start.*Kept: by magnitude", re.DOTALL))
+    page.get_by_role("slider", name="Level").press("End")
+    expect(chart).to_have_attribute("aria-label", re.compile(r"25\.0% of the cells"))
+    box = chart.locator(".nsewdrag").first.bounding_box()
+    said = set()
+    for part in (0.2, 0.4, 0.6, 0.8):  # of four weights, one at least is most likely pruned
+        page.mouse.move(box["x"] + part * box["width"], box["y"] + part * box["height"])
+        expect(life).to_be_visible()
+        said.add(life.inner_text())
+    assert len(said) == 4
+
+
+def test_a_press_on_a_dot_opens_its_level_in_all_that_shows_one(finished):
+    page = finished
+    slider = page.get_by_role("slider", name="Level")
+    for n in (1, 2, 0):
+        dots = page.locator(".st-key-plot_accuracy .scatterlayer .trace:has(.point)").first
+        box = dots.locator(".point").nth(n).bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        expect(page.locator(".st-key-plot_accuracy .hoverlayer .hovertext")).to_be_visible()
+        page.mouse.down()
+        page.mouse.up()
+        expect(slider).to_have_attribute("aria-valuetext", f"Level {n} of 2")
+        expect(page.locator(".st-key-plot_level .lottery-plot")).to_have_attribute(
+            "aria-label", re.compile(f"level {n} ")
+        )
+    weights = page.locator(".st-key-plot_weights_fc2 .lottery-plot")
+    expect(weights).to_have_attribute("aria-label", re.compile(r"100\.0% of the cells"))
+
+
+# How many points of the ticket's own curve there are, and the last iteration of the training curve.
+DRAWN = """() => {
+  const data = name => document.querySelector(`.st-key-${name} .lottery-plot`).data;
+  const points = values => [...(values?._inputArray ?? values)].filter(value => value !== null);
+  const test = data('plot_level').find(trace => trace.name === 'test');
+  const own = data('plot_accuracy').find(trace => trace.mode === 'lines+markers');
+  return [points(own.x).length, Math.max(0, ...points(test.x))];
+}"""
+
+
+def test_a_finished_run_is_replayed_step_by_step_and_as_it_trained(finished):
+    page, said = finished, finished.locator(".lottery-scrubber output")
+    step = page.get_by_role("button", name="Step", exact=True)
+    for n in (0, 1, 2):
+        step.click()
+        expect(said).to_have_text(f"Level {n} of 2, iteration 60 of 60")
+        wait_until(lambda n=n: page.evaluate(DRAWN) == [n + 1, 60])
+    step.click()
+    expect(said).to_have_text("Level 2 of 2")
+    page.locator(".lottery-scrubber").get_by_role("button", name="Replay").click()
+    page.wait_for_function(
+        f"(([points, last]) => points === 0 && 0 < last && last < 60)(({DRAWN})())"
+    )
+    page.get_by_role("combobox", name="Speed of the replay").select_option("16")
+    expect(said).to_have_text("Level 2 of 2")
+    step.click()  # a replay that has begun ends where the slider is moved
+    expect(said).to_have_text("Level 0 of 2, iteration 60 of 60")
+    page.get_by_role("slider", name="Level").press("End")
+    expect(said).to_have_text("Level 2 of 2")
+    wait_until(lambda: page.evaluate(DRAWN) == [3, 60])
 
 
 def test_stop_keeps_what_is_finished_and_resume_goes_on_after_it(server, visit):

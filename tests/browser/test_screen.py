@@ -21,6 +21,7 @@ CURVES = ".st-key-plot_accuracy .lottery-plot"
 CHOICES = ("[class*=st-key-schedule_]", "[class*=st-key-rate_]", "[class*=st-key-restart_]")
 WATCHABLE = (
     *HEAD,
+    ".lottery-network .layers",
     CURVES,
     ".st-key-plot_accuracy .legend",
     ".st-key-plot_level .lottery-plot",
@@ -32,6 +33,7 @@ PLACED = (
     *WATCHABLE,
     SPARSITY,
     ".st-key-screen_which",
+    ".st-key-screen_network",
     *(f"{part} .nsewdrag" for part in WATCHABLE if part.endswith(".lottery-plot")),
 )
 
@@ -102,11 +104,11 @@ def test_five_layers_and_a_layer_of_many_are_on_one_screen_too(server, visit):
             shown = f".st-key-plot_weights_{last} .lottery-plot"
             expect(page.locator(f"{shown} .main-svg").first).to_be_attached()
             seen = [f".st-key-plot_weights_{name} .lottery-plot" for name in layers]
-            parts = (*head, *(seen if last == "fc3" else [shown, ".lottery-gallery"]))
+            parts = (*head, *(seen if last == "fc3" else [shown, ".lottery-network"]))
             for width, height in ((1440, 900), (1024, 768)):
                 page.set_viewport_size({"width": width, "height": height})
                 wait_until(lambda parts=parts, page=page: is_on_screen(page, parts))
-            assert last == "fc3" or page.locator(".lottery-gallery button").count() == len(layers)
+            assert last == "fc3" or page.locator(".lottery-network .layer").count() == len(layers)
         page.locator(".st-key-stop button").click()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from lottery_core.findings.outcome import chance_of, sparsity
+from lottery_core.findings.outcome import chance_of, sizes_of, sparsity
 from lottery_core.report import figures
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level, LevelProgress
-from ui.explorer.heatmaps import choose_level, choose_weights, show_heatmaps
+from ui.explorer.heatmaps import choose_level, choose_weights, show_weights
 from ui.explorer.sidebar import Selection
 from ui.shared.chart_options import choose_axis, choose_bands, say_one_seed
 from ui.shared.frame import one_of
@@ -21,15 +21,17 @@ _QUANTITIES = {"loss": "Loss", "accuracy": "Accuracy"}
 
 def show_screen(selection: Selection, active: bool) -> None:
     """What there is to watch, on one screen: accuracy against weights remaining, the training of
-    the chosen level, sparsity, and the weights of every layer. The style sheet has their places."""
+    the chosen level, sparsity, the network, and the weights of every layer. The style sheet has
+    their places."""
     with st.container(key="screen"):
-        accuracy, level, over_time, which, weights = (
+        accuracy, level, over_time, which, network, weights = (
             st.container(key=f"screen_{name}", **options)
             for name, options in (
                 ("accuracy", {}),
                 ("level", {}),
                 ("sparsity", {}),
                 ("which", {"horizontal": True, "vertical_alignment": "center"}),
+                ("network", {}),
                 ("weights", {}),
             )
         )
@@ -43,17 +45,18 @@ def show_screen(selection: Selection, active: bool) -> None:
     levels = finished(selection.main)
     live = training_now(selection.main, len(levels))
     with accuracy:
-        plot(_accuracy(selection, axis, kind, live), "plot_accuracy", styled=True)
+        plot(_accuracy(selection, n, axis, kind, live), "plot_accuracy", styled=True)
     with level:
         plot(_training(selection.main, n, quantity), "plot_level", styled=True)
     with over_time:
         plot(_sparsity(selection.main, levels, live), "plot_sparsity", styled=True)
-    with weights:
-        show_heatmaps(selection.main, shown)
+    show_weights(selection.main, shown, network, weights)
 
 
-def _accuracy(selection: Selection, axis: str, kind: str, live: LevelProgress | None) -> Packed:
-    """Every arm's accuracies, as far as its seeds are."""
+def _accuracy(
+    selection: Selection, n: int, axis: str, kind: str, live: LevelProgress | None
+) -> Packed:
+    """Every arm's accuracies, as far as its seeds are; level `n` is marked."""
     outcome = selection.outcome()
     shown = tuple(
         (name, one.keys[: len(outcome.runs[name].get(one.recipe.seed, ()))])
@@ -61,11 +64,13 @@ def _accuracy(selection: Selection, axis: str, kind: str, live: LevelProgress | 
         for one in arm
     )
     pruned = live and (live.test_accuracy_before_retraining, live.test_accuracy_dense_pruned)
-    what = ("accuracy", selection.main.key, shown, axis, kind, pruned)
+    what = ("accuracy", selection.main.key, n, shown, axis, kind, pruned)
 
     def make() -> figures.Figure:
         figure = outcome.accuracy(near_dense=axis == "near", kind=kind, live=live)
-        return figures.legend_inside(figure)
+        percents = [info.percent_remaining for info in outcome.first]
+        percents += sizes_of(selection.main)[len(percents) :]
+        return figures.opening_levels(figures.legend_inside(figure), percents, n)
 
     return drawn(what, make)
 
@@ -114,5 +119,11 @@ def _training_figure(
     }
     before = dense.history if dense else None
     if quantity == "accuracy":
-        return figures.level_accuracy_figure(history, before, **options)
-    return figures.loss_figure(at, losses, history, before, **options)
+        figure = figures.level_accuracy_figure(history, before, **options)
+    else:
+        figure = figures.loss_figure(at, losses, history, before, **options)
+    # Which level it is, the slider says once for all.
+    return figure.update_layout(
+        title_text=f"{_QUANTITIES[quantity]} in training",
+        meta={**figure.layout.meta, "saved": figure.layout.title.text, "level": n},
+    )

@@ -7,17 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from lottery_core.findings.anatomy import short
-from lottery_core.findings.flow import reads_pixels
+from lottery_core.findings.flow import read_shape, reads_pixels
 from lottery_core.report import figures, weight_figures
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.networks import Network
+from lottery_core.spec.networks import Network, Shape
+from ui.explorer.lives import show_life
 from ui.shared.frame import one_of
 from ui.shared.jobs import current_level
-from ui.shared.layers import SHOWN, choose_layer
+from ui.shared.layers import SHOWN
+from ui.shared.network import choose_part
 from ui.shared.plot import drawn, plot
-from ui.shared.reading import Look, live_look, look, training_now, whole
+from ui.shared.reading import Look, Picture, finished, live_look, look, training_now, whole
+from ui.shared.reads import show_reads, word_of
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
 
@@ -42,7 +46,15 @@ def choose_level(experiment: Experiment, active: bool) -> int:
     # While its training waits to begin, the level before stays.
     if not _exists(experiment, newest):
         newest = max(0, newest - 1)
-    return scrubber(newest, last, active, f"level_of_{experiment.key}")
+    levels = [] if active else finished(experiment)
+    spans = [(span.iloc[0], span.iloc[-1]) for span in (one.history["iteration"] for one in levels)]
+    return scrubber(
+        newest,
+        last,
+        active,
+        f"level_of_{experiment.key}",
+        spans=[(int(first), int(end)) for first, end in spans] if len(spans) > last else (),
+    )
 
 
 def choose_weights(n: int) -> Shown:
@@ -52,16 +64,27 @@ def choose_weights(n: int) -> Shown:
     return Shown(n, part, scale == "shared")
 
 
-def show_heatmaps(experiment: Experiment, chosen: Shown) -> None:
-    """One heatmap a layer."""
-    n = chosen.n
+def show_weights(
+    experiment: Experiment, chosen: Shown, above: DeltaGenerator, below: DeltaGenerator
+) -> None:
+    """The network as a picture, and a heatmap of each layer or of the one that is chosen there."""
+    n, network = chosen.n, experiment.recipe.net
     key = experiment.keys[n]
     # A level may be finished between the first two looks.
     shown = look(key, chosen.part) or _live(experiment, n) or look(key, chosen.part)
     if shown is None:
-        st.info(f"Level {n} is not trained yet. Move the slider to a level that is, or wait.")
+        below.info(f"Level {n} is not trained yet. Move the slider to a level that is, or wait.")
         return
-    _draw(shown, experiment, chosen)
+    kept = {name: picture.kept for name, picture in shown.layers.items()}
+    always = network.is_convolutional and len(network.shapes) > SHOWN
+    with above:
+        name, unit = choose_part(network, kept, f"part_of_{experiment.key}", always=always)
+    with below:
+        if name:
+            _draw_one(shown, experiment, chosen, name, unit)
+        else:
+            _draw_all(shown, experiment, chosen)
+        show_life(experiment, n)
 
 
 def _exists(experiment: Experiment, n: int) -> bool:
@@ -73,21 +96,9 @@ def _live(experiment: Experiment, n: int) -> Look | None:
     return live_look(experiment, progress) if progress else None
 
 
-def _draw(shown: Look, experiment: Experiment, chosen: Shown) -> None:
-    network, n = experiment.recipe.net, chosen.n
-
-    def heatmap(name: str) -> None:
-        _layer(shown, network, name, chosen.shared, _ROOM < len(names) <= SHOWN)
-
+def _draw_all(shown: Look, experiment: Experiment, chosen: Shown) -> None:
+    network = experiment.recipe.net
     names = list(network.shapes)
-    if network.is_convolutional and len(names) > SHOWN:
-        kept = {name: picture.kept for name, picture in shown.layers.items()}
-        name = choose_layer(network, kept, f"layer_of_{experiment.key}")
-        with st.container(key="screen_layer"):
-            heatmap(name)
-        if shown.layers[name].values.ndim < len(network.shapes[name]):
-            _one_channel(experiment.keys[n], network, name, chosen.part)
-        return
     with st.container(key="screen_layers"):
         across = SHOWN if len(names) <= SHOWN else _ROOM
         for start in range(0, len(names), across):
@@ -95,8 +106,9 @@ def _draw(shown: Look, experiment: Experiment, chosen: Shown) -> None:
             # The first layer of a fully connected network is the one to see structure in.
             wide = [1.6 if name == names[0] and not network.shapes[name][2:] else 1 for name in row]
             for column, name in zip(st.columns(wide, gap="small"), row, strict=True):
+                small = _ROOM < len(names) <= SHOWN
                 with column:
-                    heatmap(name)
+                    _layer(shown, network, name, chosen.shared, small)
     if network.shapes[names[0]][2:]:
         return
     with st.container(key="screen_pixels"):
@@ -109,21 +121,62 @@ def _draw(shown: Look, experiment: Experiment, chosen: Shown) -> None:
             st.caption("The map of weights per pixel appears when this level is finished.")
 
 
+def _draw_one(
+    shown: Look, experiment: Experiment, chosen: Shown, name: str, unit: int | None
+) -> None:
+    """A layer's weights, and what one of its units reads."""
+    network = experiment.recipe.net
+    with st.container(key="screen_layer"):
+        left, right = st.columns([3, 2], gap="small")
+        with left:
+            _layer(shown, network, name, chosen.shared, small=False)
+        with right:
+            if unit is None:
+                st.caption(
+                    f"Press a weight, or give a number above, to see what a "
+                    f"{word_of(network, name).lower()} of {short(name)} reads."
+                )
+                return
+            key, shape = experiment.keys[chosen.n], read_shape(network, name)
+            reads = _reads(shown.layers[name], key, chosen.part, name, unit, shape)
+            if reads is None:
+                st.caption("When this level is finished, its units can be looked at one by one.")
+                return
+            show_reads(network, name, unit, reads, "plot_part_reads", styled=True)
+
+
+def _reads(
+    picture: Picture, key: str, part: str, name: str, unit: int, shape: Shape
+) -> np.ndarray | None:
+    """A unit's weights in the `shape` of what it reads, NaN where pruned; from the level itself
+    once it is there, since a picture may be coarser."""
+    level = whole(key) if runtime().store.has(key) else None
+    if level is not None:
+        weights = getattr(level, part)[name][unit]
+        return np.where(level.mask[name][unit], weights, np.float32(np.nan)).reshape(shape)
+    return picture.values[unit].reshape(shape) if picture.shows == "weights" else None
+
+
 def _layer(shown: Look, network: Network, name: str, shared: bool, small: bool) -> None:
     """A layer's heatmap, as high as the style sheet has it, its colours `shared` by all layers or
     its own; without axes and scale if `small`."""
     shape, picture = network.shapes[name], shown.layers[name]
 
     def make() -> figures.Figure:
-        limit = max(shown.limits.values()) if shared else shown.limits[name]
+        limits = shown.limits
+        limit = max(limits.values(), default=1.0) if shared else limits.get(name, 1.0)
         figure = weight_figures.layer_figure(
-            (picture.values, picture.block),
+            (picture.values, picture.block, picture.shows),
             name,
             shape,
             limit,
             colours=reads_pixels(network, name),
         )
-        return weight_figures.small(figure, name, shape, limit) if small else figure
+        if small:
+            figure = weight_figures.small(figure, name, shape, limit)
+        # A press on a weight opens the unit it belongs to.
+        layer = list(network.shapes).index(name)
+        return figure.update_layout(meta={**figure.layout.meta, "layer": layer})
 
     figure = drawn(("weights", shown.what, name, shared, small), make)
     plot(figure, f"plot_weights_{short(name)}", styled=True)
@@ -133,19 +186,3 @@ def _layer(shown: Look, network: Network, name: str, shared: bool, small: bool) 
             f"{shape[0] * shape[1]:,} kernels, {picture.channels:,} of {shape[0]:,} "
             f"{'' if small else 'output '}channels are kept."
         )
-
-
-def _one_channel(key: str, network: Network, name: str, part: str) -> None:
-    """Of kernels that are too many to be drawn, those of one output channel."""
-    level = whole(key) if runtime().store.has(key) else None
-    if level is None:
-        st.caption("When this level is finished, one channel's kernels can be looked at.")
-        return
-    outputs, inputs, *_ = network.shapes[name]
-    number = st.number_input(
-        f"Output channel, 0 to {outputs - 1}", 0, outputs - 1, key=f"channel_of_{name}", width=260
-    )
-    kept = level.mask[name][number]
-    kernels = np.where(kept, getattr(level, part)[name][number], np.float32(np.nan))
-    title = f"Channel {number} of {short(name)}: its {inputs} kernels"
-    plot(weight_figures.maps_figure(kernels, title, "input channel", 420), "plot_channel")

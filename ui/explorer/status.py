@@ -28,6 +28,7 @@ from ui.shared.jobs import (
     show_jobs,
 )
 from ui.shared.runtime import runtime
+from ui.shared.scrubber import replay_button
 from ui.shared.text import capital, plain
 from ui.shared.trouble import asking, show_refused
 
@@ -109,14 +110,17 @@ def stop(selection: Selection) -> None:
 
 
 def show_button(selection: Selection, state: State) -> None:
-    """The one button that fits: Start, Resume, Stop, or New seed."""
+    """What fits: Start, Resume, Stop, or Replay and New seed."""
     options = {"width": "stretch", "args": (selection,)}
     if selection.problem:
         st.button("Start", type="primary", disabled=True, width="stretch")
     elif state.active:
         st.button("Stop", icon=":material/stop:", on_click=stop, key="stop", **options)
     elif state.complete:
-        st.button(
+        replay, new = st.columns(2, vertical_alignment="center", gap="small")
+        with replay:
+            replay_button()
+        new.button(
             "New seed",
             icon=":material/casino:",
             on_click=start_with_new_seed,

@@ -12,7 +12,6 @@ export default function ({ data, parentElement, setStateValue }) {
   if (!root || !data) return;
   const { label, entries, sprite, across } = data;
   root.setAttribute("aria-label", label);
-  root.classList.toggle("bars", !sprite);
   const drawn = JSON.stringify([entries, sprite]);
 
   const mark = (chosen) => root.querySelectorAll("button").forEach((button) => {

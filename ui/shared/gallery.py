@@ -1,4 +1,4 @@
-"""Units, filters or layers as buttons with a picture or a bar each; press one to look at it."""
+"""Units or filters as buttons with a picture or a bar each; press one to look at it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,6 @@ _CSS = """
   background: var(--st-background-color);
   border: 1px solid var(--st-border-color); border-radius: 0.5rem;
 }
-/* Bars need less room than pictures: all layers of a ResNet-20 in a row. */
-.lottery-gallery.bars {
-  grid-template-columns: repeat(auto-fit, minmax(2.75rem, 1fr)); gap: 0.25rem;
-}
-.lottery-gallery.bars button { padding: 0.2rem 0.1rem; font-size: 0.68rem; gap: 0.1rem; }
-.lottery-gallery.bars .bar { width: 85%; }
 .lottery-gallery button:hover { border-color: var(--st-primary-color); }
 .lottery-gallery button:focus-visible { outline: 2px solid var(--st-primary-color); }
 .lottery-gallery button[aria-checked="true"] {

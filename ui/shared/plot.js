@@ -14,7 +14,7 @@ const load = (served) => (library ??= address(served).then((from) => import(from
   },
 ));
 
-// What figures draw in the page's own background (report/weight_figures.py).
+// What figures draw in the page's own background (report/tiles.py).
 const PAPER = "#fefefd";
 
 const colours = (element) => {
@@ -58,9 +58,14 @@ const themed = (layout, c) => {
 };
 
 // A chart whose legend stands elsewhere on the page gets one in its picture.
+// One whose level is said beside it says so itself in its picture (`meta.saved`).
 const saved = (node) => {
-  if (!node.lotteryGroup) return node;
-  const { layout, data } = node;
+  const { data } = node;
+  const title = node.layout.meta.saved;
+  const layout = title ? { ...node.layout, title: { ...node.layout.title, text: title } } : node.layout;
+  if (!node.lotteryGroup) {
+    return { data, layout: { ...layout, width: node.clientWidth, height: node.clientHeight } };
+  }
   const rows = 26 * data.filter((trace) => trace.showlegend !== false).length;
   return {
     data,
@@ -122,6 +127,9 @@ const visible = (traces, group) => !group ? traces : traces.map((trace) => (
   group.hidden.has(trace.legendgroup) ? { ...trace, visible: "legendonly" } : trace
 ));
 
+// While a run is replayed its charts are drawn as far as it was then (replay.js).
+const soFar = (traces, layout) => window.lotteryCut?.(traces, layout.meta) ?? traces;
+
 const others = (node) => [...node.lotteryGroup.charts].filter((chart) => (
   // The same value is the same place only on an axis of the same kind.
   chart !== node && chart._fullLayout
@@ -143,6 +151,41 @@ const pointAt = (node, event) => {
 };
 
 const pointAway = (node) => others(node).forEach((chart) => window.Plotly.Fx.unhover(chart));
+
+// Where points are levels, with these x in `meta.levels`, a press opens one (scrubber.js).
+const levelOf = (node, event) => {
+  const far = node.layout.meta.levels.map((x) => Math.abs(Math.log(x / event.points[0].x)));
+  return far.indexOf(Math.min(...far));
+};
+
+// Where they are weights of a layer, that with the number `meta.layer`, one opens its unit
+// (network.js): its row, or what its text begins with.
+const unitOf = ({ customdata, y }) => Number(String(customdata ?? y).match(/\d+/)[0]);
+
+const tell = (name, detail) => window.dispatchEvent(new CustomEvent(name, { detail }));
+
+// Which place of a layer's picture the mouse is at, pruned or not, is told to ui/explorer/life.js.
+const tellPlace = (node) => {
+  node.addEventListener("mousemove", ({ clientX: left, clientY: top }) => {
+    const { xaxis, yaxis } = node._fullLayout, box = node.getBoundingClientRect();
+    const right = left - box.left - xaxis._offset, down = top - box.top - yaxis._offset;
+    const inside = right >= 0 && right < xaxis._length && down >= 0 && down < yaxis._length;
+    const { layer } = node.layout.meta;
+    tell("lottery-weight", inside ? { layer, x: xaxis.p2d(right), y: yaxis.p2d(down), left, top } : null);
+  });
+  node.addEventListener("mouseleave", () => tell("lottery-weight", null));
+};
+
+const openParts = (node) => {
+  if (node.layout.meta.layer !== undefined) tellPlace(node);
+  node.on("plotly_hover", () => node.classList.add("opens"));
+  node.on("plotly_unhover", () => node.classList.remove("opens"));
+  node.on("plotly_click", (event) => {
+    const { levels, layer } = node.layout.meta;
+    if (levels) tell("lottery-level", levelOf(node, event));
+    else tell("lottery-unit", { layer, unit: unitOf(event.points[0]) });
+  });
+};
 
 const listen = (node) => {
   node.on("plotly_hover", (event) => node.lotteryGroup && pointAt(node, event));
@@ -273,7 +316,7 @@ const showPlot = (node, data, parentElement) => {
     const busy = (drawing) => {
       node.lotteryBusy = Promise.allSettled([node.lotteryBusy, drawing]);
     };
-    node.lotteryDraw = () => busy(Plotly.react(node, visible(figure.data, group), themed(fitted(figure.layout, node), c), {
+    node.lotteryDraw = () => busy(Plotly.react(node, soFar(visible(figure.data, group), figure.layout), themed(fitted(figure.layout, node), c), {
       responsive: true,
       displaylogo: false,
       modeBarButtonsToRemove: group ? [...removed, "toImage"] : removed,
@@ -283,6 +326,8 @@ const showPlot = (node, data, parentElement) => {
     node.lotteryDraw();
     if (!node.lotteryObserver) {
       if (group) listen(node);
+      const { levels, layer } = figure.layout.meta;
+      if (levels || layer !== undefined) openParts(node);
       node.lotteryObserver = new ResizeObserver(() => {
         if (!node.isConnected || !node.clientWidth) return;
         if (node.classList.contains("narrow") !== node.clientWidth < NARROW) node.lotteryDraw?.();

@@ -62,6 +62,7 @@ _PLOT = st.components.v2.component(
     css="""
 .lottery-plot { width: 100%; }
 .lottery-plot:focus-visible { outline: 2px solid; }
+.lottery-plot.opens .nsewdrag { cursor: pointer; }
 /* Where the title needs all of the width, the toolbar comes below it, to whom touches the chart. */
 .lottery-plot.narrow .modebar-container { top: 1.9rem !important; }
 .lottery-plot.narrow:not(:focus, :focus-within) .modebar-container { display: none; }

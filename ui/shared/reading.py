@@ -13,16 +13,17 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from lottery_core.findings import anatomy
 from lottery_core.findings.anatomy import kept_per_pixel
 from lottery_core.findings.lines import asked_with
 from lottery_core.report.pixels import saturation
 from lottery_core.running.progress import thin
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.networks import Network
+from lottery_core.spec.networks import Network, Shape
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level, LevelInfo, LevelProgress
-from lottery_core.store.pictures import counted, shrink, unpack
+from lottery_core.store.pictures import averaged, counted, shrink, unpack
 from ui.shared.once import Once
 from ui.shared.runtime import runtime
 
@@ -42,13 +43,15 @@ HISTORY = (
 @dataclass(frozen=True)
 class Picture:
     """One layer to draw: `values` as `pictures.shrink` gives them, float32, NaN where pruned, in
-    blocks of side `block`; and what the layer's mask keeps (see `pictures.counted`)."""
+    blocks of side `block`; what the layer's mask keeps (see `pictures.counted`); and what a cell
+    shows: a weight, the mean of a block ("means"), or its "density"."""
 
     values: np.ndarray
     block: int
     kept: int
     kernels: int | None = None
     channels: int | None = None
+    shows: str = "weights"
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,12 @@ class Look:
 
     @cached_property
     def limits(self) -> dict[str, float]:
-        """Where the colours of each layer end."""
-        return {name: saturation(picture.values) for name, picture in self.layers.items()}
+        """Where the colours of each layer end that are no densities."""
+        return {
+            name: saturation(picture.values)
+            for name, picture in self.layers.items()
+            if picture.shows != "density"
+        }
 
     @property
     def size(self) -> int:
@@ -84,6 +91,18 @@ def whole(key: str) -> Level | None:
 def look(key: str, part: str) -> Look | None:
     """A level's weights (`part`: "start" or "end") as pictures."""
     return _read(runtime().looks, _look, key, part)
+
+
+def deaths(keys: tuple[str, ...]) -> dict[str, np.ndarray] | None:
+    """For each weight the round in which it died (`anatomy.deaths`), of a chain of levels; None
+    where one is not there."""
+    return runtime().deaths.get(keys, lambda: _deaths(keys))
+
+
+def _deaths(keys: tuple[str, ...]) -> dict[str, np.ndarray] | None:
+    levels = (whole(key) for key in keys)
+    masks = [level.mask if level else None for level in levels]
+    return None if None in masks else anatomy.deaths(masks)
 
 
 def _read(known: Once, make: Callable, key: str, *rest: str):
@@ -117,7 +136,7 @@ def _look(key: str, part: str) -> Look | None:
         return None
     weights = getattr(level, part)
     layers = {
-        name: Picture(*shrink(weights[name], mask), **counted(mask))
+        name: _told(Picture(*shrink(weights[name], mask), **counted(mask)), mask.shape)
         for name, mask in level.mask.items()
     }
     pixels = kept_per_pixel(level.mask, network_of(level).input)
@@ -135,7 +154,9 @@ def live_look(experiment: Experiment, live: LevelProgress) -> Look:
 
 def _live_look(what: Hashable, network: Network, live: LevelProgress) -> Look:
     layers = {
-        name: Picture(unpack(live.pictures[name], scale.pop("unit")), **scale)
+        name: _told(
+            Picture(unpack(live.pictures[name], scale.pop("unit")), **scale), network.shapes[name]
+        )
         for name, scale in ((name, dict(scale)) for name, scale in live.scales.items())
     }
     first, picture = next(iter(layers.items()))
@@ -145,17 +166,22 @@ def _live_look(what: Hashable, network: Network, live: LevelProgress) -> Look:
     return Look(what, {name: _coarse(layer) for name, layer in layers.items()}, pixels)
 
 
+def _told(picture: Picture, shape: Shape) -> Picture:
+    """With what its cells show, if not weights."""
+    return picture if picture.values.shape == shape else replace(picture, shows="density")
+
+
 def _coarse(picture: Picture) -> Picture:
     """As much as there is to see of a layer while it trains: shades rather than numbers, and a
     matrix of more cells than that in blocks of them. A third of the bytes."""
-    values, block = picture.values, picture.block
-    if values.ndim == 2 and values.size > _LIVE_CELLS:
-        values, by = shrink(values, np.isfinite(values), _LIVE_CELLS)
-        block *= by
+    values, by = picture.values, 1
+    if values.ndim == 2:
+        values, by = averaged(values, _LIVE_CELLS)
     unit = float(np.abs(values).max(initial=0.0, where=np.isfinite(values))) / SHADES
     if unit:
         values = np.rint(values / np.float32(unit)) * np.float32(unit)
-    return replace(picture, values=values, block=block)
+    shows = "means" if by > 1 and picture.shows == "weights" else picture.shows
+    return replace(picture, values=values, block=by * picture.block, shows=shows)
 
 
 def network_of(level: Level) -> Network:

@@ -30,6 +30,7 @@ class Runtime:
     wholes: Once[Level]
     looks: Once
     charts: Once
+    deaths: Once
     tables: Once
 
 
@@ -77,5 +78,6 @@ def _start() -> Runtime:
         wholes=Once(_WHOLES),
         looks=Once(_LOOKS, size=lambda look: look.size),
         charts=Once(_CHARTS, size=lambda chart: len(chart.content)),
+        deaths=Once(_WHOLES),
         tables=Once(_TABLES),
     )

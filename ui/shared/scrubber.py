@@ -1,7 +1,8 @@
-"""Choose a level by slider, follow the newest one, or play them all."""
+"""Choose a level by slider, follow the newest one, play them all, or replay their training."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -9,6 +10,10 @@ import streamlit as st
 _HTML = """
 <div class="lottery-scrubber">
   <button type="button" class="play">Play</button>
+  <button type="button" class="step">Step</button>
+  <select class="speed" aria-label="Speed of the replay">
+    <option value="1">1×</option><option value="4">4×</option><option value="16">16×</option>
+  </select>
   <input type="range" min="0" step="1" aria-label="Level">
   <output></output>
   <button type="button" class="follow">Follow the training</button>
@@ -21,20 +26,42 @@ _CSS = """
 }
 .lottery-scrubber input { flex: 1 1 8rem; accent-color: var(--st-primary-color); height: 1.5rem; }
 .lottery-scrubber output { min-width: 7em; font-variant-numeric: tabular-nums; }
-.lottery-scrubber button {
+.lottery-scrubber button, .lottery-scrubber select {
   min-width: 4.6rem; min-height: 2.5rem; padding: 0 0.75rem; cursor: pointer; font: inherit;
   color: inherit; background: var(--st-background-color);
   border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
 }
 .lottery-scrubber button:hover:enabled { border-color: var(--st-primary-color); }
 .lottery-scrubber button:disabled { opacity: 0.5; cursor: default; }
-.lottery-scrubber button[hidden] { display: none; }
+.lottery-scrubber .step { min-width: 0; }
+.lottery-scrubber select { min-width: 0; padding: 0 0.3rem; }
+.lottery-scrubber [hidden] { display: none; }
 """
+_FOLDER = Path(__file__).parent
 _SCRUBBER = st.components.v2.component(
     "lottery_scrubber",
     html=_HTML,
     css=_CSS,
-    js=(Path(__file__).parent / "scrubber.js").read_text(),
+    js="\n".join((_FOLDER / name).read_text() for name in ("replay.js", "scrubber.js")),
+)
+_REPLAY = st.components.v2.component(
+    "lottery_replay",
+    html='<button type="button">Replay</button>',
+    css="""
+button {
+  width: 100%; min-height: 2.5rem; cursor: pointer; font: inherit;
+  font-family: var(--st-font); color: var(--st-text-color); background: var(--st-background-color);
+  border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
+}
+button:hover { border-color: var(--st-primary-color); }
+button:focus-visible { outline: 2px solid var(--st-primary-color); }
+""",
+    js="""
+export default function ({ parentElement }) {
+  const button = parentElement.querySelector("button");
+  button.onclick = () => window.dispatchEvent(new CustomEvent("lottery-replay"));
+}
+""",
 )
 
 
@@ -45,9 +72,15 @@ def scrubber(
     key: str,
     wanted: int | None = None,
     what: str = "Level",
+    *,
+    spans: Sequence[tuple[int, int]] = (),
 ) -> int:
     """The level to show, at most `newest` of `last`; `wanted`, or the newest, until another is
-    chosen. `what` it is that is chosen: levels or rounds."""
+    chosen. `what` it is that is chosen: levels or rounds.
+
+    With the `spans` of iterations that each level of a finished run was trained for, charts on the
+    page replay it (see `replay.js`): drawn in the browser, one request a level.
+    """
     chosen = st.session_state.get(key, {}).get("chosen", wanted)
     result = _SCRUBBER(
         data={
@@ -56,6 +89,7 @@ def scrubber(
             "active": active,
             "chosen": chosen,
             "what": what,
+            "spans": [list(span) for span in spans] or None,
         },
         key=key,
         on_chosen_change=lambda: None,
@@ -64,3 +98,8 @@ def scrubber(
     if isinstance(result.chosen, int) and 0 <= result.chosen <= newest:
         return result.chosen
     return newest if wanted is None else wanted
+
+
+def replay_button() -> None:
+    """A button that has the page's scrubber replay its run from the beginning."""
+    _REPLAY(key="replay")

@@ -10,28 +10,21 @@ from lottery_core.findings.flow import read_shape
 from lottery_core.report import ticket_figures, weight_figures
 from lottery_core.spec.networks import Network
 from ui.shared.frame import wrapping
-from ui.shared.layers import SHOWN, choose_layer
+from ui.shared.layers import SHOWN
+from ui.shared.network import choose_part
 from ui.shared.plot import plot
-from ui.shared.reading import whole
+from ui.shared.reading import deaths
 from ui.shared.scrubber import scrubber
 from ui.ticket.subject import GONE, Subject
 
 Rounds = dict[str, np.ndarray]
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _deaths(keys: tuple[str, ...]) -> Rounds | None:
-    levels = (whole(key) for key in keys)
-    masks = [level.mask if level else None for level in levels]
-    return None if None in masks else anatomy.deaths(masks)
-
-
 def show_survival(subject: Subject) -> None:
     """For each weight the round in which it died, with the rounds to scrub through."""
     keys = anatomy.chain(subject.experiment, subject.n)
-    died = _deaths(keys)
+    died = deaths(keys)
     if died is None:
-        _deaths.clear(keys)
         st.warning(GONE)
         return
     st.header("Which weights died in which round")
@@ -64,7 +57,8 @@ def _convolutional(subject: Subject, network: Network, died: Rounds, n: int) -> 
         _pairs(subject, died, list(died), n, 400)
         return
     kept = {name: int(((rounds == 0) | (rounds > n)).sum()) for name, rounds in died.items()}
-    name = choose_layer(network, kept, f"survival_layer_{subject.key}")
+    key = f"survival_layer_{subject.key}"
+    name, _ = choose_part(network, kept, key, always=True, units=False)
     _draw(subject, died, name, n, 460)
     if died[name].ndim == 4 and ticket_figures.coarse(died[name])[0].ndim == 2:
         _one_unit(subject, network, died, name, n)

@@ -8,8 +8,8 @@ import numpy as np
 import streamlit as st
 
 from lottery_core.findings import anatomy
-from lottery_core.findings.flow import read_shape, reads_pixels, sources
-from lottery_core.report import pixels, ticket_figures, weight_figures
+from lottery_core.findings.flow import read_shape, reads_pixels
+from lottery_core.report import pixels, ticket_figures
 from lottery_core.spec.networks import Network
 from lottery_core.store import Level
 from ui.shared.frame import wrapping
@@ -17,9 +17,9 @@ from ui.shared.gallery import Entry, gallery, sprite_of
 from ui.shared.layers import one_layer
 from ui.shared.plot import plot
 from ui.shared.reading import names_of, network_of, whole
+from ui.shared.reads import STRONGEST, show_reads, word_of
 from ui.ticket.subject import Subject
 
-_STRONGEST = 15  # links of a unit that are drawn
 _SIDES = {256: 56, 2**31: 28}  # up to so many units: pixels of a picture of one
 
 
@@ -35,7 +35,7 @@ def show_units(subject: Subject, level: Level) -> None:
         number = _choose(subject, level, network, name)
     found = anatomy.unit(level, network, name, number)
     with reads:
-        _show_reads(network, name, number, found.reads)
+        show_reads(network, name, number, found.reads, "plot_unit_reads")
     with read_by:
         if found.read_by:
             _show_read_by(network, found)
@@ -44,12 +44,8 @@ def show_units(subject: Subject, level: Level) -> None:
             st.info(f"This is the answer for class {answer}: nothing reads it.")
 
 
-def _word(network: Network, name: str) -> str:
-    return "Channel" if network.shapes[name][2:] else "Unit"
-
-
 def _choose(subject: Subject, level: Level, network: Network, name: str) -> int:
-    inputs, word = math.prod(network.shapes[name][1:]), _word(network, name)
+    inputs, word = math.prod(network.shapes[name][1:]), word_of(network, name)
     entries = [
         Entry(
             row.unit,
@@ -78,26 +74,6 @@ def _sprite(key: str, name: str) -> str:
     return sprite_of(pixels.thumbnails(maps, colours=reads_pixels(network, name), side=side))
 
 
-def _show_reads(network: Network, name: str, number: int, reads: np.ndarray) -> None:
-    kept = int(np.isfinite(reads).sum())
-    title = f"{_word(network, name)} {number} of {anatomy.short(name)} reads {kept:,} of "
-    title += f"{reads.size:,}"
-    of_image = reads_pixels(network, name)
-    if reads.ndim == 1:
-        before = sources(network, name)
-        label = anatomy.short(before[0]) if len(before) == 1 else "channel"
-        links = [(f"{label} {i}", w) for i, w in anatomy.strongest(reads, _STRONGEST)]
-        figure = ticket_figures.links_figure(links, title, "It reads nothing.")
-    elif of_image and len(reads) == 3:
-        scale = float(np.abs(np.nan_to_num(reads)).max()) or 1.0
-        figure = weight_figures.colours_figure(reads[None], title, scale, "filter", 380)
-    else:
-        figure = weight_figures.maps_figure(reads, title, "pixel" if of_image else "channel")
-    plot(figure, "plot_unit_reads")
-    if reads.ndim == 1 and kept > _STRONGEST:
-        st.caption(f"The {_STRONGEST} strongest are drawn.")
-
-
 def _show_read_by(network: Network, found: anatomy.Unit) -> None:
     arrays = found.read_by.values()
     single = all(weights.shape[1] == 1 for weights in arrays)
@@ -110,7 +86,7 @@ def _show_read_by(network: Network, found: anatomy.Unit) -> None:
     kept = sum(int(np.isfinite(weights).sum()) for weights in arrays)
     title = f"It is read by {kept:,} of {sum(weights.size for weights in arrays):,}"
     axis = "weight" if single else "norm of the weights"
-    figure = ticket_figures.links_figure(links[:_STRONGEST], title, "Nothing reads it.", axis)
+    figure = ticket_figures.links_figure(links[:STRONGEST], title, "Nothing reads it.", axis)
     plot(figure, "plot_unit_read_by")
-    if len(links) > _STRONGEST:
-        st.caption(f"The {_STRONGEST} strongest are drawn.")
+    if len(links) > STRONGEST:
+        st.caption(f"The {STRONGEST} strongest are drawn.")

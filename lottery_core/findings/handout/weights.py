@@ -15,7 +15,7 @@ from lottery_core.findings.flow import reads_pixels
 from lottery_core.findings.handout.page import script_data
 from lottery_core.report.figures import DIVERGING, PRUNED
 from lottery_core.report.pixels import diverging_of, png_of, rgb_of, saturation
-from lottery_core.report.weight_figures import Tiles, tiles
+from lottery_core.report.tiles import Tiles, tiles
 from lottery_core.spec.limits import MAX_CELLS
 from lottery_core.spec.networks import Network
 from lottery_core.store import Level, LevelInfo
@@ -71,7 +71,7 @@ def frames(levels: Iterable[Level], network: Network, cells: int) -> list[dict]:
     for level in levels:
         for layer, (name, shape) in zip(found, network.shapes.items(), strict=True):
             kept, weights = level.mask[name], level.end[name]
-            values, block = shrink(weights, kept, cells)
+            values, block = shrink(weights, kept, cells, means=True)
             limit = saturation(values)
             colours = values.ndim == 4 and _is_coloured(network, name)
             layer["levels"].append(
@@ -98,9 +98,9 @@ def _is_coloured(network: Network, name: str) -> bool:
 def _coarse(shape: Sequence[int], dimensions: int, block: int) -> str:
     of = "kernels" if len(shape) == 4 else "weights"
     if block > 1:
-        return f"each cell the largest of {block} x {block} {of}"
+        return f"each cell the mean of {block} x {block} {of}"
     if dimensions < len(shape):
-        return "each cell the largest weight of a kernel"
+        return "each cell the mean weight of a kernel"
     return ""
 
 
