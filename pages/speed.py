@@ -5,7 +5,7 @@ import streamlit as st
 from ui.shared.frame import page
 from ui.shared.tasks import choose, is_active, runs, show_controls
 from ui.shared.trouble import live
-from ui.speed import plan_in_words, show_limits, show_measured, why_not
+from ui.speed import LINK, plan_in_words, show_limits, show_measured, why_not
 
 with page("Speed"):
     st.title("Speed")
@@ -15,7 +15,7 @@ with page("Speed"):
         "what that is worth on your machine."
     )
     known = runs()
-    experiment, params, _ = known[choose(known)]
+    experiment, params, _ = known[choose(known, LINK)]
     active = is_active("measure", experiment)
 
     @live(0.7 if active else None)

@@ -5,7 +5,7 @@ import streamlit as st
 from ui.shared.frame import page
 from ui.shared.tasks import choose, is_active, runs, show_controls
 from ui.shared.trouble import live
-from ui.stability import TASK, plan_in_words, show_measured
+from ui.stability import LINK, TASK, plan_in_words, show_measured
 
 with page("Stability"):
     st.title("Stability")
@@ -17,7 +17,7 @@ with page("Stability"):
         "[arXiv 1912.05671](https://arxiv.org/abs/1912.05671))."
     )
     known = runs()
-    experiment, params, _ = known[choose(known)]
+    experiment, params, _ = known[choose(known, LINK)]
     active = is_active(TASK, experiment)
 
     @live(0.7 if active else None)

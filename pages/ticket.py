@@ -6,10 +6,10 @@ from ui.shared.frame import page
 from ui.ticket.bring import show_bring
 from ui.ticket.inside import show_inside
 from ui.ticket.subject import (
+    LINK,
     asked_ticket,
     choose,
     choose_view,
-    follow_url,
     show_empty,
     show_numbers,
     write_url,
@@ -31,7 +31,7 @@ with page("Ticket"):
         "One level of one experiment as a thing: its mask, its weights, and how it answers. Take "
         "it away as a file, or bring one back."
     )
-    follow_url()
+    LINK.follow()
     view, ticket = choose_view(), asked_ticket()
     subject = None
     if view == "bring":

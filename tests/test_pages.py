@@ -28,7 +28,7 @@ from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Job, measurement_key, task_key
 from tests.images import draw_classes, write_files
 from tests.pages import ROOT, open_page, said
-from ui import stability
+from ui import speed, stability
 from ui.shared import tasks
 
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
@@ -44,8 +44,13 @@ SMALL = {
 }
 
 
+def generation(page: AppTest) -> str:
+    """How the keys of the Explorer's widgets end."""
+    return f"_{page.session_state['link_explorer'].generation}"
+
+
 def widget(page: AppTest, kind: str, field: str):
-    return getattr(page, kind)(key=f"{field}_{page.session_state['generation']}")
+    return getattr(page, kind)(key=f"{field}{generation(page)}")
 
 
 def wait_until_done(shared, key: str) -> None:
@@ -134,7 +139,7 @@ def test_the_sidebar_asks_for_all_that_a_link_can_say(shared):
         page = open_page(preset="notebook", **params)
         kinds = ("selectbox", "number_input", "text_input", "radio", "multiselect")
         keys = [one.key for kind in kinds for one in page.sidebar.get(kind)]
-        end = f"_{page.session_state['generation']}"
+        end = generation(page)
         asked |= {key.removesuffix(end) for key in keys if key}
     # The files of a data set are named by their folder, a percent is taken from a link alone.
     assert FIELDS.keys() - asked == {"content", "rewind_percent"}
@@ -421,6 +426,33 @@ def test_the_speed_page_says_when_a_link_names_no_run_of_this_cache(shared):
     assert not page.exception
 
 
+@pytest.mark.parametrize("name", ["speed", "stability"])
+def test_a_measured_run_is_still_chosen_when_one_comes_back(shared, name):
+    page = open_page(f"pages/{name}.py")
+    page.selectbox[0].select_index(1).run()
+    chosen = page.query_params["key"]
+    page.query_params.clear()  # as the row of pages does
+    page.switch_page("pages/runs.py").run()
+    page.switch_page(f"pages/{name}.py").run()
+    assert page.query_params == {"key": chosen}
+    assert page.selectbox[0].index == 1
+
+
+@pytest.mark.parametrize("name", ["speed", "stability"])
+def test_a_measurement_that_goes_on_is_not_called_missing(shared, monkeypatch, name):
+    assert "Nothing is measured yet" in said(open_page(f"pages/{name}.py"))
+    module = {"speed": speed, "stability": stability}[name]
+    monkeypatch.setattr(module, "is_active", lambda task, experiment: True)
+    assert "Nothing is measured yet" not in said(open_page(f"pages/{name}.py"))
+
+
+def test_one_pruned_level_is_one_in_words(shared):
+    one, two = (read_choice(SMALL | {"rounds": n})[1].experiment() for n in "12")
+    assert "two of the pruned level" in stability.plan_in_words(one)
+    assert "two of each of 2 pruned levels" in stability.plan_in_words(two)
+    assert "Trains the 2 levels that are not in the cache" in stability.plan_in_words(one)
+
+
 def test_the_runs_page_tells_a_measurement_from_a_run(shared, monkeypatch):
     measured(shared, monkeypatch)
     text = said(open_page("pages/runs.py"))
@@ -453,6 +485,10 @@ def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
     found = shared.store.read_measurement(task_key("instability", experiment.key))
     assert paths.in_words(found) in said(page)
     assert page.selectbox[1].options == [paths.name(one, found.total) for one in found.paths]
+    page.selectbox[1].select_index(1).run()
+    link = {"key": experiment.key, "part": "1"}
+    assert page.query_params == link
+    assert open_page("pages/stability.py", **link).selectbox[1].index == 1
     assert "Stability of: " in said(open_page("pages/runs.py"))
 
 

@@ -20,7 +20,7 @@ from ui.explorer.link import offer
 from ui.explorer.sidebar import Selection
 from ui.shared.jobs import current_level, level_in_words, rest_in_words, show_jobs
 from ui.shared.runtime import runtime
-from ui.shared.text import capital, plain
+from ui.shared.text import capital, many, plain
 from ui.shared.trouble import asking, show_refused
 
 _FIRST_POINT = 0.6  # seconds; a busy or cold worker takes longer, and is not waited for
@@ -66,7 +66,7 @@ def plan_in_words(selection: Selection) -> str:
     amount = f"{choice.length:,.10g} {choice.unit}"
     if choice.length == 1:
         amount = amount.removesuffix("s")
-    words = f"{todo.trainings} trainings of {amount}"
+    words = f"{many(todo.trainings, 'training')} of {amount}"
     if choice.replicates > 1:
         words += f", {choice.replicates} seeds"
     if controls := [ARMS[name].title for name in selection.arms if name in ARMS]:
@@ -212,8 +212,8 @@ def _finished_words(selection: Selection) -> str:
     seeds = f"seeds {choice.seed} to {choice.seed + choice.replicates - 1}"
     rounds = len(selection.main.rounds)
     return (
-        f"A finished run: {recipe.net.sizes} on {recipe.data_title}, {rounds} "
-        f"round{'s' if rounds > 1 else ''} to {sizes_of(selection.main)[-1]:.3g} % of the weights, "
+        f"A finished run: {recipe.net.sizes} on {recipe.data_title}, "
+        f"{many(rounds, 'round')} to {sizes_of(selection.main)[-1]:.3g} % of the weights, "
         f"{seeds if choice.replicates > 1 else f'seed {choice.seed}'}. "
     )
 
@@ -265,7 +265,7 @@ def show_watched(selection: Selection) -> None:
     ):
         st.markdown(
             f"**Your run goes on**: {recipe.net.sizes} on {recipe.data_title}, "
-            f"{len(every[0].rounds)} rounds, seed {choice.seed}; "
+            f"{many(len(every[0].rounds), 'round')}, seed {choice.seed}; "
             f"{done_part(runtime().store, every):.0%} is done. What is chosen now is another."
         )
         st.button("Back to it", key="back", on_click=offer, args=(preset, choice))

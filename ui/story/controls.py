@@ -9,7 +9,7 @@ from lottery_core.store import LevelProgress, PartsDone, Waiting
 from ui.shared.jobs import current_level, show_damaged
 from ui.shared.reading import training_now
 from ui.shared.runtime import runtime
-from ui.shared.text import plain
+from ui.shared.text import many, plain
 from ui.shared.trouble import asking, show_problem, show_refused
 from ui.story.run import (
     NEEDS,
@@ -58,7 +58,7 @@ def _plan(run: StoryRun, missing: list[str]) -> str:
     left, seconds = todo.trainings - todo.cached, todo.seconds
     if "measure" in missing and seconds is not None:
         seconds += MEASURING * len(run.main.keys)
-    does = [f"trains {left} small networks"] if left else []
+    does = [f"trains {many(left, 'small network')}"] if left else []
     does += ["measures how fast they are"] if "measure" in missing else []
     words = f"Your machine {' and '.join(does)}"
     return f"{words}: about {in_words(seconds)}." if seconds else f"{words}."

@@ -19,10 +19,10 @@ from ui.shared.images import show_images
 from ui.shared.plot import plot
 from ui.shared.reading import finished, history_so_far, summary, training_now
 from ui.shared.runtime import runtime
-from ui.shared.text import plain
+from ui.shared.text import many, plain
 from ui.story.falling import FEW, Fall, fall_of
 from ui.story.pruner import pruner
-from ui.story.run import StoryRun, active, is_asked, measured_of, seconds_left
+from ui.story.run import LINK, StoryRun, active, is_asked, measured_of, seconds_left
 
 _DENSE = figures.Style(figures.GREY, "dash", "circle")
 
@@ -47,20 +47,16 @@ def show_train(run: StoryRun, words, picture) -> None:
             "Look below at what it gets wrong. Or begin with other random weights: all chance in "
             "a run follows from one number, its **seed**."
         )
-        st.button(
-            "Another seed", icon=":material/casino:", on_click=_another_seed, args=(run,),
-            key="story_seed",
-        )  # fmt: skip
+        if st.button("Another seed", icon=":material/casino:", key="story_seed"):
+            seed = (run.main.recipe.seed + 1) % (MAX_SEED + 1)
+            LINK.change(seed=str(seed))
+            st.rerun()  # all of the page, not this step alone
     with picture:
         curves = _learning("all weights", history, figures.STYLES["main"])
         _draw(
             story_figures.learning_figure(curves, total, "Learning to read"), "story_learn", waiting
         )
     _show_digits(run, bool(level))
-
-
-def _another_seed(run: StoryRun) -> None:
-    st.query_params["seed"] = str((run.main.recipe.seed + 1) % (MAX_SEED + 1))
 
 
 @st.cache_resource(show_spinner=False)
@@ -158,7 +154,9 @@ def show_again(run: StoryRun, words, picture) -> None:
         if len(levels) > 1:
             _say(walk.again(levels, rounds))
         if len(levels) <= rounds:
-            waiting = _wait(run, f"{rounds} rounds of pruning will have been trained", rounds)
+            waiting = _wait(
+                run, f"{many(rounds, 'round')} of pruning will have been trained", rounds
+            )
         _try("Hold a dot's two numbers against each other: how little is left, how much it reads.")
         st.page_link(
             "app.py", label="Look at every weight in the Explorer", icon=":material/explore:",
