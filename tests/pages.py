@@ -20,3 +20,9 @@ def said(page: AppTest) -> str:
     """All that the page says; an escaped sign is the sign."""
     parts = [*page.markdown, *page.success, *page.info, *page.error, *page.warning, *page.caption]
     return re.sub(r"\\(.)", r"\1", "\n".join(part.value for part in parts))
+
+
+def go_to(page: AppTest, path: str) -> AppTest:
+    """The page that the row of pages leads to, without parameters."""
+    page.query_params.clear()
+    return page.switch_page(path).run()

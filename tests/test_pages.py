@@ -27,9 +27,10 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Job, measurement_key, task_key
 from tests.images import draw_classes, write_files
-from tests.pages import ROOT, open_page, said
+from tests.pages import ROOT, go_to, open_page, said
 from ui import speed, stability
 from ui.shared import tasks
+from ui.shared.queue_line import queue_in_words
 
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 SMALL = {
@@ -57,6 +58,13 @@ def wait_until_done(shared, key: str) -> None:
     end = time.monotonic() + 120
     while (job := shared.store.job(key)) is None or job.active:
         assert time.monotonic() < end, job
+        time.sleep(0.05)
+
+
+def wait_until_running(shared) -> None:
+    end = time.monotonic() + 120
+    while {job.state for job in shared.store.jobs()} != {"running"}:
+        assert time.monotonic() < end
         time.sleep(0.05)
 
 
@@ -431,9 +439,8 @@ def test_a_measured_run_is_still_chosen_when_one_comes_back(shared, name):
     page = open_page(f"pages/{name}.py")
     page.selectbox[0].select_index(1).run()
     chosen = page.query_params["key"]
-    page.query_params.clear()  # as the row of pages does
-    page.switch_page("pages/runs.py").run()
-    page.switch_page(f"pages/{name}.py").run()
+    go_to(page, "pages/runs.py")
+    go_to(page, f"pages/{name}.py")
     assert page.query_params == {"key": chosen}
     assert page.selectbox[0].index == 1
 
@@ -490,6 +497,50 @@ def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
     assert page.query_params == link
     assert open_page("pages/stability.py", **link).selectbox[1].index == 1
     assert "Stability of: " in said(open_page("pages/runs.py"))
+
+
+def test_what_is_written_large_stays_so_on_every_page_and_in_links(shared):
+    page = open_page(large="1", **SMALL)
+    assert page.toggle[0].value is True
+    assert page.query_params == SMALL | {"large": "1"}
+    go_to(page, "pages/compare.py")
+    assert page.query_params["large"] == "1"
+    assert page.toggle[0].value is True
+    page.toggle[0].set_value(False).run()
+    assert "large" not in page.query_params
+    assert go_to(page, "app.py").query_params == SMALL
+
+
+def job_of(state: str, when: float) -> Job:
+    return Job(f"{state}{when}", state, "", submitted=when, experiment={})
+
+
+@pytest.mark.parametrize(
+    ("mine", "words"),
+    [
+        ([], ""),
+        (["done0"], ""),
+        (["running1"], "2 runs train, 2 wait; 1 of them is yours"),
+        (["queued3"], "2 runs train, 2 wait; yours is next"),
+        (["queued4"], "2 runs train, 2 wait; 1 before yours"),
+    ],
+)
+def test_the_queue_is_told_to_whom_it_concerns(mine, words):
+    states = ["done", "running", "running", "queued", "queued"]
+    jobs = [job_of(state, n) for n, state in enumerate(states)]
+    active = [job for job in reversed(jobs) if job.active]
+    assert queue_in_words(active, {*mine}) == words
+
+
+def test_a_visitor_reads_on_another_page_that_a_run_goes_on(shared):
+    page = open_page(**SMALL | {"length": "100000"})
+    assert "yours" not in said(page)
+    page.button(key="start").click().run()
+    wait_until_running(shared)
+    assert "1 run trains; all yours" in said(go_to(page, "pages/runs.py"))
+    assert "yours" not in said(open_page("pages/runs.py"))  # somebody else
+    go_to(page, "app.py")
+    page.button(key="stop").click().run()
 
 
 def test_the_web_process_imports_no_torch(store):

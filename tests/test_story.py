@@ -16,7 +16,7 @@ from lottery_core.report import figures, story_figures
 from lottery_core.running import engine, measurement
 from lottery_core.store import LayerCounts, measurement_key
 from lottery_core.training.context import Context
-from tests.pages import open_page, said
+from tests.pages import go_to, open_page, said
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {"network": "16", "length": "30", "unit": "iterations", "sparsities": "0.4,0.9"}
@@ -262,9 +262,8 @@ def test_another_seed_is_in_the_url_and_a_story_of_its_own(shared):
     page.button(key="story_seed").click().run()
     assert page.query_params["seed"] in ("1", ["1"])
     assert "All of this is computed" not in said(page)  # at once
-    page.query_params.clear()  # as the row of pages does
-    page.switch_page("pages/runs.py").run()
-    page.switch_page("pages/story.py").run()
+    go_to(page, "pages/runs.py")
+    go_to(page, "pages/story.py")
     assert page.query_params == TINY | {"step": "1", "seed": "1"}
     page.button(key="story_begin").click().run()
     run_until(page, "All of this is computed")

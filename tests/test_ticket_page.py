@@ -22,7 +22,7 @@ from lottery_core.tickets import files
 from lottery_core.tickets.content import FORMAT, in_header
 from lottery_core.training.context import Context
 from tests.networks import masks
-from tests.pages import open_page, said
+from tests.pages import go_to, open_page, said
 
 PAGE = "pages/ticket.py"
 RECIPE = Recipe(
@@ -271,9 +271,8 @@ def test_a_file_and_its_form_are_there_again_when_one_comes_back(trained):
     page = brought(files.export(trained, EXPERIMENT.key, "ticket"))
     ticket = page.query_params["ticket"]
     next(w for w in page.number_input if w.label == "Iterations").set_value(77).run()
-    page.query_params.clear()  # as the row of pages does
-    page.switch_page("pages/runs.py").run()
-    page.switch_page(PAGE).run()
+    go_to(page, "pages/runs.py")
+    go_to(page, PAGE)
     assert page.query_params["ticket"] == ticket
     assert "What was brought before: **ticket.safetensors**" in said(page)
     assert "bit for bit" in said(page)

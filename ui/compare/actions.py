@@ -21,6 +21,7 @@ from ui.compare.chosen import Compared
 from ui.compare.link import offer
 from ui.compare.states import is_complete, is_running
 from ui.shared.jobs import rest_in_words, show_jobs
+from ui.shared.queue_line import ask_for
 from ui.shared.runtime import runtime
 from ui.shared.text import many, seeds_in_words
 from ui.shared.trouble import asking, show_refused
@@ -54,7 +55,7 @@ def show_empty() -> None:
 def _start_quick(choice) -> None:
     def start() -> View:
         params = write_choice("quick", choice)
-        runtime().queue.submit_all(choice.experiments(), params=params)
+        ask_for(choice.experiments(), params=params)
         return View(tuple(line_id(arm[0]) for arm in choice.arms().values()))
 
     _ask(start)
@@ -139,7 +140,7 @@ def _ask(start: Callable[[], View]) -> None:
 
 def _submit(line: Line, experiments: list[Experiment], params: dict[str, str]) -> None:
     options = {"device": line.device, "loop": line.loop, "params": params}
-    runtime().queue.submit_all(experiments, **options)
+    ask_for(experiments, **options)
 
 
 def _add_controls(line: Line, shown: tuple[str, ...]) -> None:
@@ -192,7 +193,7 @@ def _resume(experiments: list[Experiment]) -> None:
         job = runtime().store.job(experiment.key)
         if job is not None:
             options = {"device": job.device, "loop": job.loop, "params": job.params}
-            runtime().queue.submit(experiment, **options)
+            ask_for([experiment], **options)
 
 
 def is_active(compared: Compared) -> bool:

@@ -19,6 +19,7 @@ from lottery_core.store import Job
 from ui.explorer.link import offer
 from ui.explorer.sidebar import Selection
 from ui.shared.jobs import current_level, level_in_words, rest_in_words, show_jobs
+from ui.shared.queue_line import ask_for
 from ui.shared.runtime import runtime
 from ui.shared.text import capital, many, plain
 from ui.shared.trouble import asking, show_refused
@@ -79,7 +80,7 @@ def start(selection: Selection) -> None:
     """Ask the queue for everything that is chosen."""
     params = write_choice(selection.preset, selection.choice)
     folder = Path(selection.folder) if selection.folder else None
-    runtime().queue.submit_all(
+    ask_for(
         selection.experiments,
         device=selection.device,
         loop=selection.loop,
@@ -129,7 +130,7 @@ def show_button(selection: Selection, state: State) -> None:
             type="primary",
             on_click=start,
             key="start",
-            disabled=bool(_no_room(selection)),
+            disabled=not can_start(selection, state),
             **options,
         )
 
@@ -142,6 +143,12 @@ def show_refusals(selection: Selection, state: State) -> None:
         elif not (state.active or state.complete) and (no_room := _no_room(selection)):
             st.error(plain(no_room))
     show_refused()
+
+
+def can_start(selection: Selection, state: State) -> bool:
+    """Whether there is something to start or to resume, and room for it."""
+    done = state.active or state.complete
+    return not (selection.problem or done or _no_room(selection))
 
 
 @asking

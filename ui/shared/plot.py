@@ -18,6 +18,7 @@ import streamlit as st
 
 from lottery_core.report.figures import Curve
 
+_TALLER = 1.4  # by how much a chart is that is written large
 _SCRIPT = Path(__file__).resolve().parents[2] / "static" / "plotly.min.js"
 
 
@@ -51,6 +52,7 @@ _PLOT = st.components.v2.component(
     css="""
 .lottery-plot { width: 100%; }
 .lottery-plot:focus-visible { outline: 2px solid; }
+.lottery-plot:fullscreen { background: var(--st-background-color); }
 /* Where the title needs all of the width, the toolbar comes below it, to whom touches the chart. */
 .lottery-plot.narrow .modebar-container { top: 1.9rem !important; }
 .lottery-plot.narrow:not(:focus, :focus-within) .modebar-container { display: none; }
@@ -116,7 +118,8 @@ def plot(figure: go.Figure, key: str, group: str = "", *, styled: bool = False) 
     Charts of one `group` share a `legend`, and what is pointed at in one is shown in the others
     that have the same x axis.
     """
-    height = figure.layout.height
+    large = st.session_state.get("large", False)  # see `ui.shared.frame`
+    height = round(figure.layout.height * (_TALLER if large else 1))
     _PLOT(
         data={
             "figure": figure.to_json(),
@@ -124,6 +127,7 @@ def plot(figure: go.Figure, key: str, group: str = "", *, styled: bool = False) 
             "height": "" if styled else f"{height}px",
             "group": group,
             "served": _IS_SERVED,
+            "large": large,
         },
         key=key,
         height="content" if styled else height,

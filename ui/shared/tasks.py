@@ -15,6 +15,7 @@ from lottery_core.spec.presets import PRESETS
 from lottery_core.store import Job, Measurement, PartsDone, Waiting, task_key
 from ui.shared.jobs import current_level
 from ui.shared.link import Link
+from ui.shared.queue_line import ask_for
 from ui.shared.runtime import runtime
 from ui.shared.text import many, plain
 from ui.shared.trouble import asking, show_problem, show_refused
@@ -161,7 +162,7 @@ def show_controls(
 
 @asking
 def _start(task: str, experiment: Experiment, params: dict[str, str]) -> None:
-    runtime().queue.submit(experiment, params=params, task=task)
+    ask_for([experiment], params=params, task=task)
 
 
 @asking

@@ -7,6 +7,7 @@ import streamlit as st
 from lottery_core.running.time_left import MEASURING, in_words, plan
 from lottery_core.store import LevelProgress, PartsDone, Waiting
 from ui.shared.jobs import current_level, show_damaged
+from ui.shared.queue_line import ask_for
 from ui.shared.reading import training_now
 from ui.shared.runtime import runtime
 from ui.shared.text import many, plain
@@ -67,7 +68,7 @@ def _plan(run: StoryRun, missing: list[str]) -> str:
 @asking
 def _begin(run: StoryRun, missing: list[str]) -> None:
     wanted = [getattr(run, need) for need in ("main", "reinit") if need in missing]
-    runtime().queue.submit_all(wanted, params=run.params)
+    ask_for(wanted, params=run.params)
     if "measure" in missing:
         st.session_state.story_measures = run.main.key
         _measure_if_due(run)
@@ -87,7 +88,7 @@ def _measure_if_due(run: StoryRun) -> None:
 
 @asking
 def _measure(run: StoryRun) -> None:
-    runtime().queue.submit(run.main, params=run.params, task="measure")
+    ask_for([run.main], params=run.params, task="measure")
 
 
 @asking

@@ -16,6 +16,7 @@ from lottery_core.store import Level
 from lottery_core.tickets import transfer
 from lottery_core.tickets.incoming import Upload
 from ui.shared.jobs import rest_in_words
+from ui.shared.queue_line import ask_for
 from ui.shared.runtime import runtime
 from ui.shared.text import many, plain
 from ui.shared.trouble import asking, show_refused
@@ -155,4 +156,4 @@ def _show_button(upload: Upload, experiments: list[Experiment]) -> None:
 @asking
 def _start(upload: Upload, experiments: list[Experiment]) -> None:
     runtime().store.write_ticket(upload.content_digest, upload.mask, upload.restart)
-    runtime().queue.submit_all(experiments)
+    ask_for(experiments)
