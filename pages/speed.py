@@ -5,11 +5,12 @@ import streamlit as st
 from ui.shared.frame import page
 from ui.shared.tasks import choose, is_active, runs, show_controls
 from ui.shared.trouble import live
+from ui.shared.words import say
 from ui.speed import LINK, plan_in_words, show_limits, show_measured, why_not
 
 with page("Speed"):
     st.title("Speed")
-    st.markdown(
+    say(
         "The notebook ends on a catch: a pruned network kept as dense tensors full of zeros "
         "trains no faster than a dense one. The compiled loop here leaves the zeros out. Measure "
         "what that is worth on your machine."

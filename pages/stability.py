@@ -5,11 +5,12 @@ import streamlit as st
 from ui.shared.frame import page
 from ui.shared.tasks import choose, is_active, runs, show_controls
 from ui.shared.trouble import live
+from ui.shared.words import say
 from ui.stability import LINK, TASK, plan_in_words, show_measured
 
 with page("Stability"):
     st.title("Stability")
-    st.markdown(
+    say(
         "Train two copies of a network from the same weights, in different data orders, and walk "
         "in a straight line from one result to the other. If the error rises on the way, the order "
         "of the data decided which valley each fell into: the network was not yet stable where "

@@ -14,6 +14,7 @@ from ui.shared.plot import plot
 from ui.shared.runtime import runtime
 from ui.shared.tasks import choose_part, is_active, measured_of
 from ui.shared.text import missing_in_words
+from ui.shared.words import show_words
 
 TASK = "instability"
 LINK = Link("stability")
@@ -69,6 +70,7 @@ def show_measured(experiment: Experiment) -> None:
         )
         return
     st.success(paths.in_words(measured), icon=":material/landscape:")
+    show_words(paths.in_words(measured), "iteration")
     left, right = st.columns(2)
     with left:
         curves = paths.against_iteration(measured)

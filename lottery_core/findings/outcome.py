@@ -32,11 +32,11 @@ from lottery_core.store import LevelProgress
 _NOT_RETRAINED = {
     "not retrained": (
         "test_accuracy_before_retraining",
-        "just pruned, not yet retrained",
+        "right after pruning, before retraining",
     ),
     "dense pruned": (
         "test_accuracy_dense_pruned",
-        "dense pruned in one go, never retrained",
+        "dense, pruned in one step, not retrained",
     ),
 }
 

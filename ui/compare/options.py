@@ -17,6 +17,7 @@ from ui.shared.chart_options import choose_axis, choose_bands, say_one_seed
 from ui.shared.frame import one_of
 from ui.shared.plot import legend
 from ui.shared.text import plain
+from ui.shared.words import say_small
 
 _CURVES = {"accuracy": "Test accuracy", "loss": "Validation loss"}
 
@@ -25,7 +26,7 @@ def show_view_options(compared: Compared) -> Compared:
     """The legend of all charts, and how they are drawn."""
     view = compared.view
     together = in_common(compared.lines)
-    st.caption(f"{'All: ' if len(compared.lines) > 1 else ''}{plain(together)}.")
+    say_small(f"{'All: ' if len(compared.lines) > 1 else ''}{plain(together)}.")
     if differing := what_differs(compared.lines):
         st.caption(f"What differs besides the arm: {plain('; '.join(differing))}.")
     with st.container(horizontal=True, vertical_alignment="bottom"):

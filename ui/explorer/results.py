@@ -16,6 +16,7 @@ from lottery_core.tickets import files
 from ui.explorer.sidebar import Selection, show_presets
 from ui.shared.reading import finished
 from ui.shared.runtime import runtime
+from ui.shared.words import say, say_small, show_words
 
 
 def show_title(begun: bool) -> None:
@@ -29,13 +30,13 @@ def show_title(begun: bool) -> None:
             show_presets()
         return
     st.title("Lottery Ticket Explorer")
-    st.markdown(
+    say(
         "Inside a dense network that trains well sits a sparse one that, restarted from its own "
         "initial weights, trains just as well. Choose how to look for it in the sidebar, press "
         "Start, and watch."
     )
     show_presets()
-    st.caption(PRESETS[state.preset].summary)
+    say_small(PRESETS[state.preset].summary)
 
 
 def show_what_will_happen() -> None:
@@ -53,7 +54,7 @@ def show_what_will_happen() -> None:
     for column, (title, text) in zip(st.columns(3), steps, strict=True):
         with column.container(border=True):
             st.markdown(f"**{title}**")
-            st.caption(text)
+            say_small(text)
 
 
 def show_sentence(selection: Selection) -> None:
@@ -70,6 +71,7 @@ def show_sentence(selection: Selection) -> None:
         st.success(words, icon=":material/confirmation_number:")
     else:
         st.info(words, icon=":material/balance:")
+    show_words(words, "cross-entropy, iteration, sparsity")
     with st.container(horizontal=True, vertical_alignment="center"):
         if outcome.verdict:
             st.download_button(
@@ -160,7 +162,7 @@ def _downloads(selection: Selection, levels: list[Level]) -> None:
         for name in ("mask-npz", "mask", "ticket"):
             file = files.file_name(levels[n].info, name)
             _download(files.FORMATS[name].title, file, _file_of(experiment.keys[n], name))
-    st.caption(
+    say_small(
         "A mask says which weights are kept. A ticket is a mask with the weights its survivors "
         "restart from, not trained, and beside them those they end with. Each chart's own toolbar "
         "saves it as PNG or SVG."

@@ -16,6 +16,7 @@ from ui.story.run import (
     NEEDS,
     StoryRun,
     active,
+    begin_word,
     is_running,
     is_there,
     job_of,
@@ -37,10 +38,9 @@ def show_controls(run: StoryRun, step: int) -> None:
             key="story_stop",
         )  # fmt: skip
     elif missing:
-        begun = any(map(runtime().store.has, run.main.keys))
         words.markdown(f"**{_plan(run, missing)}**")
         button.button(
-            "Go on" if begun else "Begin", icon=":material/play_arrow:", type="primary",
+            begin_word(run), icon=":material/play_arrow:", type="primary",
             on_click=_begin, args=(run, missing), width="stretch", key="story_begin",
         )  # fmt: skip
     else:

@@ -22,7 +22,7 @@ from ui.shared.runtime import runtime
 from ui.shared.text import many, plain
 from ui.story.falling import FEW, Fall, fall_of
 from ui.story.pruner import pruner
-from ui.story.run import LINK, StoryRun, active, is_asked, measured_of, seconds_left
+from ui.story.run import LINK, StoryRun, active, begin_word, is_asked, measured_of, seconds_left
 
 _DENSE = figures.Style(figures.GREY, "dash", "circle")
 
@@ -260,7 +260,7 @@ def _wait(run: StoryRun, what: str, n: int | None, need: str = "main") -> str:
     """What is missing yet and when it will be there; n is the level it waits for."""
     if not is_asked(run, need):
         first = "When what runs now is done, press" if active(run) else "Press"
-        st.caption(f"{first} the button above, and {what}.")
+        st.caption(f"{first} [{begin_word(run)}](#story) at the top of the page, and {what}.")
         return "not computed yet"
     left = None if n is None else seconds_left(run, n)
     when = f"in about {in_words(left)}" if left else "soon"

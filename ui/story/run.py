@@ -42,7 +42,8 @@ class StoryRun:
 
 def read() -> StoryRun:
     """What the URL asks for, or on the way back what it asked for last."""
-    LINK.follow()
+    if LINK.follow():
+        LINK.write(LINK.asked)
     preset, choice, problems = walk.read_story(LINK.params)
     for problem in problems:
         st.warning(f"In the link: {plain(problem)}. The story's own value is used instead.")
@@ -84,6 +85,11 @@ def measures_next(run: StoryRun) -> bool:
     """Whether Begin has asked for a measurement that waits for the trainings to end: beside them
     it would measure their company."""
     return st.session_state.get("story_measures") == run.main.key
+
+
+def begin_word(run: StoryRun) -> str:
+    """What the button says that has the rest computed."""
+    return "Go on" if any(map(runtime().store.has, run.main.keys)) else "Begin"
 
 
 def active(run: StoryRun) -> bool:

@@ -18,6 +18,7 @@ from ui.shared.reading import asked_together, finished
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
 from ui.shared.text import many
+from ui.shared.words import say_small, show_words
 
 LINK = Link("ticket")
 GONE = "A level of this experiment could not be read; it is computed again when it is asked for."
@@ -171,7 +172,8 @@ def show_numbers(subject: Subject) -> None:
                 delta_color="off",
                 delta_arrow="off",
             )
-    st.caption(f"One seed: {subject.experiment.recipe.seed}. Key of this level: `{subject.key}`")
+    say_small(f"One seed: {subject.experiment.recipe.seed}. Key of this level: `{subject.key}`")
+    show_words("dense early stop iteration" if stop is not None else "dense")
 
 
 def show_empty() -> None:
