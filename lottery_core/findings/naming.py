@@ -13,12 +13,12 @@ from lottery_core.spec.recipe import Recipe
 
 
 def line_names(chosen: Sequence[Line]) -> dict[str, str]:
-    """What to call each line, by its name: its arm, and of what else differs between them as
-    much as is needed to tell them apart."""
+    """What to call each line, by its name: its arm, its data set where they are of several, and of
+    what else differs between them as much as is needed to tell them apart."""
     facts = {line.id: _facts(line.main) for line in chosen}
     needed: list[str] = []
     groups = [list(chosen)]
-    for fact in _known(facts.values()):
+    for fact in dict.fromkeys(["dataset", *_known(facts.values())]):
         parts = []
         for group in groups:
             values = dict.fromkeys(facts[line.id].get(fact) for line in group)

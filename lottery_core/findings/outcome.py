@@ -136,7 +136,11 @@ class Outcome:
         """Iteration of least validation loss against weights remaining, every arm; no curves
         where nothing was held out."""
         curves = self._curves("early_stop_iteration", kind)
-        return early_stop_figure([curve for curve in curves if len(curve.x)])
+        return early_stop_figure(
+            [curve for curve in curves if len(curve.x)],
+            sizes_of(self.main),
+            self.main.recipe.iterations,
+        )
 
     def _curves(self, field: str, kind: str) -> list[figures.Curve]:
         """A field of each arm against the weights that the experiment itself keeps there."""

@@ -9,6 +9,7 @@ import streamlit as st
 from lottery_core.findings import speed as catch
 from lottery_core.findings import walk
 from lottery_core.findings.answers import unseen_images
+from lottery_core.findings.outcome import chance_of, sizes_of
 from lottery_core.findings.verdict import level_to_show
 from lottery_core.report import figures, story_figures, time_figures
 from lottery_core.running.time_left import in_words
@@ -163,11 +164,10 @@ def show_again(run: StoryRun, words, picture) -> None:
             query_params=run.params,
         )  # fmt: skip
     with picture:
-        share = [100 * (1 - step.sparsity) for step in run.main.rounds]
         curves = [
             figures.Curve(
                 name,
-                [100, *share][: len(levels)],
+                sizes_of(run.main)[: len(levels)],
                 [levels[0].test_accuracy, *(getattr(info, field) for info in levels[1:])],
                 figures.STYLES[style],
             )
@@ -178,7 +178,9 @@ def show_again(run: StoryRun, words, picture) -> None:
             if levels
         ]
         dense = levels[0].test_accuracy if levels else None
-        figure = figures.accuracy_figure(curves, dense, height=400)
+        figure = figures.accuracy_figure(
+            curves, dense, sizes=sizes_of(run.main), chance=chance_of(run.main), height=400
+        )
         _draw(figure, "story_again", "" if levels else waiting)
 
 
