@@ -26,7 +26,7 @@ with page("Speed"):
             st.rerun()
         show_controls("measure", experiment, params, plan_in_words(experiment), "level")
 
-    with st.container():
+    with st.container(key="controls"):
         if why := why_not(experiment):
             st.info(why, icon=":material/timer_off:")
         else:

@@ -29,7 +29,7 @@ with page("Stability"):
         plan = plan_in_words(experiment)
         show_controls(TASK, experiment, params, plan, "start", again=False)
 
-    with st.container():
+    with st.container(key="controls"):
         controls()
     with st.container():
         show_measured(experiment)

@@ -35,7 +35,7 @@ with page("Story"):
             st.rerun()
         show_controls(run, step)
 
-    with st.container():
+    with st.container(key="controls"):
         controls()
     st.html(NARROW)
     # Each step in a container of its own: what comes and goes in one must not move the next.
