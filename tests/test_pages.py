@@ -237,8 +237,9 @@ def test_who_comes_upon_a_finished_run_reads_what_it_is_and_trains_another_seed(
     page.button(key="start").click().run()
     wait_until_done(shared, read_choice(SMALL)[1].experiment().key)
     page = open_page(**SMALL)
-    assert "A finished run: 784-16-10 on MNIST, 2 rounds to 25 % of the weights, seed 0" in said(
-        page
+    assert (
+        "A finished run: 784-16-10 on MNIST, 2 rounds to 25\u202f% of the weights, seed 0"
+        in said(page)
     )
     assert not [button for button in page.button if button.key in ("start", "stop")]
     page.button(key="new_seed").click().run()

@@ -11,6 +11,7 @@ from lottery_core.findings.verdict import level_to_show
 from lottery_core.report import time_figures
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import Speed
 from lottery_core.training.base import why_not_compiled
 from ui.shared.link import Link
@@ -60,7 +61,7 @@ def show_measured(experiment: Experiment) -> None:
         plot(time_figures.cumulative_figure(catch.cumulative(measured)), "plot_cumulative")
 
     st.header("The trained ticket at work")
-    names = [f"level {row.level}: {p:.1f}%" for row, p in
+    names = [f"level {row.level}: {size_in_words(p)} of the weights" for row, p in
              zip(rows, catch.percents(measured), strict=True)]  # fmt: skip
     n = choose_part("Level", names, rows.index(ticket), experiment, LINK)
     st.caption("How long answering takes, for 1, 32 and 1,024 images at once:")

@@ -10,6 +10,7 @@ from lottery_core.spec.arms import title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.own import short
 from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.sizes import size_in_words
 
 
 def line_names(chosen: Sequence[Line]) -> dict[str, str]:
@@ -118,4 +119,4 @@ def _facts(experiment: Experiment) -> dict[str, str]:
 
 
 def _percent(sparsity: float) -> str:
-    return f"{100 * (1 - sparsity):.3g}\u202f%"
+    return size_in_words(100 * (1 - sparsity))

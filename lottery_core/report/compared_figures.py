@@ -25,6 +25,7 @@ from lottery_core.report.figures import (
     remaining_axis,
     spread,
 )
+from lottery_core.spec.sizes import size_in_words
 
 
 def compared_accuracy_figure(
@@ -78,9 +79,9 @@ def training_figure(
     ]
     name = "Test accuracy" if accuracy else "Validation loss"
     figure = begin_figure(
-        f"{name} at {percent:.3g} % of weights",
+        f"{name} with {size_in_words(percent)} of the weights",
         height,
-        f"{name} over the iterations with {percent:.3g} % of the weights. At the end, "
+        f"{name} over the iterations with {size_in_words(percent)} of the weights. At the end, "
         + "; ".join(said)
         + ".",
         xaxis=iterations_axis(total),

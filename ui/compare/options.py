@@ -9,6 +9,7 @@ import streamlit as st
 from lottery_core.findings.comparison import at_density, same_density
 from lottery_core.findings.naming import in_common, what_differs
 from lottery_core.findings.verdict import picked
+from lottery_core.spec.sizes import size_in_words
 from ui.compare.charts import GROUP
 from ui.compare.chosen import Compared
 from ui.compare.curves import level_curves, level_frames
@@ -63,7 +64,8 @@ def choose_level(compared: Compared) -> Compared:
     value = min(options, key=lambda percent: abs(percent - (usual if asked is None else asked)))
     if asked is not None and not same_density(value, asked):
         st.warning(
-            f"No run here has a network with {asked:g}\u202f% of the weights; the nearest is shown."
+            f"No run here has a network with {size_in_words(asked)} of the weights; the nearest is "
+            "shown."
         )
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
@@ -73,7 +75,7 @@ def choose_level(compared: Compared) -> Compared:
                 options,
                 value,
                 key=widget_key("percent", (options, usual)),
-                format_func=lambda percent: f"{percent:.4g}\u202f%",
+                format_func=size_in_words,
             )
     with right:
         curve = one_of("Training curve", widget_key("curve"), _CURVES, compared.view.curve)

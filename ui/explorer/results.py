@@ -11,7 +11,8 @@ from lottery_core.findings.lines import line_id
 from lottery_core.findings.tables import history_table, layers_table, levels_table
 from lottery_core.spec.links import command
 from lottery_core.spec.presets import PRESETS
-from lottery_core.store import Level
+from lottery_core.spec.sizes import size_in_words
+from lottery_core.store import Level, LevelInfo
 from lottery_core.tickets import files
 from ui.explorer.sidebar import Selection, show_presets
 from ui.shared.reading import finished
@@ -157,7 +158,7 @@ def _downloads(selection: Selection, levels: list[Level]) -> None:
             # Another choice of levels is another widget, so that it starts at the best of them.
             key=f"download_level_{experiment.key}_{len(levels)}",
             width=260,
-            format_func=lambda n: f"{n}: {levels[n].info.percent_remaining:.2f} % of weights left",
+            format_func=lambda n: _size(levels[n].info),
         )
         for name in ("mask-npz", "mask", "ticket"):
             file = files.file_name(levels[n].info, name)
@@ -183,6 +184,11 @@ def _downloads(selection: Selection, levels: list[Level]) -> None:
             ("history", history_table),
         ):
             _download(f"{name}.csv", f"{name}.csv", _table_of(keys, make))
+
+
+def _size(info: LevelInfo) -> str:
+    percent = size_in_words(info.percent_remaining)
+    return f"{info.level}: {percent} of the weights ({info.weights_kept:,})"
 
 
 def _download(label: str, name: str, data: Callable[[], bytes]) -> None:

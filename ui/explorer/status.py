@@ -8,13 +8,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from lottery_core.findings.outcome import sizes_of
 from lottery_core.running.time_left import Plan, done_part, in_words, plan
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.limits import MAX_SEED
 from lottery_core.spec.links import write_choice
+from lottery_core.spec.sizes import schedule_in_words
 from lottery_core.store import Job
 from ui.explorer.link import offer
 from ui.explorer.sidebar import Selection
@@ -217,10 +217,9 @@ def _finished_words(selection: Selection) -> str:
     """What a finished run is, for who comes upon it."""
     choice, recipe = selection.choice, selection.main.recipe
     seeds = f"seeds {choice.seed} to {choice.seed + choice.replicates - 1}"
-    rounds = len(selection.main.rounds)
     return (
         f"A finished run: {recipe.net.sizes} on {recipe.data_title}, "
-        f"{many(rounds, 'round')} to {sizes_of(selection.main)[-1]:.3g} % of the weights, "
+        f"{schedule_in_words(selection.main.rounds)}, "
         f"{seeds if choice.replicates > 1 else f'seed {choice.seed}'}. "
     )
 

@@ -12,12 +12,13 @@ from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import write_choice
 from lottery_core.spec.presets import PRESETS
+from lottery_core.spec.sizes import schedule_in_words
 from lottery_core.store import Job, Measurement, PartsDone, Waiting, task_key
 from ui.shared.jobs import current_level
 from ui.shared.link import Link
 from ui.shared.queue_line import ask_for
 from ui.shared.runtime import runtime
-from ui.shared.text import many, plain
+from ui.shared.text import plain
 from ui.shared.trouble import asking, show_problem, show_refused
 
 Runs = dict[str, tuple[Experiment, dict[str, str], str]]
@@ -57,9 +58,8 @@ def _words(experiment: Experiment) -> str:
     return (
         f"{recipe.net.sizes} on "
         f"{recipe.data_title}, {optimiser}, batch {recipe.batch_size}, "
-        f"{many(len(experiment.rounds), 'round')} to "
-        f"{last.sparsity:.1%}{_criterion(last.criterion)}, {title_of(experiment)}, "
-        f"seed {recipe.seed}"
+        f"{schedule_in_words(experiment.rounds)}{_criterion(last.criterion)}, "
+        f"{title_of(experiment)}, seed {recipe.seed}"
     )
 
 

@@ -10,6 +10,7 @@ from lottery_core.findings.lines import known_experiments
 from lottery_core.findings.verdict import level_to_show
 from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.sizes import schedule_in_words, size_in_words
 from lottery_core.store import Level
 from ui.shared.frame import one_of
 from ui.shared.jobs import show_damaged
@@ -17,7 +18,6 @@ from ui.shared.link import Link
 from ui.shared.reading import asked_together, finished
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
-from ui.shared.text import many
 from ui.shared.words import say_small, show_words
 
 LINK = Link("ticket")
@@ -137,9 +137,7 @@ def in_words(experiment: Experiment) -> str:
     recipe = experiment.recipe
     words = [f"{recipe.net.sizes} on {recipe.data_title}", f"{recipe.iterations:,} iterations"]
     if experiment.rounds:
-        words += [
-            f"{many(len(experiment.rounds), 'round')} to {experiment.rounds[-1].sparsity:.1%}"
-        ]
+        words += [schedule_in_words(experiment.rounds)]
         words += [title_of(experiment)]
     return ", ".join([*words, f"seed {recipe.seed}"])
 
@@ -152,7 +150,7 @@ def show_numbers(subject: Subject) -> None:
         st.metric(
             "Weights kept",
             f"{info.weights_kept:,}",
-            f"{info.percent_remaining:.2f} % of {info.weights_total:,}",
+            f"{size_in_words(info.percent_remaining)} of {info.weights_total:,}",
             delta_color="off",
             delta_arrow="off",
         )
