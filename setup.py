@@ -10,6 +10,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PAGES, ARCHIVES = "lottery_core.explorer", "lottery_core.data.archives"
+HANDOUT = "lottery_core.findings.handout"
 ui = [f"{PAGES}.{name}" for name in find_packages(include=["ui", "ui.*"])]
 lines = Path("requirements.txt").read_text(encoding="utf-8").splitlines()
 
@@ -30,6 +31,7 @@ setup(
     package_data={
         PAGES: [".streamlit/config.toml", "static/*.svg"],
         **{package: ["*.css", "*.js"] for package in ui},
+        HANDOUT: ["page.*"],
         ARCHIVES: ["MNIST/raw/*.gz"],
     },
     # Comments, and what is said to pip alone, are no requirements.

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lottery_core.data import prepare
+from lottery_core.running.forecast import plan
 from lottery_core.running.queue import Queue, workers_here
-from lottery_core.running.time_left import plan
 from lottery_core.spec.choice import Choice
 from lottery_core.spec.presets import PRESETS
 from lottery_core.store import CACHE, Store

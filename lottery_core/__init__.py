@@ -12,7 +12,8 @@ running/    engine.py, the procedure: train, prune, restart, train again; the qu
             progress, time left, what is measured on finished levels; library.py, for notebooks
 training/   one level's training: networks in torch, the compiled loop, which of them is faster
 tickets/    masks and tickets as files: to take away, and brought back
-findings/   what came of it: tables, seeds, verdicts, comparison, anatomy, answers
+findings/   what came of it: tables, seeds, verdicts, comparison, anatomy, answers; handout/, all of
+            that as one HTML file and as tables for a paper
 data/       a data set's name and content -> images and labels
 report/     findings as charts
 store/      levels on disk, jobs, locks, and the news of what runs

@@ -72,10 +72,10 @@ def shared(store, monkeypatch):
     monkeypatch.setattr(ui.shared.runtime, "CACHE", store.root)
     threads = functools.partial(Queue, start=lambda root: ThreadPoolExecutor(1))
     monkeypatch.setattr(ui.shared.runtime, "Queue", threads)
-    ui.shared.runtime.runtime.clear()
+    ui.shared.runtime.forget_runtime()
     yield ui.shared.runtime.runtime()
     ui.shared.runtime.runtime().queue.close()
-    ui.shared.runtime.runtime.clear()
+    ui.shared.runtime.forget_runtime()
 
 
 @pytest.fixture

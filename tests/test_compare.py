@@ -104,7 +104,7 @@ def test_the_newest_experiment_and_its_controls_are_shown_first(filled):
     page = compare()
     assert not page.exception
     assert picked(page) == list(ids(TINY).values())
-    assert page.query_params == {"lines": ",".join(ids(TINY).values())}
+    assert page.query_params == {"lines": ",".join(ids(TINY).values()), "seeds": "0,1"}
     *newest, oldest = page.multiselect[0].options
     assert oldest == "rewound ticket, 784-12-10, one seed"
     assert set(newest) == {
@@ -134,6 +134,7 @@ def test_a_link_shows_the_same_view(filled):
     params = {
         "lines": f"{arms['reinit']},{arms['main']}",
         "reference": arms["main"],
+        "seeds": "0,1",
         "percent": "50",
         "bands": "interval",
         "curve": "loss",

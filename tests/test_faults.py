@@ -10,7 +10,7 @@ import ui.shared.runtime
 from lottery_core.spec.links import read_choice
 from tests.pages import ROOT, open_page, said
 from tests.test_pages import PAGES, SMALL, wait_until_done
-from ui.shared import plot, reading
+from ui.shared import plot
 
 EXPERIMENT = read_choice(SMALL)[1].experiment()
 FILES = ["level.json", "weights.safetensors", "history.parquet", "SHA256SUMS"]
@@ -32,8 +32,9 @@ def flip(path) -> None:
 
 def freshly(open_it, *args, **params):
     """What a server that has just started shows: nothing is remembered of what it read before."""
-    for cached in (reading._summary, reading._whole, reading._look):
-        cached.clear()
+    shared = ui.shared.runtime.runtime()
+    for known in (shared.levels, shared.wholes, shared.looks, shared.charts, shared.tables):
+        known.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the store warns of what it found, on the server's log
         return open_it(*args, **params)
@@ -72,7 +73,7 @@ def test_a_cache_that_is_no_folder_is_a_sentence_on_every_page(shared, path, mon
     file.write_text("not a folder")
     monkeypatch.setattr(ui.shared.runtime, "CACHE", file)
     shared.queue.close()
-    ui.shared.runtime.runtime.clear()
+    ui.shared.runtime.forget_runtime()
     page = open_page(str(path.relative_to(ROOT)))
     assert not page.exception
     assert str(file) in said(page)
@@ -118,7 +119,7 @@ def test_a_choice_that_does_not_fit_the_queue_is_told_before_start(shared, monke
 
 def test_a_number_of_workers_that_is_none_is_a_sentence(shared, monkeypatch):
     shared.queue.close()
-    ui.shared.runtime.runtime.clear()
+    ui.shared.runtime.forget_runtime()
     with monkeypatch.context() as setting:
         setting.setenv("LOTTERY_WORKERS", "many")
         page = open_page()

@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import ui.shared.frame
+import ui.shared.queue_line
 import ui.shared.runtime
 from lottery_core.data import DataUnavailable, identify, own, prepare, preparing
 from lottery_core.findings import speed as catch
@@ -512,34 +513,32 @@ def test_what_is_written_large_stays_so_on_every_page_and_in_links(shared):
     assert go_to(page, "app.py").query_params == SMALL
 
 
-def job_of(state: str, when: float) -> Job:
-    return Job(f"{state}{when}", state, "", submitted=when, experiment={})
-
-
 @pytest.mark.parametrize(
-    ("mine", "words"),
+    ("states", "words"),
     [
-        ([], ""),
-        (["done0"], ""),
-        (["running1"], "2 runs train, 2 wait; 1 of them is yours"),
-        (["queued3"], "2 runs train, 2 wait; yours is next"),
-        (["queued4"], "2 runs train, 2 wait; 1 before yours"),
+        (["running mine"], "1 run trains; all yours"),
+        (["running mine", "running", "queued"], "2 runs train, 1 waits; 1 of them is yours"),
+        (["running", "running", "queued mine", "queued"], "2 runs train, 2 wait; yours is next"),
+        (["running", "queued", "queued mine"], "1 run trains, 2 wait; 1 before yours"),
     ],
 )
-def test_the_queue_is_told_to_whom_it_concerns(mine, words):
-    states = ["done", "running", "running", "queued", "queued"]
-    jobs = [job_of(state, n) for n, state in enumerate(states)]
-    active = [job for job in reversed(jobs) if job.active]
-    assert queue_in_words(active, {*mine}) == words
+def test_the_queue_is_told_to_whom_it_concerns(states, words):
+    jobs = [
+        Job(str(n), state.split()[0], "", 0, {}, visitor="me" if "mine" in state else "other")
+        for n, state in enumerate(states)
+    ]
+    assert queue_in_words(jobs, "me", {}) == words
 
 
-def test_a_visitor_reads_on_another_page_that_a_run_goes_on(shared):
+def test_a_visitor_reads_on_another_page_that_a_run_goes_on(shared, monkeypatch):
     page = open_page(**SMALL | {"length": "100000"})
     assert "yours" not in said(page)
     page.button(key="start").click().run()
     wait_until_running(shared)
     assert "1 run trains; all yours" in said(go_to(page, "pages/runs.py"))
-    assert "yours" not in said(open_page("pages/runs.py"))  # somebody else
+    with monkeypatch.context() as other:
+        other.setattr(ui.shared.queue_line, "visitor", lambda: "somebody else")
+        assert "yours" not in said(open_page("pages/runs.py"))
     go_to(page, "app.py")
     page.button(key="stop").click().run()
 

@@ -1,4 +1,4 @@
-"""First come, first served; what dies takes nothing else down; nothing is left behind."""
+"""Visitors in turn; what dies takes nothing else down; nothing is left behind."""
 
 import errno
 import json
@@ -18,7 +18,9 @@ import pytest
 
 from lottery_core.findings.lines import with_seed
 from lottery_core.running import queue as queues
-from lottery_core.running.queue import MAX_QUEUED, Queue, workers_here
+from lottery_core.running import worker
+from lottery_core.running.fair import MAX_OF_ONE, runs_of_one
+from lottery_core.running.queue import Queue, workers_here
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice
@@ -287,7 +289,9 @@ def desk(store, monkeypatch):
         ending = go_on.get(job.key, "cancelled")
         if isinstance(ending, Exception):
             raise ending
-        store.write_job(replace(job, state=ending))
+        ended = replace(job, state=ending)
+        store.write_job(ended)
+        return ended if ending == "queued" else None
 
     monkeypatch.setattr(queues, "_perform", perform)
     queue = Queue(store, workers=1, start=lambda root: ThreadPoolExecutor(1))
@@ -321,6 +325,93 @@ def test_jobs_start_in_order_of_arrival(desk):
     wait_until(lambda: len(begun) == 5)
     assert begun == keys
     wait_for(store, keys[-1], "done")
+
+
+def test_visitors_take_turns_and_who_comes_last_need_not_wait_for_all_of_the_firsts(
+    desk, monkeypatch
+):
+    _, queue, begun, go_on = desk
+    asking = []
+    monkeypatch.setattr(queue, "_visitor", lambda: asking[-1])
+    keys = [one.key for one in experiments(6)]
+    for who, experiment in zip("aaabbc", experiments(6), strict=True):
+        asking.append(who)
+        queue.submit(experiment)
+    go_on.update(dict.fromkeys(keys, "done"))
+    wait_until(lambda: len(begun) == 6)
+    a, a_second, a_third, b, b_second, c = keys
+    assert begun == [a, b, c, a_second, b_second, a_third]
+
+
+def test_a_job_gives_way_between_two_trainings_where_others_wait_and_goes_on_after_them(
+    store, monkeypatch
+):
+    monkeypatch.setattr(worker, "TURN", 0.0)
+    asking = ["first"]
+    queue = Queue(
+        store, workers=1, start=lambda root: ThreadPoolExecutor(1), visitor=lambda: asking[-1]
+    )
+    long, other = (
+        Experiment(
+            replace(RECIPE, seed=seed), rounds_of([1 - 0.5**n for n in range(1, rounds + 1)])
+        )
+        for seed, rounds in ((0, 4), (1, 1))
+    )
+    try:
+        queue.submit(long)
+        asking.append("second")
+        queue.submit(other)
+        for experiment in (other, long):
+            wait_for(store, experiment.key, "done")
+        dense, last = (store.computed(key) for key in (other.keys[0], long.keys[-1]))
+        assert dense < last
+        assert all(store.read(key) for one in (long, other) for key in one.keys)
+        ended = store.job(long.key)
+        assert ended.started < store.job(other.key).started
+        assert not list((store.root / "jobs").glob("*.pause"))
+    finally:
+        queue.close()
+
+
+def test_a_job_that_gave_way_is_cancelled_while_it_waits(desk, monkeypatch):
+    store, queue, begun, go_on = desk
+    first, second = experiments(2)
+    asking = ["first"]
+    monkeypatch.setattr(queue, "_visitor", lambda: asking[-1])
+    queue.submit(first)
+    asking.append("second")
+    queue.submit(second)
+    assert store.pause_requested(first.key)
+    go_on[first.key] = "queued"
+    wait_until(lambda: second.key in begun)
+    queue.cancel(first.key)
+    assert store.job(first.key).state == "cancelled"
+    go_on[second.key] = "done"
+    wait_for(store, second.key, "done")
+    wait_until(lambda: queue._idle)
+    assert begun == [first.key, second.key]
+
+
+def test_a_visitor_has_as_many_runs_as_the_server_grants_and_others_still_may(desk, monkeypatch):
+    store, queue, *_ = desk
+    monkeypatch.setenv("LOTTERY_RUNS_A_VISITOR", "2")
+    monkeypatch.setattr(queue, "_most", runs_of_one())
+    asking = ["first"]
+    monkeypatch.setattr(queue, "_visitor", lambda: asking[-1])
+    one, two, three = experiments(3)
+    queue.submit_all([one, two])
+    with pytest.raises(InvalidValue, match=r"queue=2 .*one visitor may have 2"):
+        queue.submit(three)
+    assert store.job(three.key) is None
+    asking.append("second")
+    queue.submit(three)
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "many", "1e9"])
+def test_a_number_of_runs_a_visitor_that_is_none_is_refused(monkeypatch, asked):
+    monkeypatch.setenv("LOTTERY_RUNS_A_VISITOR", asked)
+    with pytest.raises(InvalidValue, match="must be a whole number from 1 to"):
+        runs_of_one()
 
 
 def test_asking_twice_joins_the_job_that_waits_or_runs(desk):
@@ -362,10 +453,10 @@ def test_the_largest_choice_fits_an_empty_queue(store):
 
 def test_a_full_queue_refuses_more_with_the_remedy_but_joins_what_it_has(desk):
     store, queue, *_ = desk
-    many = experiments(MAX_QUEUED + 2)
+    many = experiments(MAX_OF_ONE + 1)
     for experiment in many[:-1]:
         queue.submit(experiment)
-    with pytest.raises(InvalidValue, match=rf"^queue={MAX_QUEUED} has no room for 1 more runs"):
+    with pytest.raises(InvalidValue, match=rf"^queue={MAX_OF_ONE} has no room for 1 more runs"):
         queue.submit(many[-1])
     assert store.job(many[-1].key) is None
     assert queue.submit(many[3]).state == "queued"

@@ -6,15 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from lottery_core.running.forecast import MEASURING, Plan, Queued, plan
 from lottery_core.running.queue import Queue
 from lottery_core.running.time_left import (
-    MEASURING,
-    Plan,
-    Queued,
     in_words,
     learn,
     learn_warm_up,
-    plan,
     seconds_of_level,
     seconds_per_iteration,
 )

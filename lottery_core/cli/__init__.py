@@ -8,6 +8,7 @@ import sys
 import typer
 
 from lottery_core.cli import cached, data, pages, terminal
+from lottery_core.cli.report import report
 from lottery_core.cli.run import run
 from lottery_core.cli.train import train
 from lottery_core.store import StoreUnavailable
@@ -31,6 +32,7 @@ app.command()(train)
 app.command("list")(cached.list_experiments)
 app.command()(cached.show)
 app.command()(cached.export)
+app.command()(report)
 app.command("verify")(cached.verify_file)
 app.add_typer(data.commands, name="data")
 

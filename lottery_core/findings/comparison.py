@@ -17,6 +17,7 @@ from lottery_core.findings.replicates import (
     differences,
     paired,
 )
+from lottery_core.report.figures import Curve, Style
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.sizes import size_in_words
 
@@ -34,6 +35,38 @@ def percents_of(
             planned = [100.0, *(100 * (1 - step.sparsity) for step in one.rounds)]
             return measured + planned[len(measured) :]
     return [100.0] * (len(experiment.rounds) + 1)
+
+
+def level_frames(
+    lines: Sequence[Line], runs: Mapping[str, Runs], field: str, kind: str
+) -> dict[str, pd.DataFrame]:
+    """By line: its curve of a field of its levels (see `replicates.curve`), without levels that
+    have no such value; what prunes nothing is drawn where `percents_of` says."""
+    found = {}
+    for line in lines:
+        frame = curve(runs[line.id], field, kind)
+        if line.arm == "dense-longer":
+            places = percents_of(line.main, lines, [runs[one.id] for one in lines])
+            frame["percent"] = places[: len(frame)]
+        found[line.id] = frame[frame["n"] > 0]
+    return found
+
+
+def drawn(line: Line, frame: pd.DataFrame, x: str, words: str, style: Style, n: int) -> Curve:
+    """A line's frame as a curve over its column `x`; `n` is of how many seeds it is while the frame
+    is empty."""
+    n = int(frame["n"].max()) if len(frame) else n
+    seeds = f"{n} seeds" if n > 1 else "one seed"
+    return Curve(
+        f"{words}, {seeds}" if n else words,
+        frame[x].tolist(),
+        frame["mean"].tolist(),
+        style,
+        frame["low"].tolist(),
+        frame["high"].tolist(),
+        n,
+        group=line.id,
+    )
 
 
 def curves_table(found: Mapping[str, tuple[str, pd.DataFrame]], what: str) -> pd.DataFrame:

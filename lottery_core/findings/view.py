@@ -43,7 +43,7 @@ def read_view(params: Mapping[str, str], known: Container[str]) -> tuple[View, l
                 _check_lines((text,), known)
                 found = replace(found, reference=text)
             elif name == "seeds":
-                found = replace(found, seeds=_seeds(text))
+                found = replace(found, seeds=read_seeds(text))
             elif name == "percent":
                 found = replace(found, percent=_number(text))
             elif name in VIEWS:
@@ -81,7 +81,8 @@ def _check_lines(asked: Sequence[str], known: Container[str]) -> None:
         raise InvalidValue("lines", len(asked), f"are too many; the first {MAX_LINES} are shown")
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def read_seeds(text: str) -> tuple[int, ...]:
+    """Seeds as in a link: 0,1,2. Raises `InvalidValue`."""
     parts = text.split(",")
     if not all(part.strip().isdecimal() and int(part) <= MAX_SEED for part in parts):
         raise InvalidValue("seeds", text, f"must be whole numbers from 0 to {MAX_SEED}, as in 0,1")

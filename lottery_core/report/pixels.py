@@ -12,6 +12,7 @@ from plotly.colors import sequential
 
 from lottery_core.report.figures import DIVERGING, PRUNED
 
+_SATURATED = 99.5  # percentile of the magnitudes
 # After Cividis, told apart by all readers and in grey: dark blue through grey to yellow.
 _BRIGHT = np.array([ImageColor.getrgb(c) for c in sequential.Cividis], float)
 
@@ -44,6 +45,13 @@ def thumbnails(maps: np.ndarray, *, colours: bool, side: int = 56) -> np.ndarray
         sheet[:, row, :rows, column, :columns, 3] = 255
     sheet = sheet.reshape(units, across * tall, across * wide, 4)
     return sheet[:, : across * tall - gap, : across * wide - gap]
+
+
+def saturation(values: np.ndarray) -> float:
+    """The magnitude at which the colours of weights end, NaN where pruned: a few outliers must not
+    pale all."""
+    kept = np.abs(values[np.isfinite(values)])
+    return float(np.percentile(kept, _SATURATED)) or 1.0 if kept.size else 1.0
 
 
 def diverging_of(values: np.ndarray, scale: float | np.ndarray) -> np.ndarray:

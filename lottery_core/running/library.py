@@ -12,6 +12,9 @@ import pandas as pd
 from rich.console import Console
 
 from lottery_core.data import identify, own
+from lottery_core.findings.handout.asked import Asked
+from lottery_core.findings.handout.paper import archive
+from lottery_core.findings.handout.run_page import run_page
 from lottery_core.findings.outcome import Outcome, sparsity
 from lottery_core.findings.tables import history_table, layers_table, levels_table
 from lottery_core.report.figures import Figure, level_accuracy_figure, loss_figure
@@ -22,7 +25,7 @@ from lottery_core.spec.arms import ARMS, title_of
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.choice import Choice
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.links import write_choice
+from lottery_core.spec.links import command, python, read_choice, write_choice
 from lottery_core.spec.own import is_own
 from lottery_core.store import CACHE, Job, Level, LevelInfo, Store
 from lottery_core.training.base import LOOPS
@@ -167,6 +170,16 @@ class Run:
             return level_accuracy_figure(shown.history, dense, **options)
         at, losses = thin(shown.losses, int(shown.history["iteration"].iloc[0]))
         return loss_figure(at, losses, shown.history, dense, **options)
+
+    def report(self, path: str | Path) -> None:
+        """Write the run to a file to hand out: .html, one page that opens without a network, or
+        .zip, tables for a paper in LaTeX, Markdown and CSV. Raises `InvalidValue`."""
+        path = Path(path).expanduser()
+        check_known("path", path.suffix, (".html", ".zip"))
+        link = self._link()
+        said = (command(*read_choice(link)), python(*read_choice(link))) if link else ()
+        make = run_page if path.suffix == ".html" else archive
+        path.write_bytes(make(self.store, Asked(self.arms, *said)))
 
     def __repr__(self) -> str:
         """What came of it, in words."""

@@ -1,8 +1,8 @@
-"""Submit, watch, cancel: a first-come-first-served queue over known executors.
+"""Submit, watch, cancel: a queue over known executors that serves visitors in turn.
 
-Each executor runs one job at a time, so that the place in the queue is exact and a worker
-that dies takes no other job down. What becomes of a job is written to the store, where
-every page, process and browser reads it.
+Each executor runs one job at a time, so that a worker that dies takes no other job down. While
+others wait a job gives way between two of its trainings, and waits for its next turn. What becomes
+of a job is written to the store, where every page, process and browser reads it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,15 @@ from pathlib import Path
 import loky
 from loky.process_executor import ProcessPoolExecutor
 
-from lottery_core.running.time_left import Queued, learn_warm_up
-from lottery_core.spec.arms import ARMS
+from lottery_core.running.fair import MAX_QUEUED, Turns, runs_of_one
+from lottery_core.running.forecast import Queued
+from lottery_core.running.time_left import learn_warm_up
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.limits import MAX_REPLICATES
 from lottery_core.store import STOPPED, Job, Store, StoreUnavailable, task_key
 from lottery_core.training.base import check_measurable
 from lottery_core.training.process import follow
 
-# As many runs as one choice may ask for: all its seeds, with every control beside each.
-MAX_QUEUED = MAX_REPLICATES * (1 + len(ARMS))
 MAX_WORKERS = 64
 _TRY_AGAIN = 5.0  # seconds until a worker that could not be started is tried again
 
@@ -104,14 +102,16 @@ def local_worker(root: Path) -> Executor:
 
 @dataclass(frozen=True)
 class _Busy:
-    """A job and the executor that performs it."""
+    """A job, the folder of its data if it has one, and the executor that performs it."""
 
     job: Job
+    folder: Path | None
     executor: Executor
 
 
 class Queue:
-    """Jobs in order of arrival on `workers` executors.
+    """Jobs on `workers` executors, those of several visitors in turn (see `Turns`); `visitor` says
+    who asks, and all that it does not tell apart are one.
 
     `start(root)` makes an executor with one worker; it is called again when one breaks, and
     again every few seconds while it fails. For a cluster, hand it one that asks Dask:
@@ -119,9 +119,14 @@ class Queue:
     """
 
     def __init__(
-        self, store: Store, workers: int, start: Callable[[Path], Executor] = local_worker
+        self,
+        store: Store,
+        workers: int,
+        start: Callable[[Path], Executor] = local_worker,
+        visitor: Callable[[], str] = str,
     ):
-        self._store, self._start = store, start
+        self._store, self._start, self._visitor = store, start, visitor
+        self._turns, self._most = Turns(), runs_of_one()
         self._owner = f"queue-{uuid.uuid4().hex}"
         self._alive = store.lasting(self._owner)
         self._guard = threading.RLock()
@@ -147,9 +152,7 @@ class Queue:
         """What this queue is at: how soon each worker is ready, and its jobs in order."""
         usual = self._store.read_machine().get("warm_up", 0.0)
         with self._guard:
-            busy = [one.job for one in self._busy.values()]
-            jobs = (*busy, *(job for job, _ in self._waiting))
-            hired = [*self._hired.values()]
+            jobs, hired = tuple(self.jobs()), [*self._hired.values()]
         now = time.monotonic()
         ready = tuple(max(0.0, usual - (now - since)) for since in hired)
         return Queued(ready or (usual,), jobs)
@@ -187,6 +190,7 @@ class Queue:
                 device=device,
                 loop=loop,
                 params=params or {},
+                visitor=self._visitor(),
             )
             self._alive.renew()
             if job.key not in self._busy:
@@ -219,20 +223,32 @@ class Queue:
             return [self.submit(experiment, **options) for experiment in experiments]
 
     def check_room(self, experiments: Sequence[Experiment]) -> None:
-        """Raise `InvalidValue` unless the queue has room for all these runs now."""
+        """Raise `InvalidValue` unless who asks may have all these runs, and there is room."""
         with self._guard:
-            free = MAX_QUEUED + len(self._idle) - len(self._waiting)
-            if len(experiments) <= free:
-                return
-            taken = {job.key for job, _ in self._waiting} | self._busy.keys()
+            known = [job for job, _ in self._waiting] + [one.job for one in self._busy.values()]
+            taken, who = {job.key for job in known}, self._visitor()
             new = sum(experiment.key not in taken for experiment in experiments)
-            if new > free:
+            mine = sum(job.visitor == who for job in known)
+            remedy = "wait for runs to end, stop some, or ask for fewer seeds or controls"
+            if new and mine + new > self._most:
                 raise InvalidValue(
                     "queue",
-                    len(self._waiting),
-                    f"has no room for {new} more runs (it holds {MAX_QUEUED}); wait for runs to "
-                    "end, stop some, or ask for fewer seeds or controls",
+                    mine,
+                    f"has no room for {new} more runs (one visitor may have {self._most}); "
+                    f"{remedy}",
                 )
+            if new and len(known) + new > MAX_QUEUED:
+                raise InvalidValue(
+                    "queue",
+                    len(known),
+                    f"has no room for {new} more runs (it holds {MAX_QUEUED}); {remedy}",
+                )
+
+    def jobs(self) -> list[Job]:
+        """Those on its workers, as "running", and those that wait, in their order."""
+        with self._guard:
+            busy = [replace(one.job, state="running") for one in self._busy.values()]
+            return busy + [job for job, _ in self._waiting]
 
     def cancel(self, key: str) -> None:
         """Stop a job, queued or running; its finished levels stay. Unknown keys do nothing."""
@@ -272,8 +288,9 @@ class Queue:
             ready = [entry for entry in self._waiting if entry[0].key not in self._busy]
             if not ready:
                 return
-            job, folder = ready[0]
-            self._waiting.remove(ready[0])
+            busy = [one.job for one in self._busy.values()]
+            job, folder = entry = ready[self._turns.next([job for job, _ in ready], busy)]
+            self._waiting.remove(entry)
             executor = self._idle.pop(0)
             with suppress(StoreUnavailable):
                 self._store.clear_cancel(job.key)
@@ -281,26 +298,45 @@ class Queue:
                 future = executor.submit(_perform, self._store.root, job, folder)
             except Exception:  # noqa: BLE001 - whatever is wrong with it, another takes its place
                 # It died while idle: the job goes to a new worker, ahead of all others.
-                self._waiting.appendleft((job, folder))
+                self._waiting.appendleft(entry)
                 self._replace(executor)
                 continue
-            self._busy[job.key] = _Busy(job, executor)
+            self._turns.take(job, [*busy, *(other for other, _ in self._waiting)])
+            self._busy[job.key] = _Busy(job, folder, executor)
             future.add_done_callback(lambda ended, job=job: self._ended(job, ended))
+        self._ask_to_give_way()
+
+    def _ask_to_give_way(self) -> None:
+        """Have what runs pause after a training where somebody else waits."""
+        waiting = {job.visitor for job, _ in self._waiting}
+        for key, one in self._busy.items():
+            if waiting - {one.job.visitor}:
+                with suppress(StoreUnavailable):
+                    self._store.request_pause(key)
 
     def _ended(self, job: Job, future: Future) -> None:
         with self._guard:
-            executor = self._busy.pop(job.key).executor
+            one = self._busy.pop(job.key)
             if self._closed.is_set():
                 return
             error = future.exception()
             try:
-                self._record(job, error, None if error else future.result())
+                with suppress(StoreUnavailable):
+                    self._store.clear_pause(job.key)
+                ended = None if error else future.result()
+                if ended is None or ended.state != "queued":
+                    self._record(job, error, ended)
+                elif self._store.cancel_requested(job.key):
+                    self._record(job, None, replace(ended, state="cancelled", finished=time.time()))
+                else:  # it gave way, and waits ahead of its visitor's other jobs
+                    self._waiting.appendleft((ended, one.folder))
+                    self._record(job, None, ended)
             finally:
                 # Whatever became of the record, the worker goes on.
                 if isinstance(error, BrokenExecutor):
-                    self._replace(executor)
+                    self._replace(one.executor)
                 else:
-                    self._idle.append(executor)
+                    self._idle.append(one.executor)
                     self._dispatch()
 
     def _record(self, job: Job, error: BaseException | None, ended: Job | None) -> None:

@@ -5,24 +5,20 @@ small and a large network in torch, measured when a worker warms up, and the sec
 iteration of every kind of training that was run since, by the loop that ran it and at each density
 it ran at; these are preferred. What one loop took says nothing of the other. A pruned level begins
 with two evaluations, which are counted beside its iterations. How long a worker takes to get ready
-is learned too, and what a queue has to do before is part of the time that is said.
+is learned too; what a queue has to do before, forecast.py knows.
 """
 
 from __future__ import annotations
 
-import heapq
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
-from lottery_core.store import Job, LevelInfo, LevelProgress, PartsDone, Store, task_key
+from lottery_core.store import LevelInfo, LevelProgress, Store
 
-MEASURING = 3.0  # seconds, about, of measuring a level's speed
 _RECENT = 0.5  # weight of the newest run in the running mean
 
 
@@ -145,84 +141,7 @@ def seconds_of_level(
     return before + per_iteration * (recipe.iterations - first)
 
 
-@dataclass(frozen=True)
-class Queued:
-    """What a queue is at: for each worker the seconds until it is ready for a job (0 for one that
-    runs), and the jobs that run and then those that wait, in order."""
-
-    ready: tuple[float, ...]
-    jobs: tuple[Job, ...] = ()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What Start would do: `trainings` in all, `cached` of them there already, `seconds` until
-    the rest is done, with what the queue has to do before (None while this machine is unknown)."""
-
-    trainings: int
-    cached: int
-    seconds: float | None
-
-
-def plan(
-    store: Store,
-    experiments: Sequence[Experiment],
-    queued: Queued,
-    device: str = "cpu",
-    loop: str = "auto",
-) -> Plan:
-    """What running `experiments` would take: those that the queue has already in their places,
-    all others after all its jobs."""
-    keys = {key for experiment in experiments for key in experiment.keys}
-    missing = {key for key in keys if not store.has(key)}
-    rota = _Rota(store, queued.ready)
-    ends = dict.fromkeys((one.key for one in experiments), 0.0)
-    if missing:
-        for job in queued.jobs:
-            if experiment := Experiment.known(job.experiment):
-                end = rota.perform(experiment, job.device, job.loop, job.task)
-                ends |= {job.key: end} if job.key in ends else {}
-        asked = {job.key for job in queued.jobs}
-        for experiment in experiments:
-            if experiment.key not in asked and not missing.isdisjoint(experiment.keys):
-                ends[experiment.key] = rota.perform(experiment, device, loop)
-    end = max(ends.values(), default=0.0)
-    return Plan(len(keys), len(keys) - len(missing), end if math.isfinite(end) else None)
-
-
-class _Rota:
-    """Which worker does what until when: the next job goes to whoever is free first. What two
-    jobs share is trained once, and the second waits for it."""
-
-    def __init__(self, store: Store, ready: Sequence[float]):
-        self._store, self._facts = store, store.read_machine()
-        self._free = sorted(ready)
-        self._trained: dict[str, float] = {}  # seconds from now, by level
-
-    def perform(self, experiment: Experiment, device: str, loop: str, task: str = "run") -> float:
-        """When that job will be done, in seconds from now; infinity while nobody knows."""
-        now = heapq.heappop(self._free)
-        for n, key in enumerate(experiment.keys):
-            if key in self._trained:
-                now = max(now, self._trained[key])
-            elif not self._store.has(key):
-                usual = seconds_of_level(self._facts, experiment, n, device, loop)
-                left = _left_of(self._store, key, usual)
-                now = self._trained[key] = now + (math.inf if left is None else left)
-        if task != "run":
-            now += self._measuring(experiment, task)
-        heapq.heappush(self._free, now)
-        return now
-
-    def _measuring(self, experiment: Experiment, task: str) -> float:
-        """Seconds that what comes after the levels takes."""
-        progress = self._store.read_progress(task_key(task, experiment.key))
-        if isinstance(progress, PartsDone) and progress.seconds_each:
-            return progress.seconds_each * (progress.of - progress.done)
-        return MEASURING * len(experiment.keys)
-
-
-def _left_of(store: Store, key: str, estimate: float | None) -> float | None:
+def left_of(store: Store, key: str, estimate: float | None) -> float | None:
     """What a training says itself that it needs once it has begun; before, the estimate."""
     progress = store.read_progress(key)
     left = progress.seconds_left if isinstance(progress, LevelProgress) else None

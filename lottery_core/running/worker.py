@@ -20,6 +20,7 @@ import torch
 
 from lottery_core.data import DataUnavailable, load_data, own
 from lottery_core.running import engine, instability, pace
+from lottery_core.running.fair import TURN
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.presets import PRESETS
@@ -37,6 +38,10 @@ _READ = 0.2  # seconds; what takes less was not measured but read
 
 class Cancelled(Exception):
     """Somebody asked for this job to stop."""
+
+
+class Paused(Exception):
+    """Others wait: this job goes on when it is its turn again."""
 
 
 class Record:
@@ -63,12 +68,16 @@ class Record:
         owner = f"job-{self.job.key}"
         try:
             with self._store.held(owner, self._check_asked) as self._lock:
-                self._note(state="running", owner=owner, started=time.time(), process=os.getpid())
+                asker, began = self.job.owner, self.job.started or time.time()
+                self._note(state="running", owner=owner, started=began, process=os.getpid())
                 try:
                     self._store.write_job(self.job)
                     self.check()
                     yield
                     self._note(state="done", message="", finished=time.time())
+                except Paused:
+                    self._note(state="queued", owner=asker, process=None)
+                    raise
                 except BaseException as error:
                     self._note(**_ended_by(error))
                     raise
@@ -110,7 +119,7 @@ def perform(
     try:
         with record.kept():
             _perform(store, job, folder, show, record.check)
-    except (Cancelled, KeyboardInterrupt, SystemExit, *_TOLD):
+    except (Cancelled, Paused, KeyboardInterrupt, SystemExit, *_TOLD):
         pass  # it is in the record
     except Exception:  # noqa: BLE001 - a fault of ours: the record has a sentence, the log the rest
         traceback.print_exc()
@@ -129,13 +138,31 @@ def _perform(
     if job.task == "measure":  # said before the levels are trained
         check_measurable(experiment.recipe)
     context = Context(store, job.device, job.loop, folder, Monitor(check))
+    turn = _Turn(store, job.key, experiment.keys)
     for level in engine.run(experiment, context):
         show(level)
         check()
+        turn.end_after(level.info.key)
     if job.task == "measure":
         _measure_speed(job, experiment, context)
     elif job.task == "instability":
         _measure_instability(job, experiment, context)
+
+
+class _Turn:
+    """A job's time on a worker: at least one training, and of short ones a few."""
+
+    def __init__(self, store: Store, key: str, levels: tuple[str, ...]):
+        self._store, self._key, self._last = store, key, levels[-1]
+        self._missing = {level for level in levels if not store.has(level)}
+        self._began, self._trained = time.monotonic(), False
+
+    def end_after(self, level: str) -> None:
+        """Raise `Paused` where others wait and the turn has been long enough."""
+        self._trained |= level in self._missing
+        over = self._trained and time.monotonic() - self._began >= TURN
+        if over and level != self._last and self._store.pause_requested(self._key):
+            raise Paused
 
 
 def _measure_speed(job: Job, experiment: Experiment, context: Context) -> None:

@@ -106,3 +106,23 @@ def command(preset: str, choice: Choice) -> str:
         for name, text in write_choice(preset, choice).items()
     )
     return f"python -m lottery_core run {options} --out results"
+
+
+def python(preset: str, choice: Choice) -> str:
+    """The Python that makes a choice and runs it."""
+    base = asdict(PRESETS[preset].choice)
+    changes = [
+        f"{name}={_literal(value)}" for name, value in asdict(choice).items() if value != base[name]
+    ]
+    asked = ", ".join([_literal(preset), *changes])
+    if len(asked) > 70:
+        asked = "".join(f"\n    {part}," for part in [_literal(preset), *changes]) + "\n"
+    return (
+        f"import lottery_core as lt\n\nchoice = lt.preset({asked})\nrun = lt.run(choice)\n"
+        "run.figure()\n"
+    )
+
+
+def _literal(value: object) -> str:
+    text = repr(value)
+    return text if '"' in text else text.replace("'", '"')

@@ -21,7 +21,7 @@ class Job:
     `state` is queued, running, done, cancelled, failed or killed. `owner` names the lock
     that whoever answers for this state holds: a queued or running job whose owner's lock is
     free has been killed. Times are seconds since 1970. `params` is the choice it came from, as
-    in a link to it.
+    in a link to it, `visitor` who asked for it, as far as the queue can tell.
     """
 
     key: str
@@ -37,6 +37,7 @@ class Job:
     process: int | None = None
     params: dict[str, str] = field(default_factory=dict)
     task: str = "run"
+    visitor: str = ""
 
     @property
     def active(self) -> bool:
@@ -118,6 +119,19 @@ class Jobs(Locks):
     def clear_cancel(self, key: str) -> None:
         """Take a request to cancel back."""
         self._forget(self._job_path(key, ".cancel"))
+
+    def request_pause(self, key: str) -> None:
+        """Ask whoever runs the job to give way to others after the training it is at."""
+        self._put(self._job_path(key, ".pause"), b"")
+
+    def pause_requested(self, key: str) -> bool:
+        """Whether `request_pause` was called since the last `clear_pause`."""
+        with explained(self.root, f"job {key}"):
+            return self._job_path(key, ".pause").exists()
+
+    def clear_pause(self, key: str) -> None:
+        """Take a request to pause back."""
+        self._forget(self._job_path(key, ".pause"))
 
     def _readable(self) -> Iterator[Job]:
         for name in self._names("jobs"):

@@ -66,6 +66,7 @@ class Levels(Kept):
 
     def __init__(self, root: str | Path):
         super().__init__(root)
+        self._there = str(self.root / "levels")
         self._found_damaged: dict[str, object] = {}
 
     def has(self, key: str) -> bool:
@@ -158,12 +159,15 @@ class Levels(Kept):
         return self.root / "levels" / key
 
     def _is_there(self, key: str) -> bool:
-        with explained(self.root, f"level {key}"):
-            try:
-                (self._folder(key) / _SUMS).open("rb").close()
-            except (FileNotFoundError, NotADirectoryError):
-                return False
-            return True
+        # A page asks for some hundred levels: without paths as objects it takes a third as long.
+        try:
+            os.close(os.open(f"{self._there}/{key}/{_SUMS}", os.O_RDONLY))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            with explained(self.root, f"level {key}"):
+                raise
+        return True
 
     def _look(self) -> Iterator[tuple[str, bool]]:
         for key in self._names("levels"):

@@ -14,10 +14,16 @@ from lottery_core.store.measurements import Measurement, plain_measurement, read
 from lottery_core.store.progress import Progress, from_plain, to_plain
 from lottery_core.store.tensors import load, metadata, save
 
+_READ = 32  # progresses that are remembered as they were read last
+
 
 class Notes(Locks):
     """One file each. Progress and the machine's facts are a convenience: where they can't be kept
     or read, nothing fails, and there are none."""
+
+    def __init__(self, root: str | Path):
+        super().__init__(root)
+        self._last_read: dict[str, tuple[object, Progress]] = {}
 
     # Progress of what is being trained or measured
 
@@ -30,11 +36,23 @@ class Notes(Locks):
 
     def read_progress(self, key: str) -> Progress | None:
         """What `write_progress` wrote last; None if there is none."""
+        path = self._progress_path(key)
         try:
-            content = self._progress_path(key).read_bytes()
-            return from_plain(json.loads(metadata(content)["progress"]), load(content))
+            fact = path.stat()
+            # Many may look at one run: what nobody has written since is not read again.
+            identity = fact.st_ino, fact.st_size, fact.st_mtime_ns
+            known = self._last_read.get(key)
+            if known and known[0] == identity:
+                return known[1]
+            content = path.read_bytes()
+            found = from_plain(json.loads(metadata(content)["progress"]), load(content))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            self._last_read.pop(key, None)
             return None
+        self._last_read[key] = identity, found
+        for old in list(self._last_read)[:-_READ]:
+            self._last_read.pop(old, None)
+        return found
 
     def clear_progress(self, key: str) -> None:
         """Forget a progress."""

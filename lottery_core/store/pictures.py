@@ -12,9 +12,9 @@ from lottery_core.spec.limits import MAX_CELLS
 PRUNED = -128
 
 
-def shrink(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Weights with NaN where pruned, as a picture (float32) of `MAX_CELLS` at most, and
-    the side of its blocks, 1 where every weight or kernel has a cell of its own.
+def shrink(values: np.ndarray, mask: np.ndarray, most: int = MAX_CELLS) -> tuple[np.ndarray, int]:
+    """Weights with NaN where pruned, as a picture (float32) of `most` cells at most, and the
+    side of its blocks, 1 where every weight or kernel has a cell of its own.
 
     Of a fully connected layer a block of (outputs, inputs) shows its survivor of largest
     magnitude, NaN if it has none. Kernels, (outputs, inputs, rows, columns), are drawn as they
@@ -24,13 +24,13 @@ def shrink(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, int]:
     outputs, inputs, *kernel = values.shape
     # A kernel is drawn with a gap around it.
     room = math.prod(side + 1 for side in kernel) if kernel else 1
-    if outputs * inputs * room <= MAX_CELLS:
+    if outputs * inputs * room <= most:
         return np.where(mask, values, np.float32(np.nan)), 1
     survivors = np.where(mask, values, np.float32(0)).reshape(outputs, inputs, -1)
     high, low = survivors.max(axis=2), survivors.min(axis=2)
     there = mask.reshape(outputs, inputs, -1).any(axis=2)
     block = 1
-    while (outputs // block) * (inputs // block) > MAX_CELLS:
+    while (outputs // block) * (inputs // block) > most:
         block += 1
     high, low = _blocks(high, block).max(axis=(1, 3)), _blocks(low, block).min(axis=(1, 3))
     largest = np.where(high >= -low, high, low)

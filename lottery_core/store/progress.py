@@ -52,6 +52,11 @@ class LevelProgress(Pruned):
     scales: Mapping[str, Mapping]
     pictures: Arrays = field(default_factory=dict)
 
+    @property
+    def moment(self) -> tuple[int, float, int]:
+        """What tells it from all others of its level."""
+        return self.iteration, self.seconds, len(self.history)
+
 
 Progress = Waiting | PartsDone | LevelProgress
 

@@ -9,15 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lottery_core.findings.lines import asked_with, with_seed
+from lottery_core.findings.recipe_words import recipe_rows
 from lottery_core.findings.replicates import Band, band, paired
 from lottery_core.findings.verdict import verdicts
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.datasets import NORMALISATIONS
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.terms import AUGMENTATIONS, INITS, OPTIMISERS
 from lottery_core.store import LayerCounts, Level, LevelInfo, Store
-from lottery_core.tickets.content import data_in_words, digest, network_of, own_code_of
+from lottery_core.tickets.content import data_in_words, digest, network_of
 from lottery_core.tickets.repeat import command_of, repeat_in_words
 
 # By seed, the infos of level 0 and of the level itself (of level 0 alone where it is that).
@@ -270,62 +269,7 @@ def _counts(layer: LayerCounts) -> list[str]:
 
 
 def _recipe(info: LevelInfo) -> str:
-    recipe, rounds = info.experiment["recipe"], info.experiment["rounds"]
-    optimiser = OPTIMISERS[recipe["optimiser"]].title
-    if recipe["optimiser"] == "sgd":
-        optimiser = f"SGD, momentum {recipe['momentum']:g}"
-    rate = f"{recipe['learning_rate']:g}"
-    if recipe["warmup"]:
-        rate += f", risen to over {recipe['warmup']:,} iterations"
-    if recipe["decay_at"]:
-        at = ", ".join(f"{step:,}" for step in recipe["decay_at"])
-        rate += f", times {recipe['decay_factor']:g} at iteration {at}"
-    rows = [
-        ["data set", data_in_words(info)],
-        *([["SHA-256 of the data", f"`{recipe['content']}`"]] if recipe.get("content") else []),
-        ["normalisation", NORMALISATIONS[recipe["normalisation"]]],
-        ["validation", f"{recipe['validation_size']:,} images held out"],
-        ["training images", AUGMENTATIONS[recipe.get("augmentation", "none")].title],
-        ["network", _network_in_words(info)],
-        ["initial weights", INITS[recipe["init"]].title],
-        ["optimiser", optimiser],
-        ["learning rate", rate],
-        ["weight decay", f"{recipe['weight_decay']:g}"],
-        ["batch", f"{recipe['batch_size']:,} images"],
-        ["training", f"{recipe['iterations']:,} iterations a level"],
-        ["seed", str(recipe["seed"])],
-    ]
-    if rounds:
-        last = rounds[-1]
-        reached = ", ".join(f"{100 * step['sparsity']:.4g} %" for step in rounds)
-        rows += [
-            ["sparsity after each round", reached],
-            ["pruned by", _pruned_by(rounds)],
-            ["restart", last["restart"]],
-        ]
-        if last["output_sparsity"] != last["sparsity"]:
-            rows.append(["output layer's sparsity", f"{100 * last['output_sparsity']:.4g} %"])
-        rows += [[f"sparsity of `{name}`", f"{100 * part:.4g} %"] for name, part in last["layers"]]
-        if last["restart"] in ("rewind", "rate-rewind", "ticket"):
-            rows.append(["rewound to iteration", f"{last['rewind_iteration']:,}"])
-    if info.experiment.get("control"):
-        rows.append(["control", ARMS[info.experiment["control"]].summary])
-    return f"## Recipe\n\n{_table(['what', 'value'], rows)}"
-
-
-def _network_in_words(info: LevelInfo) -> str:
-    if own := own_code_of(info.experiment, "network"):
-        return f"`{own[0]}`, a torch module of its author's own"
-    net = network_of(info)
-    return net.in_words if net else "of another version"
-
-
-def _pruned_by(rounds: list[dict]) -> str:
-    brought, last = rounds[0].get("ticket"), rounds[-1]
-    words = [f"the mask of ticket `{brought}`"] if brought else []
-    if not brought or len(rounds) > 1:
-        words.append(f"{last['criterion']}, {last['scope']}")
-    return ", then ".join(words)
+    return f"## Recipe\n\n{_table(['what', 'value'], recipe_rows(info.experiment))}"
 
 
 def _controls(known: Known) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lottery_core.findings import recipe_words
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.datasets import DATASETS, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network, Operation
 from lottery_core.spec.own import is_own, short
@@ -48,9 +48,7 @@ def own_code_of(experiment: dict, *fields: str) -> list[str]:
 
 def data_in_words(info: LevelInfo) -> str:
     """The data set of a level."""
-    recipe = info.experiment["recipe"]
-    known = recipe["dataset"] in DATASETS
-    return title_of(recipe["dataset"], recipe.get("content", "")) if known else recipe["dataset"]
+    return recipe_words.data_in_words(info.experiment["recipe"])
 
 
 def in_header(net: Network) -> dict:

@@ -1,6 +1,5 @@
 """The Compare page as people use it: a real server, real workers, a real browser."""
 
-import io
 import re
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from lottery_core.findings.replicates import curve, differences
 from lottery_core.running import worker
 from lottery_core.spec.links import read_choice
 from lottery_core.store import Job
+from tests.browser.disk import downloaded, drawn, from_disk
 from tests.browser.server import Server, fits, wait_until
 
 pytestmark = pytest.mark.browser
@@ -103,16 +103,14 @@ def test_one_legend_hides_a_curve_in_all_charts(visit, server):
         expect(page.locator(f".st-key-{chart} .scatterlayer .trace")).to_have_count(n)
 
 
-def test_csv_holds_the_numbers_of_the_store_and_a_picture_its_legend(visit, server):
+def test_csv_holds_the_numbers_of_the_store_and_a_picture_its_legend(visit, server, tmp_path):
     page = open_compared(visit, server)
 
-    def downloaded(name: str) -> pd.DataFrame:
-        with page.expect_download() as waiting:
-            page.get_by_role("button", name=name, exact=True).click()
-        return pd.read_csv(io.BytesIO(Path(waiting.value.path()).read_bytes()))
+    def table_of(name: str) -> pd.DataFrame:
+        return pd.read_csv(downloaded(page, name, tmp_path))
 
     columns = ["level", "percent", "mean", "low", "high", "n"]
-    curves = downloaded("curves.csv")
+    curves = table_of("curves.csv")
     for name, line in lines().items():
         for field in ("test_accuracy", "early_stop_iteration"):
             rows = curves[(curves["line"] == line) & (curves["measured"] == field)]
@@ -120,14 +118,15 @@ def test_csv_holds_the_numbers_of_the_store_and_a_picture_its_legend(visit, serv
             pd.testing.assert_frame_equal(
                 rows[columns].reset_index(drop=True), wanted, check_dtype=False
             )
-    table = downloaded("differences.csv")
+    table = table_of("differences.csv")
     wanted = differences(infos(server, "reinit"), infos(server, "main"), "test_accuracy")
     wanted = wanted[wanted["level"] > 0].reset_index(drop=True)  # level 0 is one training
     pd.testing.assert_frame_equal(table[columns], wanted[columns], check_dtype=False)
     for column, mean in (("test_accuracy", "a"), ("test_accuracy_of_reference", "b")):
         np.testing.assert_allclose(table[column], wanted[mean])
     assert set(table["line"]) == {lines()["reinit"]}
-    assert len(downloaded("training.csv")) > 0
+    assert set(table["criterion"]) == {"magnitude"}
+    assert len(table_of("training.csv")) > 0
 
     chart = page.locator(".st-key-plot_early_stop .lottery-plot")
     chart.hover()
@@ -155,3 +154,16 @@ def test_it_fits_a_phone_in_the_dark(visit, server):
     page = open_compared(visit, server, 390, "dark")
     expect(page.get_by_text("Differences at equal size")).to_be_visible()
     wait_until(lambda: fits(page, 390))
+
+
+def test_a_comparison_from_disk_says_what_the_page_says(browser, visit, server, tmp_path):
+    compared = open_compared(visit, server)
+    sentences = compared.get_by_text(re.compile("^At .* of the weights .* on the test images"))
+    expect(sentences.first).to_be_visible()
+    said = [one.inner_text() for one in sentences.all()]
+    path = downloaded(compared, "Report, one HTML file", tmp_path)
+    with from_disk(browser, path) as page:
+        drawn(page)
+        found = page.locator("main").inner_text()
+        for sentence in said:
+            assert sentence in found

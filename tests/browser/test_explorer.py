@@ -144,7 +144,7 @@ def test_masks_tickets_and_tables_are_downloaded_as_they_are_in_the_store(server
     ):
         table = pd.read_csv(io.BytesIO(downloaded(page, name)))
         wanted = pd.read_csv(io.StringIO(make(levels).to_csv(index=False)))
-        pd.testing.assert_frame_equal(table, wanted)
+        pd.testing.assert_frame_equal(table[wanted.columns], wanted)
 
 
 def test_a_chart_is_saved_from_its_own_toolbar(finished):

@@ -82,12 +82,12 @@ def test_steps_have_links_and_lead_to_each_other(visit, server):
     if server.store.read_measurement(measurement_key(KEYS[-1])) is None:
         finish(visit, server)  # a step alone would compute what it needs and no more
     page = finish(visit, server, step="3")
-    expect(page.get_by_role("heading", level=3)).to_have_count(1)
+    expect(page.get_by_role("heading", level=2)).to_have_count(1)
     page.get_by_role("button", name="4. Again and again").click()
     expect(page.get_by_role("heading", name="Again and again")).to_be_visible()
     assert parse_qs(urlparse(page.url).query)["step"] == ["4"]
     page.get_by_role("radio", name="All").click()
-    expect(page.get_by_role("heading", level=3)).to_have_count(6)
+    expect(page.get_by_role("heading", level=2)).to_have_count(6)
     assert "step" not in parse_qs(urlparse(page.url).query)
     # A page that is left in the middle of loading would miss its images.
     page.wait_for_function("[...document.images].every((image) => image.naturalWidth)")

@@ -146,7 +146,7 @@ def test_a_ticket_goes_out_and_comes_back_and_is_trained_again(visit, server, tr
     expect(page.get_by_text("This is level 2 of an experiment in this cache")).to_be_visible()
     page.get_by_role("button", name="Train", exact=True).click()
     expect(page.get_by_text("Compare in detail")).to_be_visible()
-    expect(page.get_by_text("the ticket is", exact=False).first).to_be_visible()
+    expect(page.get_by_text("the ticket reaches", exact=False).first).to_be_visible()
     assert f"ticket={digest}" in page.url
 
     page.reload()  # the file is gone, what came of it is not
@@ -168,5 +168,5 @@ def test_nothing_is_wider_than_the_window(visit, server, trained, width, scheme)
     for view, title in VIEWS.items():
         page.get_by_role("radio", name=title).click()
         page.wait_for_url(re.compile(f"view={view}"))
-        expect(page.get_by_role("heading", level=3).first).to_be_visible()
+        expect(page.get_by_role("heading", level=2).first).to_be_visible()
         wait_until(lambda: overflow(page) == 0)  # the page settles once its styles are there

@@ -10,7 +10,6 @@ import streamlit as st
 from lottery_core.findings.additions import check_work, controls_of, more_seeds, params_for
 from lottery_core.findings.lines import MAX_LINES, Line, line_id
 from lottery_core.findings.view import View
-from lottery_core.running.time_left import plan
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
@@ -20,8 +19,7 @@ from lottery_core.spec.presets import PRESETS
 from ui.compare.chosen import Compared
 from ui.compare.link import offer
 from ui.compare.states import is_complete, is_running
-from ui.shared.jobs import rest_in_words, show_jobs
-from ui.shared.queue_line import ask_for
+from ui.shared.jobs import plan_of, rest_in_words, show_jobs
 from ui.shared.runtime import runtime
 from ui.shared.text import many, seeds_in_words
 from ui.shared.trouble import asking, show_refused
@@ -55,7 +53,7 @@ def show_empty() -> None:
 def _start_quick(choice) -> None:
     def start() -> View:
         params = write_choice("quick", choice)
-        ask_for(choice.experiments(), params=params)
+        runtime().queue.submit_all(choice.experiments(), params=params)
         return View(tuple(line_id(arm[0]) for arm in choice.arms().values()))
 
     _ask(start)
@@ -128,7 +126,7 @@ def _shown_whole(compared: Compared, arm: tuple[Experiment, ...]) -> bool:
 
 
 def _cost(experiments: list[Experiment]) -> str:
-    todo = plan(runtime().store, experiments, runtime().queue.queued())
+    todo = plan_of(experiments)
     return f"{many(todo.trainings, 'training')}{rest_in_words(todo)}"
 
 
@@ -140,7 +138,7 @@ def _ask(start: Callable[[], View]) -> None:
 
 def _submit(line: Line, experiments: list[Experiment], params: dict[str, str]) -> None:
     options = {"device": line.device, "loop": line.loop, "params": params}
-    ask_for(experiments, **options)
+    runtime().queue.submit_all(experiments, **options)
 
 
 def _add_controls(line: Line, shown: tuple[str, ...]) -> None:
@@ -193,7 +191,7 @@ def _resume(experiments: list[Experiment]) -> None:
         job = runtime().store.job(experiment.key)
         if job is not None:
             options = {"device": job.device, "loop": job.loop, "params": job.params}
-            ask_for([experiment], **options)
+            runtime().queue.submit(experiment, **options)
 
 
 def is_active(compared: Compared) -> bool:

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lottery_core.findings import replicates
+from lottery_core.findings import comparison, replicates
 from lottery_core.findings.comparison import same_density
 from lottery_core.findings.lines import Line
 from lottery_core.report import figures
 from ui.compare.chosen import Compared
 from ui.shared.reading import finished, history_so_far, training_now
-from ui.shared.text import seeds_in_words
 
 COLUMNS = {"accuracy": "test_accuracy", "loss": "validation_loss"}  # of histories, by view.curve
 
 
 def level_frames(compared: Compared, field: str) -> dict[str, pd.DataFrame]:
     """By line: its curve of a field of its levels, without levels that have no such value."""
-    found = {}
-    for line in compared.lines:
-        frame = replicates.curve(compared.runs[line.id], field, compared.view.bands)
-        if (places := compared.places[line.id]) is not None:
-            frame["percent"] = places[: len(frame)]
-        found[line.id] = frame[frame["n"] > 0]
-    return found
+    return comparison.level_frames(compared.lines, compared.runs, field, compared.view.bands)
 
 
 def training_frames(compared: Compared, what: str, percent: float) -> dict[str, pd.DataFrame]:
@@ -53,17 +46,9 @@ def _histories(compared: Compared, line: Line, percent: float) -> dict[int, pd.D
 
 def curve(compared: Compared, line: Line, x: str, frame: pd.DataFrame) -> figures.Curve:
     """A line's frame as a curve over the column `x`."""
-    n = int(frame["n"].max()) if len(frame) else len(compared.runs[line.id])
-    return figures.Curve(
-        f"{compared.words[line.id]}, {seeds_in_words(n)}" if n else compared.words[line.id],
-        frame[x].tolist(),
-        frame["mean"].tolist(),
-        compared.styles[line.id],
-        frame["low"].tolist(),
-        frame["high"].tolist(),
-        n,
-        group=line.id,
-    )
+    known = len(compared.runs[line.id])
+    style = compared.styles[line.id]
+    return comparison.drawn(line, frame, x, compared.words[line.id], style, known)
 
 
 def level_curves(compared: Compared, field: str) -> list[figures.Curve]:

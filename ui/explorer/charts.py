@@ -8,11 +8,12 @@ import streamlit as st
 from lottery_core.findings.outcome import chance_of, sparsity
 from lottery_core.report import figures
 from lottery_core.spec.experiment import Experiment
+from lottery_core.store import Level, LevelProgress
 from ui.explorer.heatmaps import choose_level, choose_weights, show_heatmaps
 from ui.explorer.sidebar import Selection
 from ui.shared.chart_options import choose_axis, choose_bands, say_one_seed
 from ui.shared.frame import one_of
-from ui.shared.plot import plot
+from ui.shared.plot import Packed, drawn, plot
 from ui.shared.reading import HISTORY, finished, history_so_far, summary, training_now
 
 _QUANTITIES = {"loss": "Loss", "accuracy": "Accuracy"}
@@ -42,15 +43,36 @@ def show_screen(selection: Selection, active: bool) -> None:
     levels = finished(selection.main)
     live = training_now(selection.main, len(levels))
     with accuracy:
-        figure = selection.outcome().accuracy(near_dense=axis == "near", kind=kind, live=live)
-        plot(figures.legend_inside(figure), "plot_accuracy", styled=True)
+        plot(_accuracy(selection, axis, kind, live), "plot_accuracy", styled=True)
     with level:
-        plot(_training_figure(selection.main, n, quantity), "plot_level", styled=True)
+        plot(_training(selection.main, n, quantity), "plot_level", styled=True)
     with over_time:
-        figure = sparsity(selection.main, [one.info for one in levels], live)
-        plot(figure, "plot_sparsity", styled=True)
+        plot(_sparsity(selection.main, levels, live), "plot_sparsity", styled=True)
     with weights:
         show_heatmaps(selection.main, shown)
+
+
+def _accuracy(selection: Selection, axis: str, kind: str, live: LevelProgress | None) -> Packed:
+    """Every arm's accuracies, as far as its seeds are."""
+    outcome = selection.outcome()
+    shown = tuple(
+        (name, one.keys[: len(outcome.runs[name].get(one.recipe.seed, ()))])
+        for name, arm in outcome.arms.items()
+        for one in arm
+    )
+    pruned = live and (live.test_accuracy_before_retraining, live.test_accuracy_dense_pruned)
+    what = ("accuracy", selection.main.key, shown, axis, kind, pruned)
+
+    def make() -> figures.Figure:
+        figure = outcome.accuracy(near_dense=axis == "near", kind=kind, live=live)
+        return figures.legend_inside(figure)
+
+    return drawn(what, make)
+
+
+def _sparsity(experiment: Experiment, levels: list[Level], live: LevelProgress | None) -> Packed:
+    what = ("sparsity", experiment.key, len(levels), live and live.moment)
+    return drawn(what, lambda: sparsity(experiment, [one.info for one in levels], live))
 
 
 def _band_of(seeds: int) -> str:
@@ -61,11 +83,23 @@ def _band_of(seeds: int) -> str:
     return choose_bands(f"Bands over {seeds} seeds", "bands")
 
 
-def _training_figure(experiment: Experiment, n: int, quantity: str) -> figures.Figure:
+def _training(experiment: Experiment, n: int, quantity: str) -> Packed:
     """The loss or accuracy of a level while it trained, or as far as it is."""
     dense = summary(experiment.keys[0]) if n else None
     level = summary(experiment.keys[n])
     live = None if level else training_now(experiment, n)
+    state = live.moment if live else level is not None
+    what = ("training", experiment.keys[n], dense is not None, state, quantity)
+    return drawn(what, lambda: _training_figure(experiment, n, quantity, (dense, level, live)))
+
+
+def _training_figure(
+    experiment: Experiment,
+    n: int,
+    quantity: str,
+    known: tuple[Level | None, Level | None, LevelProgress | None],
+) -> figures.Figure:
+    dense, level, live = known
     if live:
         history = history_so_far(live)
         at, losses = live.loss_iterations, live.losses

@@ -10,20 +10,18 @@ import streamlit as st
 
 from lottery_core.findings.anatomy import short
 from lottery_core.findings.flow import reads_pixels
-from lottery_core.report import weight_figures
+from lottery_core.report import figures, weight_figures
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network
-from lottery_core.store import LevelProgress
 from ui.shared.frame import one_of
 from ui.shared.jobs import current_level
 from ui.shared.layers import SHOWN, choose_layer
-from ui.shared.plot import plot
-from ui.shared.reading import Look, Picture, live_look, look, whole
+from ui.shared.plot import drawn, plot
+from ui.shared.reading import Look, live_look, look, training_now, whole
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
 
 _ROOM = 3  # layers beside each other with all that belongs to a chart; more are small
-_SATURATED = 99.5  # percentile of |weight| where the colours end: a few outliers must not pale all
 
 
 @dataclass(frozen=True)
@@ -67,29 +65,19 @@ def show_heatmaps(experiment: Experiment, chosen: Shown) -> None:
 
 
 def _exists(experiment: Experiment, n: int) -> bool:
-    return runtime().store.has(experiment.keys[n]) or _live(experiment, n) is not None
+    return runtime().store.has(experiment.keys[n]) or training_now(experiment, n) is not None
 
 
 def _live(experiment: Experiment, n: int) -> Look | None:
-    progress = runtime().store.read_progress(experiment.keys[n])
-    return (
-        live_look(experiment.recipe.net, progress) if isinstance(progress, LevelProgress) else None
-    )
-
-
-def _limit(values: np.ndarray) -> float:
-    kept = np.abs(values[np.isfinite(values)])
-    return float(np.percentile(kept, _SATURATED)) or 1.0 if kept.size else 1.0
+    progress = training_now(experiment, n)
+    return live_look(experiment, progress) if progress else None
 
 
 def _draw(shown: Look, experiment: Experiment, chosen: Shown) -> None:
     network, n = experiment.recipe.net, chosen.n
-    limits = {name: _limit(picture.values) for name, picture in shown.layers.items()}
-    if chosen.shared:
-        limits = dict.fromkeys(limits, max(limits.values()))
 
     def heatmap(name: str) -> None:
-        _layer(shown.layers[name], network, name, limits[name], _ROOM < len(names) <= SHOWN)
+        _layer(shown, network, name, chosen.shared, _ROOM < len(names) <= SHOWN)
 
     names = list(network.shapes)
     if network.is_convolutional and len(names) > SHOWN:
@@ -113,25 +101,32 @@ def _draw(shown: Look, experiment: Experiment, chosen: Shown) -> None:
         return
     with st.container(key="screen_pixels"):
         if shown.kept_per_pixel is not None:
-            units = network.shapes[names[0]][0]
-            plot(weight_figures.pixels_figure(shown.kept_per_pixel, units, 380), "plot_pixels")
+            counts, units = shown.kept_per_pixel, network.shapes[names[0]][0]
+            what = ("pixels", counts.tobytes(), units)
+            figure = drawn(what, lambda: weight_figures.pixels_figure(counts, units, 380))
+            plot(figure, "plot_pixels")
         else:
             st.caption("The map of weights per pixel appears when this level is finished.")
 
 
-def _layer(picture: Picture, network: Network, name: str, limit: float, small: bool) -> None:
-    """A layer's heatmap, as high as the style sheet has it; without axes and scale if `small`."""
-    shape, layer = network.shapes[name], short(name)
-    figure = weight_figures.layer_figure(
-        (picture.values, picture.block),
-        name,
-        shape,
-        limit,
-        colours=reads_pixels(network, name),
-    )
-    if small:
-        figure = weight_figures.small(figure, name, shape, limit)
-    plot(figure, f"plot_weights_{layer}", styled=True)
+def _layer(shown: Look, network: Network, name: str, shared: bool, small: bool) -> None:
+    """A layer's heatmap, as high as the style sheet has it, its colours `shared` by all layers or
+    its own; without axes and scale if `small`."""
+    shape, picture = network.shapes[name], shown.layers[name]
+
+    def make() -> figures.Figure:
+        limit = max(shown.limits.values()) if shared else shown.limits[name]
+        figure = weight_figures.layer_figure(
+            (picture.values, picture.block),
+            name,
+            shape,
+            limit,
+            colours=reads_pixels(network, name),
+        )
+        return weight_figures.small(figure, name, shape, limit) if small else figure
+
+    figure = drawn(("weights", shown.what, name, shared, small), make)
+    plot(figure, f"plot_weights_{short(name)}", styled=True)
     if picture.kernels is not None:
         st.caption(
             f"{picture.kept:,} of {math.prod(shape):,} weights, {picture.kernels:,} of "

@@ -7,14 +7,18 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
+from lottery_core.findings.handout.asked import Asked, slug, stem_of
+from lottery_core.findings.handout.paper import TABLES, archive, csv
+from lottery_core.findings.handout.run_page import run_page
 from lottery_core.findings.lines import line_id
-from lottery_core.findings.tables import history_table, layers_table, levels_table
-from lottery_core.spec.links import command
+from lottery_core.findings.tables import levels_table
+from lottery_core.spec.links import command, python
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import Level, LevelInfo
 from lottery_core.tickets import files
 from ui.explorer.sidebar import Selection, show_presets
+from ui.shared.copies import copies
 from ui.shared.reading import finished
 from ui.shared.runtime import runtime
 from ui.shared.words import say, say_small, show_words
@@ -110,13 +114,31 @@ def show_results(selection: Selection) -> None:
     _downloads(selection, levels)
     st.header("Level by level")
     _table(levels)
-    st.caption("The same without a browser, with the same cache:")
-    st.code(command(selection.preset, selection.choice), language="bash", wrap_lines=True)
+    st.header("Share it or run it again")
+    said = command(selection.preset, selection.choice)
+    copies({"command": said, "Python": python(selection.preset, selection.choice)}, "copy_explorer")
+    st.code(said, language="bash", wrap_lines=True)
 
 
 def _table(levels: list[Level]) -> None:
+    what = ("table", *(level.info.key for level in levels))
+    st.dataframe(
+        runtime().tables.get(what, lambda: _level_by_level(levels)),
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "weights left": st.column_config.NumberColumn(format="localized"),
+            "% left": st.column_config.NumberColumn(format="%.2f"),
+            "test accuracy, %": st.column_config.NumberColumn(format="%.2f"),
+            "before retraining, %": st.column_config.NumberColumn(format="%.2f"),
+            "seconds": st.column_config.NumberColumn(format="%.1f"),
+        },
+    )
+
+
+def _level_by_level(levels: list[Level]) -> pd.DataFrame:
     table = levels_table(levels)
-    shown = pd.DataFrame(
+    return pd.DataFrame(
         {
             "level": table["level"],
             "weights left": table["weights_remaining"],
@@ -133,18 +155,6 @@ def _table(levels: list[Level]) -> None:
             ]
             for name in levels[0].info.layers
         }
-    )
-    st.dataframe(
-        shown,
-        hide_index=True,
-        width="stretch",
-        column_config={
-            "weights left": st.column_config.NumberColumn(format="localized"),
-            "% left": st.column_config.NumberColumn(format="%.2f"),
-            "test accuracy, %": st.column_config.NumberColumn(format="%.2f"),
-            "before retraining, %": st.column_config.NumberColumn(format="%.2f"),
-            "seconds": st.column_config.NumberColumn(format="%.1f"),
-        },
     )
 
 
@@ -174,16 +184,29 @@ def _downloads(selection: Selection, levels: list[Level]) -> None:
         icon=":material/confirmation_number:",
         query_params={"key": experiment.key, "level": str(n), "view": "take"},
     )
+    _hand_out(selection)
+
+
+def _hand_out(selection: Selection) -> None:
+    """The run as one file, and all of its tables."""
+    asked = Asked(
+        selection.arms,
+        command(selection.preset, selection.choice),
+        python(selection.preset, selection.choice),
+    )
+    store, stem = runtime().store, stem_of(selection.main)
+    # Made when the button is pressed, on another thread without a session.
     with st.container(horizontal=True):
-        keys = [
-            experiment.keys[: len(finished(experiment))] for experiment in selection.experiments
-        ]
-        for name, make in (
-            ("levels", levels_table),
-            ("layers", layers_table),
-            ("history", history_table),
-        ):
-            _download(f"{name}.csv", f"{name}.csv", _table_of(keys, make))
+        _download("Report, one HTML file", f"{stem}-report.html", lambda: run_page(store, asked))
+        _download("Tables for a paper", f"{stem}-tables.zip", lambda: archive(store, asked))
+        for name in TABLES:
+            _download(f"{name}.csv", f"{stem}-{name}.csv", _csv(asked, name))
+    st.caption(
+        "The report opens from disk without a network: sentences, charts, tables, the weights of "
+        "every level, the recipe and what repeats it. Its charts save as SVG. The tables are LaTeX "
+        "and Markdown with mean, 95\u202f% interval and n, and CSV; every row says its run, seed, "
+        "schedule, criterion and arm."
+    )
 
 
 def _size(info: LevelInfo) -> str:
@@ -198,7 +221,7 @@ def _download(label: str, name: str, data: Callable[[], bytes]) -> None:
         name,
         on_click="ignore",
         icon=":material/download:",
-        key=f"download_{name.partition('-')[0]}_{name.rpartition('.')[2]}",
+        key=f"download_{slug(label)}",
     )
 
 
@@ -208,10 +231,6 @@ def _file_of(key: str, name: str) -> Callable[[], bytes]:
     return lambda: files.export(store, key, name)
 
 
-def _table_of(
-    chains: list[tuple[str, ...]], make: Callable[[list[Level]], pd.DataFrame]
-) -> Callable[[], bytes]:
+def _csv(asked: Asked, name: str) -> Callable[[], bytes]:
     store = runtime().store
-    # A level that several share, as the dense one, stands there once.
-    keys = list(dict.fromkeys(key for chain in chains for key in chain))
-    return lambda: make([store.read(key) for key in keys]).to_csv(index=False).encode()
+    return lambda: csv(store, asked.arms.values(), name)

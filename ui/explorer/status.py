@@ -8,7 +8,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from lottery_core.running.time_left import Plan, done_part, in_words, plan
+from lottery_core.running.forecast import Plan
+from lottery_core.running.time_left import done_part, in_words
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
@@ -18,8 +19,14 @@ from lottery_core.spec.sizes import schedule_in_words
 from lottery_core.store import Job
 from ui.explorer.link import offer
 from ui.explorer.sidebar import Selection
-from ui.shared.jobs import current_level, level_in_words, rest_in_words, show_jobs
-from ui.shared.queue_line import ask_for
+from ui.shared.jobs import (
+    current_level,
+    level_in_words,
+    place,
+    plan_of,
+    rest_in_words,
+    show_jobs,
+)
 from ui.shared.runtime import runtime
 from ui.shared.text import capital, many, plain
 from ui.shared.trouble import asking, show_refused
@@ -51,13 +58,8 @@ def state_of(selection: Selection) -> State:
 
 
 def _plan(selection: Selection) -> Plan:
-    return plan(
-        runtime().store,
-        selection.experiments,
-        runtime().queue.queued(),
-        selection.device,
-        selection.loop,
-    )
+    """What is left to do, and how long that takes beside what others have asked for."""
+    return plan_of(selection.experiments, selection.device, selection.loop)
 
 
 def plan_in_words(selection: Selection) -> str:
@@ -80,7 +82,7 @@ def start(selection: Selection) -> None:
     """Ask the queue for everything that is chosen."""
     params = write_choice(selection.preset, selection.choice)
     folder = Path(selection.folder) if selection.folder else None
-    ask_for(
+    runtime().queue.submit_all(
         selection.experiments,
         device=selection.device,
         loop=selection.loop,
@@ -210,7 +212,8 @@ def _bar_words(selection: Selection, state: State) -> str:
         if job is not None and job.state == "running":
             name = _name(selection, experiment)
             return f"{words}; {name[:1].lower()}{name[1:]}{level_in_words(experiment)}"
-    return f"{words}; waiting for a free worker"
+    job = next((job for job in state.jobs if job and job.state == "queued"), None)
+    return f"{words}; waiting for a free worker{f', {place(job)}' if job else ''}"
 
 
 def _finished_words(selection: Selection) -> str:

@@ -16,6 +16,7 @@ from ui.shared.plot import send_script
 from ui.shared.queue_line import show_queue_line
 from ui.shared.runtime import runtime
 from ui.shared.trouble import told
+from ui.shared.turns import drawing
 
 _STYLE = Path(__file__).parent / "frame.css"
 _LARGE = "Text and charts for a projector. Each chart's own bar has a button for the full screen."
@@ -35,6 +36,15 @@ PAGES = (
 def page(title: str) -> Iterator[None]:
     """A page: its frame, a row of all pages at its top, and inside what it shows, or what is in
     the way of it."""
+    with drawing.taken():
+        _show_frame(title)
+        with told():
+            with suppress(StoreUnavailable, InvalidValue):  # what the page asks for says so itself
+                own.register(runtime().store.datasets)
+            yield
+
+
+def _show_frame(title: str) -> None:
     st.set_page_config(
         page_title=f"{title} · Lottery Ticket Explorer",
         # A file: icons by name are fetched from elsewhere.
@@ -48,10 +58,6 @@ def page(title: str) -> Iterator[None]:
         _choose_large()
         show_queue_line()
     send_script()
-    with told():
-        with suppress(StoreUnavailable, InvalidValue):  # what the page asks for says so itself
-            own.register(runtime().store.datasets)
-        yield
 
 
 def _choose_large() -> None:

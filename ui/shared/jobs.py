@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import streamlit as st
 
-from lottery_core.running.time_left import Plan, in_words, seconds_of_level
+from lottery_core.running.forecast import Expected, Plan, forecast, plan
+from lottery_core.running.time_left import in_words, seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, LevelProgress, Progress, Waiting
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
 from ui.shared.trouble import show_problem
+from ui.shared.visitor import visitor
+
+_FORECAST = 2.0  # seconds for which what the queue will do is reckoned once for all
 
 
 def show_jobs(rows: Iterable[tuple[Experiment, Job | None, str]]) -> None:
@@ -36,7 +42,7 @@ def show_jobs(rows: Iterable[tuple[Experiment, Job | None, str]]) -> None:
     if waiting:
         others = f"; {len(waiting) - 1} more wait" if len(waiting) > 1 else ""
         job, name = waiting[0]
-        st.progress(0.0, f"{name or 'The run: '}waiting for a free worker, {_place(job)}{others}")
+        st.progress(0.0, f"{name or 'The run: '}waiting for a free worker, {place(job)}{others}")
 
 
 def _show_running(experiment: Experiment, job: Job, name: str) -> None:
@@ -92,12 +98,35 @@ def _show_end(experiment: Experiment, job: Job, name: str) -> None:
         st.error(f"{name}{plain(job.message)}")
 
 
-def _place(job: Job) -> str:
-    ahead = sum(
-        other.state == "queued" and other.submitted < job.submitted
-        for other in runtime().store.jobs()
-    )
-    return f"{ahead} before it in the queue" if ahead else "next in the queue"
+def place(job: Job) -> str:
+    """Where a waiting job is in the queue, and when it is its turn: "3 before it in the queue,
+    begins in about 20 s"."""
+    known = expected()
+    mine = known.get(job.key)
+    if mine is None:
+        ahead = sum(other.submitted < job.submitted for other in runtime().queue.jobs())
+        return f"{ahead} before it in the queue" if ahead else "next in the queue"
+    if not mine.begins:
+        return "while others have their turn"
+    ahead = sum(0 < other.begins < mine.begins for other in known.values())
+    words = f"{ahead} before it in the queue" if ahead else "next in the queue"
+    return f"{words}, begins in about {in_words(mine.begins)}"
+
+
+def expected() -> dict[str, Expected]:
+    """What to expect of the jobs in the queue, by key."""
+    shared = runtime()
+    queued = shared.queue.queued()
+    slot = int(time.monotonic() / _FORECAST)
+    asked = tuple((job.key, job.state, job.visitor) for job in queued.jobs)
+    make = partial(forecast, shared.store, queued)
+    return shared.tables.get(("forecast", slot, asked), make)
+
+
+def plan_of(experiments: Sequence[Experiment], device: str = "cpu", loop: str = "auto") -> Plan:
+    """What running these would take for this visitor, with what the queue has to do before."""
+    shared = runtime()
+    return plan(shared.store, experiments, shared.queue.queued(), device, loop, visitor())
 
 
 def show_damaged(experiments: Sequence[Experiment]) -> None:

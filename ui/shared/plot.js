@@ -234,11 +234,40 @@ const showLegend = (node, { legend, group: name }) => {
   };
 };
 
-export default function ({ data, parentElement, key }) {
+// A header in JSON, a line break, and the figure: JSON that was deflated.
+const opened = (bytes) => {
+  const end = bytes.indexOf(10);
+  return { ...JSON.parse(new TextDecoder().decode(bytes.subarray(0, end))), content: bytes.subarray(end + 1) };
+};
+
+const inflated = (content) => new Response(
+  new Blob([content]).stream().pipeThrough(new DecompressionStream("deflate")),
+).text();
+
+// Weights travel as whole numbers of a unit: a character each, "!" for none, or two bytes in base64,
+// the smallest number for none (see `_small` in plot.py).
+const weights = ({ unit, bytes, shape: [rows, columns], cells }) => {
+  const [none, zero] = bytes === 1 ? [33, 66] : [-32768, 0];
+  const whole = bytes === 1 ? Uint8Array.from(cells, (character) => character.charCodeAt(0))
+    : new Int16Array(Uint8Array.from(atob(cells), (character) => character.charCodeAt(0)).buffer);
+  const values = Float32Array.from(whole, (value) => (value === none ? NaN : (value - zero) * unit));
+  return Array.from({ length: rows }, (_, row) => values.subarray(row * columns, (row + 1) * columns));
+};
+
+const figureOf = async (content, background) => {
+  const figure = JSON.parse((await inflated(content)).replaceAll(PAPER, background));
+  for (const trace of figure.data) if (trace.z?.unit) trace.z = weights(trace.z);
+  return figure;
+};
+
+const show = ({ data, parentElement }) => {
   const legend = parentElement.querySelector(".lottery-legend");
   if (legend && data) return showLegend(legend, data);
   const node = parentElement.querySelector(".lottery-plot");
-  if (!node || !data) return;
+  return node && data ? showPlot(node, opened(data), parentElement) : undefined;
+};
+
+const showPlot = (node, data, parentElement) => {
   node.style.height = data.height;
   node.setAttribute("role", "figure");  // an image may hold no buttons
   node.setAttribute("aria-label", data.alt);
@@ -257,12 +286,11 @@ export default function ({ data, parentElement, key }) {
     });
   };
   const c = colours(parentElement);
-  const drawn = JSON.stringify(c) + data.large + data.figure;
+  const drawn = JSON.stringify(c) + data.large + data.name;
   if (node.lotteryDrawn === drawn) return unmount;
   node.lotteryDrawn = drawn;
-  load(data.served).then((Plotly) => {
+  Promise.all([load(data.served), figureOf(data.content, c.background)]).then(([Plotly, figure]) => {
     if (node.lotteryDrawn !== drawn) return; // a newer figure has come meanwhile
-    const figure = JSON.parse(data.figure.replaceAll(PAPER, c.background));
     const name = (figure.layout.title?.text ?? "chart").replace(/[^\w]+/g, "-").toLowerCase();
     node.dataset.name = name;
     // The first would upload the chart to somebody else's server.
@@ -297,4 +325,17 @@ export default function ({ data, parentElement, key }) {
     }
   });
   return unmount;
+};
+
+// Told to all that wait for it (plot_call.js); of a page that comes later, they have it already.
+const plots = (globalThis.lotteryPlots ??= {});
+plots.ready ??= new Promise((done) => { plots.done = done; });
+
+export default function ({ data }) {
+  if (data.script) {
+    globalThis.lotteryPlotly ??= URL.createObjectURL(
+      new Blob([data.script], { type: "text/javascript" })
+    );
+  }
+  plots.done(show);
 }

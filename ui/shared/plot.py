@@ -3,26 +3,34 @@
 `st.plotly_chart` mounts a new node on every change and shows an empty frame in between. This
 component keeps its node and hands each new figure to `Plotly.react`, with the plotly.js that
 the plotly package brings. Text, grid and background take the page's colours.
+
+Figures are packed before they travel, and what many visitors look at is made and packed once.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import plotly
+import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+from plotly.io.json import to_json_plotly
 
 from lottery_core.report.figures import Curve
+from lottery_core.report.script import SCRIPT
+from ui.shared.reading import SHADES
+from ui.shared.runtime import runtime
 
 _TALLER = 1.4  # by how much a chart is that is written large
 _SCRIPT = Path(__file__).resolve().parents[2] / "static" / "plotly.min.js"
-
-
-_OURS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
 def provide_script(target: Path = _SCRIPT) -> bool:
@@ -32,12 +40,12 @@ def provide_script(target: Path = _SCRIPT) -> bool:
     installation that belongs to somebody else, pages send the script themselves.
     """
     try:
-        if target.is_file() and target.stat().st_size == _OURS.stat().st_size:
+        if target.is_file() and target.stat().st_size == SCRIPT.stat().st_size:
             return True
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".plotly-") as folder:
             part = Path(folder) / target.name
-            shutil.copyfile(_OURS, part)
+            shutil.copyfile(SCRIPT, part)
             part.replace(target)
     except OSError:
         return False
@@ -45,7 +53,10 @@ def provide_script(target: Path = _SCRIPT) -> bool:
 
 
 _IS_SERVED = provide_script()
-_SOURCE = (Path(__file__).parent / "plot.js").read_text()
+_FOLDER = Path(__file__).parent
+# A component's script travels with each place it is shown at, so it is a few lines that call what
+# the page has brought once (see `send_script`).
+_CALL = (_FOLDER / "plot_call.js").read_text()
 _PLOT = st.components.v2.component(
     "lottery_plot",
     html='<div class="lottery-plot"></div>',
@@ -57,7 +68,7 @@ _PLOT = st.components.v2.component(
 .lottery-plot.narrow .modebar-container { top: 1.9rem !important; }
 .lottery-plot.narrow:not(:focus, :focus-within) .modebar-container { display: none; }
 """,
-    js=_SOURCE,
+    js=_CALL,
     isolate_styles=False,
 )
 
@@ -76,21 +87,21 @@ _LEGEND = st.components.v2.component(
 .lottery-legend button[aria-pressed="false"] { opacity: 0.45; text-decoration: line-through; }
 .lottery-legend svg { flex: none; }
 """,
-    js=_SOURCE,
+    js=_CALL,
     isolate_styles=False,
 )
 
-_LIBRARY = st.components.v2.component(
-    "lottery_plot_library",
+_CODE = st.components.v2.component(
+    "lottery_plot_code",
+    html="<span hidden></span>",
+    js=(_FOLDER / "plot.js").read_text(),
+)
+
+_AHEAD = st.components.v2.component(
+    "lottery_plot_ahead",
     html="<span hidden></span>",
     js="""
-export default function ({ data }) {
-  if (data.script) {
-    globalThis.lotteryPlotly ??= URL.createObjectURL(
-      new Blob([data.script], { type: "text/javascript" })
-    );
-  }
-  if (!data.soon) return;
+export default function () {
   const served = new URL("app/static/plotly.min.js", document.baseURI).href;
   const timer = setTimeout(() => import(globalThis.lotteryPlotly ?? served), 1000);
   return () => clearTimeout(timer);
@@ -102,33 +113,98 @@ export default function ({ data }) {
 def preload() -> None:
     """Have the browser fetch and parse plotly.js before the first chart: a second's work, done
     once the page is there to be read."""
-    _LIBRARY(key="plot_library", data={"soon": True})
+    _AHEAD(key="plot_ahead")
 
 
 def send_script() -> None:
-    """Send plotly.js with the page, where it can't be served as a file; once a page."""
-    if not _IS_SERVED:
-        _LIBRARY(key="plot_script", data={"script": _OURS.read_text(encoding="utf-8")})
+    """Send what draws charts with the page, once: our script, and plotly.js where it can't be
+    served as a file."""
+    script = "" if _IS_SERVED else SCRIPT.read_text(encoding="utf-8")
+    _CODE(key="plot_code", data={"script": script})
 
 
-def plot(figure: go.Figure, key: str, group: str = "", *, styled: bool = False) -> None:
+@dataclass(frozen=True)
+class Packed:
+    """A figure as it is sent: compressed, and under a `name` that no other has."""
+
+    content: bytes
+    name: str
+    alt: str
+    height: int | None
+
+
+def packed(figure: go.Figure) -> Packed:
+    """A figure ready to be sent."""
+    plain = figure.to_dict()
+    for trace, own in zip(plain["data"], figure.data, strict=True):
+        if own.type == "heatmap" and isinstance(own.z, np.ndarray) and own.z.dtype == np.float32:
+            trace["z"] = _small(own.z) or trace["z"]
+    content = zlib.compress(to_json_plotly(plain).encode())
+    name = hashlib.blake2b(content, digest_size=12).hexdigest()
+    return Packed(content, name, figure.layout.meta["alt"], figure.layout.height)
+
+
+# Weights are read to four decimals, where a chart is pointed at.
+_DECIMAL = 1e-4
+_HOLE, _ZERO = 33, 35 + SHADES  # codes of characters, for none and for 0
+
+
+def _small(z: np.ndarray) -> dict | None:
+    """Cells as whole numbers of a unit, the smallest of their kind for none, with which plot.js
+    makes the same cells: in one byte where they have been rounded (`reading.live_look`), in two
+    what fits these to the decimals that are read. None where neither does."""
+    largest = float(np.abs(z).max(initial=0.0, where=np.isfinite(z)))
+    if not largest or np.isinf(z).any():
+        return None
+    kind, unit = np.int8, largest / SHADES
+    if np.nanmax(np.abs(z / unit - np.rint(z / unit))) > 1e-3:
+        kind, unit = np.int16, _DECIMAL
+        # Of fewer units than this the colours would show steps.
+        if not 250 <= largest / unit <= np.iinfo(kind).max:
+            return None
+    cells = z / unit
+    whole = np.rint(np.nan_to_num(cells))
+    if kind is np.int8:
+        # A character each, which compresses as well as the numbers do; base64 would mix them.
+        codes = np.where(np.isnan(cells), _HOLE, whole + _ZERO).astype(np.uint8)
+        packed_cells = codes.tobytes().decode("ascii")
+    else:
+        codes = np.where(np.isnan(cells), np.iinfo(kind).min, whole).astype("<i2")
+        packed_cells = base64.b64encode(codes.tobytes()).decode()
+    return {
+        "unit": unit,
+        "bytes": kind(0).itemsize,
+        "shape": z.shape,
+        "cells": packed_cells,
+    }
+
+
+def drawn(what: Hashable, make: Callable[[], go.Figure]) -> Packed:
+    """A figure that any number of visitors look at, made once. `what` tells it from all others:
+    the kind of chart, the keys of what is in it, how far that is, and how it is drawn."""
+    return runtime().charts.get(what, lambda: packed(make()))
+
+
+def plot(figure: go.Figure | Packed, key: str, group: str = "", *, styled: bool = False) -> None:
     """Show a figure; the same `key` on the next run updates it in place. It is as high as it says,
     or where it is `styled` as the page's style sheet has it.
 
     Charts of one `group` share a `legend`, and what is pointed at in one is shown in the others
     that have the same x axis.
     """
+    chart = figure if isinstance(figure, Packed) else packed(figure)
     large = st.session_state.get("large", False)  # see `ui.shared.frame`
-    height = round(figure.layout.height * (_TALLER if large else 1))
+    height = round(chart.height * (_TALLER if large else 1)) if chart.height else None
+    header = {
+        "name": chart.name,
+        "alt": chart.alt,
+        "height": "" if styled else f"{height}px",
+        "group": group,
+        "served": _IS_SERVED,
+        "large": large,
+    }
     _PLOT(
-        data={
-            "figure": figure.to_json(),
-            "alt": figure.layout.meta["alt"],
-            "height": "" if styled else f"{height}px",
-            "group": group,
-            "served": _IS_SERVED,
-            "large": large,
-        },
+        data=json.dumps(header).encode() + b"\n" + chart.content,
         key=key,
         height="content" if styled else height,
     )

@@ -5,8 +5,9 @@ A level never changes once it is there, so its key is all a cache needs to know.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import streamlit as st
 
 from lottery_core.findings.anatomy import kept_per_pixel
 from lottery_core.findings.lines import asked_with
+from lottery_core.report.pixels import saturation
 from lottery_core.running.progress import thin
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
@@ -21,8 +23,12 @@ from lottery_core.spec.networks import Network
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level, LevelInfo, LevelProgress
 from lottery_core.store.pictures import counted, shrink, unpack
+from ui.shared.once import Once
 from ui.shared.runtime import runtime
 
+_LEISURE = 3  # seconds between two pictures of a training that has gone on for as long
+_LIVE_CELLS = 26_500
+SHADES = 31  # of blue and of red, while a level trains
 HISTORY = (
     "iteration",
     "train_loss",
@@ -47,40 +53,50 @@ class Picture:
 
 @dataclass(frozen=True)
 class Look:
-    """A level's weights to look at; `kept_per_pixel` is None where it can't be told."""
+    """A level's weights to look at; `what` tells them from all others, and `kept_per_pixel` is
+    None where it can't be told."""
 
+    what: Hashable
     layers: dict[str, Picture]
     kept_per_pixel: np.ndarray | None
+
+    @cached_property
+    def limits(self) -> dict[str, float]:
+        """Where the colours of each layer end."""
+        return {name: saturation(picture.values) for name, picture in self.layers.items()}
+
+    @property
+    def size(self) -> int:
+        """Bytes of its pictures."""
+        return sum(picture.values.nbytes for picture in self.layers.values())
 
 
 def summary(key: str) -> Level | None:
     """A level without its arrays: info, history, and its losses thinned to (iteration, loss)."""
-    return _read(_summary, key)
+    return _read(runtime().levels, _summary, key)
 
 
 def whole(key: str) -> Level | None:
     """A level with its mask and weights, without snapshots."""
-    return _read(_whole, key)
+    return _read(runtime().wholes, _whole, key)
 
 
 def look(key: str, part: str) -> Look | None:
     """A level's weights (`part`: "start" or "end") as pictures."""
-    return _read(_look, key, part)
+    return _read(runtime().looks, _look, key, part)
 
 
-def _read(cached, key: str, *rest: str):
-    if not runtime().store.has(key):
+def _read(known: Once, make: Callable, key: str, *rest: str):
+    store = runtime().store
+    if not store.has(key):
         return None
-    found = cached(key, *rest)
-    if found is None:
-        cached.clear(key, *rest)
-        if runtime().store.damaged(key):
-            # It counts as absent from now on, and what was drawn so far took it for finished.
-            st.rerun()
+    found = known.get((key, *rest), lambda: make(key, *rest))
+    if found is None and store.damaged(key):
+        # It counts as absent from now on, and what was drawn so far took it for finished.
+        st.rerun()
     return found
 
 
-@st.cache_resource(show_spinner=False, max_entries=400)
 def _summary(key: str) -> Level | None:
     level = runtime().store.read(key)
     if level is None:
@@ -90,13 +106,11 @@ def _summary(key: str) -> Level | None:
     return replace(level, mask={}, start={}, end={}, snapshots={}, losses=losses)
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
 def _whole(key: str) -> Level | None:
     level = runtime().store.read(key)
     return None if level is None else replace(level, snapshots={})
 
 
-@st.cache_resource(show_spinner=False, max_entries=24)
 def _look(key: str, part: str) -> Look | None:
     level = runtime().store.read(key)
     if level is None:
@@ -106,11 +120,20 @@ def _look(key: str, part: str) -> Look | None:
         name: Picture(*shrink(weights[name], mask), **counted(mask))
         for name, mask in level.mask.items()
     }
-    return Look(layers, kept_per_pixel(level.mask, network_of(level).input))
+    pixels = kept_per_pixel(level.mask, network_of(level).input)
+    return Look((key, part), layers, pixels)
 
 
-def live_look(network: Network, live: LevelProgress) -> Look:
-    """The weights of a level that is being trained."""
+def live_look(experiment: Experiment, live: LevelProgress) -> Look:
+    """The weights of a level that is being trained: new ones every second at first, later every
+    few, which is as fast as they change and a third of what a look costs to send."""
+    key, second = experiment.keys[live.level], int(live.seconds)
+    slot = second if second < _LEISURE else second - second % _LEISURE
+    what = (key, "live", slot)
+    return runtime().looks.get(what, lambda: _live_look(what, experiment.recipe.net, live))
+
+
+def _live_look(what: Hashable, network: Network, live: LevelProgress) -> Look:
     layers = {
         name: Picture(unpack(live.pictures[name], scale.pop("unit")), **scale)
         for name, scale in ((name, dict(scale)) for name, scale in live.scales.items())
@@ -118,7 +141,21 @@ def live_look(network: Network, live: LevelProgress) -> Look:
     first, picture = next(iter(layers.items()))
     whole = picture.values.shape == network.shapes[first]
     mask = {first: np.isfinite(picture.values)}
-    return Look(layers, kept_per_pixel(mask, network.input) if whole else None)
+    pixels = kept_per_pixel(mask, network.input) if whole else None
+    return Look(what, {name: _coarse(layer) for name, layer in layers.items()}, pixels)
+
+
+def _coarse(picture: Picture) -> Picture:
+    """As much as there is to see of a layer while it trains: shades rather than numbers, and a
+    matrix of more cells than that in blocks of them. A third of the bytes."""
+    values, block = picture.values, picture.block
+    if values.ndim == 2 and values.size > _LIVE_CELLS:
+        values, by = shrink(values, np.isfinite(values), _LIVE_CELLS)
+        block *= by
+    unit = float(np.abs(values).max(initial=0.0, where=np.isfinite(values))) / SHADES
+    if unit:
+        values = np.rint(values / np.float32(unit)) * np.float32(unit)
+    return replace(picture, values=values, block=block)
 
 
 def network_of(level: Level) -> Network:

@@ -7,18 +7,30 @@ import gc
 import sys
 from dataclasses import dataclass
 
-import streamlit as st
-
 from lottery_core.running.queue import Queue, workers_here
-from lottery_core.store import CACHE, Store
+from lottery_core.store import CACHE, Level, Store
+from ui.shared.once import Once
+from ui.shared.visitor import visitor
+
+_LEVELS = 400  # without their arrays, a few KB each
+_WHOLES = 4  # with their arrays, up to some MB each
+_TABLES = 200
+_LOOKS = 24 * 2**20  # bytes of pictures of weights
+_CHARTS = 16 * 2**20  # bytes of charts as they are sent
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What pages work with."""
+    """What pages work with; what was read and
+    drawn is kept for all sessions, under what it shows (see reading.py, plot.py)."""
 
     store: Store
     queue: Queue
+    levels: Once[Level]
+    wholes: Once[Level]
+    looks: Once
+    charts: Once
+    tables: Once
 
 
 def _return_memory() -> None:
@@ -35,9 +47,22 @@ def _return_memory() -> None:
             library.mallopt(mmap_threshold, 256 * 1024)
 
 
-@st.cache_resource(show_spinner=False)
+# Not Streamlit's own cache: a page asks for it some hundred times, which would take a tenth of its
+# time, and any visitor can have that cache emptied.
+_STARTED: Once[Runtime] = Once(1)
+
+
 def runtime() -> Runtime:
     """Started with the first page, so that the workers are warm when Start is pressed."""
+    return _STARTED.get("runtime", _start)
+
+
+def forget_runtime() -> None:
+    """The next who asks gets another one; this one's queue is not closed."""
+    _STARTED.clear()
+
+
+def _start() -> Runtime:
     _return_memory()
     # Streamlit collects garbage after every look at a page; what is imported by now is none, and
     # going through it takes longer than the look.
@@ -45,4 +70,12 @@ def runtime() -> Runtime:
     gc.freeze()
     store = Store(CACHE)
     store.sweep()
-    return Runtime(store, Queue(store, workers_here()))
+    return Runtime(
+        store,
+        Queue(store, workers_here(), visitor=visitor),
+        levels=Once(_LEVELS),
+        wholes=Once(_WHOLES),
+        looks=Once(_LOOKS, size=lambda look: look.size),
+        charts=Once(_CHARTS, size=lambda chart: len(chart.content)),
+        tables=Once(_TABLES),
+    )

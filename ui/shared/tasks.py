@@ -16,7 +16,6 @@ from lottery_core.spec.sizes import schedule_in_words
 from lottery_core.store import Job, Measurement, PartsDone, Waiting, task_key
 from ui.shared.jobs import current_level
 from ui.shared.link import Link
-from ui.shared.queue_line import ask_for
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
 from ui.shared.trouble import asking, show_problem, show_refused
@@ -162,7 +161,7 @@ def show_controls(
 
 @asking
 def _start(task: str, experiment: Experiment, params: dict[str, str]) -> None:
-    ask_for([experiment], params=params, task=task)
+    runtime().queue.submit(experiment, params=params, task=task)
 
 
 @asking

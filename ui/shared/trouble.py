@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from functools import wraps
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from lottery_core.data import DataUnavailable
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.store import StoreUnavailable
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
+from ui.shared.turns import drawing, looking
 
 _EXPECTED = (StoreUnavailable, DataUnavailable, InvalidValue)
 
@@ -30,8 +32,21 @@ def told() -> Iterator[None]:
 
 
 def live(every: float | None) -> Callable:
-    """A decorator: a part of the page that is drawn again every so many seconds, if any."""
-    return lambda part: st.fragment(run_every=every)(told()(part))
+    """A decorator: a part of the page that is drawn again every so many seconds, if any; less
+    often where many look (see `Crowd`)."""
+
+    def decorated(part: Callable) -> Callable:
+        @wraps(part)
+        def drawn(*args: object) -> None:
+            context = get_script_run_ctx()
+            if every and context:
+                looking.look(context.session_id)
+            with drawing.taken(), told():
+                part(*args)
+
+        return st.fragment(run_every=every and every * looking.pace())(drawn)
+
+    return decorated
 
 
 def asking(ask: Callable[..., None]) -> Callable[..., None]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lottery_core.running.time_left import MEASURING, in_words, plan
+from lottery_core.running.forecast import MEASURING
+from lottery_core.running.time_left import in_words
 from lottery_core.store import LevelProgress, PartsDone, Waiting
-from ui.shared.jobs import current_level, show_damaged
-from ui.shared.queue_line import ask_for
+from ui.shared.jobs import current_level, plan_of, show_damaged
 from ui.shared.reading import training_now
 from ui.shared.runtime import runtime
 from ui.shared.text import many, plain
@@ -55,7 +55,7 @@ def show_controls(run: StoryRun, step: int) -> None:
 
 def _plan(run: StoryRun, missing: list[str]) -> str:
     experiments = [getattr(run, need) for need in ("main", "reinit") if need in missing]
-    todo = plan(runtime().store, experiments, runtime().queue.queued())
+    todo = plan_of(experiments)
     left, seconds = todo.trainings - todo.cached, todo.seconds
     if "measure" in missing and seconds is not None:
         seconds += MEASURING * len(run.main.keys)
@@ -68,7 +68,7 @@ def _plan(run: StoryRun, missing: list[str]) -> str:
 @asking
 def _begin(run: StoryRun, missing: list[str]) -> None:
     wanted = [getattr(run, need) for need in ("main", "reinit") if need in missing]
-    ask_for(wanted, params=run.params)
+    runtime().queue.submit_all(wanted, params=run.params)
     if "measure" in missing:
         st.session_state.story_measures = run.main.key
         _measure_if_due(run)
@@ -88,7 +88,7 @@ def _measure_if_due(run: StoryRun) -> None:
 
 @asking
 def _measure(run: StoryRun) -> None:
-    ask_for([run.main], params=run.params, task="measure")
+    runtime().queue.submit(run.main, params=run.params, task="measure")
 
 
 @asking

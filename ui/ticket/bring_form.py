@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 from lottery_core.data import is_prepared
-from lottery_core.running.time_left import plan
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, unverified_in_words
@@ -15,8 +14,7 @@ from lottery_core.spec.terms import OPTIMISERS
 from lottery_core.store import Level
 from lottery_core.tickets import transfer
 from lottery_core.tickets.incoming import Upload
-from ui.shared.jobs import rest_in_words
-from ui.shared.queue_line import ask_for
+from ui.shared.jobs import plan_of, rest_in_words
 from ui.shared.runtime import runtime
 from ui.shared.text import many, plain
 from ui.shared.trouble import asking, show_refused
@@ -140,7 +138,7 @@ def _choose_beside(key: str) -> dict:
 
 
 def _show_button(upload: Upload, experiments: list[Experiment]) -> None:
-    todo = plan(runtime().store, experiments, runtime().queue.queued())
+    todo = plan_of(experiments)
     st.markdown(f"**{many(todo.trainings, 'training')}{rest_in_words(todo)}**")
     st.button(
         "Train",
@@ -156,4 +154,4 @@ def _show_button(upload: Upload, experiments: list[Experiment]) -> None:
 @asking
 def _start(upload: Upload, experiments: list[Experiment]) -> None:
     runtime().store.write_ticket(upload.content_digest, upload.mask, upload.restart)
-    ask_for(experiments)
+    runtime().queue.submit_all(experiments)

@@ -1,0 +1,86 @@
+"""`python -m lottery_core report`: a run or a comparison as a file to hand out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lottery_core.cli import terminal
+from lottery_core.cli.cached import find
+from lottery_core.cli.options import Cache
+from lottery_core.cli.places import from_home, open_cache, write_file
+from lottery_core.findings.handout.asked import asked_for, line_of
+from lottery_core.findings.handout.comparison_page import comparison_archive, comparison_page
+from lottery_core.findings.handout.paper import archive
+from lottery_core.findings.handout.run_page import run_page
+from lottery_core.findings.lines import MAX_LINES
+from lottery_core.findings.view import read_seeds
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.store import CACHE, Store
+from lottery_core.tickets.repeat import command_of
+
+_KINDS = (".html", ".zip")
+
+
+def report(
+    keys: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KEY",
+            help="A level of the run, by its key or the first six characters or more of it; of "
+            "several runs, a comparison with the first.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="File to write: .html, one page that opens without a network, or .zip, tables for "
+            "a paper in LaTeX, Markdown and CSV."
+        ),
+    ] = Path("report.html"),
+    seeds: Annotated[
+        str, typer.Option(help="Of a comparison: the seeds, as in 0,1; default: as asked for.")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    cache: Cache = CACHE,
+) -> None:
+    """Write a run, with its controls and seeds, as a file to hand out."""
+    store = open_cache(cache)
+    try:
+        path = from_home("out", out)
+        if path.suffix not in _KINDS:
+            raise InvalidValue("out", str(out), f"must end in {' or '.join(_KINDS)}")
+        if path.exists() and not force:
+            rule = "is there already; choose another --out, or add --force"
+            raise InvalidValue("out", str(path), rule)
+        whole = [find(store, key) for key in keys]
+        if len(whole) == 1 and not seeds:
+            content = _run(store, whole[0], path.suffix)
+        else:
+            content = _comparison(store, whole, path.suffix, read_seeds(seeds) if seeds else ())
+    except InvalidValue as error:
+        raise typer.BadParameter(str(error)) from error
+    try:
+        write_file(path, content)
+    except OSError as error:
+        raise typer.BadParameter(f"out={str(path)!r} can't be written: {error.strerror}") from error
+    terminal.console().print(f"{path}: {len(content):,} bytes", soft_wrap=True)
+
+
+def _run(store: Store, key: str, kind: str) -> bytes:
+    asked = asked_for(store, key)
+    if not asked.command:
+        asked = replace(asked, command=command_of(asked.main) or "")
+    return run_page(store, asked) if kind == ".html" else archive(store, asked)
+
+
+def _comparison(store: Store, keys: list[str], kind: str, seeds: tuple[int, ...]) -> bytes:
+    lines = {line.id: line for line in (line_of(store, key, seeds) for key in keys)}
+    if len(lines) > MAX_LINES:
+        rule = f"are too many; at most {MAX_LINES} are compared"
+        raise InvalidValue("keys", len(lines), rule)
+    make = comparison_page if kind == ".html" else comparison_archive
+    return make(store, [*lines.values()])

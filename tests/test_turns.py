@@ -1,0 +1,58 @@
+"""Who draws when many come at once: a few, in the order in which they came."""
+
+import threading
+import time
+
+import pytest
+
+from ui.shared.turns import Crowd, Turns
+
+
+@pytest.mark.parametrize("few", [1, 2])
+def test_no_more_than_a_few_are_in_and_nobody_is_left_out(few):
+    turns, inside, most, order = Turns(few), [], [], []
+    leave = threading.Event()
+
+    def enter(n: int) -> None:
+        with turns.taken(), turns.taken():  # who is in does not wait for himself
+            inside.append(n)
+            order.append(n)
+            most.append(len(inside))
+            leave.wait(10)
+            inside.remove(n)
+
+    threads = [threading.Thread(target=enter, args=(n,)) for n in range(8)]
+    for n, thread in enumerate(threads):
+        thread.start()
+        while len(order) + len(turns._waiting) <= n:
+            time.sleep(0.001)
+    leave.set()
+    for thread in threads:
+        thread.join(10)
+    assert max(most) == few
+    assert sorted(order) == list(range(8))
+    if few == 1:
+        assert order == list(range(8))
+
+
+def test_a_turn_is_given_back_however_the_drawing_ends():
+    turns = Turns(1)
+    for _ in range(3):
+        with pytest.raises(SystemExit), turns.taken():
+            raise SystemExit
+    assert turns._free == 1
+
+
+def test_few_look_as_often_as_alone_and_thirty_less_often_until_they_are_gone():
+    now = [0.0]
+    crowd = Crowd(clock=lambda: now[0])
+    for page in range(6):
+        crowd.look(str(page))
+        crowd.look(str(page))
+    assert crowd.pace() == 1
+    for page in range(30):
+        crowd.look(str(page))
+    assert crowd.pace() == 5
+    now[0] = 60.0
+    crowd.look("0")
+    assert crowd.pace() == 1

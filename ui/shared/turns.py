@@ -1,0 +1,82 @@
+"""Who draws when many come at once, and how often when many stay."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# Pages are made by Python code, of which one line runs at a time: more than a few at once only
+# take the processor from each other, and all are finished late.
+TURNS = 3
+
+
+class Turns:
+    """Lets a few threads in at once, the others in the order in which they came. A thread that is
+    in may enter again."""
+
+    def __init__(self, turns: int = TURNS):
+        self._free = turns
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Event] = deque()
+        self._mine = threading.local()
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Inside, it is this thread's turn."""
+        if getattr(self._mine, "taken", False):
+            yield
+            return
+        self._take()
+        self._mine.taken = True
+        try:
+            yield
+        finally:
+            self._mine.taken = False
+            self._give_back()
+
+    def _take(self) -> None:
+        with self._guard:
+            if self._free:
+                self._free -= 1
+                return
+            called = threading.Event()
+            self._waiting.append(called)
+        called.wait()
+
+    def _give_back(self) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
+
+
+_AT_EASE = 6  # pages that may look as often as they like
+_GONE = 30.0  # seconds after which a page that has not looked is not there any more
+
+
+class Crowd:
+    """How many pages look again and again. The more there are the less often each looks, so that
+    all of them together leave the processor to the trainings they look at."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock, self._guard = clock, threading.Lock()
+        self._seen: dict[str, float] = {}
+
+    def look(self, page: str) -> None:
+        """Note that a page, named by its session, looks now."""
+        now = self._clock()
+        with self._guard:
+            self._seen[page] = now
+            self._seen = {one: at for one, at in self._seen.items() if now - at < _GONE}
+
+    def pace(self) -> int:
+        """By how much longer than alone a page waits between two looks."""
+        return max(1, -(-len(self._seen) // _AT_EASE))
+
+
+drawing = Turns()
+looking = Crowd()
