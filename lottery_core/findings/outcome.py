@@ -169,6 +169,26 @@ def sizes_of(experiment: Experiment) -> list[float]:
     return [100.0, *(100 * (1 - step.sparsity) for step in experiment.rounds)]
 
 
+@dataclass(frozen=True)
+class Axes:
+    """What charts of several experiments have to hold, known before any is trained: the percents
+    of weights that will remain, the longest training's iterations, the least accuracy of
+    guessing."""
+
+    sizes: list[float]
+    iterations: int
+    chance: float
+
+
+def axes_of(experiments: Sequence[Experiment]) -> Axes:
+    """The axes that hold all that will come of these experiments."""
+    return Axes(
+        sizes=[percent for one in experiments for percent in sizes_of(one)],
+        iterations=max(one.recipe.iterations for one in experiments),
+        chance=min(map(chance_of, experiments)),
+    )
+
+
 def chance_of(experiment: Experiment) -> float:
     """The accuracy of guessing: one in as many classes as its data set has."""
     return 1 / DATASETS[experiment.recipe.dataset].classes

@@ -25,14 +25,15 @@ def show_overview(compared: Compared) -> None:
             curves,
             dense.mean if dense.n else None,
             near_dense=compared.view.axis == "near",
-            sizes=compared.sizes,
-            chance=compared.chance,
+            sizes=compared.axes.sizes,
+            chance=compared.axes.chance,
         )
         plot(figure, "plot_compared_accuracy", GROUP)
     stops = [curve for curve in level_curves(compared, "early_stop_iteration") if len(curve.x)]
     with right:
         if stops:
-            figure = compared_figures.early_stop_figure(stops, compared.sizes, compared.iterations)
+            axes = compared.axes
+            figure = compared_figures.early_stop_figure(stops, axes.sizes, axes.iterations)
             plot(figure, "plot_early_stop", GROUP)
         without = [line for line in compared.lines if not line.main.recipe.validation_size]
         if len(without) == len(compared.lines):
@@ -56,6 +57,6 @@ def show_training(compared: Compared) -> None:
         st.info(f"No curve to draw: these runs {reason}.")
         return
     figure = compared_figures.training_figure(
-        curves, what, percent, total=compared.iterations, chance=compared.chance
+        curves, what, percent, total=compared.axes.iterations, chance=compared.axes.chance
     )
     plot(figure, "plot_training", GROUP)

@@ -9,7 +9,7 @@ import streamlit as st
 from lottery_core.findings.comparison import percents_of
 from lottery_core.findings.lines import MAX_LINES, Line, Runs, lines_of, with_seeds
 from lottery_core.findings.naming import line_names
-from lottery_core.findings.outcome import chance_of, sizes_of
+from lottery_core.findings.outcome import Axes, axes_of
 from lottery_core.findings.view import View
 from lottery_core.report import figures
 from lottery_core.spec.experiment import Experiment
@@ -48,20 +48,9 @@ class Compared:
         return (*named, *self.lines)[0]
 
     @property
-    def sizes(self) -> list[float]:
-        """The percents of weights that any line will reach."""
-        places = (self.places[line.id] or sizes_of(line.main) for line in self.lines)
-        return [percent for percents in places for percent in percents]
-
-    @property
-    def iterations(self) -> int:
-        """Those of the longest training."""
-        return max(line.main.recipe.iterations for line in self.lines)
-
-    @property
-    def chance(self) -> float:
-        """The accuracy of guessing, where it is least."""
-        return min(chance_of(line.main) for line in self.lines)
+    def axes(self) -> Axes:
+        """What its charts have to hold."""
+        return axes_of([line.main for line in self.lines])
 
     def title(self, line: Line) -> str:
         """What a line is called, at the beginning of a sentence, as Markdown."""
