@@ -270,6 +270,17 @@ def test_another_seed_is_in_the_url_and_a_story_of_its_own(shared):
     assert shared.store.jobs()[0].experiment["recipe"]["seed"] == 1
 
 
+def test_what_is_looked_at_in_a_step_is_there_again_when_one_comes_back(shared):
+    page = visit(**TINY)
+    rounds = len(story.read_story(TINY)[1].experiment().rounds)
+    next(one for one in page.segmented_control if one.key == f"story_round_{rounds}").set_value("2")
+    page.run()
+    go_to(page, "pages/runs.py")
+    go_to(page, "pages/story.py")
+    values = {one.key: one.value for one in page.segmented_control}
+    assert values[f"story_round_{rounds}"] == "2"
+
+
 def test_stop_keeps_what_is_finished(shared):
     params = TINY | {"length": "4000"}
     page = visit(**params)

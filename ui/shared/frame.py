@@ -90,6 +90,7 @@ def one_of(label: str, key: str, words: dict[str, str], default: str = "", **opt
         required=True,
         width="content",
         format_func=lambda name: words[name],
+        persist_state="session",  # it is there again when one comes back
         **options,
     )
 
