@@ -198,8 +198,7 @@ def test_the_verdict_is_said_with_its_seeds_intervals_and_both_numbers():
         "92.10\u202f%, 1.10 points above the dense network's 91.00\u202f% (95\u202f% interval "
         "+0.85 to +1.35); early stop at iteration 390, 110 iterations earlier than the dense "
         "network's 500 (95\u202f% interval -135 to -85); validation accuracy 95.00\u202f%, equal "
-        "to the dense network's 95.00\u202f% (95\u202f% interval +0.00 to +0.00). It wins by "
-        "itself in 3 of 3 seeds."
+        "to the dense network's 95.00\u202f%. It wins by itself in 3 of 3 seeds."
     )
     words = verdict_in_words(replicates(0.01, -0.002, 0.012, stops=(-100, -110, -120)))
     assert "by itself in 2 of 3 seeds; the intervals do not rule out a loss." in words

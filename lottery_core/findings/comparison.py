@@ -18,6 +18,7 @@ from lottery_core.findings.replicates import (
     paired,
 )
 from lottery_core.report.figures import Curve, Style
+from lottery_core.spec.arms import how_much_longer
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.sizes import size_in_words
 
@@ -57,6 +58,8 @@ def drawn(line: Line, frame: pd.DataFrame, x: str, words: str, style: Style, n: 
     is empty."""
     n = int(frame["n"].max()) if len(frame) else n
     seeds = f"{n} seeds" if n > 1 else "one seed"
+    if x == "percent":
+        words += how_much_longer(line.main)
     return Curve(
         f"{words}, {seeds}" if n else words,
         frame[x].tolist(),

@@ -24,7 +24,7 @@ from lottery_core.findings.verdict import (
 from lottery_core.report import figures
 from lottery_core.report.compared_figures import early_stop_figure
 from lottery_core.report.sparsity_figures import sparsity_figure
-from lottery_core.spec.arms import ARMS, arm_of, title_of
+from lottery_core.spec.arms import ARMS, arm_of, how_much_longer, title_of
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import LevelProgress
@@ -150,8 +150,7 @@ class Outcome:
             if name == "dense-longer":  # it keeps all; drawn beside the levels it trains as long as
                 frame["percent"] = sizes_of(self.main)[: len(frame)]
             title = ARMS[name].title if name != "main" else title_of(arm[0])
-            if name in ARMS and ARMS[name].trains_on and len(arm[0].rounds):
-                title += f" (up to {len(arm[0].rounds) + 1}x as long)"
+            title += how_much_longer(arm[0])
             curves.append(_curve(title, figures.STYLES[name], frame))
         return curves
 

@@ -220,8 +220,9 @@ def gap_in_words(difference: Difference, other: str) -> str:
 
 
 def interval_in_words(difference: Difference, scale: int, form: str, more: str = "") -> str:
-    """In brackets, in the unit of the mean times `scale`; nothing for one seed."""
-    if difference.n < 2:
+    """In brackets, in the unit of the mean times `scale`; nothing for one seed, and nothing where
+    all pairs differ by the same, as by nothing."""
+    if difference.n < 2 or difference.low == difference.high:
         return ""
     low, high = (format(scale * bound, f"+z{form}") for bound in (difference.low, difference.high))
     return f" (95\u202f% interval {low} to {high}{more})"

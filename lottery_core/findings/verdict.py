@@ -46,12 +46,13 @@ class Condition:
         one = self.difference
         if self.what == STOP:
             steps = round(one.mean)
-            when = f"{abs(steps):,} iterations {'earlier' if steps < 0 else 'later'}"
+            if not steps:
+                when = "like the dense network's"
+            else:
+                way = "earlier" if steps < 0 else "later"
+                when = f"{abs(steps):,} iterations {way} than the dense network's {one.b:,.0f}"
             return (
-                f"{self.what} at iteration {one.a:,.0f}, "
-                f"{when if steps else 'not a step apart'} "
-                f"{'than' if steps else 'from'} the dense network's {one.b:,.0f}"
-                f"{interval_in_words(one, 1, ',.0f')}"
+                f"{self.what} at iteration {one.a:,.0f}, {when}{interval_in_words(one, 1, ',.0f')}"
             )
         return (
             f"{self.what} {in_percent(100 * one.a, 2)}, {gap_in_words(one, 'the dense network')}"

@@ -103,6 +103,15 @@ def arm_of(experiment: Experiment) -> str:
     return {"rewind": "ticket", "keep": "fine-tune"}.get(step.restart, step.restart)
 
 
+def how_much_longer(experiment: Experiment) -> str:
+    """Of an arm whose levels go on from one another how long its last one was trained, beside a
+    ticket: " (up to 7x as long)"; empty of the others."""
+    name = arm_of(experiment)
+    if name in ARMS and ARMS[name].trains_on and experiment.rounds:
+        return f" (up to {len(experiment.rounds) + 1}x as long)"
+    return ""
+
+
 def title_of(experiment: Experiment) -> str:
     """The arm in the field's words, with the criterion unless it is magnitude."""
     name = arm_of(experiment)
