@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from ui.explorer.charts import show_screen
+from ui.explorer.reach import reach_start, show_start_in_choices
 from ui.explorer.results import show_results, show_sentence, show_title, show_what_will_happen
 from ui.explorer.sidebar import choose
 from ui.explorer.status import (
@@ -68,6 +69,8 @@ with page("Explorer"):
                 live_progress()
             with right:
                 show_button(selection, state)
+        reach_start()
+        show_start_in_choices(selection, state)
         with st.container():
             show_refusals(selection, state)
             show_watched(selection)

@@ -12,6 +12,7 @@ from ui.compare.states import signature
 from ui.compare.words import show_differences, show_sentences, show_verdict
 from ui.shared.frame import page
 from ui.shared.trouble import live
+from ui.shared.words import say
 
 TICK = 0.6  # seconds between two looks at how far the runs are
 IDLE = 2.0  # while nothing runs here: somebody else may start one of them
@@ -19,7 +20,7 @@ DRAW = 1.5  # seconds between two drawings
 
 with page("Compare"):
     st.title("Compare")
-    st.markdown(
+    say(
         "Is it the mask, the initial weights, or luck? Put a ticket beside its controls, or any "
         "experiments beside each other, over the same seeds."
     )

@@ -5,17 +5,18 @@ import streamlit as st
 from ui.shared.frame import page
 from ui.shared.tasks import choose, is_active, runs, show_controls
 from ui.shared.trouble import live
-from ui.speed import plan_in_words, show_limits, show_measured, why_not
+from ui.shared.words import say
+from ui.speed import LINK, plan_in_words, show_limits, show_measured, why_not
 
 with page("Speed"):
     st.title("Speed")
-    st.markdown(
+    say(
         "The notebook ends on a catch: a pruned network kept as dense tensors full of zeros "
         "trains no faster than a dense one. The compiled loop here leaves the zeros out. Measure "
         "what that is worth on your machine."
     )
     known = runs()
-    experiment, params, _ = known[choose(known)]
+    experiment, params, _ = known[choose(known, LINK)]
     active = is_active("measure", experiment)
 
     @live(0.7 if active else None)
@@ -25,7 +26,7 @@ with page("Speed"):
             st.rerun()
         show_controls("measure", experiment, params, plan_in_words(experiment), "level")
 
-    with st.container():
+    with st.container(key="controls"):
         if why := why_not(experiment):
             st.info(why, icon=":material/timer_off:")
         else:

@@ -5,11 +5,12 @@ import streamlit as st
 from ui.shared.frame import page
 from ui.shared.tasks import choose, is_active, runs, show_controls
 from ui.shared.trouble import live
-from ui.stability import TASK, plan_in_words, show_measured
+from ui.shared.words import say
+from ui.stability import LINK, TASK, plan_in_words, show_measured
 
 with page("Stability"):
     st.title("Stability")
-    st.markdown(
+    say(
         "Train two copies of a network from the same weights, in different data orders, and walk "
         "in a straight line from one result to the other. If the error rises on the way, the order "
         "of the data decided which valley each fell into: the network was not yet stable where "
@@ -17,7 +18,7 @@ with page("Stability"):
         "[arXiv 1912.05671](https://arxiv.org/abs/1912.05671))."
     )
     known = runs()
-    experiment, params, _ = known[choose(known)]
+    experiment, params, _ = known[choose(known, LINK)]
     active = is_active(TASK, experiment)
 
     @live(0.7 if active else None)
@@ -28,7 +29,7 @@ with page("Stability"):
         plan = plan_in_words(experiment)
         show_controls(TASK, experiment, params, plan, "start", again=False)
 
-    with st.container():
+    with st.container(key="controls"):
         controls()
     with st.container():
         show_measured(experiment)

@@ -21,8 +21,8 @@ with page("Story"):
     st.markdown(
         "In 2018 Jonathan Frankle and Michael Carbin found that a large neural network that "
         "learns well has a small one inside that would have learned as well alone. Find one "
-        "yourself, in six steps. Nothing here was computed beforehand: every number is of your own "
-        "networks, trained on this machine while you read."
+        "yourself, in six steps. Every number is of networks trained on this machine: while you "
+        "read, or before by whoever asked for the same."
     )
     run = read()
     step = choose_step()
@@ -35,7 +35,7 @@ with page("Story"):
             st.rerun()
         show_controls(run, step)
 
-    with st.container():
+    with st.container(key="controls"):
         controls()
     st.html(NARROW)
     # Each step in a container of its own: what comes and goes in one must not move the next.

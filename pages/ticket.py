@@ -3,13 +3,14 @@
 import streamlit as st
 
 from ui.shared.frame import page
+from ui.shared.words import say
 from ui.ticket.bring import show_bring
 from ui.ticket.inside import show_inside
 from ui.ticket.subject import (
+    LINK,
     asked_ticket,
     choose,
     choose_view,
-    follow_url,
     show_empty,
     show_numbers,
     write_url,
@@ -27,11 +28,11 @@ SHOWN = {
 
 with page("Ticket"):
     st.title("Ticket")
-    st.markdown(
-        "One level of one experiment as a thing: its mask, its weights, and how it answers. Take "
-        "it away as a file, or bring one back."
+    say(
+        "Look inside one trained network: its mask, its weights, and how it answers. Take it away "
+        "as a ticket in a file, or bring one back."
     )
-    follow_url()
+    LINK.follow()
     view, ticket = choose_view(), asked_ticket()
     subject = None
     if view == "bring":

@@ -17,6 +17,15 @@ def open_page(path: str = "app.py", **params: str) -> AppTest:
 
 
 def said(page: AppTest) -> str:
-    """All that the page says; an escaped sign is the sign."""
+    """All that the page says; an escaped sign is the sign, and explanations of words are shut."""
     parts = [*page.markdown, *page.success, *page.info, *page.error, *page.warning, *page.caption]
-    return re.sub(r"\\(.)", r"\1", "\n".join(part.value for part in parts))
+    text = re.sub(r"\\(.)", r"\1", "\n".join(part.value for part in parts))
+    return re.sub(
+        r'<span class="word"[^>]*>(.*?)<span class="meaning".*?</span></span>', r"\1", text
+    )
+
+
+def go_to(page: AppTest, path: str) -> AppTest:
+    """The page that the row of pages leads to, without parameters."""
+    page.query_params.clear()
+    return page.switch_page(path).run()

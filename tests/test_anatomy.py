@@ -110,19 +110,17 @@ def test_a_weight_dies_in_the_first_round_whose_mask_lacks_it():
     masks = [{"fc1.weight": np.array([row], bool)} for row in ([1, 1, 1], [1, 1, 0], [1, 0, 0])]
     died = anatomy.deaths(masks)["fc1.weight"]
     assert died.tolist() == [[0, 2, 1]]
-    assert anatomy.deaths_until(died, 1).tolist() == [[0, 0, 1]]
-    assert anatomy.deaths_until(died, 0).tolist() == [[0, 0, 0]]
+    assert anatomy.deaths(masks[:2])["fc1.weight"].tolist() == [[0, 0, 1]]
+    assert anatomy.deaths(masks[:1])["fc1.weight"].tolist() == [[0, 0, 0]]
 
 
 def test_survivors_of_a_real_run_are_those_of_the_mask_in_every_round(store, tiny):
     levels = list(engine.run(tiny, Context(store)))
-    for n in (1, 2):
-        masks = [store.read(key).mask for key in anatomy.chain(tiny, n)]
-        died = anatomy.deaths(masks)
-        for name, rounds in died.items():
-            for k in range(n + 1):
-                alive = anatomy.deaths_until(rounds, k) == 0
-                np.testing.assert_array_equal(alive, levels[k].mask[name])
+    masks = [store.read(key).mask for key in anatomy.chain(tiny, 2)]
+    for name, rounds in anatomy.deaths(masks).items():
+        for n in range(3):
+            alive = (rounds == 0) | (rounds > n)
+            np.testing.assert_array_equal(alive, levels[n].mask[name])
 
 
 @pytest.mark.parametrize("arm", ["reinit", "random-mask"])

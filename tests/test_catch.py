@@ -51,7 +51,7 @@ def test_sparse_pays_from_the_first_density_whose_slowest_turn_beats_every_dense
     given = measured([4e-4, 3.9e-4, 2e-4, 1e-4])
     first, second = catch.in_words(given, given.levels[3])
     assert first == (
-        "On this machine sparse starts to pay at 25.0\u202f% of the weights: an epoch of the "
+        "On this machine sparse starts to pay at 25\u202f% of the weights: an epoch of the "
         "compiled loop takes 20 ms there and 40 ms dense."
     )
     assert second == (

@@ -357,6 +357,15 @@ def test_lines_are_told_apart_by_what_differs_and_no_more(changes, words):
     assert list(names) == [f"rewound ticket{more}" for more in words]
 
 
+def test_lines_of_several_data_sets_name_theirs_whatever_else_tells_them_apart():
+    changes = ({}, {"dataset": "kmnist", "network": "8"}, {"learning_rate": 0.05})
+    found = lines_of(job(replace(TINY, **change).experiment()) for change in changes)
+    names = [*line_names(list(found.values())).values()]
+    assert [name.split(", ")[1] for name in names] == ["MNIST", "KMNIST", "MNIST"]
+    alone = line_names(list(found.values())[::2]).values()
+    assert not any("MNIST" in name for name in alone)
+
+
 def test_no_two_lines_have_one_name():
     choices = [
         replace(TINY, **change)

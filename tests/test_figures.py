@@ -1,6 +1,7 @@
 """Figures draw the numbers they are given, and say their takeaway in words."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from PIL import ImageColor
 
 from lottery_core.findings.outcome import Outcome
-from lottery_core.report import compared_figures, figures, weight_figures
+from lottery_core.report import compared_figures, figures, story_figures, weight_figures
 from lottery_core.report.network_figure import network_figure
 from lottery_core.report.sparsity_figures import layer_colours, sparsity_figure
 from lottery_core.spec.links import read_choice
@@ -79,6 +80,30 @@ def test_axes_stand_still_while_a_run_grows():
         assert before.yaxis.range == after.yaxis.range
 
 
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda curves: compared_figures.compared_accuracy_figure(
+            curves, None, sizes=(100, 50, 25), chance=0.1
+        ),
+        lambda curves: compared_figures.early_stop_figure(curves, (100, 50, 25), 100),
+        lambda curves: compared_figures.training_figure(
+            curves, "accuracy", 50, total=100, chance=0.1
+        ),
+        lambda curves: compared_figures.training_figure(curves, "loss", 50, total=100, chance=0.1),
+        lambda curves: story_figures.learning_figure(curves, 100, "Learning"),
+    ],
+)
+def test_axes_of_compare_and_story_are_known_before_and_stand_still(draw):
+    points = [100, 50, 25], [0.2, 0.9, 0.6], figures.STYLES["main"]
+    whole = figures.Curve("ticket", *points)
+    begun = replace(whole, x=whole.x[:1], y=whole.y[:1])
+    first, last = (draw([curve]).layout for curve in (begun, whole))
+    for axis in ("xaxis", "yaxis"):
+        assert first[axis].range == last[axis].range is not None
+        assert first[axis].autorange is False
+
+
 WIDE = figures.Curve(
     "ticket", [100, 50], [0.9, 0.8], figures.STYLES["main"], [-0.4, 0.7], [2.2, 0.9], n=2
 )
@@ -88,10 +113,16 @@ WIDE = figures.Curve(
     ("figure", "band"),
     [
         (figures.accuracy_figure([WIDE], 0.9), [100, 90, 70, 0]),
-        (compared_figures.training_figure([WIDE], "accuracy", 50, total=100), [100, 90, 70, 0]),
-        (compared_figures.early_stop_figure([WIDE]), [1.125, 0.9, 0.7, 0]),
+        (
+            compared_figures.training_figure([WIDE], "accuracy", 50, total=100, chance=0.1),
+            [100, 90, 70, 0],
+        ),
+        (compared_figures.early_stop_figure([WIDE], [100, 50], 1), [1.05, 0.9, 0.7, 0]),
         # On a log axis there is no 0.
-        (compared_figures.training_figure([WIDE], "loss", 50, total=100), [2.2, 0.9, 0.7, 0.4]),
+        (
+            compared_figures.training_figure([WIDE], "loss", 50, total=100, chance=0.1),
+            [2.2, 0.9, 0.7, 0.4],
+        ),
     ],
 )
 def test_an_interval_over_few_seeds_is_not_drawn_where_nothing_can_be(figure, band):
@@ -157,7 +188,7 @@ def test_blocks_of_a_large_layer_stand_at_the_channels_and_inputs_they_hold():
 
 def test_without_a_validation_split_there_is_no_early_stop_to_draw():
     curve = figures.Curve("ticket", [100, 50], [math.nan] * 2, figures.STYLES["main"])
-    assert compared_figures.early_stop_figure([curve]).data[0].name == "ticket"
+    assert compared_figures.early_stop_figure([curve], [100, 50], 60).data[0].name == "ticket"
 
 
 def test_without_a_validation_split_no_validation_curve_is_drawn():

@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import ui.shared.frame
+import ui.shared.queue_line
 import ui.shared.runtime
 from lottery_core.data import DataUnavailable, identify, own, prepare, preparing
 from lottery_core.findings import speed as catch
@@ -27,9 +28,10 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Job, measurement_key, task_key
 from tests.images import draw_classes, write_files
-from tests.pages import ROOT, open_page, said
-from ui import stability
+from tests.pages import ROOT, go_to, open_page, said
+from ui import speed, stability
 from ui.shared import tasks
+from ui.shared.queue_line import queue_in_words
 
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 SMALL = {
@@ -44,14 +46,26 @@ SMALL = {
 }
 
 
+def generation(page: AppTest) -> str:
+    """How the keys of the Explorer's widgets end."""
+    return f"_{page.session_state['link_explorer'].generation}"
+
+
 def widget(page: AppTest, kind: str, field: str):
-    return getattr(page, kind)(key=f"{field}_{page.session_state['generation']}")
+    return getattr(page, kind)(key=f"{field}{generation(page)}")
 
 
 def wait_until_done(shared, key: str) -> None:
     end = time.monotonic() + 120
     while (job := shared.store.job(key)) is None or job.active:
         assert time.monotonic() < end, job
+        time.sleep(0.05)
+
+
+def wait_until_running(shared) -> None:
+    end = time.monotonic() + 120
+    while {job.state for job in shared.store.jobs()} != {"running"}:
+        assert time.monotonic() < end
         time.sleep(0.05)
 
 
@@ -134,7 +148,7 @@ def test_the_sidebar_asks_for_all_that_a_link_can_say(shared):
         page = open_page(preset="notebook", **params)
         kinds = ("selectbox", "number_input", "text_input", "radio", "multiselect")
         keys = [one.key for kind in kinds for one in page.sidebar.get(kind)]
-        end = f"_{page.session_state['generation']}"
+        end = generation(page)
         asked |= {key.removesuffix(end) for key in keys if key}
     # The files of a data set are named by their folder, a percent is taken from a link alone.
     assert FIELDS.keys() - asked == {"content", "rewind_percent"}
@@ -224,8 +238,9 @@ def test_who_comes_upon_a_finished_run_reads_what_it_is_and_trains_another_seed(
     page.button(key="start").click().run()
     wait_until_done(shared, read_choice(SMALL)[1].experiment().key)
     page = open_page(**SMALL)
-    assert "A finished run: 784-16-10 on MNIST, 2 rounds to 25 % of the weights, seed 0" in said(
-        page
+    assert (
+        "A finished run: 784-16-10 on MNIST, 2 rounds to 25\u202f% of the weights, seed 0"
+        in said(page)
     )
     assert not [button for button in page.button if button.key in ("start", "stop")]
     page.button(key="new_seed").click().run()
@@ -421,6 +436,32 @@ def test_the_speed_page_says_when_a_link_names_no_run_of_this_cache(shared):
     assert not page.exception
 
 
+@pytest.mark.parametrize("name", ["speed", "stability"])
+def test_a_measured_run_is_still_chosen_when_one_comes_back(shared, name):
+    page = open_page(f"pages/{name}.py")
+    page.selectbox[0].select_index(1).run()
+    chosen = page.query_params["key"]
+    go_to(page, "pages/runs.py")
+    go_to(page, f"pages/{name}.py")
+    assert page.query_params == {"key": chosen}
+    assert page.selectbox[0].index == 1
+
+
+@pytest.mark.parametrize("name", ["speed", "stability"])
+def test_a_measurement_that_goes_on_is_not_called_missing(shared, monkeypatch, name):
+    assert "Nothing is measured yet" in said(open_page(f"pages/{name}.py"))
+    module = {"speed": speed, "stability": stability}[name]
+    monkeypatch.setattr(module, "is_active", lambda task, experiment: True)
+    assert "Nothing is measured yet" not in said(open_page(f"pages/{name}.py"))
+
+
+def test_one_pruned_level_is_one_in_words(shared):
+    one, two = (read_choice(SMALL | {"rounds": n})[1].experiment() for n in "12")
+    assert "two of the pruned level" in stability.plan_in_words(one)
+    assert "two of each of 2 pruned levels" in stability.plan_in_words(two)
+    assert "Trains the 2 levels that are not in the cache" in stability.plan_in_words(one)
+
+
 def test_the_runs_page_tells_a_measurement_from_a_run(shared, monkeypatch):
     measured(shared, monkeypatch)
     text = said(open_page("pages/runs.py"))
@@ -453,7 +494,53 @@ def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
     found = shared.store.read_measurement(task_key("instability", experiment.key))
     assert paths.in_words(found) in said(page)
     assert page.selectbox[1].options == [paths.name(one, found.total) for one in found.paths]
+    page.selectbox[1].select_index(1).run()
+    link = {"key": experiment.key, "part": "1"}
+    assert page.query_params == link
+    assert open_page("pages/stability.py", **link).selectbox[1].index == 1
     assert "Stability of: " in said(open_page("pages/runs.py"))
+
+
+def test_what_is_written_large_stays_so_on_every_page_and_in_links(shared):
+    page = open_page(large="1", **SMALL)
+    assert page.toggle[0].value is True
+    assert page.query_params == SMALL | {"large": "1"}
+    go_to(page, "pages/compare.py")
+    assert page.query_params["large"] == "1"
+    assert page.toggle[0].value is True
+    page.toggle[0].set_value(False).run()
+    assert "large" not in page.query_params
+    assert go_to(page, "app.py").query_params == SMALL
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        (["running mine"], "1 run trains; all yours"),
+        (["running mine", "running", "queued"], "2 runs train, 1 waits; 1 of them is yours"),
+        (["running", "running", "queued mine", "queued"], "2 runs train, 2 wait; yours is next"),
+        (["running", "queued", "queued mine"], "1 run trains, 2 wait; 1 before yours"),
+    ],
+)
+def test_the_queue_is_told_to_whom_it_concerns(states, words):
+    jobs = [
+        Job(str(n), state.split()[0], "", 0, {}, visitor="me" if "mine" in state else "other")
+        for n, state in enumerate(states)
+    ]
+    assert queue_in_words(jobs, "me", {}) == words
+
+
+def test_a_visitor_reads_on_another_page_that_a_run_goes_on(shared, monkeypatch):
+    page = open_page(**SMALL | {"length": "100000"})
+    assert "yours" not in said(page)
+    page.button(key="start").click().run()
+    wait_until_running(shared)
+    assert "1 run trains; all yours" in said(go_to(page, "pages/runs.py"))
+    with monkeypatch.context() as other:
+        other.setattr(ui.shared.queue_line, "visitor", lambda: "somebody else")
+        assert "yours" not in said(open_page("pages/runs.py"))
+    go_to(page, "app.py")
+    page.button(key="stop").click().run()
 
 
 def test_the_web_process_imports_no_torch(store):

@@ -55,6 +55,7 @@ def test_it_names_the_smallest_stable_level():
         path(0, 0, 0.0), path(1, 0, 0.01, 500), path(2, 0, 0.015, 250), path(3, 0, 0.03, 125)
     )
     words = paths.in_words(given)
-    assert "Of 3 pruned levels 2 are stable where they restart, the smallest with 25.0" in words
-    assert paths.name(given.paths[2], 1000) == "level 2, 25.0\u202f% of weights, from iteration 0"
+    assert "Of 3 pruned levels 2 are stable where they restart" in words
+    assert "the smallest with 25\u202f% of the weights" in words
+    assert paths.name(given.paths[2], 1000) == "level 2, 25\u202f% of weights, from iteration 0"
     assert paths.name(given.paths[0], 1000) == "dense, from iteration 0"

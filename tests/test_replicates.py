@@ -220,7 +220,7 @@ def test_a_difference_of_arms_is_said_with_both_numbers_and_its_chance():
     assert words.endswith("; chance alone may explain it.")
     assert "equal to itself's 90.00" in difference_in_words(paired(b, b), "one", "itself", 50)
     nobody = difference_in_words(paired({}, b), "the ticket", "random reinit", 50)
-    assert nobody == "At 50.0\u202f% of the weights no seed has both the ticket and random reinit."
+    assert nobody == "At 50\u202f% of the weights no seed has both the ticket and random reinit."
 
 
 def test_one_pair_is_said_to_be_one_seed_and_has_no_interval():

@@ -16,7 +16,7 @@ from lottery_core.report import figures, story_figures
 from lottery_core.running import engine, measurement
 from lottery_core.store import LayerCounts, measurement_key
 from lottery_core.training.context import Context
-from tests.pages import open_page, said
+from tests.pages import go_to, open_page, said
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {"network": "16", "length": "30", "unit": "iterations", "sparsities": "0.4,0.9"}
@@ -257,11 +257,28 @@ def test_no_link_breaks_the_page(shared, name, value):
 
 def test_another_seed_is_in_the_url_and_a_story_of_its_own(shared):
     page = visit(**TINY, step="1")
+    page.button(key="story_begin").click().run()
+    run_until(page, "All of this is computed")
     page.button(key="story_seed").click().run()
     assert page.query_params["seed"] in ("1", ["1"])
+    assert "All of this is computed" not in said(page)  # at once
+    go_to(page, "pages/runs.py")
+    go_to(page, "pages/story.py")
+    assert page.query_params == TINY | {"step": "1", "seed": "1"}
     page.button(key="story_begin").click().run()
     run_until(page, "All of this is computed")
     assert shared.store.jobs()[0].experiment["recipe"]["seed"] == 1
+
+
+def test_what_is_looked_at_in_a_step_is_there_again_when_one_comes_back(shared):
+    page = visit(**TINY)
+    rounds = len(story.read_story(TINY)[1].experiment().rounds)
+    next(one for one in page.segmented_control if one.key == f"story_round_{rounds}").set_value("2")
+    page.run()
+    go_to(page, "pages/runs.py")
+    go_to(page, "pages/story.py")
+    values = {one.key: one.value for one in page.segmented_control}
+    assert values[f"story_round_{rounds}"] == "2"
 
 
 def test_stop_keeps_what_is_finished(shared):
@@ -278,16 +295,17 @@ def test_stop_keeps_what_is_finished(shared):
 # Its figures
 
 
-def test_a_learning_curve_leaves_out_the_untrained_tenth_and_says_where_it_ends():
+def test_a_learning_curve_begins_at_guessing_and_says_where_it_ends():
     curve = figures.Curve("ticket", [0, 50, 100], [0.1, 0.9, 0.96], figures.STYLES["main"])
     figure = story_figures.learning_figure([curve], 100, "Learning")
     np.testing.assert_allclose(figure.data[0].y, [10, 90, 96])
-    assert figure.layout.yaxis.range[0] == 87
+    low, high = figure.layout.yaxis.range
+    assert low < 10 < 100 < high
     assert figure.layout.meta["alt"] == "Learning. ticket: 96.0%."
     empty = story_figures.awaited(
         story_figures.learning_figure([], 100, "Learning"), "in about 5 s"
     )
-    assert empty.layout.yaxis.range == (0, 100)
+    assert empty.layout.yaxis.range == (low, high)
     assert empty.layout.annotations[0].text == "in about 5 s"
     assert "Nothing is trained yet" in empty.layout.meta["alt"]
 

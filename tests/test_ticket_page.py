@@ -22,7 +22,7 @@ from lottery_core.tickets import files
 from lottery_core.tickets.content import FORMAT, in_header
 from lottery_core.training.context import Context
 from tests.networks import masks
-from tests.pages import open_page, said
+from tests.pages import go_to, open_page, said
 
 PAGE = "pages/ticket.py"
 RECIPE = Recipe(
@@ -264,7 +264,36 @@ def test_a_brought_ticket_is_trained_beside_dense_and_a_random_mask(trained):
     assert again["random reinit"] == "not run"
     assert "the ticket reaches" in said(page)
     page = open_page("pages/runs.py")
-    assert "1 round to 75.0% sparsity, brought ticket, random mask, seed 0" in said(page)
+    assert "1 round to 25\u202f% of the weights, brought ticket, random mask, seed 0" in said(page)
+
+
+def test_a_file_and_its_form_are_there_again_when_one_comes_back(trained):
+    page = brought(files.export(trained, EXPERIMENT.key, "ticket"))
+    ticket = page.query_params["ticket"]
+    next(w for w in page.number_input if w.label == "Iterations").set_value(77).run()
+    go_to(page, "pages/runs.py")
+    go_to(page, PAGE)
+    assert page.query_params["ticket"] == ticket
+    assert "What was brought before: **ticket.safetensors**" in said(page)
+    assert "bit for bit" in said(page)
+    assert next(w for w in page.number_input if w.label == "Iterations").value == 77
+    page.button(key="bring_away").click().run()
+    assert "bit for bit" not in said(page)
+    assert "ticket" not in page.query_params
+
+
+def test_a_link_to_a_ticket_shows_its_file_or_says_that_it_is_not_here(trained):
+    content = files.export(trained, EXPERIMENT.key, "ticket")
+    link = {"view": "bring", "ticket": brought(content).query_params["ticket"]}
+    assert "whose file this cache does not have" in said(open_page(PAGE, **link))
+    page = brought(content)
+    page.button(key="bring_train").click().run()
+    page = open_page(PAGE, **link)
+    assert not page.exception
+    assert "What was brought before: **ticket" in said(page)
+    assert "whose file this cache does not have" not in said(page)
+    assert page.query_params["ticket"] == link["ticket"]
+    assert not page.button(key="bring_train").disabled
 
 
 def test_the_form_says_what_does_not_go_together(trained):

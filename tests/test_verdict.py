@@ -194,7 +194,7 @@ def test_the_smallest_is_picked_among_levels_that_all_seeds_reached():
 def test_the_verdict_is_said_with_its_seeds_intervals_and_both_numbers():
     words = verdict_in_words(replicates(0.01, 0.011, 0.012, stops=(-100, -110, -120)))
     assert words == (
-        "Over 3 seeds the smallest winning ticket keeps 50.0\u202f% of the weights: test accuracy "
+        "Over 3 seeds the smallest winning ticket keeps 50\u202f% of the weights: test accuracy "
         "92.10\u202f%, 1.10 points above the dense network's 91.00\u202f% (95\u202f% interval "
         "+0.85 to +1.35); early stop at iteration 390, 110 iterations earlier than the dense "
         "network's 500 (95\u202f% interval -135 to -85); validation accuracy 95.00\u202f%, equal "
@@ -228,7 +228,7 @@ def test_what_validation_picked_is_not_called_winning_when_the_test_images_disag
 def test_where_none_wins_the_nearest_is_named_with_what_it_misses():
     runs = {0: [info(0, 0.9), info(1, 0.85), info(2, 0.89), info(3, 0.5)]}
     assert verdict_in_words(runs).startswith(
-        "There is no winning ticket. The nearest keeps 25.0\u202f% of the weights and misses it by "
+        "There is no winning ticket. The nearest keeps 25\u202f% of the weights and misses it by "
         "its test accuracy 89.00\u202f%, 1.00 points below the dense network's 90.00\u202f%."
     )
 
@@ -262,7 +262,7 @@ def test_every_control_is_said_at_the_same_level_with_both_numbers():
     words = outcome.in_words()
     assert "winning ticket keeps" not in words
     for title, reached, below in (
-        ("At 25.0\u202f% of the weights random reinit reaches", "86.00", "2.00"),
+        ("At 25\u202f% of the weights random reinit reaches", "86.00", "2.00"),
         ("fine-tuned, no rewind, 3 trainings in a row instead of one, reaches", "84.00", "4.00"),
         ("Dense, equally long, 3 trainings in a row instead of one, reaches", "82.00", "6.00"),
     ):

@@ -7,6 +7,7 @@ from collections import Counter
 from lottery_core.findings.lines import with_seed
 from lottery_core.spec.arms import title_of
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.sizes import schedule_in_words
 from lottery_core.store import Job
 from ui.shared.runtime import runtime
 
@@ -42,8 +43,7 @@ def title(jobs: list[Job]) -> str:
     words = f"{_MEASURES[jobs[0].task]}**{recipe.net.sizes}** on {recipe.data_title}, "
     words += f"{recipe.iterations:,} iterations, "
     if rounds:
-        many = f"{len(rounds)} rounds" if len(rounds) > 1 else "1 round"
-        words += f"{many} to {rounds[-1].sparsity:.1%} sparsity, "
+        words += f"{schedule_in_words(rounds)}, "
     words += ", ".join(dict.fromkeys(map(title_of, experiments)))
     seeds = sorted({experiment.recipe.seed for experiment in experiments})
     return f"{words}, " + (f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds")

@@ -11,13 +11,17 @@ from lottery_core.findings.verdict import level_to_show
 from lottery_core.report import time_figures
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import Speed
 from lottery_core.training.base import why_not_compiled
+from ui.shared.link import Link
 from ui.shared.plot import plot
 from ui.shared.reading import asked_together
 from ui.shared.runtime import runtime
-from ui.shared.tasks import is_active, measured_of
-from ui.shared.text import plain
+from ui.shared.tasks import choose_part, is_active, measured_of
+from ui.shared.text import many, missing_in_words, plain
+
+LINK = Link("speed")
 
 
 def why_not(experiment: Experiment) -> str:
@@ -30,18 +34,19 @@ def plan_in_words(experiment: Experiment) -> str:
     """What Measure would do."""
     levels = len(experiment.keys)
     if missing := sum(not runtime().store.has(key) for key in experiment.keys):
-        return f"Trains the {missing} levels that are not in the cache, then times all {levels}."
-    return f"Times {levels} levels, four ways to train and two to answer; about {levels * 3} s."
+        return f"Trains {missing_in_words(missing)}, then times all {levels}."
+    ways = "four ways to train and two to answer"
+    return f"Times {many(levels, 'level')}, {ways}; about {levels * 3} s."
 
 
 def show_measured(experiment: Experiment) -> None:
     """Sentences, curves and tables of the last measurement, if there is one."""
     measured = measured_of("measure", experiment)
     if measured is None:
-        words = "" if is_active("measure", experiment) else "Press Measure. "
+        active = is_active("measure", experiment)
+        begin = "Your numbers come" if active else "Nothing is measured yet. Press Measure."
         st.info(
-            f"Nothing is measured yet. {words}Every number on this page comes from this machine, "
-            "none from elsewhere.",
+            f"{begin} Every number on this page comes from this machine, none from elsewhere.",
             icon=":material/timer:",
         )
         return
@@ -56,11 +61,9 @@ def show_measured(experiment: Experiment) -> None:
         plot(time_figures.cumulative_figure(catch.cumulative(measured)), "plot_cumulative")
 
     st.header("The trained ticket at work")
-    names = [f"level {row.level}: {p:.1f}%" for row, p in
+    names = [f"level {row.level}: {size_in_words(p)} of the weights" for row, p in
              zip(rows, catch.percents(measured), strict=True)]  # fmt: skip
-    n = st.selectbox(
-        "Level", range(len(rows)), rows.index(ticket), format_func=names.__getitem__, key="level"
-    )
+    n = choose_part("Level", names, rows.index(ticket), experiment, LINK)
     st.caption("How long answering takes, for 1, 32 and 1,024 images at once:")
     st.table(catch.answers_table(measured, rows[n]), border="horizontal", hide_index=True)
     st.caption("What it takes to keep and to run:")

@@ -9,11 +9,15 @@ from lottery_core.report import compared_figures
 from lottery_core.running.time_left import in_words, seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import task_key
+from ui.shared.link import Link
 from ui.shared.plot import plot
 from ui.shared.runtime import runtime
-from ui.shared.tasks import is_active, measured_of
+from ui.shared.tasks import choose_part, is_active, measured_of
+from ui.shared.text import missing_in_words
+from ui.shared.words import show_words
 
 TASK = "instability"
+LINK = Link("stability")
 
 
 def plan_in_words(experiment: Experiment) -> str:
@@ -21,12 +25,11 @@ def plan_in_words(experiment: Experiment) -> str:
     if measured_of(TASK, experiment):
         return "Measured. The same copies would end at the same weights again."
     missing = sum(not runtime().store.has(key) for key in experiment.keys)
-    before = f"Trains the {missing} levels that are not in the cache, then t" if missing else "T"
-    dense = sum(n == 0 for n, _ in starts_of(experiment))
-    words = (
-        f"{before}rains two copies of the dense network from each of {dense} iterations, and two "
-        f"of each of {len(experiment.rounds)} pruned levels"
-    )
+    before = f"Trains {missing_in_words(missing)}, then t" if missing else "T"
+    dense, pruned = sum(n == 0 for n, _ in starts_of(experiment)), len(experiment.rounds)
+    of_dense = f"each of {dense} iterations" if dense > 1 else "its first iteration"
+    of_pruned = f"each of {pruned} pruned levels" if pruned > 1 else "the pruned level"
+    words = f"{before}rains two copies of the dense network from {of_dense}, and two of {of_pruned}"
     seconds = None if missing else _seconds(experiment)
     return f"{words}: about {in_words(seconds)}." if seconds else f"{words}."
 
@@ -58,14 +61,16 @@ def show_measured(experiment: Experiment) -> None:
     """Sentence, curves, and one line between two copies, if there is a measurement."""
     measured = measured_of(TASK, experiment)
     if measured is None:
-        asked = "" if is_active(TASK, experiment) else "Press Measure. "
+        active = is_active(TASK, experiment)
+        begin = "It is being measured." if active else "Nothing is measured yet. Press Measure."
         st.info(
-            f"Nothing is measured yet. {asked}Where the error stays flat between two copies, "
+            f"{begin} Where the error stays flat between two copies, "
             "both have found the same valley, and the order of the data did not matter.",
             icon=":material/landscape:",
         )
         return
     st.success(paths.in_words(measured), icon=":material/landscape:")
+    show_words(paths.in_words(measured), "iteration")
     left, right = st.columns(2)
     with left:
         curves = paths.against_iteration(measured)
@@ -74,12 +79,8 @@ def show_measured(experiment: Experiment) -> None:
         curves = paths.against_remaining(measured)
         plot(compared_figures.instability_figure(curves, against="remaining"), "plot_by_remaining")
     found = measured.paths
-    n = st.selectbox(
-        "The line between two copies of",
-        range(len(found)),
-        key=f"path_of_{task_key(TASK, experiment.key)}",
-        format_func=lambda n: paths.name(found[n], measured.total),
-    )
+    names = [paths.name(one, measured.total) for one in found]
+    n = choose_part("The line between two copies of", names, 0, experiment, LINK)
     one = found[n]
     plot(
         compared_figures.path_figure(

@@ -144,11 +144,6 @@ def deaths(masks: Sequence[Arrays]) -> Arrays:
     return found
 
 
-def deaths_until(died: np.ndarray, n: int) -> np.ndarray:
-    """`deaths` as they were after round `n`: later ones are undone."""
-    return np.where(died > n, 0, died).astype(np.uint8)
-
-
 def kept_per_pixel(mask: Arrays, image: Shape) -> np.ndarray | None:
     """How many weights of the first layer read each pixel of images (channels, rows, columns):
     (rows, columns); None where the first layer is none that reads pixel by pixel."""

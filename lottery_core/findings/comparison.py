@@ -20,6 +20,7 @@ from lottery_core.findings.replicates import (
 from lottery_core.report.figures import Curve, Style
 from lottery_core.spec.arms import how_much_longer
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.sizes import size_in_words
 
 
 def percents_of(
@@ -176,4 +177,4 @@ def why_none(line: Line, reference: Line, percent: float) -> str:
         return "nothing is pruned there, so the two have no size in common"
     if same_density(percent, 100):
         return "it begins with the same dense network"
-    return f"the two have no level with {percent:.4g}\u202f% of the weights in common yet"
+    return f"the two have no level with {size_in_words(percent)} of the weights in common yet"

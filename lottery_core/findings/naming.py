@@ -10,15 +10,16 @@ from lottery_core.spec.arms import title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.own import short
 from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.sizes import size_in_words
 
 
 def line_names(chosen: Sequence[Line]) -> dict[str, str]:
-    """What to call each line, by its name: its arm, and of what else differs between them as
-    much as is needed to tell them apart."""
+    """What to call each line, by its name: its arm, its data set where they are of several, and of
+    what else differs between them as much as is needed to tell them apart."""
     facts = {line.id: _facts(line.main) for line in chosen}
     needed: list[str] = []
     groups = [list(chosen)]
-    for fact in _known(facts.values()):
+    for fact in dict.fromkeys(["dataset", *_known(facts.values())]):
         parts = []
         for group in groups:
             values = dict.fromkeys(facts[line.id].get(fact) for line in group)
@@ -118,4 +119,4 @@ def _facts(experiment: Experiment) -> dict[str, str]:
 
 
 def _percent(sparsity: float) -> str:
-    return f"{100 * (1 - sparsity):.3g}\u202f%"
+    return size_in_words(100 * (1 - sparsity))

@@ -32,11 +32,11 @@ from lottery_core.store import LevelProgress
 _NOT_RETRAINED = {
     "not retrained": (
         "test_accuracy_before_retraining",
-        "just pruned, not yet retrained",
+        "right after pruning, before retraining",
     ),
     "dense pruned": (
         "test_accuracy_dense_pruned",
-        "dense pruned in one go, never retrained",
+        "dense, pruned in one step, not retrained",
     ),
 }
 
@@ -136,7 +136,11 @@ class Outcome:
         """Iteration of least validation loss against weights remaining, every arm; no curves
         where nothing was held out."""
         curves = self._curves("early_stop_iteration", kind)
-        return early_stop_figure([curve for curve in curves if len(curve.x)])
+        return early_stop_figure(
+            [curve for curve in curves if len(curve.x)],
+            sizes_of(self.main),
+            self.main.recipe.iterations,
+        )
 
     def _curves(self, field: str, kind: str) -> list[figures.Curve]:
         """A field of each arm against the weights that the experiment itself keeps there."""
@@ -162,6 +166,26 @@ def _curve(title: str, style: figures.Style, frame: pd.DataFrame) -> figures.Cur
 def sizes_of(experiment: Experiment) -> list[float]:
     """The percents of weights that remain at its levels, as its rounds ask for them."""
     return [100.0, *(100 * (1 - step.sparsity) for step in experiment.rounds)]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What charts of several experiments have to hold, known before any is trained: the percents
+    of weights that will remain, the longest training's iterations, the least accuracy of
+    guessing."""
+
+    sizes: list[float]
+    iterations: int
+    chance: float
+
+
+def axes_of(experiments: Sequence[Experiment]) -> Axes:
+    """The axes that hold all that will come of these experiments."""
+    return Axes(
+        sizes=[percent for one in experiments for percent in sizes_of(one)],
+        iterations=max(one.recipe.iterations for one in experiments),
+        chance=min(map(chance_of, experiments)),
+    )
 
 
 def chance_of(experiment: Experiment) -> float:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import LevelInfo
 
 KINDS = {
@@ -119,7 +120,7 @@ def difference_in_words(
 ) -> str:
     """A difference of test accuracies at the end between two arms, in a sentence that names both;
     at a percent of the weights, where it is one."""
-    where = "" if percent is None else f"At {in_percent(percent)} of the weights "
+    where = "" if percent is None else f"At {size_in_words(percent)} of the weights "
     if not difference.n:
         return _sentence(f"{where}no seed has both {what_a} and {what_b}.")
     words = _sentence(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lottery_core.report.figures import BLUE, GREEN, GREY, ORANGE, Style
 from lottery_core.report.time_figures import Times
+from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import LevelSpeed, Speed
 
 WAYS = {
@@ -133,14 +134,15 @@ def in_words(measured: Speed, ticket: LevelSpeed) -> tuple[str, str]:
         first = (
             "On this machine sparse training does not pay at any density measured here: an "
             f"epoch of the compiled loop takes {_short(per_epoch * dense.median)} dense and "
-            f"{_short(per_epoch * rows[-1].step.ours.median)} with {shares[-1]:.1f}\u202f% of "
+            f"{_short(per_epoch * rows[-1].step.ours.median)} with {size_in_words(shares[-1])} of "
             "the weights."
         )
     else:
         first = (
-            f"On this machine sparse starts to pay at {shares[pays]:.1f}\u202f% of the weights: an "
-            f"epoch of the compiled loop takes {_short(per_epoch * rows[pays].step.ours.median)} "
-            f"there and {_short(per_epoch * dense.median)} dense."
+            f"On this machine sparse starts to pay at {size_in_words(shares[pays])} of the "
+            "weights: an epoch of the compiled loop takes "
+            f"{_short(per_epoch * rows[pays].step.ours.median)} there and "
+            f"{_short(per_epoch * dense.median)} dense."
         )
     ours, masked = ticket.step.ours.median, ticket.step.masked.median
     second = (

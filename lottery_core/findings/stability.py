@@ -6,6 +6,7 @@ from operator import attrgetter
 
 from lottery_core.report.compared_figures import STABLE
 from lottery_core.report.figures import GREEN, ORANGE, Curve, Style
+from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import Copies, Instability
 
 _KINDS = (
@@ -19,7 +20,7 @@ def name(path: Copies, total: int) -> str:
     at = f"iteration {path.first_iteration:,}"
     if not path.level:
         return f"dense, from {at}"
-    return f"level {path.level}, {100 * path.kept / total:.1f}\u202f% of weights, from {at}"
+    return f"level {path.level}, {size_in_words(100 * path.kept / total)} of weights, from {at}"
 
 
 def against_iteration(measured: Instability) -> list[Curve]:
@@ -75,6 +76,6 @@ def in_words(measured: Instability) -> str:
         words += f" Of {len(pruned)} pruned levels {len(stable)} are stable where they restart"
         if smallest:
             share = 100 * smallest.kept / measured.total
-            words += f", the smallest with {share:.1f}\u202f% of the weights"
+            words += f", the smallest with {size_in_words(share)} of the weights"
         words += "."
     return f"{words} One pair of copies each, seed {measured.seed}."

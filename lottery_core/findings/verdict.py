@@ -21,6 +21,7 @@ from lottery_core.findings.replicates import (
     paired,
 )
 from lottery_core.findings.tables import chance, has_learned
+from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import LevelInfo
 
 
@@ -231,8 +232,8 @@ def _none_in_words(known: Sequence[Verdict], name: str) -> str:
     nearest = min(known, key=lambda one: (len(one.missed), -one.conditions[0].difference.mean))
     kind = "winning ticket" if name == "ticket" else f"{name} that wins"
     return (
-        f"there is no {kind}. The nearest keeps {in_percent(nearest.percent)} of the weights and "
-        f"misses it by its {nearest.reasons()}."
+        f"there is no {kind}. The nearest keeps {size_in_words(nearest.percent)} of the weights "
+        f"and misses it by its {nearest.reasons()}."
     )
 
 
@@ -240,7 +241,7 @@ def _found_in_words(found: Verdict, name: str) -> str:
     kind = f"{name} that wins on the validation images"
     if found.wins:
         kind = "winning ticket" if name == "ticket" else f"{name} that wins"
-    words = f"the smallest {kind} keeps {in_percent(found.percent)} of the weights: "
+    words = f"the smallest {kind} keeps {size_in_words(found.percent)} of the weights: "
     if found.wins:
         # What it reports comes first: the test images.
         words += "; ".join(one.in_words() for one in reversed(found.conditions))

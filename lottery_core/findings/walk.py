@@ -25,6 +25,7 @@ from lottery_core.spec.choice import Choice
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import read_choice, write_value
+from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import Level, LevelInfo
 
 # The quick preset with the sparsities that the notebook retrains at, the last being 1 - 0.6**6.
@@ -214,7 +215,7 @@ def again(infos: Sequence[LevelInfo], rounds: int) -> str:
         when = f"{when} of {rounds}"
     words = (
         f"{when} **{last.weights_kept:,} of {last.weights_total:,}** weights are left "
-        f"({last.percent_remaining:.1f}\u202f%). Trained from their old values they read "
+        f"({size_in_words(last.percent_remaining)}). Trained from their old values they read "
         f"**{_percent(last.test_accuracy)}** of the digits, {_against(last, dense)}."
     )
     if done < rounds:

@@ -16,24 +16,30 @@ from lottery_core.report.figures import (
     ORANGE,
     Curve,
     Style,
+    above,
     accuracy_figure,
     add_curve,
     begin_figure,
     iterations_axis,
+    loss_range,
     remaining_axis,
     spread,
 )
+from lottery_core.spec.sizes import size_in_words
 
 
 def compared_accuracy_figure(
-    curves: Sequence[Curve], dense: float | None, *, near_dense: bool = False, height: int = 400
+    curves: Sequence[Curve], dense: float | None, *, height: int = 400, **options
 ) -> go.Figure:
     """As `accuracy_figure`, for several experiments under one legend outside the chart."""
-    return _without_legend(accuracy_figure(curves, dense, near_dense=near_dense, height=height))
+    return _without_legend(accuracy_figure(curves, dense, height=height, **options))
 
 
-def early_stop_figure(curves: Sequence[Curve], height: int = 400) -> go.Figure:
-    """Iteration of least validation loss against percent of weights remaining."""
+def early_stop_figure(
+    curves: Sequence[Curve], sizes: Sequence[float], total: int, height: int = 400
+) -> go.Figure:
+    """Iteration of least validation loss, of trainings of up to `total`, against percent of weights
+    remaining, of which `sizes` are those that will be reached."""
     parts = [
         f"{curve.name}: {curve.y[0]:,.0f} at {curve.x[0]:.1f} %, {curve.y[-1]:,.0f} at "
         f"{curve.x[-1]:.1f} %"
@@ -44,22 +50,27 @@ def early_stop_figure(curves: Sequence[Curve], height: int = 400) -> go.Figure:
         "Early stop against weights remaining",
         height,
         "Iteration of least validation loss as weights are pruned. " + "; ".join(parts) + ".",
-        xaxis=remaining_axis([p for curve in curves for p in curve.x]),
-        yaxis={"title": "early-stop iteration", "rangemode": "tozero"},
+        xaxis=remaining_axis(sizes),
+        yaxis={"title": "early-stop iteration", "range": [0, 1.05 * total], "autorange": False},
     )
-    # Without a validation split there is no early stop: nothing but NaN.
-    latest = max((y for curve in curves for y in curve.y if np.isfinite(y)), default=0)
     for curve in curves:
         hover = "iteration %{y:,.0f} at %{x:.2f} % of weights"
-        add_curve(figure, curve, hover, within=(0, 1.25 * latest))
+        add_curve(figure, curve, hover, within=(0, 1.05 * total))
     return _without_legend(figure)
 
 
 def training_figure(
-    curves: Sequence[Curve], what: str, percent: float, *, total: int | None, height: int = 400
+    curves: Sequence[Curve],
+    what: str,
+    percent: float,
+    *,
+    total: int,
+    chance: float,
+    height: int = 400,
 ) -> go.Figure:
     """How networks of one size learn: test accuracy (`what` "accuracy") or validation loss
-    ("loss", mean cross-entropy in nats) over their iterations."""
+    ("loss", mean cross-entropy in nats) over their iterations, up to `total`. `chance` is the
+    accuracy of guessing, from which the axis begins."""
     accuracy = what == "accuracy"
     said = [
         f"{curve.name}: {curve.y[-1]:{'.1%' if accuracy else '.3f'}}"
@@ -68,9 +79,9 @@ def training_figure(
     ]
     name = "Test accuracy" if accuracy else "Validation loss"
     figure = begin_figure(
-        f"{name} at {percent:.3g} % of weights",
+        f"{name} with {size_in_words(percent)} of the weights",
         height,
-        f"{name} over the iterations with {percent:.3g} % of the weights. At the end, "
+        f"{name} over the iterations with {size_in_words(percent)} of the weights. At the end, "
         + "; ".join(said)
         + ".",
         xaxis=iterations_axis(total),
@@ -91,10 +102,9 @@ def training_figure(
         else:
             add_curve(figure, curve, "%{y:.4f} at iteration %{x:,}", within=(least / 2, np.inf))
     figure.update_traces(marker={"size": 6, "maxdisplayed": 16}, selector={"mode": "lines+markers"})
-    # The first evaluations, near chance, would squeeze what matters into a corner.
-    later = [y for c in curves for x, y in zip(c.x, c.y, strict=True) if x and np.isfinite(y)]
-    if accuracy and later:
-        figure.update_yaxes(range=[max(0, 100 * min(later) - 3), 100.5], autorange=False)
+    losses = [curve.y for curve in curves]
+    span = above(chance) if accuracy else loss_range(chance, losses)
+    figure.update_yaxes(range=span, autorange=False)
     return _without_legend(figure)
 
 

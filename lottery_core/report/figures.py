@@ -183,6 +183,16 @@ def above(chance: float) -> list[float]:
     return [max(0, 100 * chance - 3), 102]
 
 
+def loss_range(chance: float, losses: Sequence[Sequence[float]]) -> list[float]:
+    """The range of a log axis of losses: from a thousandth to twice that of guessing with the
+    accuracy `chance`, or to the mark above the worst there was."""
+    worst = np.nanmax(np.concatenate([[0], *losses]).astype(float))
+    top = -2 * np.log(chance)
+    if worst > top:
+        top = next((tick for tick in LOG_TICKS if tick >= worst), LOG_TICKS[-1])
+    return [-3, np.log10(top)]
+
+
 def legend_inside(figure: go.Figure) -> go.Figure:
     """The same with its legend in the lower left, where accuracies of large networks leave room, or
     in the upper left, where the dense network's is low; a chart that is narrow (see
@@ -297,14 +307,9 @@ def loss_figure(
         margin=TWO_ROWS,
     )
     if chance is not None:
-        # From a thousandth to twice the loss of guessing, or the mark above the worst there was.
         judged = [history[name] for name in ("validation_loss", "test_loss")]
         judged += [] if dense is None else [dense["test_loss"]]
-        worst = np.nanmax(np.concatenate([[0], *judged]).astype(float))
-        top = -2 * np.log(chance)
-        if worst > top:
-            top = next((tick for tick in LOG_TICKS if tick >= worst), LOG_TICKS[-1])
-        figure.update_yaxes(range=[-3, np.log10(top)], autorange=False)
+        figure.update_yaxes(range=loss_range(chance, judged), autorange=False)
     if dense is not None:
         _line(figure, dense, "test_loss", "dense, test", GREY, "dash", 1)
     figure.add_scatter(

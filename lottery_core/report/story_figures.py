@@ -7,7 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from lottery_core.report.figures import BLUE, GREY, MARGIN, STYLES, Curve, add_curve, begin_figure
+from lottery_core.report.figures import (
+    BLUE,
+    GREY,
+    MARGIN,
+    STYLES,
+    Curve,
+    above,
+    add_curve,
+    begin_figure,
+)
+
+_CHANCE = 1 / 10  # of ten digits
 
 
 def learning_figure(
@@ -20,13 +31,13 @@ def learning_figure(
         height,
         f"{title}. {'; '.join(said) or 'Nothing is trained yet'}.",
         xaxis={"title": "iteration", "range": [0, 1.02 * total], "autorange": False},
-        yaxis={"title": "unseen digits read correctly, %"},
+        yaxis={
+            "title": "unseen digits read correctly, %",
+            "range": above(_CHANCE),
+            "autorange": False,
+        },
         margin={**MARGIN, "b": 84 + 19 * max(0, len(curves) - 1)},
     )
-    # The untrained network's tenth would squeeze what matters into a corner.
-    later = [100 * y for curve in curves for x, y in zip(curve.x, curve.y, strict=True) if x > 0]
-    low = min(later, default=0)
-    figure.update_yaxes(range=[max(0, low - 3), 100.5 if later else 100], autorange=False)
     for curve in curves:
         add_curve(figure, curve, "%{y:.2f} % at iteration %{x}", by=100)
     return figure

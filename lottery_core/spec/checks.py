@@ -9,10 +9,34 @@ from collections.abc import Sequence
 class InvalidValue(ValueError):
     """A value that breaks a rule. `field` names it; the message gives value, rule and remedy."""
 
+    def in_percent(self, words: str) -> str:
+        """The same of a fraction that people see in percent, where the rule is one of numbers;
+        `words` name it: "% per round"."""
+        return str(self)
+
     def __init__(self, field: str, value: object, rule: str):
-        self.field = field
+        self.field, self.value = field, value
         shown = repr(value)
         super().__init__(f"{field}={shown if len(shown) <= 80 else shown[:77] + '...'} {rule}")
+
+
+class OutOfRange(InvalidValue):
+    """A number outside of its range, from `low` to `high`, whose `ends` are said in words: "above",
+    "at most"."""
+
+    def __init__(self, field: str, value: object, low: float, high: float, ends: tuple[str, str]):
+        self.low, self.high, self.ends = low, high, ends
+        super().__init__(field, value, f"must be a number {ends[0]} {low:g} and {ends[1]} {high:g}")
+
+    def in_percent(self, words: str) -> str:
+        """ "200 % per round must be above 0 % and below 100 %"."""
+        if not isinstance(self.value, int | float):
+            return str(self)
+        begin, end = self.ends
+        return (
+            f"{100 * self.value:.10g} {words} must be {begin} {100 * self.low:g}\u202f% and {end} "
+            f"{100 * self.high:g}\u202f%"
+        )
 
 
 def check_known(field: str, value: object, known: Sequence[str] | dict[str, object]) -> None:
@@ -37,9 +61,8 @@ def check_number(
             value < high if below else value <= high
         )
     if not good:
-        lower = f"above {low:g}" if above else f"at least {low:g}"
-        upper = f"below {high:g}" if below else f"at most {high:g}"
-        raise InvalidValue(field, value, f"must be a number {lower} and {upper}")
+        ends = "above" if above else "at least", "below" if below else "at most"
+        raise OutOfRange(field, value, low, high, ends)
 
 
 def check_content(value: object) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import ARMS
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.notation import NAMED
 from lottery_core.spec.recipe import REWIND_PERCENTS
@@ -60,6 +61,12 @@ class Field:
         """A known value in words."""
         words = self.known[value] if isinstance(self.known, Mapping) else value
         return words if isinstance(words, str) else words.title
+
+
+def in_words(error: InvalidValue) -> str:
+    """What is wrong with a field, in the unit in which people see it."""
+    field = FIELDS.get(error.field)
+    return error.in_percent(field.words) if field and field.percent else str(error)
 
 
 def _factor(text: str) -> tuple[str, float]:
@@ -161,6 +168,6 @@ FIELDS = {
         item=_factor, example="fc1=1, fc2=0.5",
     ),
     "criterion": Field(
-        "What goes first", known={name: one.title for name, one in CRITERIA.items()}
+        "Prune first, by", known={name: one.title for name, one in CRITERIA.items()}
     ),
 }  # fmt: skip

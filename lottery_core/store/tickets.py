@@ -38,12 +38,17 @@ class Tickets(Kept):
         content = save(_ticket(mask, restart), metadata={"weights": json.dumps([*mask])})
         self._put(self._ticket_path(digest), content)
 
+    def ticket_content(self, digest: str) -> bytes | None:
+        """The file as `write_ticket` made it, a .safetensors file like those from outside; None if
+        absent. Raises `StoreUnavailable` where it is not ours to read."""
+        if not re.fullmatch("[0-9a-f]{64}", digest):  # one from a link may be the way to elsewhere
+            return None
+        return self._get(self._ticket_path(digest), f"ticket {digest}")
+
     def read_ticket(self, digest: str) -> tuple[Arrays, Arrays | None] | None:
         """Mask and restart weights, verified; None if absent, or with a warning if damaged. Raises
         `StoreUnavailable` where it is not ours to read."""
-        if not re.fullmatch("[0-9a-f]{64}", digest):  # one from a link may be the way to elsewhere
-            return None
-        content = self._get(self._ticket_path(digest), f"ticket {digest}")
+        content = self.ticket_content(digest)
         if content is None:
             return None
         try:

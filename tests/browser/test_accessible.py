@@ -4,9 +4,10 @@ from pathlib import Path
 
 import axe_playwright_python
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from lottery_core.running import engine
+from lottery_core.spec.glossary import WORDS
 from lottery_core.spec.links import read_choice
 from lottery_core.training.context import Context
 from tests.browser.server import PATIENCE, wait_for_charts, wait_until
@@ -73,3 +74,17 @@ def test_no_page_breaks_a_rule(server, visit, trained, name, params):
         app = page.get_by_test_id("stApp")
         papers[scheme] = app.evaluate("node => getComputedStyle(node).backgroundColor")
     assert papers["light"] != papers["dark"]  # both themes were looked at
+
+
+def test_a_word_is_explained_to_whom_points_at_it_or_reaches_it_with_tab(server, visit, trained):
+    page = visit(server.url({"key": EXPERIMENT.key}, "ticket"), 390)
+    word = page.locator(".word", has_text="mask").first
+    meaning = word.locator(".meaning")
+    expect(meaning).to_be_hidden()
+    word.focus()
+    expect(meaning).to_have_text(WORDS["mask"].meaning)
+    expect(meaning).to_be_in_viewport(ratio=1)
+    word.blur()
+    expect(meaning).to_be_hidden()
+    word.hover()
+    expect(meaning).to_be_visible()

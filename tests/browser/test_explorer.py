@@ -357,6 +357,43 @@ def test_a_phone_shows_ticks_title_and_a_long_legend_below_each_other(server, vi
     wait_until(apart)  # the chart is drawn in steps
 
 
+def test_start_is_the_first_stop_of_tab_and_closes_the_choices_of_a_phone(server, visit):
+    params = with_seed(WATCHED, 41)
+    page = visit(server.url(params), 390)
+    start = page.locator(".st-key-start button")
+    expect(start).to_be_enabled()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(start).to_be_focused()
+    page.get_by_test_id("stExpandSidebarButton").click()
+    sidebar = page.get_by_test_id("stSidebar")
+    expect(sidebar).to_have_attribute("data-collapsed", "false")
+    press(page, "Start with these choices")
+    expect(sidebar).to_have_attribute("data-collapsed", "true")
+    press(page, "Stop")  # nothing lies over it
+
+
+SMALLEST = """() => Math.min(...[...document.querySelectorAll('.lottery-plot text')]
+  .filter(text => text.textContent.trim() && text.getBoundingClientRect().width)
+  .map(text => parseFloat(getComputedStyle(text).fontSize)))"""
+
+
+def test_charts_are_written_large_for_a_projector_or_on_the_full_screen(server, visit):
+    page = open_finished(visit, server, with_seed(SHORT, 2))
+    wait_for_charts(page, 4)
+    assert page.evaluate(SMALLEST) < 18
+    page.locator(".lottery-plot").first.hover()
+    full_screen = page.locator(".st-key-plot_accuracy [data-title='Full screen']")
+    full_screen.click()
+    smallest = SMALLEST.replace("'.lottery-plot text'", "':fullscreen text'")
+    page.wait_for_function(f"() => document.fullscreenElement && ({smallest})() >= 18")
+    full_screen.click()
+    page.wait_for_function(f"() => !document.fullscreenElement && ({SMALLEST})() < 18")
+    page = visit(server.url(with_seed(SHORT, 2) | {"large": "1"}))
+    wait_for_charts(page, 4)
+    page.wait_for_function(f"() => ({SMALLEST})() >= 18")
+
+
 def test_a_cold_link_to_another_page_works_and_leads_back(server, visit):
     open_finished(visit, server, with_seed(SHORT, 2))
     page = visit(server.url(page="runs"))

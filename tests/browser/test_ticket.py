@@ -115,7 +115,8 @@ def test_rounds_are_scrubbed_through(visit, server, trained):
     page = open_view(visit, server, "survival")
     title = page.locator(".st-key-plot_survival_fc1 .gtitle")
     expect(title).to_contain_text("fc1 after round 2: 25.0% alive")
-    page.get_by_role("slider", name="Round").press("ArrowLeft")
+    assert page.get_by_role("button", name="Play").count() == 1
+    page.get_by_role("slider", name="Level").press("ArrowLeft")
     expect(title).to_contain_text("fc1 after round 1: 50.0% alive")
 
 

@@ -21,7 +21,7 @@ from ui.compare.link import offer
 from ui.compare.states import is_complete, is_running
 from ui.shared.jobs import plan_of, rest_in_words, show_jobs
 from ui.shared.runtime import runtime
-from ui.shared.text import seeds_in_words
+from ui.shared.text import many, seeds_in_words
 from ui.shared.trouble import asking, show_refused
 
 _FIRST_SEEDS = 3  # of the run that an empty cache is offered
@@ -127,15 +127,13 @@ def _shown_whole(compared: Compared, arm: tuple[Experiment, ...]) -> bool:
 
 def _cost(experiments: list[Experiment]) -> str:
     todo = plan_of(experiments)
-    return f"{todo.trainings} trainings{rest_in_words(todo)}"
+    return f"{many(todo.trainings, 'training')}{rest_in_words(todo)}"
 
 
 @asking
 def _ask(start: Callable[[], View]) -> None:
     """Ask the queue for something, and show what `start` returns."""
     offer(start())
-    st.session_state.setdefault("compare_url", dict(st.query_params))
-    st.session_state.setdefault("compare_problems", ([], None))
 
 
 def _submit(line: Line, experiments: list[Experiment], params: dict[str, str]) -> None:

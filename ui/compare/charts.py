@@ -22,13 +22,19 @@ def show_overview(compared: Compared) -> None:
     dense = replicates.band([levels[0].test_accuracy for levels in known], "range")
     with left:
         figure = compared_figures.compared_accuracy_figure(
-            curves, dense.mean if dense.n else None, near_dense=compared.view.axis == "near"
+            curves,
+            dense.mean if dense.n else None,
+            near_dense=compared.view.axis == "near",
+            sizes=compared.axes.sizes,
+            chance=compared.axes.chance,
         )
         plot(figure, "plot_compared_accuracy", GROUP)
     stops = [curve for curve in level_curves(compared, "early_stop_iteration") if len(curve.x)]
     with right:
         if stops:
-            plot(compared_figures.early_stop_figure(stops), "plot_early_stop", GROUP)
+            axes = compared.axes
+            figure = compared_figures.early_stop_figure(stops, axes.sizes, axes.iterations)
+            plot(figure, "plot_early_stop", GROUP)
         without = [line for line in compared.lines if not line.main.recipe.validation_size]
         if len(without) == len(compared.lines):
             st.info("No early stop: these recipes hold out no images to find it with.")
@@ -50,8 +56,7 @@ def show_training(compared: Compared) -> None:
         reason = "hold out no images for validation" if what == "loss" else "have none of that size"
         st.info(f"No curve to draw: these runs {reason}.")
         return
-    lengths = {line.main.recipe.iterations for line in compared.lines}
-    total = lengths.pop() if len(lengths) == 1 else None
-    plot(
-        compared_figures.training_figure(curves, what, percent, total=total), "plot_training", GROUP
+    figure = compared_figures.training_figure(
+        curves, what, percent, total=compared.axes.iterations, chance=compared.axes.chance
     )
+    plot(figure, "plot_training", GROUP)

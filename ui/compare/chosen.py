@@ -9,6 +9,7 @@ import streamlit as st
 from lottery_core.findings.comparison import percents_of
 from lottery_core.findings.lines import MAX_LINES, Line, Runs, lines_of, with_seeds
 from lottery_core.findings.naming import line_names
+from lottery_core.findings.outcome import Axes, axes_of
 from lottery_core.findings.view import View
 from lottery_core.report import figures
 from lottery_core.spec.experiment import Experiment
@@ -45,6 +46,11 @@ class Compared:
         """The line the others are compared with."""
         named = [line for line in self.lines if line.id == self.view.reference]
         return (*named, *self.lines)[0]
+
+    @property
+    def axes(self) -> Axes:
+        """What its charts have to hold."""
+        return axes_of([line.main for line in self.lines])
 
     def title(self, line: Line) -> str:
         """What a line is called, at the beginning of a sentence, as Markdown."""

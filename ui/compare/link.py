@@ -1,4 +1,4 @@
-"""The view between the link, the session and the widgets."""
+"""The view between the link, the session and the widgets (see `ui.shared.link`)."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import streamlit as st
 from lottery_core.findings.lines import Line, seeds_asked, usual_lines
 from lottery_core.findings.view import View, read_view, write_view
 from ui.compare.states import is_finished
+from ui.shared.link import Link
+
+LINK = Link("compare")
 
 
 def follow_url(known: dict[str, Line]) -> list[str]:
-    """Take the view from the URL when it is not the one written last, as the Explorer does;
-    returns what was wrong with it."""
-    state, url = st.session_state, dict(st.query_params)
-    if "compare" in state and (not url or url == state.compare_url):
-        if not url and state.compare_url:  # back from another page, which has no parameters
-            offer(state.compare)
-            state.compare_url = url
+    """Take the view from the URL when it is not the one written last; returns what was wrong with
+    it."""
+    state = st.session_state
+    if not LINK.follow() and "compare" in state:
         return state.compare_problems[0]
-    view, problems = read_view(url, known)
+    view, problems = read_view(LINK.asked, known)
     if not view.lines:
         done = {n for n, line in known.items() if is_finished(line)}
         lines = usual_lines(known, done)
         seeds = view.seeds or (seeds_asked(known[lines[0]]) if lines else ())
         view = replace(view, lines=lines, seeds=seeds)
     offer(view)
-    state.compare_url, state.compare_problems = url, (problems, view)
+    state.compare_problems = (problems, view)
     return problems
 
 
 def offer(view: View) -> None:
     """Show `view` in new widgets."""
     st.session_state.compare = view
-    st.session_state.compare_generation = st.session_state.get("compare_generation", 0) + 1
+    LINK.renew()
 
 
 def change_view(**changes: object) -> View:
@@ -46,12 +46,9 @@ def change_view(**changes: object) -> View:
 def widget_key(name: str, options: object = "") -> str:
     """A key for a widget that shows the view last offered."""
     # A widget whose options changed would otherwise come back with its first one.
-    return f"compare_{name}_{st.session_state.compare_generation}_{abs(hash(str(options))):x}"
+    return LINK.widget_key(f"compare_{name}_{abs(hash(str(options))):x}")
 
 
 def write_url() -> None:
     """Say in the URL what is shown, once all widgets have been."""
-    params = write_view(st.session_state.compare)
-    if params != dict(st.query_params):
-        st.query_params.from_dict(params)
-    st.session_state.compare_url = params
+    LINK.write(write_view(st.session_state.compare))

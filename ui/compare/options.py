@@ -9,6 +9,7 @@ import streamlit as st
 from lottery_core.findings.comparison import at_density, same_density
 from lottery_core.findings.naming import in_common, what_differs
 from lottery_core.findings.verdict import picked
+from lottery_core.spec.sizes import size_in_words
 from ui.compare.charts import GROUP
 from ui.compare.chosen import Compared
 from ui.compare.curves import level_curves, level_frames
@@ -17,6 +18,7 @@ from ui.shared.chart_options import choose_axis, choose_bands, say_one_seed
 from ui.shared.frame import one_of
 from ui.shared.plot import legend
 from ui.shared.text import plain
+from ui.shared.words import say_small
 
 _CURVES = {"accuracy": "Test accuracy", "loss": "Validation loss"}
 
@@ -25,7 +27,7 @@ def show_view_options(compared: Compared) -> Compared:
     """The legend of all charts, and how they are drawn."""
     view = compared.view
     together = in_common(compared.lines)
-    st.caption(f"{'All: ' if len(compared.lines) > 1 else ''}{plain(together)}.")
+    say_small(f"{'All: ' if len(compared.lines) > 1 else ''}{plain(together)}.")
     if differing := what_differs(compared.lines):
         st.caption(f"What differs besides the arm: {plain('; '.join(differing))}.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -62,7 +64,8 @@ def choose_level(compared: Compared) -> Compared:
     value = min(options, key=lambda percent: abs(percent - (usual if asked is None else asked)))
     if asked is not None and not same_density(value, asked):
         st.warning(
-            f"No run here has a network with {asked:g}\u202f% of the weights; the nearest is shown."
+            f"No run here has a network with {size_in_words(asked)} of the weights; the nearest is "
+            "shown."
         )
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
@@ -72,7 +75,7 @@ def choose_level(compared: Compared) -> Compared:
                 options,
                 value,
                 key=widget_key("percent", (options, usual)),
-                format_func=lambda percent: f"{percent:.4g}\u202f%",
+                format_func=size_in_words,
             )
     with right:
         curve = one_of("Training curve", widget_key("curve"), _CURVES, compared.view.curve)

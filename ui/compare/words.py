@@ -10,6 +10,7 @@ from lottery_core.findings.tables import empty_in_words
 from lottery_core.findings.verdict import has_won, verdict_in_words
 from ui.compare.chosen import Compared
 from ui.shared.text import plain
+from ui.shared.words import show_words
 
 
 def show_verdict(compared: Compared) -> None:
@@ -25,6 +26,7 @@ def show_verdict(compared: Compared) -> None:
         st.success(words, icon=":material/confirmation_number:")
     else:
         st.info(words, icon=":material/balance:")
+    show_words(words, *compared.words.values())
 
 
 def _show_emptied(compared: Compared) -> None:

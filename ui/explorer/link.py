@@ -1,9 +1,4 @@
-"""The choice between the link, the session and the widgets.
-
-Widgets are never set from here once they are mounted: what the browser sends at that moment would
-overwrite it. A new choice from outside makes a new generation of widgets instead, with
-`state.base` for their defaults.
-"""
+"""The choice between the link, the session and the widgets (see `ui.shared.link`)."""
 
 from __future__ import annotations
 
@@ -12,19 +7,17 @@ import streamlit as st
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice
 from lottery_core.spec.links import read_choice, write_choice
+from ui.shared.link import Link
+
+LINK = Link("explorer")
 
 
 def follow_url() -> list[str]:
     """Take the choice from the URL when it is not the one written last; returns problems."""
-    state, url = st.session_state, dict(st.query_params)
-    if "choice" in state and (url == state.url or not url):
-        if not url:  # back from another page, which has no parameters
-            offer(state.preset, state.choice)
-            state.url = url
+    if not LINK.follow():
         return []
-    preset, choice, problems = _read(url)
+    preset, choice, problems = _read(LINK.asked)
     offer(preset, choice)
-    state.url = url
     return problems
 
 
@@ -32,17 +25,13 @@ def offer(preset: str, choice: Choice) -> None:
     """Show `choice` in new widgets."""
     state = st.session_state
     state.preset, state.base, state.choice = preset, choice, choice
-    state.generation = state.get("generation", 0) + 1
+    LINK.renew()
 
 
 def keep(choice: Choice) -> None:
     """What is chosen now, for this session and as a link."""
-    state = st.session_state
-    state.choice = choice
-    params = write_choice(state.preset, choice)
-    if params != state.url:
-        st.query_params.from_dict(params)
-        state.url = params
+    st.session_state.choice = choice
+    LINK.write(write_choice(st.session_state.preset, choice))
 
 
 def _read(url: dict[str, str]) -> tuple[str, Choice, list[str]]:
@@ -60,4 +49,4 @@ def _read(url: dict[str, str]) -> tuple[str, Choice, list[str]]:
 
 def widget_key(field: str) -> str:
     """A key for a widget that shows the choice last offered."""
-    return f"{field}_{st.session_state.generation}"
+    return LINK.widget_key(field)

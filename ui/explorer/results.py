@@ -14,12 +14,14 @@ from lottery_core.findings.lines import line_id
 from lottery_core.findings.tables import levels_table
 from lottery_core.spec.links import command, python
 from lottery_core.spec.presets import PRESETS
-from lottery_core.store import Level
+from lottery_core.spec.sizes import size_in_words
+from lottery_core.store import Level, LevelInfo
 from lottery_core.tickets import files
 from ui.explorer.sidebar import Selection, show_presets
 from ui.shared.copies import copies
 from ui.shared.reading import finished
 from ui.shared.runtime import runtime
+from ui.shared.words import say, say_small, show_words
 
 
 def show_title(begun: bool) -> None:
@@ -33,13 +35,13 @@ def show_title(begun: bool) -> None:
             show_presets()
         return
     st.title("Lottery Ticket Explorer")
-    st.markdown(
+    say(
         "Inside a dense network that trains well sits a sparse one that, restarted from its own "
         "initial weights, trains just as well. Choose how to look for it in the sidebar, press "
         "Start, and watch."
     )
     show_presets()
-    st.caption(PRESETS[state.preset].summary)
+    say_small(PRESETS[state.preset].summary)
 
 
 def show_what_will_happen() -> None:
@@ -57,7 +59,7 @@ def show_what_will_happen() -> None:
     for column, (title, text) in zip(st.columns(3), steps, strict=True):
         with column.container(border=True):
             st.markdown(f"**{title}**")
-            st.caption(text)
+            say_small(text)
 
 
 def show_sentence(selection: Selection) -> None:
@@ -74,6 +76,7 @@ def show_sentence(selection: Selection) -> None:
         st.success(words, icon=":material/confirmation_number:")
     else:
         st.info(words, icon=":material/balance:")
+    show_words(words, "cross-entropy, iteration, sparsity")
     with st.container(horizontal=True, vertical_alignment="center"):
         if outcome.verdict:
             st.download_button(
@@ -165,12 +168,12 @@ def _downloads(selection: Selection, levels: list[Level]) -> None:
             # Another choice of levels is another widget, so that it starts at the best of them.
             key=f"download_level_{experiment.key}_{len(levels)}",
             width=260,
-            format_func=lambda n: f"{n}: {levels[n].info.percent_remaining:.2f} % of weights left",
+            format_func=lambda n: _size(levels[n].info),
         )
         for name in ("mask-npz", "mask", "ticket"):
             file = files.file_name(levels[n].info, name)
             _download(files.FORMATS[name].title, file, _file_of(experiment.keys[n], name))
-    st.caption(
+    say_small(
         "A mask says which weights are kept. A ticket is a mask with the weights its survivors "
         "restart from, not trained, and beside them those they end with. Each chart's own toolbar "
         "saves it as PNG or SVG."
@@ -204,6 +207,11 @@ def _hand_out(selection: Selection) -> None:
         "and Markdown with mean, 95\u202f% interval and n, and CSV; every row says its run, seed, "
         "schedule, criterion and arm."
     )
+
+
+def _size(info: LevelInfo) -> str:
+    percent = size_in_words(info.percent_remaining)
+    return f"{info.level}: {percent} of the weights ({info.weights_kept:,})"
 
 
 def _download(label: str, name: str, data: Callable[[], bytes]) -> None:

@@ -14,7 +14,7 @@ from lottery_core.findings.outcome import Outcome
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice, held_out_for, rates_for
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.fields import ADVANCED, FIELDS, GROUPS
+from lottery_core.spec.fields import ADVANCED, FIELDS, GROUPS, in_words
 from lottery_core.spec.limits import SNAPSHOT_BYTES
 from lottery_core.spec.notation import NAMED, shortest
 from lottery_core.spec.presets import PRESETS
@@ -91,8 +91,8 @@ def _check(choice: Choice, slots: dict) -> tuple[dict[str, tuple[Experiment, ...
     except InvalidValue as error:
         slot = slots.get(error.field)
         if slot is not None:
-            slot.error(plain(str(error)))
-        return {}, str(error)
+            slot.error(plain(in_words(error)))
+        return {}, in_words(error)
 
 
 def _use_preset(name: str) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from lottery_core.findings.outcome import sizes_of
 from lottery_core.running.forecast import Plan
 from lottery_core.running.time_left import done_part, in_words
 from lottery_core.spec.arms import ARMS, arm_of
@@ -16,6 +15,7 @@ from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.limits import MAX_SEED
 from lottery_core.spec.links import write_choice
+from lottery_core.spec.sizes import schedule_in_words
 from lottery_core.store import Job
 from ui.explorer.link import offer
 from ui.explorer.sidebar import Selection
@@ -29,7 +29,7 @@ from ui.shared.jobs import (
 )
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import replay_button
-from ui.shared.text import capital, plain
+from ui.shared.text import capital, many, plain
 from ui.shared.trouble import asking, show_refused
 
 _FIRST_POINT = 0.6  # seconds; a busy or cold worker takes longer, and is not waited for
@@ -70,7 +70,7 @@ def plan_in_words(selection: Selection) -> str:
     amount = f"{choice.length:,.10g} {choice.unit}"
     if choice.length == 1:
         amount = amount.removesuffix("s")
-    words = f"{todo.trainings} trainings of {amount}"
+    words = f"{many(todo.trainings, 'training')} of {amount}"
     if choice.replicates > 1:
         words += f", {choice.replicates} seeds"
     if controls := [ARMS[name].title for name in selection.arms if name in ARMS]:
@@ -136,7 +136,7 @@ def show_button(selection: Selection, state: State) -> None:
             type="primary",
             on_click=start,
             key="start",
-            disabled=bool(_no_room(selection)),
+            disabled=not can_start(selection, state),
             **options,
         )
 
@@ -149,6 +149,12 @@ def show_refusals(selection: Selection, state: State) -> None:
         elif not (state.active or state.complete) and (no_room := _no_room(selection)):
             st.error(plain(no_room))
     show_refused()
+
+
+def can_start(selection: Selection, state: State) -> bool:
+    """Whether there is something to start or to resume, and room for it."""
+    done = state.active or state.complete
+    return not (selection.problem or done or _no_room(selection))
 
 
 @asking
@@ -218,10 +224,9 @@ def _finished_words(selection: Selection) -> str:
     """What a finished run is, for who comes upon it."""
     choice, recipe = selection.choice, selection.main.recipe
     seeds = f"seeds {choice.seed} to {choice.seed + choice.replicates - 1}"
-    rounds = len(selection.main.rounds)
     return (
-        f"A finished run: {recipe.net.sizes} on {recipe.data_title}, {rounds} "
-        f"round{'s' if rounds > 1 else ''} to {sizes_of(selection.main)[-1]:.3g} % of the weights, "
+        f"A finished run: {recipe.net.sizes} on {recipe.data_title}, "
+        f"{schedule_in_words(selection.main.rounds)}, "
         f"{seeds if choice.replicates > 1 else f'seed {choice.seed}'}. "
     )
 
@@ -273,7 +278,7 @@ def show_watched(selection: Selection) -> None:
     ):
         st.markdown(
             f"**Your run goes on**: {recipe.net.sizes} on {recipe.data_title}, "
-            f"{len(every[0].rounds)} rounds, seed {choice.seed}; "
+            f"{many(len(every[0].rounds), 'round')}, seed {choice.seed}; "
             f"{done_part(runtime().store, every):.0%} is done. What is chosen now is another."
         )
         st.button("Back to it", key="back", on_click=offer, args=(preset, choice))

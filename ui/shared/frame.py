@@ -13,11 +13,13 @@ from lottery_core.data import own
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.store import StoreUnavailable
 from ui.shared.plot import send_script
+from ui.shared.queue_line import show_queue_line
 from ui.shared.runtime import runtime
 from ui.shared.trouble import told
 from ui.shared.turns import drawing
 
 _STYLE = Path(__file__).parent / "frame.css"
+_LARGE = "Text and charts for a projector. Each chart's own bar has a button for the full screen."
 _ICON = Path(__file__).resolve().parents[2] / "static" / "ticket.svg"
 PAGES = (
     ("app.py", "Explorer", ":material/explore:"),
@@ -53,7 +55,27 @@ def _show_frame(title: str) -> None:
     with st.container(horizontal=True, gap=None, key="pages"):
         for path, label, icon in PAGES:
             st.page_link(path, label=label, icon=icon)
+        _choose_large()
+        show_queue_line()
     send_script()
+
+
+def _choose_large() -> None:
+    """Whether everything is written large, for a projector: on all pages, and in their links."""
+    state, url = st.session_state, st.query_params
+    if "large" not in state:
+        state.large = url.get("large") == "1"
+
+    def choose() -> None:
+        state.large = state.large_switch
+
+    st.toggle("Large", state.large, key="large_switch", on_change=choose, help=_LARGE)
+    if state.large:
+        st.html("<style>html { font-size: 21px; }</style>")
+        if url.get("large") != "1":
+            url["large"] = "1"
+    elif "large" in url:
+        del url["large"]
 
 
 def one_of(label: str, key: str, words: dict[str, str], default: str = "", **options) -> str:
@@ -68,6 +90,7 @@ def one_of(label: str, key: str, words: dict[str, str], default: str = "", **opt
         required=True,
         width="content",
         format_func=lambda name: words[name],
+        persist_state="session",  # it is there again when one comes back
         **options,
     )
 

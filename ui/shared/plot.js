@@ -29,6 +29,19 @@ const colours = (element) => {
   };
 };
 
+// For a projector, and on the full screen, no text is smaller than this.
+const LARGE = 18; // pixels
+const grown = (value, key = "") => {
+  if (Array.isArray(value)) return value.map((one) => grown(one));
+  if (!value || typeof value !== "object" || ArrayBuffer.isView(value) || value.bdata) return value;
+  const parts = Object.entries(value).map(([name, part]) => [name, grown(part, name)]);
+  const result = Object.fromEntries(parts);
+  if (/font$/.test(key) && result.size < LARGE) result.size = LARGE;
+  // There is as much room for the text around the plot as it is larger.
+  if (key === "margin") for (const side of "lrtb") result[side] = Math.round(1.5 * (result[side] ?? 0));
+  return result;
+};
+
 // A chart may say in `meta.narrow` what else its layout has where there is little room.
 const NARROW = 375; // pixels
 const fitted = (layout, node) => {
@@ -37,15 +50,15 @@ const fitted = (layout, node) => {
   return { ...layout, ...layout.meta.narrow };
 };
 
-const themed = (layout, c) => {
+const themed = (layout, c, large) => {
   const axis = { gridcolor: c.grid, linecolor: c.line, zerolinecolor: c.line };
   const result = {
     ...layout,
     template: undefined,
     height: undefined, // the node's
     autosize: true,
-    font: { family: c.font, color: c.text, size: 12 },
-    title: { ...layout.title, font: { size: 15, ...layout.title?.font } },
+    font: { family: c.font, color: c.text, size: large ? LARGE : 12 },
+    title: { ...layout.title, font: { size: large ? 22 : 15, ...layout.title?.font } },
     paper_bgcolor: c.background,
     plot_bgcolor: layout.plot_bgcolor ?? c.background,
     hoverlabel: { font: { family: c.font } },
@@ -59,29 +72,44 @@ const themed = (layout, c) => {
 
 // A chart whose legend stands elsewhere on the page gets one in its picture.
 // One whose level is said beside it says so itself in its picture (`meta.saved`).
+const ROW = 26; // pixels of the legend
+const withLegend = ({ data, layout }) => {
+  const rows = ROW * data.filter((trace) => trace.showlegend !== false).length;
+  const legend = { ...layout.legend, orientation: "v" };
+  const margin = { ...layout.margin, b: layout.margin.b + rows };
+  return { data, layout: { ...layout, showlegend: true, legend, margin } };
+};
+
 const saved = (node) => {
-  const { data } = node;
-  const title = node.layout.meta.saved;
-  const layout = title ? { ...node.layout, title: { ...node.layout.title, text: title } } : node.layout;
+  const text = node.layout.meta.saved;
+  const titled = text
+    ? { data: node.data, layout: { ...node.layout, title: { ...node.layout.title, text } } }
+    : node;
   if (!node.lotteryGroup) {
-    return { data, layout: { ...layout, width: node.clientWidth, height: node.clientHeight } };
+    const { clientWidth: width, clientHeight: height } = node;
+    return { data: titled.data, layout: { ...titled.layout, width, height } };
   }
-  const rows = 26 * data.filter((trace) => trace.showlegend !== false).length;
-  return {
-    data,
-    layout: {
-      ...layout, showlegend: true, width: node.clientWidth, height: node.clientHeight + rows,
-      // The page's own font is not known inside a picture, and texts of another would be cut off.
-      font: { ...layout.font, family: "sans-serif" },
-      legend: { ...layout.legend, orientation: "v" },
-      margin: { ...layout.margin, b: layout.margin.b + rows },
-    },
-  };
+  const { data, layout } = withLegend(titled);
+  const height = node.clientHeight + layout.margin.b - node.layout.margin.b;
+  // The page's own font is not known inside a picture, and texts of another would be cut off.
+  const font = { ...layout.font, family: "sans-serif" };
+  return { data, layout: { ...layout, width: node.clientWidth, height, font } };
 };
 
 const download = (node, format) => window.Plotly.downloadImage(
   saved(node), { format, scale: format === "png" ? 2 : 1, filename: node.dataset.name }
 );
+
+const isFull = (node) => document.fullscreenElement === node;
+
+const fullScreenButton = {
+  name: "Full screen",
+  icon: {
+    width: 24, height: 24,
+    path: "M4 4h6v2H6v4H4V4zm10 0h6v6h-2V6h-4V4zM4 14h2v4h4v2H4v-6zm14 0h2v6h-6v-2h4v-4z",
+  },
+  click: (node) => (isFull(node) ? document.exitFullscreen() : node.requestFullscreen()),
+};
 
 const svgButton = {
   name: "Download as SVG",
@@ -304,7 +332,7 @@ const showPlot = (node, data, parentElement) => {
     });
   };
   const c = colours(parentElement);
-  const drawn = JSON.stringify(c) + data.name;
+  const drawn = JSON.stringify(c) + data.large + data.name;
   if (node.lotteryDrawn === drawn) return unmount;
   node.lotteryDrawn = drawn;
   Promise.all([load(data.served), figureOf(data.content, c.background)]).then(([Plotly, figure]) => {
@@ -316,11 +344,19 @@ const showPlot = (node, data, parentElement) => {
     const busy = (drawing) => {
       node.lotteryBusy = Promise.allSettled([node.lotteryBusy, drawing]);
     };
-    node.lotteryDraw = () => busy(Plotly.react(node, soFar(visible(figure.data, group), figure.layout), themed(fitted(figure.layout, node), c), {
+    const drawing = () => {
+      const full = isFull(node), large = data.large || full;
+      const one = full && group ? withLegend(figure) : figure;
+      const layout = themed(fitted(one.layout, node), c, large);
+      const traces = soFar(visible(one.data, group), figure.layout);
+      return large ? [grown(traces), grown(layout)] : [traces, layout];
+    };
+    node.onfullscreenchange = () => node.lotteryDraw?.();
+    node.lotteryDraw = () => busy(Plotly.react(node, ...drawing(), {
       responsive: true,
       displaylogo: false,
       modeBarButtonsToRemove: group ? [...removed, "toImage"] : removed,
-      modeBarButtonsToAdd: group ? [pngButton, svgButton] : [svgButton],
+      modeBarButtonsToAdd: [...(group ? [pngButton] : []), svgButton, fullScreenButton],
       toImageButtonOptions: { format: "png", scale: 2, filename: name },
     }));
     node.lotteryDraw();

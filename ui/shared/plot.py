@@ -29,6 +29,7 @@ from lottery_core.report.script import SCRIPT
 from ui.shared.reading import SHADES
 from ui.shared.runtime import runtime
 
+_TALLER = 1.4  # by how much a chart is that is written large
 _SCRIPT = Path(__file__).resolve().parents[2] / "static" / "plotly.min.js"
 
 
@@ -63,6 +64,7 @@ _PLOT = st.components.v2.component(
 .lottery-plot { width: 100%; }
 .lottery-plot:focus-visible { outline: 2px solid; }
 .lottery-plot.opens .nsewdrag { cursor: pointer; }
+.lottery-plot:fullscreen { background: var(--st-background-color); }
 /* Where the title needs all of the width, the toolbar comes below it, to whom touches the chart. */
 .lottery-plot.narrow .modebar-container { top: 1.9rem !important; }
 .lottery-plot.narrow:not(:focus, :focus-within) .modebar-container { display: none; }
@@ -192,17 +194,20 @@ def plot(figure: go.Figure | Packed, key: str, group: str = "", *, styled: bool 
     that have the same x axis.
     """
     chart = figure if isinstance(figure, Packed) else packed(figure)
+    large = st.session_state.get("large", False)  # see `ui.shared.frame`
+    height = round(chart.height * (_TALLER if large else 1)) if chart.height else None
     header = {
         "name": chart.name,
         "alt": chart.alt,
-        "height": "" if styled else f"{chart.height}px",
+        "height": "" if styled else f"{height}px",
         "group": group,
         "served": _IS_SERVED,
+        "large": large,
     }
     _PLOT(
         data=json.dumps(header).encode() + b"\n" + chart.content,
         key=key,
-        height="content" if styled else chart.height,
+        height="content" if styled else height,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -11,8 +12,10 @@ from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import write_choice
 from lottery_core.spec.presets import PRESETS
+from lottery_core.spec.sizes import schedule_in_words
 from lottery_core.store import Job, Measurement, PartsDone, Waiting, task_key
 from ui.shared.jobs import current_level
+from ui.shared.link import Link
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
 from ui.shared.trouble import asking, show_problem, show_refused
@@ -54,9 +57,8 @@ def _words(experiment: Experiment) -> str:
     return (
         f"{recipe.net.sizes} on "
         f"{recipe.data_title}, {optimiser}, batch {recipe.batch_size}, "
-        f"{len(experiment.rounds)} round{'s' if experiment.rounds[1:] else ''} to "
-        f"{last.sparsity:.1%}{_criterion(last.criterion)}, {title_of(experiment)}, "
-        f"seed {recipe.seed}"
+        f"{schedule_in_words(experiment.rounds)}{_criterion(last.criterion)}, "
+        f"{title_of(experiment)}, seed {recipe.seed}"
     )
 
 
@@ -64,20 +66,41 @@ def _criterion(name: str) -> str:
     return "" if name == "magnitude" else f" by {name}"
 
 
-def choose(known: Runs) -> str:
-    """The key of the run to look at; in the URL, so that a link finds it again."""
+def choose(known: Runs, link: Link) -> str:
+    """The key of the run to look at; in the page's `link`, which finds it again."""
+    link.follow()
     keys = list(known)
-    asked = st.query_params.get("key")
+    asked = link.asked.get("key")
     if asked and asked not in known:
         st.warning("The run in the link is not in this cache; another one is shown.")
     chosen = st.selectbox(
         "Network and masks",
         keys,
         keys.index(asked) if asked in known else 0,
-        key="measured_run",
+        key=link.widget_key("measured_run"),
         format_func=lambda key: known[key][2],
     )
-    st.query_params["key"] = chosen
+    part = link.params.get("part") if link.params.get("key", chosen) == chosen else None
+    link.write({"key": chosen} | ({"part": part} if part else {}))
+    return chosen
+
+
+def choose_part(
+    label: str, options: Sequence[str], usual: int, experiment: Experiment, link: Link
+) -> int:
+    """Which of the things that were measured of an experiment to look at, by its position; to
+    begin with the `usual` one, or the one that the page's `link` names as its `part`."""
+    asked = link.asked.get("part", "") if link.asked.get("key") == experiment.key else ""
+    begin = int(asked) if asked in map(str, range(len(options))) else usual
+    chosen = st.selectbox(
+        label,
+        range(len(options)),
+        begin,
+        format_func=options.__getitem__,
+        # Other options are another widget: it begins with its own.
+        key=link.widget_key(f"part_{experiment.key}_{len(options)}"),
+    )
+    link.change(part=None if chosen == usual else str(chosen))
     return chosen
 
 

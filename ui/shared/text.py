@@ -15,6 +15,16 @@ def capital(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
+def many(n: int, thing: str) -> str:
+    """So many of a thing: "1 round", "2 rounds"."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
+def missing_in_words(levels: int) -> str:
+    """How many levels are to be trained first."""
+    return f"the {many(levels, 'level')} that {'is' if levels == 1 else 'are'} not in the cache"
+
+
 def seeds_in_words(n: int) -> str:
     """How many seeds."""
     return f"{n} seeds" if n > 1 else "one seed"

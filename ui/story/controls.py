@@ -10,12 +10,13 @@ from lottery_core.store import LevelProgress, PartsDone, Waiting
 from ui.shared.jobs import current_level, plan_of, show_damaged
 from ui.shared.reading import training_now
 from ui.shared.runtime import runtime
-from ui.shared.text import plain
+from ui.shared.text import many, plain
 from ui.shared.trouble import asking, show_problem, show_refused
 from ui.story.run import (
     NEEDS,
     StoryRun,
     active,
+    begin_word,
     is_running,
     is_there,
     job_of,
@@ -37,10 +38,9 @@ def show_controls(run: StoryRun, step: int) -> None:
             key="story_stop",
         )  # fmt: skip
     elif missing:
-        begun = any(map(runtime().store.has, run.main.keys))
         words.markdown(f"**{_plan(run, missing)}**")
         button.button(
-            "Go on" if begun else "Begin", icon=":material/play_arrow:", type="primary",
+            begin_word(run), icon=":material/play_arrow:", type="primary",
             on_click=_begin, args=(run, missing), width="stretch", key="story_begin",
         )  # fmt: skip
     else:
@@ -59,7 +59,7 @@ def _plan(run: StoryRun, missing: list[str]) -> str:
     left, seconds = todo.trainings - todo.cached, todo.seconds
     if "measure" in missing and seconds is not None:
         seconds += MEASURING * len(run.main.keys)
-    does = [f"trains {left} small networks"] if left else []
+    does = [f"trains {many(left, 'small network')}"] if left else []
     does += ["measures how fast they are"] if "measure" in missing else []
     words = f"Your machine {' and '.join(does)}"
     return f"{words}: about {in_words(seconds)}." if seconds else f"{words}."

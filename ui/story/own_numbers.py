@@ -9,6 +9,7 @@ import streamlit as st
 from lottery_core.findings import speed as catch
 from lottery_core.findings import walk
 from lottery_core.findings.answers import unseen_images
+from lottery_core.findings.outcome import chance_of, sizes_of
 from lottery_core.findings.verdict import level_to_show
 from lottery_core.report import figures, story_figures, time_figures
 from lottery_core.running.time_left import in_words
@@ -19,10 +20,10 @@ from ui.shared.images import show_images
 from ui.shared.plot import plot
 from ui.shared.reading import finished, history_so_far, summary, training_now
 from ui.shared.runtime import runtime
-from ui.shared.text import plain
+from ui.shared.text import many, plain
 from ui.story.falling import FEW, Fall, fall_of
 from ui.story.pruner import pruner
-from ui.story.run import StoryRun, active, is_asked, measured_of, seconds_left
+from ui.story.run import LINK, StoryRun, active, begin_word, is_asked, measured_of, seconds_left
 
 _DENSE = figures.Style(figures.GREY, "dash", "circle")
 
@@ -47,20 +48,16 @@ def show_train(run: StoryRun, words, picture) -> None:
             "Look below at what it gets wrong. Or begin with other random weights: all chance in "
             "a run follows from one number, its **seed**."
         )
-        st.button(
-            "Another seed", icon=":material/casino:", on_click=_another_seed, args=(run,),
-            key="story_seed",
-        )  # fmt: skip
+        if st.button("Another seed", icon=":material/casino:", key="story_seed"):
+            seed = (run.main.recipe.seed + 1) % (MAX_SEED + 1)
+            LINK.change(seed=str(seed))
+            st.rerun()  # all of the page, not this step alone
     with picture:
         curves = _learning("all weights", history, figures.STYLES["main"])
         _draw(
             story_figures.learning_figure(curves, total, "Learning to read"), "story_learn", waiting
         )
     _show_digits(run, bool(level))
-
-
-def _another_seed(run: StoryRun) -> None:
-    st.query_params["seed"] = str((run.main.recipe.seed + 1) % (MAX_SEED + 1))
 
 
 @st.cache_resource(show_spinner=False)
@@ -158,18 +155,19 @@ def show_again(run: StoryRun, words, picture) -> None:
         if len(levels) > 1:
             _say(walk.again(levels, rounds))
         if len(levels) <= rounds:
-            waiting = _wait(run, f"{rounds} rounds of pruning will have been trained", rounds)
+            waiting = _wait(
+                run, f"{many(rounds, 'round')} of pruning will have been trained", rounds
+            )
         _try("Hold a dot's two numbers against each other: how little is left, how much it reads.")
         st.page_link(
             "app.py", label="Look at every weight in the Explorer", icon=":material/explore:",
             query_params=run.params,
         )  # fmt: skip
     with picture:
-        share = [100 * (1 - step.sparsity) for step in run.main.rounds]
         curves = [
             figures.Curve(
                 name,
-                [100, *share][: len(levels)],
+                sizes_of(run.main)[: len(levels)],
                 [levels[0].test_accuracy, *(getattr(info, field) for info in levels[1:])],
                 figures.STYLES[style],
             )
@@ -180,7 +178,9 @@ def show_again(run: StoryRun, words, picture) -> None:
             if levels
         ]
         dense = levels[0].test_accuracy if levels else None
-        figure = figures.accuracy_figure(curves, dense, height=400)
+        figure = figures.accuracy_figure(
+            curves, dense, sizes=sizes_of(run.main), chance=chance_of(run.main), height=400
+        )
         _draw(figure, "story_again", "" if levels else waiting)
 
 
@@ -262,7 +262,7 @@ def _wait(run: StoryRun, what: str, n: int | None, need: str = "main") -> str:
     """What is missing yet and when it will be there; n is the level it waits for."""
     if not is_asked(run, need):
         first = "When what runs now is done, press" if active(run) else "Press"
-        st.caption(f"{first} the button above, and {what}.")
+        st.caption(f"{first} [{begin_word(run)}](#story) at the top of the page, and {what}.")
         return "not computed yet"
     left = None if n is None else seconds_left(run, n)
     when = f"in about {in_words(left)}" if left else "soon"

@@ -11,10 +11,12 @@ from lottery_core.running.time_left import seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import write_choice
 from lottery_core.store import Job, Speed, measurement_key
+from ui.shared.link import Link
 from ui.shared.reading import training_now
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
 
+LINK = Link("story")
 # What has to be run for each step; 0 stands for all of them.
 NEEDS = {
     0: ("main", "reinit", "measure"),
@@ -39,8 +41,10 @@ class StoryRun:
 
 
 def read() -> StoryRun:
-    """What the URL asks for."""
-    preset, choice, problems = walk.read_story(st.query_params)
+    """What the URL asks for, or on the way back what it asked for last."""
+    if LINK.follow():
+        LINK.write(LINK.asked)
+    preset, choice, problems = walk.read_story(LINK.params)
     for problem in problems:
         st.warning(f"In the link: {plain(problem)}. The story's own value is used instead.")
     arms = choice.arms()
@@ -81,6 +85,11 @@ def measures_next(run: StoryRun) -> bool:
     """Whether Begin has asked for a measurement that waits for the trainings to end: beside them
     it would measure their company."""
     return st.session_state.get("story_measures") == run.main.key
+
+
+def begin_word(run: StoryRun) -> str:
+    """What the button says that has the rest computed."""
+    return "Go on" if any(map(runtime().store.has, run.main.keys)) else "Begin"
 
 
 def active(run: StoryRun) -> bool:

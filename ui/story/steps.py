@@ -17,7 +17,7 @@ from ui.story.own_numbers import (
     show_rewind,
     show_train,
 )
-from ui.story.run import StoryRun
+from ui.story.run import LINK, StoryRun
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ STEPS = {
 
 def choose_step() -> int:
     """Which step to show, 0 for all of them; in the URL."""
-    asked = st.query_params.get("step", "0")
+    asked = LINK.params.get("step", "0")
     known = ["0", *map(str, STEPS)]
     if asked not in known:
         st.warning(f"In the link: there is no step {plain(repr(asked[:20]))}. All are shown.")
@@ -110,10 +110,7 @@ def choose_step() -> int:
 
 
 def _go(step: str) -> None:
-    if step == "0":
-        st.query_params.pop("step", None)
-    else:
-        st.query_params["step"] = step
+    LINK.change(step=None if step == "0" else step)
 
 
 def show_step(run: StoryRun, n: int) -> None:

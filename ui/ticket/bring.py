@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 import streamlit as st
@@ -13,7 +13,7 @@ from lottery_core.findings.anatomy import kept_per_pixel, short
 from lottery_core.report import weight_figures
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.store import Level
-from lottery_core.tickets import unpacking
+from lottery_core.tickets import transfer, unpacking
 from lottery_core.tickets.incoming import Upload, read_upload
 from lottery_core.tickets.reading import Reading
 from lottery_core.tickets.verify import Finding, origin, verify, verify_in_words
@@ -22,9 +22,19 @@ from ui.shared.runtime import runtime
 from ui.shared.text import plain
 from ui.ticket.bring_form import show_form
 from ui.ticket.bring_trials import show_trials
+from ui.ticket.subject import LINK
 from ui.ticket.takeaway import finished_count
 
 _SIGNS = {"matches": "✓ matches", "differs": "✗ differs", "unknown": "? unknown"}
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file's bytes, and what tells it from others."""
+
+    id: str
+    name: str
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -45,10 +55,13 @@ def show_bring(ticket: str) -> str:
             "A .npz or .safetensors file, from here or from elsewhere",
             max_upload_size=unpacking.MAX_FILE // 2**20,
             key="bring_file",
+            on_change=_put_away,
         )
+        file = _known_file(given, ticket)
         network = st.text_input(
             "Its network, if the file can't tell",
             key="bring_network",
+            persist_state="session",
             placeholder="lenet-5, or 8 8 pool 16 16 pool 32",
             help="Shapes of convolutions do not tell where pools are. If it is left empty, what "
             "the layers were taken for stands under Worked out.",
@@ -59,14 +72,13 @@ def show_bring(ticket: str) -> str:
             "or TensorFlow stores it; a ticket has weights besides. Names may be anybody's: what "
             "became of each is shown. Nothing in a file is ever executed: pickles are refused."
         )
-    upload = None
-    if given is not None:
-        found = _read(given, network)
+    if file is not None:
+        found = _read(file, network)
         if found.upload is None:
             st.error(plain(found.problem), icon=":material/block:")
         else:
             upload = found.upload
-            ticket = upload.content_digest
+            ticket = st.session_state.bring_ticket = upload.content_digest
             _show_findings(upload)
             show_form(upload, _origin(upload.sha256, upload.network, finished_count(), upload))
     if ticket:
@@ -74,16 +86,56 @@ def show_bring(ticket: str) -> str:
     return ticket
 
 
-def _read(given, network: str) -> _Read:
+def _known_file(given, ticket: str) -> _File | None:
+    """The file that is given, or was before one looked at something else, or that this cache has
+    kept of the ticket that the link names."""
+    state = st.session_state
+    if given is not None:
+        if "bring_kept" not in state or state.bring_kept.id != given.file_id:
+            state.bring_kept = _File(given.file_id, given.name, given.getvalue())
+        return state.bring_kept
+    file = state.get("bring_kept")
+    if ticket and state.get("bring_ticket") != ticket:  # a link to another
+        file = None
+    if file is None and ticket:
+        content = runtime().store.ticket_content(ticket)
+        if content is None:
+            st.warning(
+                "The link names a ticket whose file this cache does not have: it is kept once it "
+                "is trained here. Bring the file again to see what is in it."
+            )
+            return None
+        file = state.bring_kept = _File(ticket, f"ticket {ticket[:8]}", content)
+    if file is not None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"What was brought before: **{plain(file.name)}**")
+            st.button("Put it away", key="bring_away", on_click=_put_away)
+    return file
+
+
+def _put_away() -> None:
+    for name in ("bring_kept", "bring_read"):
+        st.session_state.pop(name, None)
+    LINK.change(ticket=None)
+
+
+def _read(file: _File, network: str) -> _Read:
     # Once a file and network, not once a look at the page.
-    asked, known = (given.file_id, network), st.session_state.get("bring_read")
+    asked, known = (file.id, network), st.session_state.get("bring_read")
     if known is None or known[0] != asked:
         try:
-            found = _Read(read_upload(given.name, given.getvalue(), network))
+            found = _Read(read_upload(file.name, file.content, network or _trained_as(file.id)))
         except InvalidValue as error:
             found = _Read(None, str(error))
         known = st.session_state.bring_read = (asked, found)
     return known[1]
+
+
+def _trained_as(ticket: str) -> str:
+    """The network that a ticket was trained as here; a file that the cache kept can't tell."""
+    for trial in transfer.trials(ticket, runtime().store.jobs()):
+        return trial.arms["main"][0].recipe.net.text
+    return ""
 
 
 # What is true of it

@@ -16,7 +16,7 @@ from lottery_core.tickets import transfer
 from lottery_core.tickets.incoming import Upload
 from ui.shared.jobs import plan_of, rest_in_words
 from ui.shared.runtime import runtime
-from ui.shared.text import plain
+from ui.shared.text import many, plain
 from ui.shared.trouble import asking, show_refused
 
 
@@ -47,7 +47,9 @@ def show_form(upload: Upload, origin: Level | None) -> None:
     with second:
         changes |= _choose_training(base, key)
     with third:
-        changes["seed"] = st.number_input("Seed", value=base.seed, step=1, key=f"{key}_seed")
+        changes["seed"] = st.number_input(
+            "Seed", value=base.seed, step=1, key=f"{key}_seed", persist_state="session"
+        )
         beside = _choose_beside(key)
     try:
         recipe = transfer.adapted(base, **changes)
@@ -66,6 +68,7 @@ def _choose_dataset(upload: Upload, base: Recipe, key: str) -> str:
         datasets,
         datasets.index(base.dataset),
         key=f"{key}_dataset",
+        persist_state="session",
         format_func=lambda name: DATASETS[name].title,
     )
     content = base.content if dataset == base.dataset else ""
@@ -85,6 +88,7 @@ def _choose_weights(upload: Upload, key: str) -> bool:
         "Survivors start from",
         ["file", "initial"],
         key=f"{key}_weights",
+        persist_state="session",
         format_func={
             "file": "The weights in the file",
             "initial": "Initial weights drawn with the seed",
@@ -101,28 +105,33 @@ def _choose_training(base: Recipe, key: str) -> dict:
         optimisers,
         optimisers.index(base.optimiser),
         key=f"{key}_optimiser",
+        persist_state="session",
         format_func=lambda name: OPTIMISERS[name].title,
     )
     usual = transfer.rate_of(base, optimiser)
     rate = st.number_input(
-        "Learning rate", value=usual, format="%.6g", step=0.001, key=f"{key}_rate_{optimiser}"
-    )
+        "Learning rate", value=usual, format="%.6g", step=0.001, key=f"{key}_rate_{optimiser}",
+        persist_state="session",
+    )  # fmt: skip
     iterations = st.number_input(
-        "Iterations", value=base.iterations, step=100, key=f"{key}_iterations"
-    )
+        "Iterations", value=base.iterations, step=100, key=f"{key}_iterations",
+        persist_state="session",
+    )  # fmt: skip
     return {"optimiser": optimiser, "learning_rate": rate, "iterations": iterations}
 
 
 def _choose_beside(key: str) -> dict:
     """How many seeds and which controls, as `transfer.arms` takes them."""
     replicates = st.number_input(
-        "Seeds", value=1, step=1, key=f"{key}_seeds", help="How many, from that one on."
-    )
+        "Seeds", value=1, step=1, key=f"{key}_seeds", help="How many, from that one on.",
+        persist_state="session",
+    )  # fmt: skip
     controls = st.multiselect(
         "Run beside it",
         list(transfer.CONTROLS),
         ["random-mask"],
         key=f"{key}_controls",
+        persist_state="session",
         format_func=lambda name: ARMS[name].title.capitalize(),
     )
     return {"replicates": replicates, "controls": controls}
@@ -130,7 +139,7 @@ def _choose_beside(key: str) -> dict:
 
 def _show_button(upload: Upload, experiments: list[Experiment]) -> None:
     todo = plan_of(experiments)
-    st.markdown(f"**{todo.trainings} trainings{rest_in_words(todo)}**")
+    st.markdown(f"**{many(todo.trainings, 'training')}{rest_in_words(todo)}**")
     st.button(
         "Train",
         type="primary",

@@ -10,13 +10,17 @@ from lottery_core.findings.lines import known_experiments
 from lottery_core.findings.verdict import level_to_show
 from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.sizes import schedule_in_words, size_in_words
 from lottery_core.store import Level
 from ui.shared.frame import one_of
 from ui.shared.jobs import show_damaged
+from ui.shared.link import Link
 from ui.shared.reading import asked_together, finished
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
+from ui.shared.words import say_small, show_words
 
+LINK = Link("ticket")
 GONE = "A level of this experiment could not be read; it is computed again when it is asked for."
 VIEWS = {
     "inside": "Look inside",
@@ -55,58 +59,33 @@ def known() -> dict[str, Experiment]:
     return tickets | found
 
 
-def follow_url() -> None:
-    """New widgets when the page is opened by a link: their keys carry a count of such links.
-
-    Widgets are never set once they are mounted: what the browser sends at that moment would
-    overwrite it (see ui/explorer/link.py).
-    """
-    state, url = st.session_state, dict(st.query_params)
-    before = state.setdefault("ticket_url", {})
-    if "ticket_link" not in state or url != before:
-        # Back from another page there are no parameters: what was looked at is offered again.
-        state.ticket_link = url or before
-        state.ticket_url = url or before
-        state.ticket_generation = state.get("ticket_generation", 0) + 1
-
-
 def asked_ticket() -> str:
-    """The content hash of the brought ticket that the link names; empty if it names none."""
-    return st.session_state.ticket_link.get("ticket", "")
+    """The content hash of the brought ticket that is shown; empty if there is none."""
+    return LINK.params.get("ticket", "")
 
 
 def write_url(subject: Subject | None, view: str, ticket: str) -> None:
     """What is on the screen, as a link."""
-    state = st.session_state
     url = {"view": view} | ({"ticket": ticket} if ticket else {})
     if subject is not None:
         url |= {"key": subject.experiment.key, "level": str(subject.n)}
     else:
         # What was looked at before a file was brought is offered again after it.
-        url |= {
-            name: state.ticket_url[name] for name in ("key", "level") if name in state.ticket_url
-        }
-        state.ticket_link |= url
-    if url != dict(st.query_params):
-        st.query_params.from_dict(url)
-    state.ticket_url = url
-
-
-def _key(name: str) -> str:
-    return f"ticket_{name}_{st.session_state.ticket_generation}"
+        url |= {name: LINK.params[name] for name in ("key", "level") if name in LINK.params}
+        LINK.asked.update(url)
+    LINK.write(url)
 
 
 def choose_view() -> str:
     """Which of `VIEWS`."""
-    asked = st.session_state.ticket_link.get("view")
-    return one_of("View", _key("view"), VIEWS, asked if asked in VIEWS else "")
+    asked = LINK.asked.get("view")
+    return one_of("View", LINK.widget_key("ticket_view"), VIEWS, asked if asked in VIEWS else "")
 
 
 def _asked(found: dict[str, Experiment]) -> tuple[str, int | None]:
     """The experiment and level that the link asks for; adds it to `found` where only its levels
     are known."""
-    link = st.session_state.ticket_link
-    key, text = link.get("key", ""), link.get("level", "")
+    key, text = LINK.asked.get("key", ""), LINK.asked.get("level", "")
     n = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else None
     if key and key not in found:
         # Not an experiment's key: a level's own, as the command line and files name it.
@@ -133,7 +112,7 @@ def choose() -> Subject | None:
         "Experiment",
         keys,
         keys.index(asked) if asked in found else 0,
-        key=_key("experiment"),
+        key=LINK.widget_key("ticket_experiment"),
         format_func=lambda key: in_words(found[key]),
     )
     experiment = found[chosen]
@@ -147,7 +126,9 @@ def choose() -> Subject | None:
         wanted = n
     else:
         wanted = min(level_to_show(asked_together(experiment)), last)
-    n = scrubber(last, len(experiment.rounds), False, f"{_key('level')}_{chosen}", wanted)
+    n = scrubber(
+        last, len(experiment.rounds), False, LINK.widget_key(f"ticket_level_{chosen}"), wanted
+    )
     return Subject(experiment, n, levels[n], levels[0])
 
 
@@ -156,10 +137,7 @@ def in_words(experiment: Experiment) -> str:
     recipe = experiment.recipe
     words = [f"{recipe.net.sizes} on {recipe.data_title}", f"{recipe.iterations:,} iterations"]
     if experiment.rounds:
-        rounds = len(experiment.rounds)
-        words += [
-            f"{rounds} round{'s' if rounds > 1 else ''} to {experiment.rounds[-1].sparsity:.1%}"
-        ]
+        words += [schedule_in_words(experiment.rounds)]
         words += [title_of(experiment)]
     return ", ".join([*words, f"seed {recipe.seed}"])
 
@@ -172,7 +150,7 @@ def show_numbers(subject: Subject) -> None:
         st.metric(
             "Weights kept",
             f"{info.weights_kept:,}",
-            f"{info.percent_remaining:.2f} % of {info.weights_total:,}",
+            f"{size_in_words(info.percent_remaining)} of {info.weights_total:,}",
             delta_color="off",
             delta_arrow="off",
         )
@@ -192,7 +170,8 @@ def show_numbers(subject: Subject) -> None:
                 delta_color="off",
                 delta_arrow="off",
             )
-    st.caption(f"One seed: {subject.experiment.recipe.seed}. Key of this level: `{subject.key}`")
+    say_small(f"One seed: {subject.experiment.recipe.seed}. Key of this level: `{subject.key}`")
+    show_words("dense early stop iteration" if stop is not None else "dense")
 
 
 def show_empty() -> None:

@@ -14,73 +14,69 @@ from ui.shared.layers import SHOWN
 from ui.shared.network import choose_part
 from ui.shared.plot import plot
 from ui.shared.reading import deaths
-from ui.shared.scrubber import scrubber
 from ui.ticket.subject import GONE, Subject
 
 Rounds = dict[str, np.ndarray]
 
 
 def show_survival(subject: Subject) -> None:
-    """For each weight the round in which it died, with the rounds to scrub through."""
+    """For each weight the round in which it died, up to the level that is looked at."""
     keys = anatomy.chain(subject.experiment, subject.n)
     died = deaths(keys)
     if died is None:
         st.warning(GONE)
         return
     st.header("Which weights died in which round")
-    if not subject.n:
-        st.info("Level 0 is the dense network: nothing has died yet. Move the level up.")
-        return
-    n = scrubber(subject.n, subject.n, False, f"survival_{subject.key}", None, "Round")
+    st.caption("Each round leads to the next level: press Play above to see them die.")
     network = subject.experiment.recipe.net
     if network.is_convolutional:
-        _convolutional(subject, network, died, n)
+        _convolutional(subject, network, died)
     else:
-        _fully_connected(subject, network, died, n)
+        _fully_connected(subject, network, died)
 
 
-def _draw(subject: Subject, died: Rounds, name: str, n: int, height: int) -> None:
-    shown, layer = anatomy.deaths_until(died[name], n), anatomy.short(name)
-    figure = ticket_figures.survival_figure(shown, layer, n, subject.n, height)
+def _draw(subject: Subject, died: Rounds, name: str, height: int) -> None:
+    layer, last = anatomy.short(name), len(subject.experiment.rounds)
+    figure = ticket_figures.survival_figure(died[name], layer, subject.n, last, height)
     plot(figure, f"plot_survival_{layer}")
 
 
-def _pairs(subject: Subject, died: Rounds, names: list[str], n: int, height: int) -> None:
+def _pairs(subject: Subject, died: Rounds, names: list[str], height: int) -> None:
     for pair in (names[i : i + 2] for i in range(0, len(names), 2)):
         for column, name in zip(st.columns(len(pair)), pair, strict=True):
             with column:
-                _draw(subject, died, name, n, height)
+                _draw(subject, died, name, height)
 
 
-def _convolutional(subject: Subject, network: Network, died: Rounds, n: int) -> None:
+def _convolutional(subject: Subject, network: Network, died: Rounds) -> None:
     if len(died) <= SHOWN:
-        _pairs(subject, died, list(died), n, 400)
+        _pairs(subject, died, list(died), 400)
         return
-    kept = {name: int(((rounds == 0) | (rounds > n)).sum()) for name, rounds in died.items()}
-    key = f"survival_layer_{subject.key}"
+    kept = {name: int((rounds == 0).sum()) for name, rounds in died.items()}
+    key = f"survival_layer_{subject.experiment.key}"
     name, _ = choose_part(network, kept, key, always=True, units=False)
-    _draw(subject, died, name, n, 460)
+    _draw(subject, died, name, 460)
     if died[name].ndim == 4 and ticket_figures.coarse(died[name])[0].ndim == 2:
-        _one_unit(subject, network, died, name, n)
+        _one_unit(subject, network, died, name)
 
 
-def _fully_connected(subject: Subject, network: Network, died: Rounds, n: int) -> None:
+def _fully_connected(subject: Subject, network: Network, died: Rounds) -> None:
     first, *others = died
-    mask = {name: anatomy.deaths_until(rounds, n) == 0 for name, rounds in died.items()}
+    mask = {name: rounds == 0 for name, rounds in died.items()}
     per_pixel = anatomy.kept_per_pixel(mask, network.input)
     wide, narrow = wrapping("ticket_survival").columns([2, 1])
     with wide:
-        _draw(subject, died, first, n, 400)
+        _draw(subject, died, first, 400)
     with narrow:
         if per_pixel is not None:
             units = len(died[first])
             plot(weight_figures.pixels_figure(per_pixel, units, 400), "plot_survival_pixels")
-    _pairs(subject, died, others, n, 320)
-    _one_unit(subject, network, died, first, n)
+    _pairs(subject, died, others, 320)
+    _one_unit(subject, network, died, first)
 
 
-def _one_unit(subject: Subject, network: Network, died: Rounds, name: str, n: int) -> None:
-    rounds = anatomy.deaths_until(died[name], n)
+def _one_unit(subject: Subject, network: Network, died: Rounds, name: str) -> None:
+    rounds, last = died[name], len(subject.experiment.rounds)
     units, word = len(rounds), "An output channel" if rounds.ndim == 4 else "A hidden unit"
     kept = (rounds == 0).reshape(units, -1).sum(axis=1)
     left, right = st.columns(2, vertical_alignment="center")
@@ -90,14 +86,17 @@ def _one_unit(subject: Subject, network: Network, died: Rounds, name: str, n: in
             0,
             units - 1,
             int(kept.argmax()),
-            key=f"survival_unit_{subject.key}_{name}",
+            key=f"survival_unit_{subject.experiment.key}_{name}",
         )
         what = "pixels" if rounds.ndim == 2 else "weights"
         st.markdown(
-            f"After round {n} it reads **{kept[number]:,}** of {rounds[number].size:,} {what}."
+            f"After round {subject.n} it reads **{kept[number]:,}** of "
+            f"{rounds[number].size:,} {what}."
         )
     with right:
         maps = rounds[number].reshape(read_shape(network, name))
         title = f"{'Channel' if rounds.ndim == 4 else 'Unit'} {number}"
-        figure = ticket_figures.survival_figure(maps[:, None], title, n, subject.n, 320, bare=True)
+        figure = ticket_figures.survival_figure(
+            maps[:, None], title, subject.n, last, 320, bare=True
+        )
         plot(figure, "plot_survival_unit")

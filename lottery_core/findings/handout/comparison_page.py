@@ -15,6 +15,7 @@ from lottery_core.findings.handout.asked import runs_of, stem_of
 from lottery_core.findings.handout.page import Page
 from lottery_core.findings.lines import Line, Runs
 from lottery_core.findings.naming import in_common, line_names, what_differs
+from lottery_core.findings.outcome import axes_of
 from lottery_core.findings.tables import empty_in_words
 from lottery_core.findings.verdict import has_won, verdict_in_words
 from lottery_core.report.compared_figures import early_stop_figure
@@ -119,10 +120,13 @@ def _charts(page: Page, known: _Known, bands: str) -> None:
 
     dense = [infos[0].test_accuracy for infos in known.runs[known.reference.id].values()]
     page.html('<div class="charts">')
-    page.chart(accuracy_figure(curves("test_accuracy"), replicates.band(dense, "range").mean))
+    axes = axes_of([line.main for line in known.lines])
+    mean = replicates.band(dense, "range").mean
+    options = {"sizes": axes.sizes, "chance": axes.chance}
+    page.chart(accuracy_figure(curves("test_accuracy"), mean, **options))
     if stops := curves("early_stop_iteration"):
         below = 100 + 19 * len(stops)
-        figure = early_stop_figure(stops, height=440)
+        figure = early_stop_figure(stops, axes.sizes, axes.iterations, height=440)
         page.chart(figure.update_layout(showlegend=True, margin={"b": below}))
     page.html("</div>")
     if max(map(len, known.runs.values())) > 1:
