@@ -192,8 +192,8 @@ def test_a_comparison_has_the_verdict_and_each_difference_in_words(run, asked):
         statistics.mean(run.levels_of(arm, seed)[2].info.test_accuracy for seed in (0, 1))
         for arm in ("reinit", "main")
     ]
-    words = f"At 25.1\u202f% of the weights random reinit reaches {100 * accuracy[0]:.2f}\u202f%"
-    assert re.search(re.escape(words).replace("25\\.1", r"25\.\d"), said)
+    words = f"At 25\u202f% of the weights random reinit reaches {100 * accuracy[0]:.2f}\u202f%"
+    assert words in said
 
 
 # Weights
