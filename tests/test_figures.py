@@ -93,6 +93,7 @@ def test_axes_stand_still_while_a_run_grows():
         lambda curves: compared_figures.training_figure(curves, "loss", 50, total=100, chance=0.1),
         lambda curves: story_figures.learning_figure(curves, 100, "Learning"),
     ],
+    ids=["accuracy", "early stop", "training accuracy", "training loss", "learning"],
 )
 def test_axes_of_compare_and_story_are_known_before_and_stand_still(draw):
     points = [100, 50, 25], [0.2, 0.9, 0.6], figures.STYLES["main"]
