@@ -19,7 +19,8 @@ from pathlib import Path
 
 from lottery_core.data import prepare
 from lottery_core.running.forecast import plan
-from lottery_core.running.queue import Queue, workers_here
+from lottery_core.running.queue import Queue
+from lottery_core.running.workers import workers_here
 from lottery_core.spec.choice import Choice
 from lottery_core.spec.presets import PRESETS
 from lottery_core.store import CACHE, Store

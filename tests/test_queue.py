@@ -20,7 +20,8 @@ from lottery_core.findings.lines import with_seed
 from lottery_core.running import queue as queues
 from lottery_core.running import worker
 from lottery_core.running.fair import MAX_OF_ONE, runs_of_one
-from lottery_core.running.queue import Queue, workers_here
+from lottery_core.running.queue import Queue
+from lottery_core.running.workers import workers_here
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice

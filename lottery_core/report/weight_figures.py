@@ -61,7 +61,7 @@ def layer_figure(
         title = f"{layer}: {shape[0]} units, {shape[1]} inputs{where}"
         what = f"{of} of each {block}x{block} block" if block > 1 else ""
         return weights_figure(
-            picture, name, scale, title=title, coarse=what, block=block, height=height
+            picture, name, scale, title=title, coarse=(what, block), height=height
         )
     outputs, inputs, rows, columns = shape
     kernels = "kernels" if outputs * inputs > 1 else "kernel"
@@ -75,8 +75,7 @@ def layer_figure(
             name,
             scale,
             title=title,
-            coarse=what,
-            block=block,
+            coarse=(what, block),
             axes=("output channel", "input channel"),
             height=height,
         )
@@ -91,8 +90,7 @@ def weights_figure(
     scale: float,
     *,
     title: str = "",
-    coarse: str = "",
-    block: int = 1,
+    coarse: tuple[str, int] = ("", 1),
     axes: tuple[str, str] = ("unit", "input"),
     height: int = 300,
 ) -> go.Figure:
@@ -100,16 +98,16 @@ def weights_figure(
 
     The colours run from -scale to scale (see `round_up`) through zero; pruned weights show the
     plot's own background, which is on no scale, and have a legend entry of their own. `coarse` says
-    what a cell shows where it is not one weight, the density or the mean of some; with a `block`
-    above 1 it stands at the first of so many outputs and inputs.
+    what a cell shows where it is not one weight, the density or the mean of some, and of how many
+    outputs and inputs: it stands at the first of them.
     """
-    layer = name.removesuffix(".weight")
-    coarse = f", {coarse}" if coarse else ""
+    layer, (of, block) = name.removesuffix(".weight"), coarse
+    of = f", {of}" if of else ""
     figure = _begin(
         title or f"{layer}: {picture.shape[0]}x{picture.shape[1]}",
         height,
-        _said(f"Weights of {layer}{coarse}", picture, "cells hold a weight"),
-        xaxis={"title": f"{axes[1]}{coarse}", "showgrid": False, "zeroline": False},
+        _said(f"Weights of {layer}{of}", picture, "cells hold a weight"),
+        xaxis={"title": f"{axes[1]}{of}", "showgrid": False, "zeroline": False},
         yaxis={
             "title": axes[0],
             "autorange": "reversed",
@@ -118,7 +116,7 @@ def weights_figure(
         },
     )
     start = "from " if block > 1 else ""
-    is_density = coarse.startswith(", density")
+    is_density = of.startswith(", density")
     value = "%{z:.1%} kept" if is_density else "%{z:.4f}"
     hover = f"{start}{axes[0]} %{{y}}, {axes[1]} %{{x}}: {value}<extra></extra>"
     cells = _heatmap(picture, scale, hover).update(x0=0, dx=block, y0=0, dy=block)

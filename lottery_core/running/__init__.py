@@ -4,8 +4,8 @@ library.py      a choice from Python, in this process; bar.py: how far it is
 engine.py       the procedure: train, prune, restart, train again
 queue.py        submit, watch, cancel; worker.py: what a worker process does
 progress.py     what can be seen of a level while it trains
-time_left.py    how long it will take
+time_left.py    how long a training will take; forecast.py: when each job of a queue ends
+fair.py         whose turn it is; workers.py: how many train at once
 measurement.py  how fast this machine is with an experiment's levels
 instability.py  what another order of the data does to where they end
-monitor.py      how both tell how far they are
 """

@@ -19,7 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import loky
 from loky.process_executor import ProcessPoolExecutor
 
 from lottery_core.running.fair import MAX_QUEUED, Turns, runs_of_one
@@ -31,7 +30,6 @@ from lottery_core.store import STOPPED, Job, Store, StoreUnavailable, task_key
 from lottery_core.training.base import check_measurable
 from lottery_core.training.process import follow
 
-MAX_WORKERS = 64
 _TRY_AGAIN = 5.0  # seconds until a worker that could not be started is tried again
 
 
@@ -66,24 +64,6 @@ def _tell_of_the_stop() -> None:
         if written.active:
             ended = {"state": "cancelled", "message": STOPPED, "finished": time.time()}
             store.write_job(replace(written, **ended))
-
-
-def workers_here() -> int:
-    """How many workers this machine gets: `LOTTERY_WORKERS`, or one for each processor that this
-    process may use, where a container's CPU quota counts as well.
-
-    Raises `InvalidValue` for a number that is none.
-    """
-    asked = os.environ.get("LOTTERY_WORKERS", "").strip()
-    if not asked:
-        return loky.cpu_count()
-    if not asked.isdecimal() or not 1 <= int(asked) <= MAX_WORKERS:
-        raise InvalidValue(
-            "LOTTERY_WORKERS",
-            asked,
-            f"must be a whole number from 1 to {MAX_WORKERS}; unset it for one a processor",
-        )
-    return int(asked)
 
 
 def local_worker(root: Path) -> Executor:

@@ -7,7 +7,8 @@ import gc
 import sys
 from dataclasses import dataclass
 
-from lottery_core.running.queue import Queue, workers_here
+from lottery_core.running.queue import Queue
+from lottery_core.running.workers import workers_here
 from lottery_core.store import CACHE, Level, Store
 from ui.shared.once import Once
 from ui.shared.visitor import visitor
