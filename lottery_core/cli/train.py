@@ -66,7 +66,7 @@ def train(
     console = Console(soft_wrap=True, highlight=False)
     try:
         upload = read_file(file, network)
-        found = origin(upload, open_cache(cache)) if from_home(cache).is_dir() else None
+        found = origin(upload, open_cache(cache)) if from_home("cache", cache).is_dir() else None
         changes = {name: given[name] for name in _RECIPE}
         recipe = transfer.adapted(transfer.recipe_of(upload, found), **changes)
         content = content_of(recipe.dataset, recipe.content, dataset_folder)

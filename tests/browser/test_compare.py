@@ -145,7 +145,7 @@ def test_the_controls_of_a_run_are_added_live_at_one_press(visit, server):
     page.get_by_role("button", name="Add the controls", exact=True).click()
     # Without a reload, each gets its curve as it is trained.
     expect(curves).to_have_count(8)
-    for name in ("random mask, 2 seeds", "fine-tuned, no rewind, 2 seeds"):
+    for name in ("random mask, 2 seeds", "fine-tuned, no rewind (up to 3x as long), 2 seeds"):
         expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
     page.wait_for_url(lambda url: len(re.findall("[0-9a-f]{10}", url.partition("lines=")[2])) == 4)
 
