@@ -19,9 +19,10 @@ WATCHED = {
 HEAD = (".st-key-now [data-testid=stProgress]", ".st-key-stop button")
 CURVES = ".st-key-plot_accuracy .lottery-plot"
 CHOICES = ("[class*=st-key-schedule_]", "[class*=st-key-rate_]", "[class*=st-key-restart_]")
+NETWORK = ".lottery-network .layers"  # inside a component, which the page's own script can't enter
 WATCHABLE = (
     *HEAD,
-    ".lottery-network .layers",
+    NETWORK,
     CURVES,
     ".st-key-plot_accuracy .legend",
     ".st-key-plot_level .lottery-plot",
@@ -30,7 +31,8 @@ WATCHABLE = (
 SPARSITY = ".st-key-plot_sparsity .lottery-plot"
 # With the area inside the axes, which a longer number beside it could squeeze.
 PLACED = (
-    *WATCHABLE,
+    *(part for part in WATCHABLE if part != NETWORK),
+    ".st-key-screen_network",
     SPARSITY,
     ".st-key-screen_which",
     ".st-key-screen_network",

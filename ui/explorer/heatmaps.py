@@ -72,6 +72,8 @@ def show_weights(
     key = experiment.keys[n]
     # A level may be finished between the first two looks.
     shown = look(key, chosen.part) or _live(experiment, n) or look(key, chosen.part)
+    if shown is None and n:  # it is between two states: what is on the screen stays there
+        shown = look(experiment.keys[n - 1], chosen.part)
     if shown is None:
         below.info(f"Level {n} is not trained yet. Move the slider to a level that is, or wait.")
         return
