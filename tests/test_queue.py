@@ -640,7 +640,7 @@ def test_the_number_of_workers_is_what_was_asked_for_or_what_the_machine_grants(
     assert workers_here() == 3
     monkeypatch.setenv("LOTTERY_WORKERS", "")
     # loky reads the quota of a container's control group.
-    monkeypatch.setattr(queues.loky, "cpu_count", lambda: 5)
+    monkeypatch.setattr("loky.cpu_count", lambda: 5)
     assert workers_here() == 5
 
 
