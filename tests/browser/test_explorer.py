@@ -380,6 +380,7 @@ def test_start_is_the_first_stop_of_tab_and_closes_the_choices_of_a_phone(server
     press(page, "Start with these choices")
     expect(sidebar).to_have_attribute("data-collapsed", "true")
     press(page, "Stop")  # nothing lies over it
+    page.evaluate("localStorage.clear()")  # where the browser keeps it for the next visit
 
 
 SMALLEST = """() => Math.min(...[...document.querySelectorAll('.lottery-plot text')]
