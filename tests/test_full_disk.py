@@ -17,8 +17,13 @@ from lottery_core.store import files, levels
 from lottery_core.training.context import Context
 
 # Long enough that something is learned of the machine, too.
-PARAMS = {"network": "2", "length": "100", "unit": "iterations", "rounds": "1", "controls": "none"}
-OPTIONS = [part for name, value in PARAMS.items() for part in (f"--{name}", value)]
+PARAMS = {
+    "network": "2", "length": "100", "unit": "iterations", "rounds": "1", "controls": "none",
+    "replicates": "1", "learning_rate": "0.1",
+}  # fmt: skip
+OPTIONS = [
+    part for name, value in PARAMS.items() for part in (f"--{name.replace('_', '-')}", value)
+]
 FULL = "the disk that holds {} is full (no space left on device): free some space and start again"
 
 

@@ -56,7 +56,8 @@ def _show_frame(title: str) -> None:
         for path, label, icon in PAGES:
             st.page_link(path, label=label, icon=icon)
         _choose_large()
-        show_queue_line()
+        with suppress(StoreUnavailable, InvalidValue):  # the page says so below
+            show_queue_line()
     send_script()
 
 
