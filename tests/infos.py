@@ -26,6 +26,22 @@ def info_of(**fields) -> LevelInfo:
     return LevelInfo(**{"weights": tuple(layers)} | values | {"layers": layers})
 
 
+def judged_info(
+    level: int, test: float, stop: int | None = None, validation: float | None = None, **more
+) -> LevelInfo:
+    """A level's info as far as several seeds are compared by it: its accuracies, its early stop,
+    and half of the weights of the level before."""
+    fields = {
+        "level": level,
+        "layers": {"fc1.weight": (1000, 1000 // 2**level)},
+        "test_accuracy": test,
+        "validation_accuracy": validation,
+        "early_stop_iteration": stop,
+        "test_accuracy_at_early_stop": None if stop is None else test,
+    }
+    return info_of(**fields | more)
+
+
 def progress_of(**fields) -> LevelProgress:
     """The progress of a level with these fields."""
     usual = {

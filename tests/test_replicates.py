@@ -19,28 +19,11 @@ from lottery_core.findings.replicates import (
     paired,
 )
 from lottery_core.running import engine
-from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.recipe import Recipe
 from lottery_core.training.context import Context
-from tests.infos import info_of
+from tests.infos import judged_info as info
 
-KEPT = (1000, 500, 250, 125)
-EXPERIMENT = Experiment(Recipe()).as_dict()
 values = st.floats(0, 1)
 several = st.lists(values, min_size=2, max_size=20)
-
-
-def info(level: int, test: float, stop: int | None = None, validation: float | None = None, **more):
-    """What a level says of itself, as far as replicates read it."""
-    fields = {
-        "level": level,
-        "layers": {"fc1.weight": (1000, KEPT[level])},
-        "test_accuracy": test,
-        "validation_accuracy": validation,
-        "early_stop_iteration": stop,
-        "test_accuracy_at_early_stop": None if stop is None else test,
-    }
-    return info_of(**fields | more)
 
 
 def missing(*numbers: float) -> bool:

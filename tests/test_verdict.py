@@ -22,23 +22,9 @@ from lottery_core.running import engine
 from lottery_core.spec.links import read_choice
 from lottery_core.store import Job, LevelInfo
 from lottery_core.training.context import Context
-from tests.infos import info_of
+from tests.infos import judged_info as info
 
-KEPT = (1000, 500, 250, 125)
 values = st.floats(0, 1)
-
-
-def info(level: int, test: float, stop: int | None = None, validation: float | None = None, **more):
-    """What a level says of itself, as far as a verdict reads it."""
-    fields = {
-        "level": level,
-        "layers": {"fc1.weight": (1000, KEPT[level])},
-        "test_accuracy": test,
-        "validation_accuracy": validation,
-        "early_stop_iteration": stop,
-        "test_accuracy_at_early_stop": None if stop is None else test,
-    }
-    return info_of(**fields | more)
 
 
 def replicates(*gaps: float, stops: tuple[int, ...] | None = None) -> dict[int, list[LevelInfo]]:
