@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 import streamlit as st
 
 from lottery_core.findings import replicates
 from lottery_core.findings.comparison import curves_table
-from lottery_core.findings.handout.asked import slug, stem_of
+from lottery_core.findings.handout.asked import stem_of
 from lottery_core.findings.handout.comparison_page import comparison_archive, comparison_page
 from lottery_core.findings.handout.paper import facts_of
 from ui.compare.chosen import Compared
 from ui.compare.curves import COLUMNS, level_frames, training_frames
 from ui.compare.words import differences
 from ui.shared.copies import copies
+from ui.shared.download import download
 from ui.shared.runtime import runtime
 
 
@@ -28,7 +27,7 @@ def show_downloads(compared: Compared) -> None:
             _hand_out(compared, stem)
         for name, table in _tables(compared).items():
             csv = _with_facts(compared, table).to_csv(index=False).encode()
-            _download(name, csv, f"{stem}-{name}", disabled=not len(table))
+            download(name, f"{stem}-{name}", csv, disabled=not len(table))
     st.caption(
         f"Means over seeds with their bands ({replicates.KINDS[compared.view.bands]}); "
         "training.csv is the chart at the chosen size. Accuracies are fractions, early stops "
@@ -47,29 +46,15 @@ def _hand_out(compared: Compared, stem: str) -> None:
     store, bands = runtime().store, compared.view.bands
     lines, reference = compared.lines, compared.reference.id
     # Made when the button is pressed, on another thread without a session.
-    _download(
+    download(
         "Report, one HTML file",
-        lambda: comparison_page(store, lines, reference, bands),
         f"{stem}-report.html",
+        lambda: comparison_page(store, lines, reference, bands),
     )
-    _download(
+    download(
         "Tables for a paper",
-        lambda: comparison_archive(store, lines, reference),
         f"{stem}-tables.zip",
-    )
-
-
-def _download(
-    label: str, data: bytes | Callable[[], bytes], name: str, disabled: bool = False
-) -> None:
-    st.download_button(
-        label,
-        data,
-        name,
-        on_click="ignore",
-        icon=":material/download:",
-        key=f"download_{slug(label)}",
-        disabled=disabled,
+        lambda: comparison_archive(store, lines, reference),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from lottery_core.findings.handout.asked import Asked, slug, stem_of
+from lottery_core.findings.handout.asked import Asked, stem_of
 from lottery_core.findings.handout.paper import TABLES, archive, csv
 from lottery_core.findings.handout.run_page import run_page
 from lottery_core.findings.lines import line_id
@@ -19,6 +19,7 @@ from lottery_core.store import Level, LevelInfo
 from lottery_core.tickets import files
 from ui.explorer.sidebar import Selection, show_presets
 from ui.shared.copies import copies
+from ui.shared.download import download
 from ui.shared.reading import finished
 from ui.shared.runtime import runtime
 from ui.shared.words import say, say_small, show_words
@@ -172,7 +173,7 @@ def _downloads(selection: Selection, levels: list[Level]) -> None:
         )
         for name in ("mask-npz", "mask", "ticket"):
             file = files.file_name(levels[n].info, name)
-            _download(files.FORMATS[name].title, file, _file_of(experiment.keys[n], name))
+            download(files.FORMATS[name].title, file, _file_of(experiment.keys[n], name))
     say_small(
         "A mask says which weights are kept. A ticket is a mask with the weights its survivors "
         "restart from, not trained, and beside them those they end with. Each chart's own toolbar "
@@ -197,10 +198,10 @@ def _hand_out(selection: Selection) -> None:
     store, stem = runtime().store, stem_of(selection.main)
     # Made when the button is pressed, on another thread without a session.
     with st.container(horizontal=True):
-        _download("Report, one HTML file", f"{stem}-report.html", lambda: run_page(store, asked))
-        _download("Tables for a paper", f"{stem}-tables.zip", lambda: archive(store, asked))
+        download("Report, one HTML file", f"{stem}-report.html", lambda: run_page(store, asked))
+        download("Tables for a paper", f"{stem}-tables.zip", lambda: archive(store, asked))
         for name in TABLES:
-            _download(f"{name}.csv", f"{stem}-{name}.csv", _csv(asked, name))
+            download(f"{name}.csv", f"{stem}-{name}.csv", _csv(asked, name))
     st.caption(
         "The report opens from disk without a network: sentences, charts, tables, the weights of "
         "every level, the recipe and what repeats it. Its charts save as SVG. The tables are LaTeX "
@@ -212,17 +213,6 @@ def _hand_out(selection: Selection) -> None:
 def _size(info: LevelInfo) -> str:
     percent = size_in_words(info.percent_remaining)
     return f"{info.level}: {percent} of the weights ({info.weights_kept:,})"
-
-
-def _download(label: str, name: str, data: Callable[[], bytes]) -> None:
-    st.download_button(
-        label,
-        data,
-        name,
-        on_click="ignore",
-        icon=":material/download:",
-        key=f"download_{slug(label)}",
-    )
 
 
 # Made when the button is pressed, on another thread without a session: bound to keys alone.
