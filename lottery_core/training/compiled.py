@@ -1,11 +1,6 @@
 """Training steps of a sparse network as compiled code: one thread, no Python per step.
 
-A batch is worked through in *panels* of at most `width` examples, feature-major: a row per
-unit, a column per example. A layer takes one of two forms. *Dense* is BLAS on the whole
-matrix, holes included. *Sparse* keeps the weights row after row (compressed sparse rows),
-and for the way back an index of the same weights by column; its inner loops run over the
-examples of a panel, whose sums stay in registers. Where rows are long, columns are taken in
-tiles whose part of the panel fits the first-level cache.
+A batch is worked through in panels, each forward and back through the `layers`.
 
 The code is kept on disk beside the results (see `kept`), so that only the first process ever
 waits for it.
@@ -20,81 +15,19 @@ import numpy as np
 from numba import njit
 
 from lottery_core.training import kept
-from lottery_core.training.sparse_products import backward_of, forward_of, gradient_of
-from lottery_core.training.vectors import (
-    load,
-    matrix_product,
-    plus,
-    prefetch,
-    read_eight,
-    rectified,
-    spread,
-    store,
-    total,
-    transpose_eight,
-    where_positive,
-    zeros,
+from lottery_core.training.layers import (
+    cross_entropy,
+    drop_holes,
+    forward,
+    judged,
+    layer_backward,
+    layer_forward,
+    layer_gradient,
+    update,
 )
+from lottery_core.training.vectors import load, prefetch, read_eight, transpose_eight
 
 numba.config.CACHE_DIR = str(kept.folder())  # read by the decorators below
-
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as in the paper and in torch
-
-
-class Net(NamedTuple):
-    """A network as flat arrays; one compiled form for all sizes and depths.
-
-    `parameters` holds the weights layer by layer (dense: all; sparse: the kept ones, tile by
-    tile and row by row), from `weights_at[layer]` on, then the biases from `biases_at[layer]`
-    on, then those that no data reaches ("idle": they only decay).
-    `gradient` has the same order; between steps it holds what remains of the velocity. Unit
-    counts, pixels and weights are those that can matter: what nothing reads is not here.
-    """
-
-    width: int
-    pixels: int  # of an image, all channels
-    sizes: np.ndarray  # units of each layer, those of the input first
-    blocks: np.ndarray  # the input's units are pixels 8 * block to 8 * block + 7 of these
-    is_sparse: np.ndarray
-    kept: np.ndarray  # 1.0 or 0.0 for every weight of a dense layer with holes ...
-    kept_at: np.ndarray  # ... from here on; -1 where there are no holes
-    parameters: np.ndarray
-    gradient: np.ndarray
-    mean: np.ndarray  # Adam's running means of the gradient
-    square: np.ndarray  # and of its square
-    weights_at: np.ndarray
-    biases_at: np.ndarray
-    column: np.ndarray  # of each parameter of a sparse layer
-    tiles: np.ndarray  # a sparse layer's columns in so many parts, worked through one by one
-    segment_at: np.ndarray  # where each row's parameters of each tile start ...
-    segment_from: np.ndarray  # ... from here on for each layer
-    back_row: np.ndarray  # the same weights by column: their rows ...
-    back_parameter: np.ndarray  # ... and where they stand in `parameters`
-    column_at: np.ndarray  # where each column starts in these two, from column_from[layer] on
-    column_from: np.ndarray
-    activity: np.ndarray  # a panel for each layer, from panel_at[layer] on
-    delta: np.ndarray  # the loss's derivative by it
-    panel_at: np.ndarray
-
-
-class Answers(NamedTuple):
-    """What of a `Net` the way forward needs, under the same names: the functions for it take
-    either. A call hands over every array anew, which for one image takes as long as the work."""
-
-    width: int
-    pixels: int
-    sizes: np.ndarray
-    blocks: np.ndarray
-    is_sparse: np.ndarray
-    parameters: np.ndarray
-    weights_at: np.ndarray
-    biases_at: np.ndarray
-    column: np.ndarray
-    tiles: np.ndarray
-    segment_at: np.ndarray
-    segment_from: np.ndarray
-    activity: np.ndarray
-    panel_at: np.ndarray
 
 
 class Pictures(NamedTuple):
@@ -116,99 +49,13 @@ class Stretch(NamedTuple):
     rates: np.ndarray
 
 
-class Rule(NamedTuple):
-    """The optimiser but for its learning rate, as compiled code takes it; float32 as in torch."""
-
-    adam: bool
-    momentum: np.float32
-    weight_decay: np.float32
-
-
-_forward_32, _gradient_32, _backward_32 = forward_of(32), gradient_of(32), backward_of(32)
-_forward_8, _gradient_8, _backward_8 = forward_of(8), gradient_of(8), backward_of(8)
-
-
 @njit(error_model="numpy")
-def _layer_forward(net, sgemm, layer):
-    rows, columns, width = net.sizes[layer + 1], net.sizes[layer], net.width
-    target = net.panel_at[layer + 1]
-    if net.is_sparse[layer]:
-        p = 0
-        while p + 32 <= width:
-            _forward_32(net, layer, p)
-            p += 32
-        while p < width:
-            _forward_8(net, layer, p)
-            p += 8
-    else:
-        matrix_product(
-            sgemm, False, False, width, rows, columns,
-            net.activity, net.panel_at[layer], width,
-            net.parameters, net.weights_at[layer], columns,
-            np.float32(0), net.activity, target, width,
-        )  # fmt: skip
-    hidden = layer + 2 < len(net.sizes)
-    for row in range(rows):
-        bias = spread(8, net.parameters[net.biases_at[layer] + row])
-        for at in range(target + row * width, target + (row + 1) * width, 8):
-            value = plus(load(8, net.activity, at), bias)
-            store(net.activity, at, rectified(value) if hidden else value)
-
-
-@njit(error_model="numpy")
-def _layer_gradient(net, sgemm, layer):
-    rows, columns, width = net.sizes[layer + 1], net.sizes[layer], net.width
-    delta_at = net.panel_at[layer + 1]
-    if net.is_sparse[layer]:
-        p = 0
-        while p + 32 <= width:
-            _gradient_32(net, layer, p)
-            p += 32
-        while p < width:
-            _gradient_8(net, layer, p)
-            p += 8
-    else:
-        matrix_product(
-            sgemm, True, False, columns, rows, width,
-            net.activity, net.panel_at[layer], width, net.delta, delta_at, width,
-            np.float32(1), net.gradient, net.weights_at[layer], columns,
-        )  # fmt: skip
-    for row in range(rows):
-        at = net.biases_at[layer] + row
-        sums = zeros(8)
-        for p in range(delta_at + row * width, delta_at + (row + 1) * width, 8):
-            sums = plus(sums, load(8, net.delta, p))
-        net.gradient[at] += total(sums)
-
-
-@njit(error_model="numpy")
-def _layer_backward(net, sgemm, layer):
-    rows, columns, width = net.sizes[layer + 1], net.sizes[layer], net.width
-    target = net.panel_at[layer]
-    if net.is_sparse[layer]:
-        p = 0
-        while p + 32 <= width:
-            _backward_32(net, layer, p)
-            p += 32
-        while p < width:
-            _backward_8(net, layer, p)
-            p += 8
-    else:
-        matrix_product(
-            sgemm, False, True, width, columns, rows,
-            net.delta, net.panel_at[layer + 1], width,
-            net.parameters, net.weights_at[layer], columns,
-            np.float32(0), net.delta, target, width,
-        )  # fmt: skip
-        for at in range(target, target + columns * width, 8):
-            active = load(8, net.activity, at)
-            store(net.delta, at, where_positive(active, load(8, net.delta, at)))
-
-
-@njit(error_model="numpy")
-def _forward(net, sgemm):
-    for layer in range(len(net.sizes) - 1):
-        _layer_forward(net, sgemm, layer)
+def _places(start, pixel):
+    """Where this pixel of eight images lies."""
+    return (
+        start[0] + pixel, start[1] + pixel, start[2] + pixel, start[3] + pixel,
+        start[4] + pixel, start[5] + pixel, start[6] + pixel, start[7] + pixel,
+    )  # fmt: skip
 
 
 @njit(error_model="numpy")
@@ -224,12 +71,8 @@ def _gather(net, images, chosen, first, count):
         for block in range(len(net.blocks)):
             pixel = net.blocks[block] * 8
             prefetch(images.pixels, ahead[block & 7] + 64 * (block >> 3))
-            read_eight(
-                images.pixels, images.values, lengths,
-                start[0] + pixel, start[1] + pixel, start[2] + pixel, start[3] + pixel,
-                start[4] + pixel, start[5] + pixel, start[6] + pixel, start[7] + pixel,
-                net.activity, block * 8 * net.width + example, net.width,
-            )  # fmt: skip
+            target = block * 8 * net.width + example
+            read_eight(images, _places(start, pixel), lengths, net.activity, target, net.width)
 
 
 @njit(error_model="numpy")
@@ -241,80 +84,8 @@ def _gather_numbers(net, numbers, first, count):
             start[k] = (first + min(example + k, count - 1)) * net.pixels
         for block in range(len(net.blocks)):
             pixel = net.blocks[block] * 8
-            transpose_eight(
-                numbers,
-                start[0] + pixel, start[1] + pixel, start[2] + pixel, start[3] + pixel,
-                start[4] + pixel, start[5] + pixel, start[6] + pixel, start[7] + pixel,
-                net.activity, block * 8 * net.width + example, net.width,
-            )  # fmt: skip
-
-
-@njit(error_model="numpy")
-def _cross_entropy(net, labels, chosen, first, count, scale):
-    """The sum of the panel's losses; delta of the logits, times `scale`."""
-    last = len(net.sizes) - 1
-    classes, width, at = net.sizes[last], net.width, net.panel_at[last]
-    loss = 0.0
-    for example in range(count):
-        top = net.activity[at + example]
-        for c in range(1, classes):
-            top = max(top, net.activity[at + c * width + example])
-        sum_ = np.float32(0)
-        for c in range(classes):
-            place = at + c * width + example
-            power = np.exp(net.activity[place] - top)
-            net.delta[place] = power
-            sum_ += power
-        label = labels[chosen[first + example]]
-        loss += np.log(sum_) - (net.activity[at + label * width + example] - top)
-        for c in range(classes):
-            net.delta[at + c * width + example] *= scale / sum_
-        net.delta[at + label * width + example] -= scale
-    for c in range(classes):
-        net.delta[at + c * width + count : at + (c + 1) * width] = 0
-    return loss
-
-
-@njit(error_model="numpy", fastmath={"contract"})
-def _update(net, rule, first, end, step, learning_rate):
-    """One step of the optimiser, number `step` (from 1), for parameters first to end.
-
-    What remains of the gradient for the next step, the velocity times the momentum, is left
-    where the next gradient is added: nothing has to be cleared, and BLAS only adds. As in
-    torch no learning rate is part of it, so that each step's own is all that counts.
-    """
-    # As slices, whose indices the compiler need not check for negative ones: else the loops
-    # are not vectorised.
-    parameters, gradient = net.parameters[first:end], net.gradient[first:end]
-    count = len(parameters)
-    if rule.weight_decay > 0:
-        for k in range(count):
-            gradient[k] += rule.weight_decay * parameters[k]
-    if not rule.adam:
-        for k in range(count):
-            velocity = gradient[k]
-            parameters[k] -= learning_rate * velocity
-            gradient[k] = rule.momentum * velocity
-        return
-    rate = np.float32(learning_rate / (1 - BETA_1**step))
-    scale = np.float32(1 / np.sqrt(1 - BETA_2**step))
-    mean, square = net.mean[first:end], net.square[first:end]
-    mean_part, square_part = np.float32(1 - BETA_1), np.float32(1 - BETA_2)
-    old_square, epsilon = np.float32(BETA_2), np.float32(EPSILON)
-    for k in range(count):
-        mean[k] += mean_part * (gradient[k] - mean[k])
-        square[k] = old_square * square[k] + square_part * gradient[k] * gradient[k]
-        parameters[k] -= rate * mean[k] / (np.sqrt(square[k]) * scale + epsilon)
-        gradient[k] = 0
-
-
-@njit(error_model="numpy")
-def _drop_holes(net, layer):
-    if net.kept_at[layer] >= 0:
-        weights = net.parameters[net.weights_at[layer] : net.weights_at[layer + 1]]
-        kept = net.kept[net.kept_at[layer] :]
-        for k in range(len(weights)):
-            weights[k] *= kept[k]
+            target = block * 8 * net.width + example
+            transpose_eight(numbers, _places(start, pixel), net.activity, target, net.width)
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
@@ -332,44 +103,31 @@ def train_steps(net, rule, sgemm, images, labels, stretch, losses):
         for panel in range(first, end, net.width):
             count = min(net.width, end - panel)
             _gather(net, images, order, panel, count)
-            _forward(net, sgemm)
-            loss += _cross_entropy(net, labels, order, panel, count, scale)
+            forward(net, sgemm)
+            loss += cross_entropy(net, labels, order, panel, count, scale)
             for layer in range(layers - 1, -1, -1):
                 if layer > 0:
-                    _layer_backward(net, sgemm, layer)
-                _layer_gradient(net, sgemm, layer)
+                    layer_backward(net, sgemm, layer)
+                layer_gradient(net, sgemm, layer)
         losses[n] = loss / (end - first)
         if not np.isfinite(losses[n]):
             losses[n:] = losses[n]
             return
-        _update(net, rule, 0, len(net.parameters), stretch.before + n + 1, stretch.rates[n])
+        update(net, rule, 0, len(net.parameters), stretch.before + n + 1, stretch.rates[n])
         for layer in range(layers):
-            _drop_holes(net, layer)
+            drop_holes(net, layer)
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
 def judge(net, sgemm, images, labels, chosen):
     """Sum of losses and number of right answers on the `chosen` images."""
-    last = len(net.sizes) - 1
-    at, width, classes = net.panel_at[last], net.width, net.sizes[last]
     loss, right = 0.0, 0
-    for first in range(0, len(chosen), width):
-        count = min(width, len(chosen) - first)
+    for first in range(0, len(chosen), net.width):
+        count = min(net.width, len(chosen) - first)
         _gather(net, images, chosen, first, count)
-        _forward(net, sgemm)
-        for example in range(count):
-            answer = 0
-            top = net.activity[at + example]
-            for c in range(1, classes):
-                value = net.activity[at + c * width + example]
-                if value > top:
-                    answer, top = c, value
-            sum_ = 0.0
-            for c in range(classes):
-                sum_ += np.exp(net.activity[at + c * width + example] - top)
-            label = labels[chosen[first + example]]
-            loss += np.log(sum_) - (net.activity[at + label * width + example] - top)
-            right += answer == label
+        forward(net, sgemm)
+        more = judged(net, labels, chosen, first, count)
+        loss, right = loss + more[0], right + more[1]
     return loss, right
 
 
@@ -381,7 +139,7 @@ def predict(net, sgemm, numbers, count, logits):
     for first in range(0, count, width):
         here = min(width, count - first)
         _gather_numbers(net, numbers, first, here)
-        _forward(net, sgemm)
+        forward(net, sgemm)
         for example in range(here):
             for c in range(net.sizes[last]):
                 logits[first + example, c] = net.activity[at + c * width + example]
@@ -392,9 +150,9 @@ def rehearse(net, rule, sgemm, layer, times):
     """Do one layer's part of a step `times` times, for a clock to watch."""
     rate = np.float32(0.001)  # a usual one: some processors divide a zero faster
     for _ in range(times):
-        _layer_forward(net, sgemm, layer)
+        layer_forward(net, sgemm, layer)
         if layer > 0:
-            _layer_backward(net, sgemm, layer)
-        _layer_gradient(net, sgemm, layer)
-        _update(net, rule, net.weights_at[layer], net.weights_at[layer + 1], 1, rate)
-        _drop_holes(net, layer)
+            layer_backward(net, sgemm, layer)
+        layer_gradient(net, sgemm, layer)
+        update(net, rule, net.weights_at[layer], net.weights_at[layer + 1], 1, rate)
+        drop_holes(net, layer)

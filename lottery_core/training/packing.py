@@ -1,4 +1,4 @@
-"""Weights and a mask -> the flat arrays that compiled code works on (`compiled.Net`)."""
+"""Weights and a mask -> the flat arrays that compiled code works on (`layers.Net`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.recipe import Recipe
-from lottery_core.training.compiled import Net
+from lottery_core.training.layers import Net
 
 _TILE = 192  # columns: 32 examples of them take 24 KB of a first-level cache
 _LONG = 48  # weights of a row in a tile, from which on tiles save more than they cost

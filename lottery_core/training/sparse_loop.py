@@ -16,7 +16,8 @@ from lottery_core.method.masks import Arrays
 from lottery_core.spec.recipe import Recipe
 from lottery_core.training import compiled
 from lottery_core.training.base import Report, Trained, Training, batch_order, drive, rates_of
-from lottery_core.training.compiled import Answers, Pictures, Rule, Stretch
+from lottery_core.training.compiled import Pictures, Stretch
+from lottery_core.training.layers import Answers, Rule
 from lottery_core.training.packing import Packer, aligned
 from lottery_core.training.vectors import SGEMM
 

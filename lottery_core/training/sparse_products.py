@@ -1,6 +1,6 @@
 """The three products of a sparse layer, compiled for `lanes` examples of a panel from `p` on.
 
-The network is a `compiled.Net`; the functions are compiled into those that call them.
+The network is a `layers.Net`; the functions are compiled into those that call them.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def gradient_of(lanes: int) -> Callable:
                 segment = net.segment_from[layer] + tile * rows + row
                 at, end = net.segment_at[segment], net.segment_at[segment + 1]
                 while at + 8 <= end:
-                    sums = eight_totals(
+                    products = (
                         folded_product(delta, load(lanes, x, start + column[at] * width)),
                         folded_product(delta, load(lanes, x, start + column[at + 1] * width)),
                         folded_product(delta, load(lanes, x, start + column[at + 2] * width)),
@@ -78,7 +78,7 @@ def gradient_of(lanes: int) -> Callable:
                         folded_product(delta, load(lanes, x, start + column[at + 6] * width)),
                         folded_product(delta, load(lanes, x, start + column[at + 7] * width)),
                     )
-                    store(net.gradient, at, plus(sums, load(8, net.gradient, at)))
+                    store(net.gradient, at, plus(eight_totals(products), load(8, net.gradient, at)))
                     at += 8
                 while at < end:
                     values = load(lanes, x, start + column[at] * width)

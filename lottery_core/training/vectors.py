@@ -6,6 +6,9 @@ side by side; LLVM maps it to whatever registers the processor has (32 lanes are
 two of AVX-512, eight of NEON). All functions here can be called from compiled code only.
 """
 
+from typing import NamedTuple
+
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -14,6 +17,7 @@ from numba.extending import get_cython_function_address, intrinsic, models, regi
 _FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 # Products may be fused with the sum they go into: one instruction, and one rounding fewer.
 _FUSED = ("contract",)
+_EIGHT_PLACES = types.UniTuple(types.intp, 8)
 
 
 class Vector(types.Type):
@@ -44,6 +48,11 @@ def _spread(builder, value, lanes):
     empty = ir.Constant(_vector(lanes), ir.Undefined)
     one = builder.insert_element(empty, value, ir.Constant(_INT, 0))
     return _chosen(builder, one, empty, [0] * lanes)
+
+
+def _elements(builder, values, count):
+    """The first so many elements of a tuple."""
+    return [builder.extract_value(values, i) for i in range(count)]
 
 
 def _address(context, builder, array_type, array, at):
@@ -182,12 +191,12 @@ _ROUNDS = (
 
 
 @intrinsic
-def eight_totals(typing, a, b, c, d, e, f, g, h):
-    """The sums of eight vectors of eight lanes, as one such vector: a third of the work of
-    adding up each on its own."""
+def eight_totals(typing, vectors):
+    """The sums of eight vectors of eight lanes, given as a tuple, as one such vector: a third of
+    the work of adding up each on its own."""
 
     def generate(context, builder, signature, arguments):
-        left = list(arguments)
+        left = _elements(builder, arguments[0], 8)
         for low, high in _ROUNDS:
             pairs = zip(left[::2], left[1::2], strict=True)
             left = [
@@ -196,12 +205,12 @@ def eight_totals(typing, a, b, c, d, e, f, g, h):
             ]
         return left[0]
 
-    return a(*[a] * 8), generate
+    return vectors.dtype(vectors), generate
 
 
 @intrinsic
-def transpose_eight(typing, source, a, b, c, d, e, f, g, h, target, at, step):
-    """Write eight values from each of eight places of `source` as the columns of eight rows
+def transpose_eight(typing, source, places, target, at, step):
+    """Write eight values from each of eight `places` of `source` as the columns of eight rows
     of `target`, `step` apart."""
 
     def generate(context, builder, signature, arguments):
@@ -210,7 +219,7 @@ def transpose_eight(typing, source, a, b, c, d, e, f, g, h, target, at, step):
             return builder.bitcast(address, _vector(8).as_pointer())
 
         rows = []
-        for position in arguments[1:9]:
+        for position in _elements(builder, arguments[1], 8):
             rows.append(builder.load(place(0, position)))
             rows[-1].align = 4
         # Partners are 1, 2 and 4 apart, as in a fast Fourier transform.
@@ -222,15 +231,14 @@ def transpose_eight(typing, source, a, b, c, d, e, f, g, h, target, at, step):
                     turned[i] = _chosen(builder, x, y, low)
                     turned[i + apart] = _chosen(builder, x, y, high)
             rows = turned
-        position = arguments[10]
+        position = arguments[3]
         # Rounds 1 and 2 pick lanes 0, 1 before 2, 3: the order of rows they leave.
         for i in (0, 2, 1, 3, 4, 6, 5, 7):
-            builder.store(rows[i], place(9, position)).align = 4
-            position = builder.add(position, arguments[11])
+            builder.store(rows[i], place(2, position)).align = 4
+            position = builder.add(position, arguments[4])
         return context.get_dummy_value()
 
-    size = types.intp
-    return types.void(source, *[size] * 8, target, size, size), generate
+    return types.void(source, _EIGHT_PLACES, target, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -250,36 +258,51 @@ def prefetch(typing, array, at):
 
 
 @intrinsic
-def read_eight(typing, pixels, values, lengths, a, b, c, d, e, f, g, h, target, at, step):
-    """Write eight of `pixels`, uint8, from each of eight places as the columns of eight rows of
-    `target`, `step` apart: what `values` (256,) has for each, divided by the one of the eight
-    `lengths` that belongs to its column."""
+def read_eight(typing, images, places, lengths, target, at, step):
+    """Write eight of the images' `pixels`, uint8, from each of eight `places` as the columns of
+    eight rows of `target`, `step` apart: what their `values` (256,) have for each, divided by the
+    one of the eight `lengths` that belongs to its column."""
 
     def generate(context, builder, signature, arguments):
-        table = context.make_array(signature.args[1])(context, builder, arguments[1]).data
+        fields = signature.args[0].fields
+
+        def part(name, position):
+            kind = signature.args[0][fields.index(name)]
+            array = builder.extract_value(arguments[0], fields.index(name))
+            return _address(context, builder, kind, array, position)
+
         columns = []
-        for position in arguments[3:11]:
-            address = _address(context, builder, signature.args[0], arguments[0], position)
+        for position in _elements(builder, arguments[1], 8):
             # Eight bytes at one go, the first of them lowest, as on every processor of Numba's.
-            columns.append(builder.load(builder.bitcast(address, _LONG.as_pointer())))
+            address = builder.bitcast(part("pixels", position), _LONG.as_pointer())
+            columns.append(builder.load(address))
             columns[-1].align = 1
-        position = arguments[12]
+        position = arguments[4]
         for pixel in range(8):
             row = ir.Constant(_vector(8), ir.Undefined)
             for i, eight in enumerate(columns):
                 shifted = builder.lshr(eight, ir.Constant(_LONG, 8 * pixel))
                 grey = builder.and_(shifted, ir.Constant(_LONG, 255))
-                number = builder.load(builder.gep(table, [grey]))
+                number = builder.load(part("values", grey))
                 row = builder.insert_element(row, number, ir.Constant(_INT, i))
-            address = _address(context, builder, signature.args[11], arguments[11], position)
+            address = _address(context, builder, signature.args[3], arguments[3], position)
             address = builder.bitcast(address, _vector(8).as_pointer())
             # The division hides behind the loads: that by 1 costs nothing either.
             builder.store(builder.fdiv(row, arguments[2]), address).align = 4
-            position = builder.add(position, arguments[13])
+            position = builder.add(position, arguments[5])
         return context.get_dummy_value()
 
-    size = types.intp
-    return types.void(pixels, values, lengths, *[size] * 8, target, size, size), generate
+    return types.void(images, _EIGHT_PLACES, lengths, target, types.intp, types.intp), generate
+
+
+class Matrix(NamedTuple):
+    """A matrix stored column by column inside a one-dimensional float32 array: from `at` on, with
+    `step` values from column to column. BLAS takes it transposed where `flip` is true."""
+
+    values: np.ndarray
+    at: int
+    step: int
+    flip: bool
 
 
 # Where BLAS's single-precision matrix product stands, as SciPy publishes it for compiled code.
@@ -289,42 +312,37 @@ SGEMM = get_cython_function_address("scipy.linalg.cython_blas", "sgemm")
 
 
 @intrinsic
-def matrix_product(
-    typing, sgemm, flip_a, flip_b, m, n, k, a, a_at, a_step, b, b_at, b_step, keep, c, c_at, c_step
-):
-    """c = op(a) op(b) + keep * c by BLAS, for matrices stored column by column.
-
-    op(a) is (m, k), op(b) (k, n), c (m, n), inside one-dimensional float32 arrays from
-    `*_at` on with `*_step` values from column to column; `flip_*` transposes.
-    """
+def matrix_product(typing, sgemm, sizes, a, b, keep, c):
+    """c = op(a) op(b) + keep * c by BLAS, for a `Matrix` each, where op transposes one to be
+    flipped. For `sizes` (m, n, k), op(a) is (m, k), op(b) (k, n) and c (m, n)."""
 
     def generate(context, builder, signature, arguments):
-        types_of = dict(zip(range(len(arguments)), signature.args, strict=True))
-
         def reference(value):
             place = cgutils.alloca_once(builder, value.type)
             builder.store(value, place)
             return place
 
-        def integer(i):
-            return reference(builder.trunc(arguments[i], _INT))
-
-        def letter(i):
-            byte = ir.IntType(8)
-            t, n = ir.Constant(byte, ord("T")), ir.Constant(byte, ord("N"))
-            return reference(builder.select(arguments[i], t, n))
+        def integer(value):
+            return reference(builder.trunc(value, _INT))
 
         def matrix(i):
-            return _address(context, builder, types_of[i], arguments[i], arguments[i + 1])
+            """(letter, address, step) as BLAS takes them."""
+            values, at, step, flip = _elements(builder, arguments[i], 4)
+            byte = ir.IntType(8)
+            t, n = ir.Constant(byte, ord("T")), ir.Constant(byte, ord("N"))
+            letter = builder.select(builder.trunc(flip, ir.IntType(1)), t, n)
+            address = _address(context, builder, signature.args[i][0], values, at)
+            return reference(letter), address, integer(step)
 
+        m, n, k = (integer(size) for size in _elements(builder, arguments[1], 3))
+        (flip_a, a_at, a_step), (flip_b, b_at, b_step) = matrix(2), matrix(3)
+        _, c_at, c_step = matrix(5)
         one = reference(ir.Constant(_FLOAT, 1.0))
-        given = [letter(1), letter(2), integer(3), integer(4), integer(5), one]
-        given += [matrix(6), integer(8), matrix(9), integer(11)]
-        given += [reference(arguments[12]), matrix(13), integer(15)]
+        given = [flip_a, flip_b, m, n, k, one, a_at, a_step, b_at, b_step]
+        given += [reference(arguments[4]), c_at, c_step]
         kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
         builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), given)
         return context.get_dummy_value()
 
-    size, flag = types.intp, types.boolean
-    matrices = (a, size, size, b, size, size, types.float32, c, size, size)
-    return types.void(size, flag, flag, size, size, size, *matrices), generate
+    three = types.UniTuple(types.intp, 3)
+    return types.void(types.intp, three, a, b, types.float32, c), generate
