@@ -8,7 +8,7 @@ import numpy as np
 
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.recipe import Recipe
-from lottery_core.training.layers import Net
+from lottery_core.training.layers import Net, Rule
 
 _TILE = 192  # columns: 32 examples of them take 24 KB of a first-level cache
 _LONG = 48  # weights of a row in a tile, from which on tiles save more than they cost
@@ -18,14 +18,17 @@ class Packer:
     """Packs layer by layer, then the biases, then on demand what no data reaches; the fields are
     those of `Net`, lists of what each layer adds.
 
-    `forms` says by weight name which layers take the sparse form. `places` tells where each part
+    `forms` says by weight name which layers take the sparse form; with `eights`, inputs are pixels,
+    which are fetched by eights. `places` tells where each part
     of the parameters came from: name, places there, and the slice of `Net.parameters`.
     """
 
-    def __init__(self, weights: Arrays, mask: Arrays, forms: dict[str, bool]):
+    def __init__(
+        self, weights: Arrays, mask: Arrays, forms: dict[str, bool], *, eights: bool = True
+    ):
         self.places: list[tuple[str, tuple | np.ndarray, slice]] = []
         self._weights, self._mask = weights, mask
-        self._units = _live_units(mask)
+        self._units = live_units(mask, eights=eights)
         self._parts: list[np.ndarray] = []
         self._count = 0  # parameters so far
         self._is_sparse, self._weights_at, self._biases_at = [], [], []
@@ -129,6 +132,15 @@ class Packer:
         )
 
 
+def rule_of(recipe: Recipe) -> Rule:
+    """The recipe's optimiser; its learning rate comes with each step."""
+    return Rule(
+        recipe.optimiser == "adam",
+        np.float32(recipe.momentum),
+        np.float32(recipe.weight_decay),
+    )
+
+
 def aligned(count: int) -> np.ndarray:
     """Zeros that begin with a line of the cache. NumPy's own begin anywhere, and a vector of
     examples that lies in two lines makes a sparse step 1.2 to 1.4 times as slow."""
@@ -141,15 +153,15 @@ def _joined(parts: list[np.ndarray], kind: type) -> np.ndarray:
     return np.concatenate([np.zeros(0, kind), *parts]).astype(kind)
 
 
-def _live_units(mask: Arrays) -> list[np.ndarray]:
+def live_units(mask: Arrays, *, eights: bool = False) -> list[np.ndarray]:
     """The units of each layer, input first, that some kept weight of a live unit reads; all
-    outputs are live, and pixels come in blocks of eight."""
+    outputs are live. With `eights`, inputs come in blocks of eight."""
     kept = list(mask.values())
     live = [np.arange(len(kept[-1]))]
     for layer in reversed(kept):
         live.append(np.flatnonzero(layer[live[-1]].any(axis=0)))
-    # Pixels by eights, as they are fetched.
-    live[-1] = (8 * np.unique(live[-1] // 8)[:, None] + np.arange(8)).ravel()
+    if eights:
+        live[-1] = (8 * np.unique(live[-1] // 8)[:, None] + np.arange(8)).ravel()
     return live[::-1]
 
 

@@ -17,8 +17,8 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.training import compiled
 from lottery_core.training.base import Report, Trained, Training, batch_order, drive, rates_of
 from lottery_core.training.compiled import Pictures, Stretch
-from lottery_core.training.layers import Answers, Rule
-from lottery_core.training.packing import Packer, aligned
+from lottery_core.training.layers import Answers
+from lottery_core.training.packing import Packer, aligned, rule_of
 from lottery_core.training.vectors import SGEMM
 
 # Examples of a panel at most. The sparse form reads rows of a panel in any order, so a panel
@@ -45,15 +45,6 @@ def train(
 def one_blas_thread() -> threadpool_limits:
     """A context in which BLAS computes on one thread, whatever it did before."""
     return threadpool_limits(1, "blas")
-
-
-def rule_of(recipe: Recipe) -> Rule:
-    """The recipe's optimiser; its learning rate comes with each step."""
-    return Rule(
-        recipe.optimiser == "adam",
-        np.float32(recipe.momentum),
-        np.float32(recipe.weight_decay),
-    )
 
 
 def _width(batch_size: int, most: int) -> int:

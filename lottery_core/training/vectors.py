@@ -153,6 +153,51 @@ def plus(typing, left, right):
 
 
 @intrinsic
+def minus(typing, left, right):
+    """left - right."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.fsub(*arguments)
+
+    return left(left, right), generate
+
+
+@intrinsic
+def times(typing, left, right):
+    """left * right."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.fmul(*arguments, flags=_FUSED)
+
+    return left(left, right), generate
+
+
+@intrinsic
+def larger(typing, left, right):
+    """The larger of both in each lane; what is not a number stays so."""
+
+    def generate(context, builder, signature, arguments):
+        left, right = arguments
+        is_left = builder.fcmp_ordered(">=", left, right)
+        is_left = builder.or_(is_left, builder.fcmp_unordered("uno", left, left))
+        return builder.select(is_left, left, right)
+
+    return left(left, right), generate
+
+
+@intrinsic
+def where_equal(typing, left, right, values):
+    """`values` where left and right are the same number, else 0."""
+
+    def generate(context, builder, signature, arguments):
+        nothing = ir.Constant(_vector(values.lanes), [0.0] * values.lanes)
+        is_same = builder.fcmp_ordered("==", arguments[0], arguments[1])
+        return builder.select(is_same, arguments[2], nothing)
+
+    return values(left, right, values), generate
+
+
+@intrinsic
 def folded_product(typing, left, right):
     """left * right, added up to eight lanes: the sum of these is the scalar product."""
 
@@ -166,6 +211,22 @@ def folded_product(typing, left, right):
         return total
 
     return Vector(8)(left, right), generate
+
+
+@intrinsic
+def product_added(typing, before, left, right):
+    """before + left * right, added up to as many lanes as `before` has."""
+
+    def generate(context, builder, signature, arguments):
+        total, lanes = arguments[0], before.lanes
+        for first in range(0, left.lanes, lanes):
+            some = range(first, first + lanes)
+            a, b = (_chosen(builder, values, values, some) for values in arguments[1:])
+            product = builder.fmul(a, b, flags=_FUSED)
+            total = builder.fadd(total, product, flags=_FUSED)
+        return total
+
+    return before(before, left, right), generate
 
 
 @intrinsic

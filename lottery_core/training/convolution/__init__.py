@@ -1,0 +1,1 @@
+"""Training steps of convolutional networks as compiled code, the faster the sparser."""
