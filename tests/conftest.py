@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled() -> None:
-    """The compiled loop is on disk: made once for all processes that test, half a minute."""
+    """The compiled loop is on disk: made once for all processes that test, a minute."""
     with FileLock(kept.folder().with_suffix(".lock")):
         if not kept.is_ready():
             command = [sys.executable, "-m", "lottery_core.training.loops"]

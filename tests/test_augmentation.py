@@ -9,13 +9,12 @@ import torch
 
 from lottery_core.data import Images, load_data
 from lottery_core.method.masks import dense_mask
-from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.terms import AUGMENTATIONS, MAX_SHIFT
-from lottery_core.training import torch_loop
+from lottery_core.training import sparse_loop, torch_loop
 from lottery_core.training.augmentation import Moves
-from lottery_core.training.base import Training, check_compiled
+from lottery_core.training.base import Training
 from lottery_core.training.models import initial_weights
 
 RECIPE = Recipe(network="8", iterations=4, evaluate_every=4, augmentation="flip-shift")
@@ -96,10 +95,11 @@ def test_images_are_judged_as_they_are_and_trained_on_as_moved(mnist):
     assert first.losses[0] != moved_.losses[0]
 
 
-def test_the_loss_is_that_of_the_images_as_they_are_shown(mnist):
+@pytest.mark.parametrize("train", [torch_loop.train, sparse_loop.train], ids=["torch", "compiled"])
+def test_the_loss_is_that_of_the_images_as_they_are_shown(mnist, train):
     recipe = replace(RECIPE, batch_size=16, iterations=1, evaluate_every=1)
     weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
-    trained = torch_loop.train(Training(recipe, weights, mask), mnist, lambda moment: None)
+    trained = train(Training(recipe, weights, mask), mnist, lambda moment: None)
     chosen = mnist.train_index[torch_loop.batch_order(recipe, 0)][:16]
     moves = Moves.of(recipe, 0)
     black = mnist.images.values[:1]
@@ -120,11 +120,6 @@ def test_the_loss_is_that_of_the_images_as_they_are_shown(mnist):
 def test_an_augmentation_is_part_of_the_key_and_none_leaves_it_as_it_was():
     keys = {Experiment(replace(RECIPE, augmentation=name)).key for name in AUGMENTATIONS}
     assert len(keys) == len(AUGMENTATIONS)
-
-
-def test_the_compiled_loop_says_that_it_can_not():
-    with pytest.raises(InvalidValue, match="shows images as they are alone"):
-        check_compiled(RECIPE)
 
 
 def test_another_device_reads_the_same_numbers_from_bytes():

@@ -13,7 +13,7 @@ from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import Speed
-from lottery_core.training.base import why_not_compiled
+from lottery_core.training.base import why_not_measured
 from ui.shared.link import Link
 from ui.shared.plot import plot
 from ui.shared.reading import asked_together
@@ -26,7 +26,7 @@ LINK = Link("speed")
 
 def why_not(experiment: Experiment) -> str:
     """Why there is nothing to measure, in a sentence; empty where there is."""
-    why = why_not_compiled(experiment.recipe)
+    why = why_not_measured(experiment.recipe)
     return f"There is nothing to measure here: the compiled loop {why}." if why else ""
 
 

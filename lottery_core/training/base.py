@@ -24,17 +24,7 @@ LOOPS = {
 
 def why_not_compiled(recipe: Recipe) -> str:
     """Why the compiled loop can't train this, as the end of a sentence; empty if it can."""
-    if recipe.net.is_own:
-        return "knows no modules of your own"
-    if recipe.net.is_convolutional:
-        return "knows fully connected networks alone"
-    if recipe.augmentation != "none":
-        return "shows images as they are alone"
-    if recipe.net.input[0] != 1:
-        return "knows grey images alone"
-    if math.prod(recipe.net.input) % 8:  # it fetches pixels by eights
-        return "knows images of a multiple of eight pixels alone"
-    return ""
+    return "knows no modules of your own" if recipe.net.is_own else ""
 
 
 def check_compiled(recipe: Recipe) -> None:
@@ -43,12 +33,32 @@ def check_compiled(recipe: Recipe) -> None:
         raise InvalidValue("loop", "compiled", f"{why}; choose loop=auto or loop=torch")
 
 
+def why_not_measured(recipe: Recipe) -> str:
+    """Why there is no speed to measure, as the end of a sentence; empty if there is. What is
+    measured is the compiled loop, beside others that know fully connected networks alone."""
+    if recipe.net.is_own or recipe.net.is_convolutional:
+        return "is compared on fully connected networks alone"
+    if not is_plain(recipe):
+        return "is compared on grey images as they are, of a multiple of eight pixels, alone"
+    return ""
+
+
 def check_measurable(recipe: Recipe) -> None:
-    """Raise `InvalidValue` where there is no speed to measure: what is measured is the compiled
-    loop, beside others."""
-    if why := why_not_compiled(recipe):
+    """Raise `InvalidValue` where there is no speed to measure."""
+    if why := why_not_measured(recipe):
         rule = f"can't be measured: the compiled loop {why}; choose another network or data set"
         raise InvalidValue("network", recipe.net.title, rule)
+
+
+def is_plain(recipe: Recipe) -> bool:
+    """Whether it is fully connected, on grey images that are shown as they are: for such there is
+    a form of the compiled loop that does nothing else."""
+    return (
+        all(at.kind in ("flat", "fc", "relu") for at in recipe.net.operations)
+        and recipe.augmentation == "none"
+        and recipe.net.input[0] == 1
+        and math.prod(recipe.net.input) % 8 == 0  # it fetches pixels by eights
+    )
 
 
 _CHUNK = 0.05  # seconds: a cancel must work within one, a page be fed a few times in one

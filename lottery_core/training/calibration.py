@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -16,13 +16,15 @@ from lottery_core.data import Data
 from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store
-from lottery_core.training import compiled, kept
-from lottery_core.training.base import Training
-from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
+from lottery_core.training import kept
+from lottery_core.training.base import Training, is_plain
+from lottery_core.training.convolution.loop import ConvolutionalNetwork
+from lottery_core.training.models import initial_weights
+from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread, packed
 from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread
-from lottery_core.training.vectors import SGEMM
 
 DENSITIES = (0.05, 0.2, 0.4, 0.7)
+_EXAMPLES = 32  # of a rehearsal of convolutions, at most
 _REPEATS, _SECONDS = 5, 0.004  # of one measurement; the fastest of five counts
 
 
@@ -90,35 +92,39 @@ def costs_of(
 
 
 def _kind(recipe: Recipe) -> str:
-    decay = "decay" if recipe.weight_decay else ""
-    return f"{recipe.net.sizes} {recipe.batch_size} {recipe.optimiser} {decay} {kept.tag()}"
+    net, decay = recipe.net, "decay" if recipe.weight_decay else ""
+    shown = f"{net.text} {net.input} {net.classes} {recipe.augmentation}"
+    return f"{shown} {recipe.batch_size} {recipe.optimiser} {decay} {kept.tag()}"
 
 
 def _measure(recipe: Recipe, data: Data, check: Callable[[], None]) -> Costs:
     draw = np.random.default_rng(0)
     whole = dense_mask(recipe.shapes)
-    weights = {}
-    for name, shape in recipe.shapes.items():
-        weights[name] = draw.normal(0, shape[1] ** -0.5, shape).astype(np.float32)
-        weights[name.replace(".weight", ".bias")] = np.zeros(shape[0], np.float32)
+    weights = initial_weights(recipe)
+    few = recipe
+    if not is_plain(recipe):  # a convolution takes each example as long, and many take memory
+        few = replace(recipe, batch_size=min(recipe.batch_size, _EXAMPLES))
 
-    def packed(density: float, sparse: bool) -> SparseNetwork:
+    def at(density: float, sparse: bool) -> SparseNetwork | ConvolutionalNetwork:
         mask = {name: draw.random(kept.shape) < density for name, kept in whole.items()}
-        return SparseNetwork(recipe, apply(weights, mask), mask, dict.fromkeys(mask, sparse))
+        return packed(few, apply(weights, mask), mask, dict.fromkeys(mask, sparse))
 
     plain = TorchNetwork(Training(recipe, weights, whole), data)
-    dense = SparseNetwork(recipe, weights, whole, dict.fromkeys(whole, False))
+    dense = packed(recipe, weights, whole, dict.fromkeys(whole, False))
     dense.attach(data, judge=False)
-    holes = packed(DENSITIES[-1], sparse=False)
-    sparse = [packed(density, sparse=True) for density in DENSITIES]
+    holes, every = at(DENSITIES[-1], False), at(1, False)
+    sparse = [at(density, True) for density in DENSITIES]
     works = {
         "torch": lambda times: plain.steps(0, 0, np.zeros(times, np.float32)),
         "compiled": lambda times: dense.steps(0, 0, np.zeros(times, np.float32)),
     }
-    for layer, name in enumerate(whole):
-        works[name] = _rehearsal(holes, layer)
+    shares = {}
+    for name in whole:
+        # A convolution has one form: it costs what all its weights do where others are dense.
+        is_dense = len(whole[name].shape) == 2
+        works[name], shares[name] = (holes if is_dense else every).rehearsal(name)
         for i, network in enumerate(sparse):
-            works[f"{name} {i}"] = _rehearsal(network, layer)
+            works[f"{name} {i}"], shares[f"{name} {i}"] = network.rehearsal(name)
     with one_torch_thread(), one_blas_thread():
         turns = in_turns(
             works,
@@ -127,28 +133,17 @@ def _measure(recipe: Recipe, data: Data, check: Callable[[], None]) -> Costs:
             most=recipe.iterations_per_epoch,
             check=check,
         )
-    seconds = {name: min(taken) for name, taken in turns.items()}
+    of_batch = recipe.batch_size / few.batch_size
+    seconds = {
+        name: shares[name] * of_batch * min(taken) if name in shares else min(taken)
+        for name, taken in turns.items()
+    }
     return Costs(
         torch=seconds["torch"],
         compiled=seconds["compiled"],
-        dense={name: holes.panels_per_batch * seconds[name] for name in whole},
-        sparse={
-            name: [
-                network.panels_per_batch * seconds[f"{name} {i}"]
-                for i, network in enumerate(sparse)
-            ]
-            for name in whole
-        },
+        dense={name: seconds[name] for name in whole},
+        sparse={name: [seconds[f"{name} {i}"] for i in range(len(sparse))] for name in whole},
     )
-
-
-def _rehearsal(network: SparseNetwork, layer: int) -> Callable[[int], None]:
-    """One layer's part of a step on one panel."""
-    # Numbers of a usual size: zeros decay into ones that some processors are slow with.
-    draw = np.random.default_rng(0)
-    for panel in (network.net.activity, network.net.delta):
-        panel[:] = draw.normal(size=len(panel))
-    return lambda times: compiled.rehearse(network.net, network.rule, SGEMM, layer, times)
 
 
 def in_turns(

@@ -25,7 +25,7 @@ from lottery_core.training.layers import (
     layer_gradient,
     update,
 )
-from lottery_core.training.vectors import load, prefetch, read_eight, transpose_eight
+from lottery_core.training.vectors import load, part, prefetch, read_eight, transpose_eight
 
 numba.config.CACHE_DIR = str(kept.folder())  # read by the decorators below
 
@@ -49,7 +49,7 @@ class Stretch(NamedTuple):
     rates: np.ndarray
 
 
-@njit(error_model="numpy")
+@part
 def _places(start, pixel):
     """Where this pixel of eight images lies."""
     return (
@@ -58,7 +58,7 @@ def _places(start, pixel):
     )  # fmt: skip
 
 
-@njit(error_model="numpy")
+@part
 def _gather(net, images, chosen, first, count):
     """The pixels that are read, of images `chosen[first : first + count]`, as the input's panel."""
     start, length, ahead = np.empty(8, np.intp), np.empty(8, np.float32), np.empty(8, np.intp)
@@ -75,7 +75,7 @@ def _gather(net, images, chosen, first, count):
             read_eight(images, _places(start, pixel), lengths, net.activity, target, net.width)
 
 
-@njit(error_model="numpy")
+@part
 def _gather_numbers(net, numbers, first, count):
     """The same of `numbers`, images as networks read them, one after another."""
     start = np.empty(8, np.intp)
@@ -146,12 +146,13 @@ def predict(net, sgemm, numbers, count, logits):
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def rehearse(net, rule, sgemm, layer, times):
-    """Do one layer's part of a step `times` times, for a clock to watch."""
+def rehearse(net, rule, sgemm, layer, times, is_head):
+    """Do one layer's part of a step `times` times, for a clock to watch; a head passes the
+    derivative by its inputs back."""
     rate = np.float32(0.001)  # a usual one: some processors divide a zero faster
     for _ in range(times):
         layer_forward(net, sgemm, layer)
-        if layer > 0:
+        if layer > 0 or is_head:
             layer_backward(net, sgemm, layer)
         layer_gradient(net, sgemm, layer)
         update(net, rule, net.weights_at[layer], net.weights_at[layer + 1], 1, rate)

@@ -45,7 +45,7 @@ def tag() -> str:
     Numba itself looks at the content of one file.
     """
     here = Path(__file__).parent
-    names = ["compiled", "layers", "sparse_products", "vectors"]
+    names = ["blas", "compiled", "layers", "sparse_products", "vectors"]
     names += [f"convolution/{name}" for name in ("kernels", "planes", "program", "steps")]
     content = b"".join((here / f"{name}.py").read_bytes() for name in names)
     content += f"{version('numba')} {sys.version} {processor()} {_user()}".encode()

@@ -18,11 +18,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from lottery_core.training.blas import Matrix, matrix_product
 from lottery_core.training.sparse_products import backward_of, forward_of, gradient_of
 from lottery_core.training.vectors import (
-    Matrix,
     load,
-    matrix_product,
+    part,
     plus,
     rectified,
     spread,
@@ -103,7 +103,7 @@ _forward_32, _gradient_32, _backward_32 = forward_of(32), gradient_of(32), backw
 _forward_8, _gradient_8, _backward_8 = forward_of(8), gradient_of(8), backward_of(8)
 
 
-@njit(error_model="numpy")
+@part
 def layer_forward(net, sgemm, layer):
     rows, columns, width = net.sizes[layer + 1], net.sizes[layer], net.width
     target = net.panel_at[layer + 1]
@@ -132,7 +132,7 @@ def layer_forward(net, sgemm, layer):
             store(net.activity, at, rectified(value) if hidden else value)
 
 
-@njit(error_model="numpy")
+@part
 def layer_gradient(net, sgemm, layer):
     rows, columns, width = net.sizes[layer + 1], net.sizes[layer], net.width
     delta_at = net.panel_at[layer + 1]
@@ -161,7 +161,7 @@ def layer_gradient(net, sgemm, layer):
         net.gradient[at] += total(sums)
 
 
-@njit(error_model="numpy")
+@part
 def layer_backward(net, sgemm, layer):
     rows, columns, width = net.sizes[layer + 1], net.sizes[layer], net.width
     target = net.panel_at[layer]
@@ -187,13 +187,13 @@ def layer_backward(net, sgemm, layer):
             store(net.delta, at, where_positive(active, load(8, net.delta, at)))
 
 
-@njit(error_model="numpy")
+@part
 def forward(net, sgemm):
     for layer in range(len(net.sizes) - 1):
         layer_forward(net, sgemm, layer)
 
 
-@njit(error_model="numpy")
+@part
 def cross_entropy(net, labels, chosen, first, count, scale):
     """The sum of the panel's losses; delta of the logits, times `scale`."""
     last = len(net.sizes) - 1
@@ -219,7 +219,7 @@ def cross_entropy(net, labels, chosen, first, count, scale):
     return loss
 
 
-@njit(error_model="numpy")
+@part
 def judged(net, labels, chosen, first, count):
     """The sum of the panel's losses, and how many of its answers are right."""
     last = len(net.sizes) - 1
@@ -241,7 +241,7 @@ def judged(net, labels, chosen, first, count):
     return loss, right
 
 
-@njit(error_model="numpy", fastmath={"contract"})
+@njit(error_model="numpy", fastmath={"contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def update(net, rule, first, end, step, learning_rate):
     """One step of the optimiser, number `step` (from 1), for parameters first to end.
 
@@ -274,7 +274,7 @@ def update(net, rule, first, end, step, learning_rate):
         gradient[k] = 0
 
 
-@njit(error_model="numpy")
+@part
 def drop_holes(net, layer):
     if net.kept_at[layer] >= 0:
         weights = net.parameters[net.weights_at[layer] : net.weights_at[layer + 1]]

@@ -79,7 +79,7 @@ def prepare(
     if _loaded.is_set():
         return
     if not kept.is_ready(store.root):
-        say("compiling the training loop, once on this machine, about half a minute")
+        say("compiling the training loop, once on this machine, about a minute")
     with store.held(f"compile-{kept.tag()}", check):
         if not kept.is_ready():
             given = [str(os.getpid()), str(kept.place())]
@@ -107,22 +107,22 @@ def prepare(
 
 
 def _load() -> None:
-    """Call all compiled code once, on a network of two units."""
-    from lottery_core.training import compiled, sparse_loop
+    """Call all compiled code once, on networks of two units."""
+    from lottery_core.training import sparse_loop
     from lottery_core.training.models import initial_weights
-    from lottery_core.training.vectors import SGEMM
 
-    recipe = Recipe(network="2", validation_size=0, batch_size=8, iterations=1)
-    mask = {name: np.ones(shape, bool) for name, shape in recipe.shapes.items()}
-    pixels, values = np.zeros((8, math.prod(recipe.net.input)), np.uint8), np.zeros(256, np.float32)
-    images, labels = Images.of(pixels, "half", values), np.zeros(8, np.int64)
-    none = np.arange(0)
-    data = Data(images, labels, np.arange(60_000) % 8, none, images, labels, "")
-    training = Training(recipe, initial_weights(recipe), mask)
-    sparse_loop.train(training, data, lambda moment: None)
-    network = sparse_loop.SparseNetwork(recipe, initial_weights(recipe), mask)
-    compiled.rehearse(network.net, network.rule, SGEMM, 0, 1)
-    network.predict(images[:])
+    for network in ("2", "2 pool 2"):
+        recipe = Recipe(network=network, validation_size=0, batch_size=8, iterations=1)
+        mask = {name: np.ones(shape, bool) for name, shape in recipe.shapes.items()}
+        pixels = np.zeros((8, math.prod(recipe.net.input)), np.uint8)
+        images, labels = Images.of(pixels, "half", np.zeros(256, np.float32)), np.zeros(8, np.int64)
+        none = np.arange(0)
+        data = Data(images, labels, np.arange(60_000) % 8, none, images, labels, "")
+        weights = initial_weights(recipe)
+        sparse_loop.train(Training(recipe, weights, mask), data, lambda moment: None)
+        trained = sparse_loop.packed(recipe, weights, mask)
+        trained.rehearsal(list(mask)[-1])[0](1)
+        trained.predict(images[:])
 
 
 if __name__ == "__main__":

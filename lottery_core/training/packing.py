@@ -149,6 +149,14 @@ def aligned(count: int) -> np.ndarray:
     return spare[first : first + count]
 
 
+def fill(*panels: np.ndarray) -> None:
+    """Numbers of a usual size, for a rehearsal: zeros decay into ones that some processors are slow
+    with."""
+    draw = np.random.default_rng(0)
+    for panel in panels:
+        panel[:] = draw.standard_normal(len(panel), np.float32)
+
+
 def _joined(parts: list[np.ndarray], kind: type) -> np.ndarray:
     return np.concatenate([np.zeros(0, kind), *parts]).astype(kind)
 

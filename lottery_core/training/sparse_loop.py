@@ -1,12 +1,15 @@
-"""The compiled training loop: fully connected networks on the CPU, the faster the sparser.
+"""The compiled training loop: networks on the CPU, the faster the sparser.
 
-See `compiled` for the steps themselves. One thread, with the interpreter's lock released.
+Fully connected ones are here; see `compiled` for the steps themselves. Those with convolutions, or
+whose images are coloured or moved, are in `convolution`. One thread, with the interpreter's lock
+released.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -15,11 +18,20 @@ from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.recipe import Recipe
 from lottery_core.training import compiled
-from lottery_core.training.base import Report, Trained, Training, batch_order, drive, rates_of
+from lottery_core.training.base import (
+    Report,
+    Trained,
+    Training,
+    batch_order,
+    drive,
+    is_plain,
+    rates_of,
+)
+from lottery_core.training.blas import SGEMM
 from lottery_core.training.compiled import Pictures, Stretch
+from lottery_core.training.convolution.loop import ConvolutionalNetwork
 from lottery_core.training.layers import Answers
-from lottery_core.training.packing import Packer, aligned, rule_of
-from lottery_core.training.vectors import SGEMM
+from lottery_core.training.packing import Packer, aligned, fill, rule_of
 
 # Examples of a panel at most. The sparse form reads rows of a panel in any order, so a panel
 # has to fit a core's second-level cache; BLAS likes them wider, the more so without training.
@@ -37,9 +49,17 @@ def train(
     no longer finite.
     """
     with one_blas_thread():
-        network = SparseNetwork(training.recipe, training.weights, training.mask, forms)
+        network = packed(training.recipe, training.weights, training.mask, forms)
         network.attach(data, order=training.order)
         return drive(training, network, report)
+
+
+def packed(
+    recipe: Recipe, weights: Arrays, mask: Arrays, forms: dict[str, bool] | None = None
+) -> SparseNetwork | ConvolutionalNetwork:
+    """Weights and mask in the form that compiled code works on."""
+    network = SparseNetwork if is_plain(recipe) else ConvolutionalNetwork
+    return network(recipe, weights, mask, forms)
 
 
 def one_blas_thread() -> threadpool_limits:
@@ -140,6 +160,14 @@ class SparseNetwork:
         logits = np.empty((len(images), self._classes), np.float32)
         compiled.predict(self._predict, SGEMM, images.reshape(-1), len(images), logits)
         return logits
+
+    def rehearsal(self, name: str) -> tuple[Callable[[int], None], float]:
+        """One layer's part of a step on one panel, to be done so many times, and how many panels a
+        step has."""
+        layer = list(self._recipe.shapes).index(name)
+        work = partial(compiled.rehearse, self.net, self.rule, SGEMM, layer, is_head=False)
+        fill(self.net.activity, self.net.delta)
+        return work, self.panels_per_batch
 
     def weights(self) -> Arrays:
         found = {name: value.copy() for name, value in self._start.items()}

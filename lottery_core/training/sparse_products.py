@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from numba import njit
-
 from lottery_core.training.vectors import (
     eight_totals,
     folded_product,
     load,
     multiply_add,
+    part,
     plus,
     store,
     total,
@@ -25,7 +24,7 @@ from lottery_core.training.vectors import (
 def forward_of(lanes: int) -> Callable:
     """(net, layer, p) -> activity of the layer's outputs, without bias."""
 
-    @njit(error_model="numpy")
+    @part
     def forward(net, layer, p):
         """activity of the next layer = W x, without bias."""
         width, rows = net.width, net.sizes[layer + 1]
@@ -57,7 +56,7 @@ def forward_of(lanes: int) -> Callable:
 def gradient_of(lanes: int) -> Callable:
     """(net, layer, p) -> gradient of the layer's kept weights, added up."""
 
-    @njit(error_model="numpy")
+    @part
     def gradient(net, layer, p):
         """gradient of the kept weights += delta x^T."""
         width, rows, column = net.width, net.sizes[layer + 1], net.column
@@ -91,7 +90,7 @@ def gradient_of(lanes: int) -> Callable:
 def backward_of(lanes: int) -> Callable:
     """(net, layer, p) -> the loss's derivative by the layer's inputs."""
 
-    @njit(error_model="numpy")
+    @part
     def backward(net, layer, p):
         """delta of this layer's inputs = W^T delta, where they were above 0."""
         width, column_from = net.width, net.column_from[layer]

@@ -1,4 +1,4 @@
-"""Vectors for Numba: many examples at once, and the matrix product of BLAS.
+"""Vectors for Numba: many examples at once.
 
 Numba vectorises plain loops, but keeps no running sums of many examples in registers across
 an inner loop over weights, which is what sparse products live on. `Vector(n)` is n float32
@@ -6,18 +6,21 @@ side by side; LLVM maps it to whatever registers the processor has (32 lanes are
 two of AVX-512, eight of NEON). All functions here can be called from compiled code only.
 """
 
-from typing import NamedTuple
-
-import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
-from numba.extending import get_cython_function_address, intrinsic, models, register_model
+from numba.extending import intrinsic, models, register_model
 
 _FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 # Products may be fused with the sum they go into: one instruction, and one rounding fewer.
 _FUSED = ("contract",)
 _EIGHT_PLACES = types.UniTuple(types.intp, 8)
+
+
+def part(function):
+    """Compile a function that other compiled code alone calls: a way in from Python, which takes
+    longer to compile than most of them, is left out."""
+    return njit(function, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 class Vector(types.Type):
@@ -50,12 +53,12 @@ def _spread(builder, value, lanes):
     return _chosen(builder, one, empty, [0] * lanes)
 
 
-def _elements(builder, values, count):
+def elements(builder, values, count):
     """The first so many elements of a tuple."""
     return [builder.extract_value(values, i) for i in range(count)]
 
 
-def _address(context, builder, array_type, array, at):
+def address_of(context, builder, array_type, array, at):
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [at])
 
 
@@ -74,7 +77,7 @@ def load(typing, lanes, array, at):
     """`array[at : at + lanes]` of a one-dimensional float32 array."""
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature.args[1], *arguments[1:])
+        address = address_of(context, builder, signature.args[1], *arguments[1:])
         address = builder.bitcast(address, _vector(lanes.literal_value).as_pointer())
         value = builder.load(address)
         value.align = 4
@@ -88,7 +91,7 @@ def store(typing, array, at, values):
     """Write a vector to `array[at : at + lanes]`."""
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature.args[0], *arguments[:2])
+        address = address_of(context, builder, signature.args[0], *arguments[:2])
         address = builder.bitcast(address, _vector(values.lanes).as_pointer())
         builder.store(arguments[2], address).align = 4
         return context.get_dummy_value()
@@ -257,7 +260,7 @@ def eight_totals(typing, vectors):
     the work of adding up each on its own."""
 
     def generate(context, builder, signature, arguments):
-        left = _elements(builder, arguments[0], 8)
+        left = elements(builder, arguments[0], 8)
         for low, high in _ROUNDS:
             pairs = zip(left[::2], left[1::2], strict=True)
             left = [
@@ -276,11 +279,13 @@ def transpose_eight(typing, source, places, target, at, step):
 
     def generate(context, builder, signature, arguments):
         def place(array, position):
-            address = _address(context, builder, signature.args[array], arguments[array], position)
+            address = address_of(
+                context, builder, signature.args[array], arguments[array], position
+            )
             return builder.bitcast(address, _vector(8).as_pointer())
 
         rows = []
-        for position in _elements(builder, arguments[1], 8):
+        for position in elements(builder, arguments[1], 8):
             rows.append(builder.load(place(0, position)))
             rows[-1].align = 4
         # Partners are 1, 2 and 4 apart, as in a fast Fourier transform.
@@ -307,7 +312,7 @@ def prefetch(typing, array, at):
     """Have `array[at]` brought near while something else is done; `at` may lie outside."""
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature.args[0], *arguments)
+        address = address_of(context, builder, signature.args[0], *arguments)
         kind = ir.FunctionType(ir.VoidType(), [address.type, _INT, _INT, _INT])
         name = "llvm.prefetch.p0"
         function = cgutils.get_or_insert_function(builder.module, kind, name)
@@ -330,10 +335,10 @@ def read_eight(typing, images, places, lengths, target, at, step):
         def part(name, position):
             kind = signature.args[0][fields.index(name)]
             array = builder.extract_value(arguments[0], fields.index(name))
-            return _address(context, builder, kind, array, position)
+            return address_of(context, builder, kind, array, position)
 
         columns = []
-        for position in _elements(builder, arguments[1], 8):
+        for position in elements(builder, arguments[1], 8):
             # Eight bytes at one go, the first of them lowest, as on every processor of Numba's.
             address = builder.bitcast(part("pixels", position), _LONG.as_pointer())
             columns.append(builder.load(address))
@@ -346,7 +351,7 @@ def read_eight(typing, images, places, lengths, target, at, step):
                 grey = builder.and_(shifted, ir.Constant(_LONG, 255))
                 number = builder.load(part("values", grey))
                 row = builder.insert_element(row, number, ir.Constant(_INT, i))
-            address = _address(context, builder, signature.args[3], arguments[3], position)
+            address = address_of(context, builder, signature.args[3], arguments[3], position)
             address = builder.bitcast(address, _vector(8).as_pointer())
             # The division hides behind the loads: that by 1 costs nothing either.
             builder.store(builder.fdiv(row, arguments[2]), address).align = 4
@@ -354,56 +359,3 @@ def read_eight(typing, images, places, lengths, target, at, step):
         return context.get_dummy_value()
 
     return types.void(images, _EIGHT_PLACES, lengths, target, types.intp, types.intp), generate
-
-
-class Matrix(NamedTuple):
-    """A matrix stored column by column inside a one-dimensional float32 array: from `at` on, with
-    `step` values from column to column. BLAS takes it transposed where `flip` is true."""
-
-    values: np.ndarray
-    at: int
-    step: int
-    flip: bool
-
-
-# Where BLAS's single-precision matrix product stands, as SciPy publishes it for compiled code.
-# It is given to compiled code as an argument: an address belongs to one process, and compiled
-# code is kept for the next.
-SGEMM = get_cython_function_address("scipy.linalg.cython_blas", "sgemm")
-
-
-@intrinsic
-def matrix_product(typing, sgemm, sizes, a, b, keep, c):
-    """c = op(a) op(b) + keep * c by BLAS, for a `Matrix` each, where op transposes one to be
-    flipped. For `sizes` (m, n, k), op(a) is (m, k), op(b) (k, n) and c (m, n)."""
-
-    def generate(context, builder, signature, arguments):
-        def reference(value):
-            place = cgutils.alloca_once(builder, value.type)
-            builder.store(value, place)
-            return place
-
-        def integer(value):
-            return reference(builder.trunc(value, _INT))
-
-        def matrix(i):
-            """(letter, address, step) as BLAS takes them."""
-            values, at, step, flip = _elements(builder, arguments[i], 4)
-            byte = ir.IntType(8)
-            t, n = ir.Constant(byte, ord("T")), ir.Constant(byte, ord("N"))
-            letter = builder.select(builder.trunc(flip, ir.IntType(1)), t, n)
-            address = _address(context, builder, signature.args[i][0], values, at)
-            return reference(letter), address, integer(step)
-
-        m, n, k = (integer(size) for size in _elements(builder, arguments[1], 3))
-        (flip_a, a_at, a_step), (flip_b, b_at, b_step) = matrix(2), matrix(3)
-        _, c_at, c_step = matrix(5)
-        one = reference(ir.Constant(_FLOAT, 1.0))
-        given = [flip_a, flip_b, m, n, k, one, a_at, a_step, b_at, b_step]
-        given += [reference(arguments[4]), c_at, c_step]
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
-        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), given)
-        return context.get_dummy_value()
-
-    three = types.UniTuple(types.intp, 3)
-    return types.void(types.intp, three, a, b, types.float32, c), generate

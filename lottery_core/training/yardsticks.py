@@ -16,8 +16,8 @@ from lottery_core.data import Data
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.recipe import Recipe
 from lottery_core.training.base import batch_order
-from lottery_core.training.models import build
-from lottery_core.training.sparse_loop import SparseNetwork
+from lottery_core.training.models import build, load
+from lottery_core.training.sparse_loop import packed
 
 Steps = Callable[[int], None]
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -165,7 +165,8 @@ def _csr(
 def forward_dense(recipe: Recipe, weights: Arrays) -> Predict:
     """(n, pixels) images -> (n, classes) logits by the torch model, holes as zeros."""
     model = build(recipe)
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    load(model, weights)
+    model.eval()
 
     def predict(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -179,4 +180,4 @@ def forward_ticket(recipe: Recipe, weights: Arrays, mask: Arrays, batch: int) ->
 
     Its working memory is used again by every call: one thread at a time.
     """
-    return SparseNetwork(replace(recipe, batch_size=batch), weights, mask).predict
+    return packed(replace(recipe, batch_size=batch), weights, mask).predict

@@ -101,7 +101,7 @@ class Server:
 
     def __init__(self, store: Store):
         self.store = store
-        # Compiled once for all servers: it would take half a minute of both cores each time.
+        # Compiled once for all servers: it would take a minute of both cores each time.
         loops.prepare(store)
         if not (store.root / "compiled").exists():
             (store.root / "compiled").symlink_to(kept.folder().parent)

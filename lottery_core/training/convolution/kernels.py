@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import binding
-from numba import njit
 
 from lottery_core.training.vectors import (
     load,
     multiply_add,
+    part,
     plus,
     product_added,
     rectified,
@@ -29,8 +29,8 @@ from lottery_core.training.vectors import (
     zeros,
 )
 
-# Float32 numbers of a block: eight registers of AVX-512 or of AVX2, sixteen of NEON. Eight sums at a
-# time hide what a multiply-add takes; twice as many leave no registers for anything else.
+# Float32 numbers of a block: eight registers of AVX-512 or of AVX2, sixteen of NEON. Eight sums at
+# a time hide what a multiply-add takes; twice as many leave no registers for anything else.
 BLOCK = 128 if binding.get_host_cpu_features().get("avx512f") else 64
 LANES = 16  # of a gradient's partial sums
 
@@ -58,11 +58,15 @@ class Sweep(NamedTuple):
 def forward_of(lanes: int) -> Callable:
     """(net, op, sweep, at, to, mask) -> a block of all outputs."""
 
-    @njit(error_model="numpy")
+    @part
     def forward(net, op, sweep, at, to, mask):
         """activity = W x + bias, and ReLU."""
-        segment, tiles = net.segment_from[op], net.tiles[op]
-        has_relu, bias_at = net.has_relu[net.target[op]], net.biases_at[op]
+        this = net.operations[op]
+        segment, tiles = this.segment_from, this.tiles
+        has_relu, bias_at = (
+            net.results[this.target].has_relu,
+            this.biases_at,
+        )
         for tile in range(tiles):
             for output in range(sweep.outputs):
                 place = to + output * sweep.plane
@@ -86,11 +90,12 @@ def forward_of(lanes: int) -> Callable:
 def backward_of(lanes: int) -> Callable:
     """(net, op, sweep, at, to, mask) -> a block of the derivative by all sources."""
 
-    @njit(error_model="numpy")
+    @part
     def backward(net, op, sweep, at, to, mask):
         """delta of the source = W^T delta, where it is above 0."""
-        segment, tiles = net.back_segment_from[op], net.back_tiles[op]
-        has_relu, adds = net.has_relu[net.source[op]], net.adds[op]
+        this = net.operations[op]
+        segment, tiles = this.back_segment_from, this.back_tiles
+        has_relu, adds = net.results[this.source].has_relu, this.adds
         for tile in range(tiles):
             for output in range(sweep.outputs):
                 place = to + output * sweep.plane
@@ -111,11 +116,12 @@ def gradient_of(lanes: int) -> Callable:
     """(net, op, sweep, at, to, mask) -> what a block adds to the gradient of all weights."""
     few = min(lanes, LANES)
 
-    @njit(error_model="numpy")
+    @part
     def gradient(net, op, sweep, at, to, mask):
         """partial sums of delta x^T for the kept weights."""
-        segment, first = net.segment_from[op], net.weights_at[op]
-        for _ in range(net.tiles[op]):
+        this = net.operations[op]
+        segment, first = this.segment_from, this.weights_at
+        for _ in range(this.tiles):
             for output in range(sweep.outputs):
                 delta = load(lanes, sweep.into, to + output * sweep.plane)
                 for k in range(net.segment_at[segment], net.segment_at[segment + 1]):
@@ -133,7 +139,7 @@ def swept(block_of: Callable[[int], Callable]) -> Callable:
     block, half, quarter = block_of(BLOCK), block_of(BLOCK // 2), block_of(BLOCK // 4)
     eighth, eight = block_of(max(8, BLOCK // 8)), block_of(8)
 
-    @njit(error_model="numpy")
+    @part
     def go_over(net, op, sweep):
         for row in range(sweep.rows):
             at = sweep.read_at + row * sweep.read_row
@@ -161,83 +167,88 @@ def swept(block_of: Callable[[int], Callable]) -> Callable:
 _forward, _backward, _gradient = swept(forward_of), swept(backward_of), swept(gradient_of)
 
 
-@njit(error_model="numpy")
+@part
 def sizes_of(net, result, rim):
     """(numbers of a row, of a plane, of a panel, from a panel's start to its first pixel)."""
-    row = (net.columns[result] + 2 * rim) * net.width
-    plane = (net.rows[result] + 2 * rim) * row
-    return row, plane, net.channels[result] * plane, rim * row + rim * net.width
+    row = (net.results[result].columns + 2 * rim) * net.width
+    plane = (net.results[result].rows + 2 * rim) * row
+    return row, plane, net.results[result].channels * plane, rim * row + rim * net.width
 
 
-@njit(error_model="numpy")
+@part
 def convolve(net, op, panel):
     """The activity of the operation's result on one panel."""
-    source, target = net.source[op], net.target[op]
-    read_row, _, read_panel, _ = sizes_of(net, source, net.rim[source])
-    row, plane, whole, first = sizes_of(net, target, net.rim[target])
+    this = net.operations[op]
+    source, target = this.source, this.target
+    read_row, _, read_panel, _ = sizes_of(net, source, net.results[source].rim)
+    row, plane, whole, first = sizes_of(net, target, net.results[target].rim)
     sweep = Sweep(
-        net.rows[target], net.columns[target] * net.width,
-        net.activity, net.activity_at[source] + panel * read_panel, read_row,
-        net.activity, net.activity_at[target] + panel * whole + first, row, plane,
-        0, 0, 0, net.channels[target],
+        net.results[target].rows, net.results[target].columns * net.width,
+        net.activity, net.results[source].activity_at + panel * read_panel, read_row,
+        net.activity, net.results[target].activity_at + panel * whole + first, row, plane,
+        0, 0, 0, net.results[target].channels,
     )  # fmt: skip
     _forward(net, op, sweep)
 
 
-@njit(error_model="numpy")
+@part
 def convolve_back(net, op, panel):
     """The loss's derivative by the operation's source, of one panel."""
-    source, target = net.source[op], net.target[op]
-    read_row, _, read_panel, _ = sizes_of(net, target, net.edge[target])
-    row, plane, whole, first = sizes_of(net, source, net.edge[source])
-    mask_row, mask_plane, mask_panel, mask_first = sizes_of(net, source, net.rim[source])
+    this = net.operations[op]
+    source, target = this.source, this.target
+    read_row, _, read_panel, _ = sizes_of(net, target, net.results[target].edge)
+    row, plane, whole, first = sizes_of(net, source, net.results[source].edge)
+    mask_row, mask_plane, mask_panel, mask_first = sizes_of(net, source, net.results[source].rim)
     sweep = Sweep(
-        net.rows[source], net.columns[source] * net.width,
-        net.delta, net.delta_at[target] + panel * read_panel, read_row,
-        net.delta, net.delta_at[source] + panel * whole + first, row, plane,
-        net.activity_at[source] + panel * mask_panel + mask_first, mask_row, mask_plane,
-        net.channels[source],
+        net.results[source].rows, net.results[source].columns * net.width,
+        net.delta, net.results[target].delta_at + panel * read_panel, read_row,
+        net.delta, net.results[source].delta_at + panel * whole + first, row, plane,
+        net.results[source].activity_at + panel * mask_panel + mask_first, mask_row, mask_plane,
+        net.results[source].channels,
     )  # fmt: skip
     _backward(net, op, sweep)
 
 
-@njit(error_model="numpy")
+@part
 def _gradient_of_panel(net, op, panel):
-    source, target = net.source[op], net.target[op]
-    read_row, _, read_panel, _ = sizes_of(net, source, net.rim[source])
-    row, plane, whole, first = sizes_of(net, target, net.edge[target])
+    this = net.operations[op]
+    source, target = this.source, this.target
+    read_row, _, read_panel, _ = sizes_of(net, source, net.results[source].rim)
+    row, plane, whole, first = sizes_of(net, target, net.results[target].edge)
     sweep = Sweep(
-        net.rows[target], net.columns[target] * net.width,
-        net.activity, net.activity_at[source] + panel * read_panel, read_row,
-        net.delta, net.delta_at[target] + panel * whole + first, row, plane,
-        0, 0, 0, net.channels[target],
+        net.results[target].rows, net.results[target].columns * net.width,
+        net.activity, net.results[source].activity_at + panel * read_panel, read_row,
+        net.delta, net.results[target].delta_at + panel * whole + first, row, plane,
+        0, 0, 0, net.results[target].channels,
     )  # fmt: skip
     _gradient(net, op, sweep)
 
 
-@njit(error_model="numpy")
+@part
 def _add_bias_gradient(net, op, panels):
-    target = net.target[op]
-    row, plane, whole, first = sizes_of(net, target, net.edge[target])
-    for channel in range(net.channels[target]):
+    this = net.operations[op]
+    target = this.target
+    row, plane, whole, first = sizes_of(net, target, net.results[target].edge)
+    for channel in range(net.results[target].channels):
         sum_ = 0.0
         for panel in range(panels):
-            at = net.delta_at[target] + panel * whole + channel * plane + first
-            for y in range(net.rows[target]):
+            at = net.results[target].delta_at + panel * whole + channel * plane + first
+            for y in range(net.results[target].rows):
                 sums = zeros(8)
                 start = at + y * row
-                for place in range(start, start + net.columns[target] * net.width, 8):
+                for place in range(start, start + net.results[target].columns * net.width, 8):
                     sums = plus(sums, load(8, net.delta, place))
                 sum_ += total(sums)
-        net.gradient[net.biases_at[op] + channel] += sum_
+        net.gradient[this.biases_at + channel] += sum_
 
 
-@njit(error_model="numpy")
+@part
 def convolution_backward(net, op, panels):
     """Add up the gradient of the operation's parameters over the panels; the derivative by its
     source, unless that is the images."""
-    first, end = net.weights_at[op], net.weights_end[op]
-    has_delta = net.delta_at[net.source[op]] >= 0
+    this = net.operations[op]
+    first, end = this.weights_at, this.weights_end
+    has_delta = net.results[this.source].delta_at >= 0
     if has_delta:
         for k in range(first, end):
             net.back_weight[k] = net.parameters[net.back_parameter[k]]
@@ -248,5 +259,5 @@ def convolution_backward(net, op, panels):
             convolve_back(net, op, panel)
     for k in range(first, end):
         net.gradient[k] += total(load(LANES, net.partial, (k - first) * LANES))
-    if net.biases_at[op] >= 0:
+    if this.biases_at >= 0:
         _add_bias_gradient(net, op, panels)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -14,20 +15,34 @@ from lottery_core.data import Data, Images
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.terms import MAX_SHIFT
+from lottery_core.training import compiled
 from lottery_core.training.augmentation import Moves
 from lottery_core.training.base import batch_order, rates_of
+from lottery_core.training.blas import SGEMM
 from lottery_core.training.compiled import Stretch
 from lottery_core.training.convolution import steps
 from lottery_core.training.convolution.packing import Packer
 from lottery_core.training.convolution.plan import Plan
-from lottery_core.training.convolution.steps import Shown
+from lottery_core.training.convolution.steps import Shown, Task
 from lottery_core.training.packing import Packer as HeadPacker
-from lottery_core.training.packing import live_units, rule_of
-from lottery_core.training.vectors import SGEMM
+from lottery_core.training.packing import fill, live_units, rule_of
 
 _WIDTH = 16  # examples of a panel: as many numbers as a line of the cache holds
 _SPARSE_HEAD, _HEAD = 32, 64  # examples that go through the head at once, at most
 _SLICE = 256  # examples judged between two looks at the clock, at least
+
+_NO_NUMBERS, _NO_PLACES = np.zeros(0, np.float32), np.zeros((1, 0), np.intp)
+_NO_IMAGES = Shown(
+    pixels=np.zeros(0, np.uint8),
+    values=_NO_NUMBERS,
+    lengths=_NO_NUMBERS,
+    labels=_NO_PLACES[0],
+    margin=0,
+    rows=_NO_PLACES,
+    columns=_NO_PLACES,
+    numbers=_NO_NUMBERS,
+)
+_NOTHING = Stretch(_NO_PLACES[0], 1, 0, 0, _NO_NUMBERS)
 
 
 class ConvolutionalNetwork:
@@ -74,12 +89,12 @@ class ConvolutionalNetwork:
     def attach(self, data: Data, *, judge: bool = True, order: int = 0) -> None:
         """Say what to train on and in which order, and to judge on if that is wanted."""
         self._data, self._epoch, self._order_number = data, -1, order
-        self._images = _shown(data.images, self._recipe)
+        self._images = _shown(self._recipe, data.images, data.labels)
         if judge:
             test = np.arange(len(data.test_images))
             self._judged_on = [
-                (self._images, data.labels, data.validation_index),
-                (_shown(data.test_images, self._recipe), data.test_labels, test),
+                (self._images, data.validation_index),
+                (_shown(self._recipe, data.test_images, data.test_labels), test),
             ]
 
     def steps(self, epoch: int, batch: int, losses: np.ndarray) -> None:
@@ -96,20 +111,18 @@ class ConvolutionalNetwork:
         stretch = Stretch(
             self._order, self._recipe.batch_size, batch, self._steps, rates.astype(np.float32)
         )
-        steps.train_steps(
-            self.net, self.head, self.rule, SGEMM, self._moved, self._data.labels, stretch, losses
-        )
+        self._perform(steps.TRAIN, self._moved, stretch, losses)
         self._steps += len(losses)
 
     def evaluate(self, tick: Callable[[], None]) -> list[tuple[float, float]]:
         results = []
         batch = self.net.panels * self.net.width
         at_once = batch * -(-_SLICE // batch)
-        for images, labels, chosen in self._judged_on:
+        for images, chosen in self._judged_on:
             loss, right, count = 0.0, 0, len(chosen)
             for first in range(0, count, at_once):
-                some = chosen[first : first + at_once]
-                more = steps.judge(self.net, self.head, SGEMM, images, labels, some)
+                some = _NOTHING._replace(order=chosen[first : first + at_once])
+                more = self._perform(steps.JUDGE, images, some, count=len(some.order))
                 loss, right = loss + more[0], right + more[1]
                 tick()
             results.append((loss / count, right / count) if count else (math.nan, math.nan))
@@ -119,9 +132,34 @@ class ConvolutionalNetwork:
         """Logits (n, classes) of images (n, pixels), float32, any number of them; not for two
         threads."""
         logits = np.empty((len(images), self._classes), np.float32)
-        numbers = images.reshape(-1)
-        steps.predict(self.net, self.head, SGEMM, numbers, len(images), logits)
+        shown = _NO_IMAGES._replace(numbers=images.reshape(-1))
+        self._perform(steps.ANSWER, shown, into=logits.reshape(-1), count=len(images))
         return logits
+
+    def _perform(
+        self,
+        kind: int,
+        shown: Shown = _NO_IMAGES,
+        stretch: Stretch = _NOTHING,
+        into: np.ndarray = _NO_NUMBERS,
+        **task: int,
+    ) -> tuple[float, int]:
+        task = Task(kind, SGEMM, self.rule, **task)
+        return steps.perform(self.net, self.head, shown, stretch, task, into)
+
+    def rehearsal(self, name: str) -> tuple[Callable[[int], None], float]:
+        """One layer's part of a step, to be done so many times, and what share of the step's images
+        that was: all by a convolution, some by the head."""
+        fill(self.net.activity, self.net.delta, self.head.activity, self.head.delta)
+        layer = name.removesuffix(".weight")
+        if layer in self.plan.layers:
+            at = self.plan.layers.index(layer)
+            panels = -(-self.net.panels * self.net.width // self.head.width)
+            rehearse = partial(compiled.rehearse, self.head, self.rule, SGEMM, at, is_head=True)
+            return rehearse, panels
+        op = [step.name for step in self.plan.steps].index(layer)
+        count = self._recipe.batch_size
+        return lambda times: self._perform(steps.REHEARSE, count=count, op=op, times=times), 1
 
     def weights(self) -> Arrays:
         found = {name: value.copy() for name, value in self._start.items()}
@@ -136,13 +174,13 @@ class ConvolutionalNetwork:
         return found
 
 
-def _shown(images: Images, recipe: Recipe) -> Shown:
+def _shown(recipe: Recipe, images: Images, labels: np.ndarray) -> Shown:
     channels, rows, columns = recipe.net.input
-    return Shown(
-        images.pixels.reshape(-1),
-        np.ascontiguousarray(np.broadcast_to(images.values, (channels, 256))).reshape(-1),
-        images.lengths,
-        0,
-        np.arange(rows)[None],
-        np.arange(columns)[None],
+    return _NO_IMAGES._replace(
+        pixels=images.pixels.reshape(-1),
+        values=np.array(np.broadcast_to(images.values, (channels, 256))).reshape(-1),
+        lengths=images.lengths,
+        labels=labels,
+        rows=np.arange(rows)[None],
+        columns=np.arange(columns)[None],
     )

@@ -8,7 +8,14 @@ from lottery_core.method.masks import Arrays
 from lottery_core.spec.recipe import Recipe
 from lottery_core.training.convolution.kernels import BLOCK, LANES
 from lottery_core.training.convolution.plan import Plan, Step, parted
-from lottery_core.training.convolution.program import ADD, CONVOLVE, NORM, Program
+from lottery_core.training.convolution.program import (
+    ADD,
+    CONVOLVE,
+    NORM,
+    OPERATION,
+    RESULT,
+    Program,
+)
 from lottery_core.training.packing import aligned
 
 _NEAR = 30 * 1024  # bytes of a first-level cache for what a block of pixels reads
@@ -59,12 +66,12 @@ class Packer:
         back = outputs * target.plane(width, edge)
         back += (edge + shift - rows) * target.row(width, edge) + (edge + shift - columns) * width
 
-        tile = self._tile(kept.shape, kept.mean() if kept.size else 0)
+        tile = self._tile(kept.shape, _density(kept))
         order = self._forward.put(n, self._count, (outputs, inputs), kept.shape[:2], tile)
         self._forward.offset.append(reads[order])
         outputs, inputs, rows, columns = (part[order] for part in (outputs, inputs, rows, columns))
         turned = (kept.shape[1], kept.shape[0], *kept.shape[2:])
-        tile = self._tile(turned, kept.mean() if kept.size else 0)
+        tile = self._tile(turned, _density(kept))
         by_source = self._back.put(n, self._count, (inputs, outputs), turned[:2], tile)
         self._back.offset.append(back[order][by_source])
         self._back_parameter.append(self._count + by_source)
@@ -80,7 +87,7 @@ class Packer:
     def _tile(self, shape: tuple[int, ...], density: float) -> int:
         """Channels of a tile: so many that what a block reads of them stays near, and outputs still
         have enough weights in each."""
-        outputs, channels, rows, columns = shape
+        _, channels, rows, columns = shape
         window = 4 * rows * (BLOCK + (columns - 1) * self._width)
         near = max(1, _NEAR // window)
         enough = int(np.ceil(_SEGMENT / max(density * rows * columns, 1e-9)))
@@ -127,35 +134,19 @@ class Packer:
                     np.float32)
             for part in ("running_mean", "running_var")
         ]  # fmt: skip
-        largest = int((self._weights_end - self._weights_at).max())
-        steps = plan.steps
+        largest = int((self._weights_end - self._weights_at).max(initial=0))
         return Program(
             width=self._width,
             panels=panels,
             **self._results(panels),
-            kind=np.array([step.kind for step in steps]),
-            source=np.array([step.source for step in steps]),
-            other=np.array([step.other for step in steps]),
-            target=np.array([step.target for step in steps]),
-            **_turns(plan),
-            stride=np.array([step.stride for step in steps]),
-            padding=np.array([step.padding for step in steps]),
-            phases=np.array([step.phases for step in steps]),
-            weights_at=self._weights_at,
-            weights_end=self._weights_end,
-            biases_at=self._biases_at,
+            operations=self._operations(),
             offset=_joined(self._forward.offset, np.int32),
-            tiles=self._forward.tiles,
             segment_at=_joined(self._forward.at, np.int32),
-            segment_from=self._forward.start,
             back_parameter=_joined(self._back_parameter, np.int32),
             back_offset=_joined(self._back.offset, np.int32),
-            back_tiles=self._back.tiles,
             back_segment_at=_joined(self._back.at, np.int32),
-            back_segment_from=self._back.start,
-            back_weight=np.zeros(int(self._weights_end.max()), np.float32),
+            back_weight=np.zeros(int(self._weights_end.max(initial=0)), np.float32),
             partial=aligned(largest * LANES),
-            norm_at=self._norm_at,
             running_mean=running[0],
             running_variance=running[1],
             batch_mean=np.zeros(normed, np.float32),
@@ -169,7 +160,7 @@ class Packer:
         )
 
     def _results(self, panels: int) -> dict[str, np.ndarray]:
-        """What `Program` says of results, and where they are."""
+        """The table of results, and room for them."""
         results, width = self._plan.results, self._width
         activity = [0, *np.cumsum([panels * at.size(width, at.rim) for at in results])]
         delta, delta_at = 0, np.full(len(results), -1)
@@ -180,20 +171,28 @@ class Packer:
         for step in reversed(self._plan.steps):
             if step.kind == ADD:  # who is read by a sum alone has its derivative
                 for one in {step.source, step.other}:
-                    if results[one].readers == 1 and not (results[one].edge or results[one].has_relu):
+                    if results[one].readers == 1 and not (
+                        results[one].edge or results[one].has_relu
+                    ):
                         delta_at[one] = delta_at[step.target]
-        return {
-            "channels": np.array([len(result.places) for result in results]),
-            "rows": np.array([result.rows for result in results]),
-            "columns": np.array([result.columns for result in results]),
-            "rim": np.array([result.rim for result in results]),
-            "edge": np.array([result.edge for result in results]),
-            "has_relu": np.array([result.has_relu for result in results]),
-            "activity_at": np.array(activity[:-1]),
-            "delta_at": delta_at,
-            "activity": aligned(activity[-1]),
-            "delta": aligned(delta),
-        }
+        table = np.zeros(len(results), RESULT)
+        for name in ("rows", "columns", "rim", "edge", "has_relu"):
+            table[name] = [getattr(result, name) for result in results]
+        table["channels"] = [len(result.places) for result in results]
+        table["activity_at"], table["delta_at"] = activity[:-1], delta_at
+        return {"results": table, "activity": aligned(activity[-1]), "delta": aligned(delta)}
+
+    def _operations(self) -> np.ndarray:
+        steps = self._plan.steps
+        table = np.zeros(len(steps), OPERATION)
+        for name in ("kind", "source", "other", "target", "stride", "padding", "phases"):
+            table[name] = [getattr(step, name) for step in steps]
+        table["weights_at"], table["weights_end"] = self._weights_at, self._weights_end
+        table["biases_at"], table["norm_at"] = self._biases_at, self._norm_at
+        table["tiles"], table["segment_from"] = self._forward.tiles, self._forward.start
+        table["back_tiles"], table["back_segment_from"] = self._back.tiles, self._back.start
+        table["adds"], table["other_adds"] = _turns(self._plan)
+        return table
 
     def _is_trained(self, result: int) -> bool:
         """Whether parameters lead to a result, so that its derivative is needed."""
@@ -246,7 +245,7 @@ class _Segments:
         return order
 
 
-def _turns(plan: Plan) -> dict[str, np.ndarray]:
+def _turns(plan: Plan) -> np.ndarray:
     """Which steps, on the way back, add to what others wrote to the derivative of a source."""
     written: set[int] = set()
     adds = np.zeros((2, len(plan.steps)), bool)
@@ -256,7 +255,11 @@ def _turns(plan: Plan) -> dict[str, np.ndarray]:
         for which, result in enumerate(read):
             adds[which, n] = result in written
             written.add(result)
-    return {"adds": adds[0], "other_adds": adds[1]}
+    return adds
+
+
+def _density(kept: np.ndarray) -> float:
+    return float(kept.mean()) if kept.size else 0.0
 
 
 def _joined(parts: list[np.ndarray], kind: type) -> np.ndarray:

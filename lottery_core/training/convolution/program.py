@@ -6,7 +6,8 @@ one weight meets a long run of numbers, whatever its place in the kernel. A plan
 zeros as wide as those who read it reach beyond it, so that no place in a kernel needs a test; the
 loss's derivative by a result has a rim of its own, the *edge*.
 
-What follows the convolutions, from the first fully connected layer on, is the *head*: a `layers.Net`.
+What follows the convolutions, from the first fully connected layer on, is the *head*, a
+`layers.Net`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,35 @@ import numpy as np
 CONVOLVE, SPLIT, NORM, POOL, MEAN, ADD = range(6)
 
 
+# What is known of a result: its planes, whether only what is above 0 passes on, and where it begins
+# in `activity` and its derivative in `delta` (-1 without any).
+RESULT = np.dtype(
+    [
+        (name, np.int64)
+        for name in ("channels", "rows", "columns", "rim", "edge", "activity_at", "delta_at")
+    ]
+    + [("has_relu", np.bool_)]
+)
+
+# What is known of an operation. It reads `source`, ADD also `other`, and `adds` (`other_adds`) to
+# the derivative of that if others wrote to it before. A SPLIT has a stride and makes `phases`
+# images a side. A convolution's weights are the parameters from `weights_at` to `weights_end`, in
+# segments by tile and output from number `segment_from` on, and the same by tile and source for
+# the way back; its biases, or scales and shifts of NORM, stand from `biases_at` on (-1 without
+# any). NORM's channels are from `norm_at` on in what is remembered of batches.
+OPERATION = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "kind", "source", "other", "target", "stride", "padding", "phases", "weights_at",
+            "weights_end", "biases_at", "tiles", "segment_from", "back_tiles",
+            "back_segment_from", "norm_at",
+        )
+    ]
+    + [("adds", np.bool_), ("other_adds", np.bool_)]
+)  # fmt: skip
+
+
 class Program(NamedTuple):
     """All of a network but its head. Results are numbered as they come, 0 are the images; only
     channels that can matter are here.
@@ -31,44 +61,19 @@ class Program(NamedTuple):
 
     width: int
     panels: int
-    # Results
-    channels: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
-    rim: np.ndarray
-    edge: np.ndarray
-    has_relu: np.ndarray  # only what is above 0 passes on
-    activity_at: np.ndarray  # where each begins in `activity`
-    delta_at: np.ndarray  # and its derivative in `delta`; -1 without any
+    results: np.ndarray
+    operations: np.ndarray
     activity: np.ndarray
     delta: np.ndarray
-    # Operations
-    kind: np.ndarray
-    source: np.ndarray
-    other: np.ndarray  # the second one that ADD reads
-    target: np.ndarray
-    adds: np.ndarray  # whether it adds to the derivative of its source, which others wrote before
-    other_adds: np.ndarray
-    stride: np.ndarray  # of SPLIT
-    padding: np.ndarray
-    phases: np.ndarray  # it makes so many images a side
     # Convolutions
-    weights_at: np.ndarray  # parameters from there ...
-    weights_end: np.ndarray  # ... to there
-    biases_at: np.ndarray  # of a convolution, or scales and shifts of NORM; -1 without any
     offset: np.ndarray  # of each weight: from the place of an output to what it reads
-    tiles: np.ndarray  # the sources in so many parts, worked through one by one
-    segment_at: np.ndarray  # where the weights of each tile and output start ...
-    segment_from: np.ndarray  # ... from here on for each operation
+    segment_at: np.ndarray  # where the weights of each tile and output start
     back_parameter: np.ndarray  # the same weights by what they read: where they stand ...
     back_offset: np.ndarray  # ... and from the place of a source to the output that read it
-    back_tiles: np.ndarray
     back_segment_at: np.ndarray
-    back_segment_from: np.ndarray
     back_weight: np.ndarray  # their values, for the time of a step
     partial: np.ndarray  # sums of a gradient, some lanes for each weight of one convolution
     # Batch norm
-    norm_at: np.ndarray  # each operation's channels in the following
     running_mean: np.ndarray
     running_variance: np.ndarray
     batch_mean: np.ndarray

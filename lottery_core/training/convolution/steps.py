@@ -16,6 +16,7 @@ from lottery_core.training.convolution import planes
 from lottery_core.training.convolution.kernels import convolution_backward, convolve, sizes_of
 from lottery_core.training.convolution.program import ADD, CONVOLVE, MEAN, NORM, POOL, SPLIT
 from lottery_core.training.layers import (
+    Rule,
     cross_entropy,
     drop_holes,
     forward,
@@ -24,37 +25,59 @@ from lottery_core.training.layers import (
     layer_gradient,
     update,
 )
-from lottery_core.training.vectors import load, store
+from lottery_core.training.vectors import load, part, store
 
 numba.config.CACHE_DIR = str(kept.folder())  # read by the decorators below
+
+
+TRAIN, JUDGE, ANSWER, REHEARSE = range(4)
+
+
+class Task(NamedTuple):
+    """What to do: take the steps of a stretch; judge `count` images, or answer them; or do the
+    operation `op` on so many, `times` times, for a clock to watch."""
+
+    kind: int
+    sgemm: int
+    rule: Rule
+    count: int = 0
+    op: int = 0
+    times: int = 0
 
 
 class Shown(NamedTuple):
     """Images as they lie on disk, each channel's `values` (channels * 256), and how they are moved:
     the row and column that each one of an image with `margin` black pixels around it is taken from
-    (see `augmentation`). One row in `rows` and `columns` stands for all images."""
+    (see `augmentation`). One row in `rows` and `columns` stands for all images. Or images as
+    networks read them: `numbers`."""
 
     pixels: np.ndarray
     values: np.ndarray
     lengths: np.ndarray
+    labels: np.ndarray
     margin: int
     rows: np.ndarray
     columns: np.ndarray
+    numbers: np.ndarray
 
 
-@njit(error_model="numpy")
+@part
 def _gather(net, shown, chosen, first, count):
     """Images `chosen[first : first + count]` as result 0; the last again where there are fewer."""
-    rows, columns, width = net.rows[0], net.columns[0], net.width
-    size = net.channels[0] * rows * columns
-    start, length, move = np.empty(width, np.intp), np.empty(width, np.float32), np.empty(width, np.intp)
+    rows, columns, width = net.results[0].rows, net.results[0].columns, net.width
+    size = net.results[0].channels * rows * columns
+    start, length, move = (
+        np.empty(width, np.intp),
+        np.empty(width, np.float32),
+        np.empty(width, np.intp),
+    )
     for panel in range(-(-count // width)):
         for lane in range(width):
             number = first + min(panel * width + lane, count - 1)
             image = chosen[number]
             start[lane], length[lane] = image * size, shown.lengths[image]
             move[lane] = number if len(shown.rows) > 1 else 0
-        for channel in range(net.channels[0]):
+        for channel in range(net.results[0].channels):
             values = shown.values[256 * channel : 256 * (channel + 1)]
             for row in range(rows):
                 to = planes.activity_at(net, 0, panel, channel, row)
@@ -70,13 +93,13 @@ def _gather(net, shown, chosen, first, count):
                         net.activity[to + column * width + lane] = number
 
 
-@njit(error_model="numpy")
+@part
 def _gather_numbers(net, numbers, first, count):
     """The same of `numbers`, images as networks read them, one after another."""
-    rows, columns, width = net.rows[0], net.columns[0], net.width
-    size = net.channels[0] * rows * columns
+    rows, columns, width = net.results[0].rows, net.results[0].columns, net.width
+    size = net.results[0].channels * rows * columns
     for panel in range(-(-count // width)):
-        for channel in range(net.channels[0]):
+        for channel in range(net.results[0].channels):
             for row in range(rows):
                 to = planes.activity_at(net, 0, panel, channel, row)
                 for column in range(columns):
@@ -86,9 +109,10 @@ def _gather_numbers(net, numbers, first, count):
                         net.activity[to + column * width + lane] = numbers[image * size + pixel]
 
 
-@njit(error_model="numpy")
+@part
 def _operation_forward(net, op, count, is_training):
-    kind = net.kind[op]
+    this = net.operations[op]
+    kind = this.kind
     if kind == NORM:
         planes.norm(net, op, count, is_training)
         return
@@ -105,14 +129,15 @@ def _operation_forward(net, op, count, is_training):
             planes.mean(net, op, panel)
 
 
-@njit(error_model="numpy")
+@part
 def _operation_backward(net, op, count):
-    kind, panels = net.kind[op], -(-count // net.width)
+    this = net.operations[op]
+    kind, panels = this.kind, -(-count // net.width)
     if kind == CONVOLVE:
         convolution_backward(net, op, panels)
     elif kind == NORM:
         planes.norm_back(net, op, count)
-    elif net.delta_at[net.source[op]] >= 0:
+    elif net.results[this.source].delta_at >= 0:
         for panel in range(panels):
             if kind == POOL:
                 planes.pool_back(net, op, panel)
@@ -124,56 +149,59 @@ def _operation_backward(net, op, count):
                 planes.mean_back(net, op, panel)
 
 
-@njit(error_model="numpy")
+@part
 def _forward(net, count, is_training):
-    for op in range(len(net.kind)):
+    _set_valid(net, count)
+    for op in range(len(net.operations)):
         _operation_forward(net, op, count, is_training)
 
 
-@njit(error_model="numpy")
+@part
 def _gather_features(net, head, first, count):
     """The head's inputs for `count` examples from `first` on."""
-    last = len(net.channels) - 1
-    _, _, whole, _ = sizes_of(net, last, net.rim[last])
+    last = len(net.results) - 1
+    _, _, whole, _ = sizes_of(net, last, net.results[last].rim)
     for example in range(0, count, net.width):
-        at = net.activity_at[last] + (first + example) // net.width * whole
+        at = net.results[last].activity_at + (first + example) // net.width * whole
         for feature in range(len(net.feature_at)):
             for lane in range(0, net.width, 8):
                 values = load(8, net.activity, at + net.feature_at[feature] + lane)
                 store(head.activity, feature * head.width + example + lane, values)
 
 
-@njit(error_model="numpy")
+@part
 def _scatter_features(net, head, first, count):
     """The loss's derivative by them, to where they came from."""
-    last = len(net.channels) - 1
-    _, _, whole, _ = sizes_of(net, last, net.edge[last])
+    last = len(net.results) - 1
+    _, _, whole, _ = sizes_of(net, last, net.results[last].edge)
     for example in range(0, count, net.width):
-        at = net.delta_at[last] + (first + example) // net.width * whole
+        at = net.results[last].delta_at + (first + example) // net.width * whole
         for feature in range(len(net.feature_at)):
             for lane in range(0, net.width, 8):
                 values = load(8, head.delta, feature * head.width + example + lane)
                 store(net.delta, at + net.feature_delta_at[feature] + lane, values)
 
 
-@njit(error_model="numpy")
+@part
 def _head_step(net, head, sgemm, labels, chosen, first, count):
     """The head forward and back; the sum of the losses of `count` examples from `first` on."""
     loss, scale = 0.0, np.float32(1 / count)
+    is_trained = net.results[-1].delta_at >= 0  # what its inputs come from
     for example in range(0, count, head.width):
         here = min(head.width, count - example)
         _gather_features(net, head, example, here)
         forward(head, sgemm)
         loss += cross_entropy(head, labels, chosen, first + example, here, scale)
         for layer in range(len(head.sizes) - 2, -1, -1):
-            layer_backward(head, sgemm, layer)
+            if layer > 0 or is_trained:
+                layer_backward(head, sgemm, layer)
             layer_gradient(head, sgemm, layer)
-        if net.delta_at[-1] >= 0:
+        if is_trained:
             _scatter_features(net, head, example, here)
     return loss
 
 
-@njit(error_model="numpy")
+@part
 def _set_valid(net, count):
     """Say which lanes of the last panel hold an example."""
     half, last = len(net.valid) // 2, (count - 1) % net.width
@@ -181,67 +209,68 @@ def _set_valid(net, count):
         net.valid[half + k] = k % net.width <= last
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
-def train_steps(net, head, rule, sgemm, shown, labels, stretch, losses):
+@part
+def _train(net, head, shown, stretch, task, losses):
     """As `compiled.train_steps`, of a network and its head."""
     order = stretch.order
     for n in range(len(losses)):
         first = (stretch.batch + n) * stretch.batch_size
         count = min(stretch.batch_size, len(order) - first)
-        _set_valid(net, count)
         _gather(net, shown, order, first, count)
         _forward(net, count, True)
-        losses[n] = _head_step(net, head, sgemm, labels, order, first, count) / count
+        losses[n] = _head_step(net, head, task.sgemm, shown.labels, order, first, count) / count
         if not np.isfinite(losses[n]):
             losses[n:] = losses[n]
             return
-        for op in range(len(net.kind) - 1, -1, -1):
+        for op in range(len(net.operations) - 1, -1, -1):
             _operation_backward(net, op, count)
         step, rate = stretch.before + n + 1, stretch.rates[n]
-        update(net, rule, 0, len(net.parameters), step, rate)
-        update(head, rule, 0, len(head.parameters), step, rate)
+        update(net, task.rule, 0, len(net.parameters), step, rate)
+        update(head, task.rule, 0, len(head.parameters), step, rate)
         for layer in range(len(head.sizes) - 1):
             drop_holes(head, layer)
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
-def judge(net, head, sgemm, shown, labels, chosen):
-    """Sum of losses and number of right answers on the `chosen` images."""
-    loss, right, batch = 0.0, 0, net.panels * net.width
-    for first in range(0, len(chosen), batch):
-        count = min(batch, len(chosen) - first)
-        _gather(net, shown, chosen, first, count)
+@part
+def _answer(net, head, shown, stretch, task, logits):
+    """Judge the images in the stretch's order, or write the logits of the first of `numbers`, one
+    row of `logits` after another."""
+    last, batch = len(head.sizes) - 1, net.panels * net.width
+    classes, order = head.sizes[last], stretch.order
+    loss, right = 0.0, 0
+    for first in range(0, task.count, batch):
+        count = min(batch, task.count - first)
+        if task.kind == JUDGE:
+            _gather(net, shown, order, first, count)
+        else:
+            _gather_numbers(net, shown.numbers, first, count)
         _forward(net, count, False)
         for example in range(0, count, head.width):
             here = min(head.width, count - example)
             _gather_features(net, head, example, here)
-            forward(head, sgemm)
-            more = judged(head, labels, chosen, first + example, here)
-            loss, right = loss + more[0], right + more[1]
+            forward(head, task.sgemm)
+            if task.kind == JUDGE:
+                more = judged(head, shown.labels, order, first + example, here)
+                loss, right = loss + more[0], right + more[1]
+                continue
+            for k in range(here):
+                to = (first + example + k) * classes
+                for c in range(classes):
+                    at = head.panel_at[last] + c * head.width + k
+                    logits[to + c] = head.activity[at]
     return loss, right
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def predict(net, head, sgemm, numbers, count, logits):
-    """Write the logits of the first `count` images, one row of `logits` for each."""
-    last, batch = len(head.sizes) - 1, net.panels * net.width
-    at = head.panel_at[last]
-    for first in range(0, count, batch):
-        here = min(batch, count - first)
-        _gather_numbers(net, numbers, first, here)
-        _forward(net, here, False)
-        for example in range(0, here, head.width):
-            some = min(head.width, here - example)
-            _gather_features(net, head, example, some)
-            forward(head, sgemm)
-            for k in range(some):
-                for c in range(head.sizes[last]):
-                    logits[first + example + k, c] = head.activity[at + c * head.width + k]
-
-
-@njit(error_model="numpy", nogil=True, cache=True)
-def rehearse(net, count, op, times):
-    """Do one operation's part of a step `times` times, for a clock to watch."""
-    for _ in range(times):
-        _operation_forward(net, op, count, True)
-        _operation_backward(net, op, count)
+def perform(net, head, shown, stretch, task, into):
+    """Do a task, results `into` an array; of JUDGE the sum of losses and the number of right
+    answers. One function for all tasks: what they share would be compiled for each."""
+    if task.kind == TRAIN:
+        _train(net, head, shown, stretch, task, into)
+    elif task.kind == REHEARSE:
+        for _ in range(task.times):
+            _operation_forward(net, task.op, task.count, True)
+            _operation_backward(net, task.op, task.count)
+    else:
+        return _answer(net, head, shown, stretch, task, into)
+    return 0.0, 0
