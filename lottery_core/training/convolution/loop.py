@@ -23,6 +23,7 @@ from lottery_core.training.compiled import Stretch
 from lottery_core.training.convolution import steps
 from lottery_core.training.convolution.packing import Packer
 from lottery_core.training.convolution.plan import Plan
+from lottery_core.training.convolution.program import NORM
 from lottery_core.training.convolution.steps import Shown, Task
 from lottery_core.training.packing import Packer as HeadPacker
 from lottery_core.training.packing import fill, live_units, rule_of
@@ -80,7 +81,8 @@ class ConvolutionalNetwork:
         if recipe.weight_decay > 0:
             packer.pack_idle()
             head.pack_idle()
-        self.net = packer.program(recipe, panels, units)
+        has_norm = any(step.kind == NORM for step in self.plan.steps)
+        self.net = packer.program(recipe, panels if has_norm else at_once, units)
         self.head = head.net(recipe, width * at_once)
         self._places = (packer.places, head.places)
         self._remembered = packer.remembered
@@ -154,12 +156,13 @@ class ConvolutionalNetwork:
         layer = name.removesuffix(".weight")
         if layer in self.plan.layers:
             at = self.plan.layers.index(layer)
-            panels = -(-self.net.panels * self.net.width // self.head.width)
+            panels = -(-self._recipe.batch_size // self.head.width)
             rehearse = partial(compiled.rehearse, self.head, self.rule, SGEMM, at, is_head=True)
             return rehearse, panels
         op = [step.name for step in self.plan.steps].index(layer)
-        count = self._recipe.batch_size
-        return lambda times: self._perform(steps.REHEARSE, count=count, op=op, times=times), 1
+        count = min(self._recipe.batch_size, self.net.panels * self.net.width)
+        rehearse = partial(self._perform, steps.REHEARSE, count=count, op=op)
+        return lambda times: rehearse(times=times), self._recipe.batch_size / count
 
     def weights(self) -> Arrays:
         found = {name: value.copy() for name, value in self._start.items()}

@@ -16,6 +16,7 @@ from lottery_core.training.convolution.program import (
     RESULT,
     Program,
 )
+from lottery_core.training.convolution.room import activities, derivatives
 from lottery_core.training.packing import aligned
 
 _NEAR = 30 * 1024  # bytes of a first-level cache for what a block of pixels reads
@@ -162,25 +163,14 @@ class Packer:
     def _results(self, panels: int) -> dict[str, np.ndarray]:
         """The table of results, and room for them."""
         results, width = self._plan.results, self._width
-        activity = [0, *np.cumsum([panels * at.size(width, at.rim) for at in results])]
-        delta, delta_at = 0, np.full(len(results), -1)
-        for n, result in enumerate(results):
-            if self._is_trained(n):
-                delta_at[n] = delta
-                delta += panels * result.size(width, result.edge)
-        for step in reversed(self._plan.steps):
-            if step.kind == ADD:  # who is read by a sum alone has its derivative
-                for one in {step.source, step.other}:
-                    if results[one].readers == 1 and not (
-                        results[one].edge or results[one].has_relu
-                    ):
-                        delta_at[one] = delta_at[step.target]
+        activity_at, activity = activities(self._plan, panels, width)
+        delta_at, delta = derivatives(self._plan, panels, width)
         table = np.zeros(len(results), RESULT)
         for name in ("rows", "columns", "rim", "edge", "has_relu"):
             table[name] = [getattr(result, name) for result in results]
         table["channels"] = [len(result.places) for result in results]
-        table["activity_at"], table["delta_at"] = activity[:-1], delta_at
-        return {"results": table, "activity": aligned(activity[-1]), "delta": aligned(delta)}
+        table["activity_at"], table["delta_at"] = activity_at, delta_at
+        return {"results": table, "activity": aligned(activity), "delta": aligned(delta)}
 
     def _operations(self) -> np.ndarray:
         steps = self._plan.steps
@@ -193,14 +183,6 @@ class Packer:
         table["back_tiles"], table["back_segment_from"] = self._back.tiles, self._back.start
         table["adds"], table["other_adds"] = _turns(self._plan)
         return table
-
-    def _is_trained(self, result: int) -> bool:
-        """Whether parameters lead to a result, so that its derivative is needed."""
-        makers = [step for step in self._plan.steps if step.target == result]
-        return any(
-            step.name or self._is_trained(step.source) or self._is_trained(step.other)
-            for step in makers
-        )
 
     def _features(self, features: np.ndarray) -> dict[str, np.ndarray]:
         last, width = self._plan.results[-1], self._width

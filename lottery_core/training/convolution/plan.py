@@ -112,6 +112,16 @@ class Plan:
         self.steps.append(replace(step, target=len(self.results) - 1))
         return len(self.results) - 1
 
+    @staticmethod
+    def reads(step: Step) -> set[int]:
+        """The results that it reads."""
+        return {step.source, step.other} if step.kind == ADD else {step.source}
+
+    def is_trained(self, result: int) -> bool:
+        """Whether parameters lead to a result, so that the derivative by it is needed."""
+        makers = [step for step in self.steps if step.target == result]
+        return any(step.name or any(map(self.is_trained, self.reads(step))) for step in makers)
+
     def find_live(self, mask: Arrays, features: np.ndarray) -> None:
         """Say which channels have a way to the outputs, given which of the head's inputs (as
         booleans) have one. Channels joined by a sum have one together."""

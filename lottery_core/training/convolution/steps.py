@@ -1,6 +1,8 @@
 """Training steps of a convolutional network as compiled code: one thread, no Python per step.
 
-Operation by operation over all panels of the batch, then the head with its loss, and back.
+Operation by operation over some panels, then the head with its loss, and back; over all panels of
+the batch at once where batch norm has to know them, else over as many as the head takes, which
+stay nearer.
 """
 
 from __future__ import annotations
@@ -150,6 +152,14 @@ def _operation_backward(net, op, count):
 
 
 @part
+def _set_valid(net, count):
+    """Say which lanes of the last panel hold an example."""
+    half, last = len(net.valid) // 2, (count - 1) % net.width
+    for k in range(half):
+        net.valid[half + k] = k % net.width <= last
+
+
+@part
 def _forward(net, count, is_training):
     _set_valid(net, count)
     for op in range(len(net.operations)):
@@ -183,15 +193,16 @@ def _scatter_features(net, head, first, count):
 
 
 @part
-def _head_step(net, head, sgemm, labels, chosen, first, count):
-    """The head forward and back; the sum of the losses of `count` examples from `first` on."""
-    loss, scale = 0.0, np.float32(1 / count)
+def _head_step(net, head, sgemm, labels, chosen, scale):
+    """The head forward and back; the sum of the losses of the `chosen` images, of which derivatives
+    are `scale` times as large."""
+    loss = 0.0
     is_trained = net.results[-1].delta_at >= 0  # what its inputs come from
-    for example in range(0, count, head.width):
-        here = min(head.width, count - example)
+    for example in range(0, len(chosen), head.width):
+        here = min(head.width, len(chosen) - example)
         _gather_features(net, head, example, here)
         forward(head, sgemm)
-        loss += cross_entropy(head, labels, chosen, first + example, here, scale)
+        loss += cross_entropy(head, labels, chosen, example, here, scale)
         for layer in range(len(head.sizes) - 2, -1, -1):
             if layer > 0 or is_trained:
                 layer_backward(head, sgemm, layer)
@@ -202,11 +213,19 @@ def _head_step(net, head, sgemm, labels, chosen, first, count):
 
 
 @part
-def _set_valid(net, count):
-    """Say which lanes of the last panel hold an example."""
-    half, last = len(net.valid) // 2, (count - 1) % net.width
-    for k in range(half):
-        net.valid[half + k] = k % net.width <= last
+def _add_gradient(net, head, shown, task, order, first, end):
+    """Add up the gradient over a batch, images `order[first : end]`, as many at a time as there is
+    room for; the sum of their losses."""
+    loss, scale, at_once = 0.0, np.float32(1 / (end - first)), net.panels * net.width
+    for start in range(first, end, at_once):
+        count = min(at_once, end - start)
+        _gather(net, shown, order, start, count)
+        _forward(net, count, True)
+        chosen = order[start : start + count]
+        loss += _head_step(net, head, task.sgemm, shown.labels, chosen, scale)
+        for op in range(len(net.operations) - 1, -1, -1):
+            _operation_backward(net, op, count)
+    return loss
 
 
 @part
@@ -215,15 +234,11 @@ def _train(net, head, shown, stretch, task, losses):
     order = stretch.order
     for n in range(len(losses)):
         first = (stretch.batch + n) * stretch.batch_size
-        count = min(stretch.batch_size, len(order) - first)
-        _gather(net, shown, order, first, count)
-        _forward(net, count, True)
-        losses[n] = _head_step(net, head, task.sgemm, shown.labels, order, first, count) / count
+        end = min(first + stretch.batch_size, len(order))
+        losses[n] = _add_gradient(net, head, shown, task, order, first, end) / (end - first)
         if not np.isfinite(losses[n]):
             losses[n:] = losses[n]
             return
-        for op in range(len(net.operations) - 1, -1, -1):
-            _operation_backward(net, op, count)
         step, rate = stretch.before + n + 1, stretch.rates[n]
         update(net, task.rule, 0, len(net.parameters), step, rate)
         update(head, task.rule, 0, len(head.parameters), step, rate)
