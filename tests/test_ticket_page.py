@@ -81,7 +81,7 @@ def test_the_first_look_is_at_the_level_that_every_page_begins_with(trained):
     infos = [trained.info(key) for key in EXPERIMENT.keys]
     best = infos[level_to_show({EXPERIMENT.recipe.seed: infos})]
     assert metric(page, "Weights kept") == f"{best.weights_kept:,}"
-    assert metric(page, "Test accuracy") == f"{best.test_accuracy:.2%}"
+    assert metric(page, "Test accuracy, end of training") == f"{best.test_accuracy:.2%}"
     assert page.query_params["key"] == EXPERIMENT.key
     assert page.query_params["level"] == str(best.level)
 
