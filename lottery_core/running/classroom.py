@@ -26,7 +26,7 @@ from lottery_core.store import Class, Store
 LIFE = 30 * 86_400  # seconds without any visitor after which a class is over
 MAX_SEATS = 100
 MAX_CLASSES = 200
-_BLOCKS = 10_000  # of seeds, one a class: any two have other seeds but by chance
+_BLOCKS = 1_000  # of seeds, one a class: any two have other seeds but by chance
 _DAY = 86_400  # seconds; how exactly it is known when somebody came last
 
 

@@ -25,15 +25,17 @@ from ui.shared.runtime import runtime
 from ui.shared.words import say, say_small, show_words
 
 
-def show_title(begun: bool) -> None:
+def show_title(selection: Selection, begun: bool) -> None:
     """The title and the presets: with an introduction, or once something has been run here or
-    before this visitor's eyes, in one line."""
-    state = st.session_state
+    before this visitor's eyes, or in a class, in one line. Where the choices are locked, presets
+    are of no use."""
+    state, seat = st.session_state, selection.seat
     state.has_seen_a_run = begun or state.get("has_seen_a_run", False)
-    if state.has_seen_a_run:
+    if state.has_seen_a_run or seat:
         with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="top"):
             st.title("Lottery Ticket Explorer", width="content")
-            show_presets()
+            if not (seat and seat.locked):
+                show_presets()
         return
     st.title("Lottery Ticket Explorer")
     say(

@@ -116,6 +116,8 @@ def show_button(selection: Selection, state: State) -> None:
         st.button("Start", type="primary", disabled=True, width="stretch")
     elif state.active:
         st.button("Stop", icon=":material/stop:", on_click=stop, key="stop", **options)
+    elif state.complete and selection.seat:
+        replay_button()
     elif state.complete:
         replay, new = st.columns(2, vertical_alignment="center", gap="small")
         with replay:
@@ -281,7 +283,8 @@ def show_watched(selection: Selection) -> None:
             f"{many(len(every[0].rounds), 'round')}, seed {choice.seed}; "
             f"{done_part(runtime().store, every):.0%} is done. What is chosen now is another."
         )
-        st.button("Back to it", key="back", on_click=offer, args=(preset, choice))
+        if not (selection.seat and selection.seat.locked):
+            st.button("Back to it", key="back", on_click=offer, args=(preset, choice))
         st.button("Stop it", icon=":material/stop:", key="stop_watched", on_click=_stop_watched)
 
 

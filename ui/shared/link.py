@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-COMMON = ("large",)  # what a link says for every page
+COMMON = ("large", "class", "teach")  # what a link says for every page, or beside all choices
 
 
 @dataclass

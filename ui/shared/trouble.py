@@ -31,9 +31,9 @@ def told() -> Iterator[None]:
         st.error(plain(str(error)), icon=":material/report:")
 
 
-def live(every: float | None) -> Callable:
+def live(every: float | None, *, first: bool = False) -> Callable:
     """A decorator: a part of the page that is drawn again every so many seconds, if any; less
-    often where many look (see `Crowd`)."""
+    often where many look (see `Crowd`), unless it goes `first`."""
 
     def decorated(part: Callable) -> Callable:
         @wraps(part)
@@ -44,7 +44,7 @@ def live(every: float | None) -> Callable:
             with drawing.taken(), told():
                 part(*args)
 
-        return st.fragment(run_every=every and every * looking.pace())(drawn)
+        return st.fragment(run_every=every and every * (1 if first else looking.pace()))(drawn)
 
     return decorated
 
