@@ -65,8 +65,7 @@ with page("Explorer"):
             show_title(selection, begun)
             show_class(selection)
         with st.container(key="now"):
-            parts = [3, 2] if state.complete else [4, 1]
-            left, right = st.columns(parts, vertical_alignment="center", gap="small")
+            left, right = st.columns([4, 1], vertical_alignment="center", gap="small")
             with left:
                 live_progress()
             with right:

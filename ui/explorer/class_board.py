@@ -31,7 +31,7 @@ _DRAW = 1.5  # seconds between two drawings of the one screen that all look at
 _HERE = ("localhost", "127.0.0.1", "::1")
 _TO_OTHERS = (
     "Other machines can't reach `{host}`. Start the app with an address that they reach, and open "
-    "this page under it (docs/hosting.md, *A class*)."
+    "this page under it (docs/teaching.md)."
 )
 
 Arms = dict[str, tuple[Experiment, ...]]

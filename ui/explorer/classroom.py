@@ -9,8 +9,9 @@ import streamlit as st
 from lottery_core.running import classroom
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice
+from lottery_core.spec.presets import DEFAULT_PRESET
 from lottery_core.store import Class
-from ui.explorer.link import LINK, offer
+from ui.explorer.link import LINK, VIEW, offer
 from ui.shared.link import COMMON
 from ui.shared.runtime import runtime
 from ui.shared.trouble import asking
@@ -133,6 +134,7 @@ def _follow_recipe(seat: Seat) -> None:
 
 def _follows(seat: Seat, before: tuple[str, dict] | None, choice: Choice) -> bool:
     if before is None or before[0] != seat.found.name:
-        return not LINK.asked
+        own = {name: text for name, text in LINK.asked.items() if name not in VIEW}
+        return own in ({}, {"preset": DEFAULT_PRESET})  # what stands there while one waits
     earlier = replace(seat.found, recipe=before[1])
     return classroom.choice_of(earlier, seat.seed)[1] == choice

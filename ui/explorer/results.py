@@ -69,7 +69,7 @@ def show_sentence(selection: Selection) -> None:
     """The result in a sentence once all levels are there, and the mask it speaks of."""
     main = selection.main
     levels = finished(main)
-    if any(len(finished(one)) < len(one.keys) for one in selection.arms["main"]):
+    if not selection.is_judged:
         return
     outcome = selection.outcome()
     n = outcome.level

@@ -24,7 +24,7 @@ from ui.explorer.classroom import Seat, take_seat
 from ui.explorer.form import Form
 from ui.explorer.link import follow_url, keep, offer, widget_key
 from ui.explorer.source import choose_source
-from ui.shared.reading import infos
+from ui.shared.reading import finished, infos
 from ui.shared.runtime import runtime
 from ui.shared.text import capital, plain
 
@@ -61,6 +61,15 @@ class Selection:
     def main(self) -> Experiment:
         """The experiment itself with its first seed."""
         return self.arms["main"][0]
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether every seed has all its levels, so that there is something to say of it."""
+        return all(len(finished(one)) == len(one.keys) for one in self.arms["main"])
+
+    def level_to_show(self) -> int | None:
+        """The level to begin with once all are there: the one of which everything speaks."""
+        return self.outcome().level if self.is_judged else None
 
     def outcome(self) -> Outcome:
         """What came of it so far."""

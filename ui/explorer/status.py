@@ -28,7 +28,6 @@ from ui.shared.jobs import (
     show_jobs,
 )
 from ui.shared.runtime import runtime
-from ui.shared.scrubber import replay_button
 from ui.shared.text import capital, many, plain
 from ui.shared.trouble import asking, show_refused
 
@@ -110,26 +109,22 @@ def stop(selection: Selection) -> None:
 
 
 def show_button(selection: Selection, state: State) -> None:
-    """What fits: Start, Resume, Stop, or Replay and New seed."""
+    """What fits: Start, Resume, Stop or New seed."""
     options = {"width": "stretch", "args": (selection,)}
     if selection.problem:
         st.button("Start", type="primary", disabled=True, width="stretch")
     elif state.active:
         st.button("Stop", icon=":material/stop:", on_click=stop, key="stop", **options)
-    elif state.complete and selection.seat:
-        replay_button()
     elif state.complete:
-        replay, new = st.columns(2, vertical_alignment="center", gap="small")
-        with replay:
-            replay_button()
-        new.button(
-            "New seed",
-            icon=":material/casino:",
-            on_click=start_with_new_seed,
-            key="new_seed",
-            help="Train the same once more from other initial weights.",
-            **options,
-        )
+        if not selection.seat:  # in a class the seed is the seat's
+            st.button(
+                "New seed",
+                icon=":material/casino:",
+                on_click=start_with_new_seed,
+                key="new_seed",
+                help="Train the same once more from other initial weights.",
+                **options,
+            )
     else:
         begun = any(job is not None and job.state != "done" for job in state.jobs)
         st.button(

@@ -21,6 +21,19 @@ from ui.shared.scrubber import scrubber
 from ui.shared.words import say_small, show_words
 
 LINK = Link("ticket")
+# What the link of a brought ticket says of how it is to be trained, where that is not the usual,
+# and as which field of a choice each is read.
+FORM = {
+    "network": "network",
+    "on": "dataset",
+    "weights": "",
+    "optimiser": "optimiser",
+    "rate": "learning_rate",
+    "iterations": "rounds",
+    "seed": "seed",
+    "seeds": "replicates",
+    "beside": "controls",
+}
 GONE = "A level of this experiment could not be read; it is computed again when it is asked for."
 VIEWS = {
     "inside": "Look inside",
@@ -73,6 +86,7 @@ def write_url(subject: Subject | None, view: str, ticket: str) -> None:
         # What was looked at before a file was brought is offered again after it.
         url |= {name: LINK.params[name] for name in ("key", "level") if name in LINK.params}
         LINK.asked.update(url)
+        url |= {name: text for name, text in LINK.params.items() if name in FORM}
     LINK.write(url)
 
 
