@@ -24,7 +24,6 @@ from ui.shared.frame import page
 from ui.shared.jobs import finished_keys
 from ui.shared.plot import preload
 from ui.shared.trouble import live
-from ui.shared.turns import looking
 
 TICK = 0.6  # seconds between two looks at how far a run is
 DRAW = 1.0  # seconds between two drawings: on a laptop the browser competes with the training
@@ -38,7 +37,7 @@ with page("Explorer"):
         """What, when it changes, changes more of the page than its live parts."""
         now = state_of(selection)
         others, states = len(watched(selection)), tuple(job and job.state for job in now.jobs)
-        return states, now.complete, looking.pace(), others, finished_keys(selection.experiments)
+        return states, now.complete, others, finished_keys(selection.experiments)
 
     # Before anything is drawn from it: what changes meanwhile is noticed by the next look.
     shown = signature()

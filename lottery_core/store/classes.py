@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from lottery_core.store.files import Remembered
 from lottery_core.store.info import known_fields
 from lottery_core.store.locks import Locks
+
+_READ = 200  # classes that are remembered as they were read last
 
 
 @dataclass(frozen=True)
@@ -47,24 +50,17 @@ class Classes(Locks):
 
     def __init__(self, root: str | Path):
         super().__init__(root)
-        self._read: dict[str, tuple[object, Class | None]] = {}
+        self._classes: Remembered[Class | None] = Remembered(_READ)
 
     def class_of(self, name: str) -> Class | None:
         """The class of that name, however old; None if there is none, or it is damaged."""
         path = self._class_path(name)
-        try:
-            fact = path.stat()
-        except OSError:  # what is not ours to read is told of below
-            fact = None
-        # Every page of a class looks again and again: what nobody has written since is known.
-        identity = fact and (fact.st_ino, fact.st_size, fact.st_mtime_ns)
-        known = self._read.get(name)
-        if identity and known and known[0] == identity:
-            return known[1]
-        content = self._get(path, f"class {name}")
-        found = None if content is None else _class(content)
-        self._read[name] = identity, found
-        return found
+
+        def read() -> Class | None:
+            content = self._get(path, f"class {name}")
+            return None if content is None else _class(content)
+
+        return self._classes.get(path, read)
 
     def classes(self) -> list[Class]:
         """All classes that can be read, by name."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import streamlit as st
 
@@ -17,6 +19,7 @@ from ui.shared.frame import one_of
 from ui.shared.plot import Packed, drawn, plot
 from ui.shared.reading import HISTORY, finished, history_so_far, summary, training_now
 
+_LARGE = Path(__file__).parent / "large.css"
 _QUANTITIES = {"loss": "Loss", "accuracy": "Accuracy"}
 
 
@@ -24,6 +27,8 @@ def show_screen(selection: Selection, active: bool) -> None:
     """What there is to watch, on one screen: accuracy against weights remaining, the training of
     the chosen level, sparsity, the network, and the weights of every layer. The style sheet has
     their places."""
+    if st.session_state.get("large"):
+        st.html(_LARGE)
     with st.container(key="screen"):
         accuracy, level, over_time, which, network, weights = (
             st.container(key=f"screen_{name}", **options)

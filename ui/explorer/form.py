@@ -10,10 +10,12 @@ import streamlit as st
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice
 from lottery_core.spec.fields import FIELDS, Field
+from lottery_core.spec.glossary import places
 from lottery_core.spec.links import read_value, write_field, write_value
 from ui.explorer.link import widget_key
 from ui.explorer.source import Source
 from ui.shared.text import capital, plain
+from ui.shared.words import meaning
 
 
 class Form:
@@ -70,6 +72,7 @@ class Form:
             options.index(value) if value in options else len(options) - 1,
             key=widget_key(name),
             format_func=lambda option: begin(field.words_of(option)),
+            help=_explained(field) or field.more or _words_in(field) or None,
             disabled=name in self.fixed,
         )
         self.slot(name)
@@ -134,6 +137,12 @@ class Form:
         )
         self.slot(name)
         return text
+
+
+def _words_in(field: Field) -> str:
+    """The meaning of words that stand among the known values."""
+    texts = " ".join(field.words_of(name) for name in field.known)
+    return meaning(*(name for *_, name in places(texts)))
 
 
 def _explained(field: Field) -> str:

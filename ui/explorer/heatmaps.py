@@ -28,6 +28,7 @@ from ui.shared.scrubber import scrubber
 
 _PARTS = {"end": "Trained", "start": "As they restarted"}
 _SCALES = {"layer": "Per layer", "shared": "Shared"}
+_KEYS = "The arrow keys go from weight to weight, Enter opens the unit."  # see plot.js
 _ROOM = 3  # layers beside each other with all that belongs to a chart; more are small
 
 
@@ -184,7 +185,8 @@ def _layer(shown: Look, network: Network, name: str, shared: bool, small: bool) 
             figure = weight_figures.small(figure, name, shape, limit)
         # A press on a weight opens the unit it belongs to.
         layer = list(network.shapes).index(name)
-        return figure.update_layout(meta={**figure.layout.meta, "layer": layer})
+        meta = figure.layout.meta
+        return figure.update_layout(meta={**meta, "layer": layer, "alt": f"{meta['alt']} {_KEYS}"})
 
     figure = drawn(("weights", shown.what, name, shared, small), make)
     plot(figure, f"plot_weights_{short(name)}", styled=True)

@@ -22,7 +22,7 @@ from ui.shared.copies import copies
 from ui.shared.download import download
 from ui.shared.reading import finished
 from ui.shared.runtime import runtime
-from ui.shared.words import say, say_small, show_words
+from ui.shared.words import meaning, say, say_small, say_verdict, show_words
 
 
 def show_title(selection: Selection, begun: bool) -> None:
@@ -75,11 +75,8 @@ def show_sentence(selection: Selection) -> None:
     n = outcome.level
     verdict, *beside = outcome.sentences()
     words = "\n".join([f"{verdict}\n", *(f"- {one}" for one in beside)])
-    if outcome.has_won:
-        st.success(words, icon=":material/confirmation_number:")
-    else:
-        st.info(words, icon=":material/balance:")
-    show_words(words, "cross-entropy, iteration, sparsity")
+    say_verdict(words, won=outcome.has_won)
+    show_words("cross-entropy, iteration, sparsity")  # in the charts
     with st.container(horizontal=True, vertical_alignment="center"):
         if outcome.verdict:
             st.download_button(
@@ -131,10 +128,13 @@ def _table(levels: list[Level]) -> None:
         width="stretch",
         column_config={
             "weights left": st.column_config.NumberColumn(format="localized"),
-            "% left": st.column_config.NumberColumn(format="%.2f"),
+            "% left": st.column_config.NumberColumn(format="%.2f", help=meaning("P_m")),
             "test accuracy, %": st.column_config.NumberColumn(format="%.2f"),
             "before retraining, %": st.column_config.NumberColumn(format="%.2f"),
             "seconds": st.column_config.NumberColumn(format="%.1f"),
+            "early stop, iteration": st.column_config.NumberColumn(
+                help=meaning("early stop", "iteration")
+            ),
         },
     )
 

@@ -27,6 +27,7 @@ from ui.explorer.source import choose_source
 from ui.shared.reading import finished, infos
 from ui.shared.runtime import runtime
 from ui.shared.text import capital, plain
+from ui.shared.words import meaning
 
 _OTHER = "other"
 _RESTARTS = {
@@ -219,6 +220,7 @@ def _ask_restart(form: Form) -> None:
         list(_RESTARTS).index(_restart_of(form.base)),
         key=widget_key("restart"),
         format_func=lambda name: _RESTARTS[name],
+        help=meaning("rewind"),
         disabled="restart" in form.fixed,
     )
     form.slot("restart")

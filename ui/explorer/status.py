@@ -30,6 +30,7 @@ from ui.shared.jobs import (
 from ui.shared.runtime import runtime
 from ui.shared.text import capital, many, plain
 from ui.shared.trouble import asking, show_refused
+from ui.shared.words import say
 
 _FIRST_POINT = 0.6  # seconds; a busy or cold worker takes longer, and is not waited for
 
@@ -180,9 +181,7 @@ def show_now(selection: Selection, state: State) -> None:
     if selection.problem:
         return
     if not state.active:
-        st.markdown(
-            f"{_finished_words(selection) if state.complete else ''}**{plan_in_words(selection)}**"
-        )
+        say(f"{_finished_words(selection) if state.complete else ''}**{plan_in_words(selection)}**")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.progress(done_part(runtime().store, selection.experiments), _bar_words(selection, state))

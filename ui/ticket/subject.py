@@ -18,7 +18,7 @@ from ui.shared.link import Link
 from ui.shared.reading import asked_together, finished
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
-from ui.shared.words import say_small, show_words
+from ui.shared.words import meaning, say_small
 
 LINK = Link("ticket")
 # What the link of a brought ticket says of how it is to be trained, where that is not the usual,
@@ -167,6 +167,7 @@ def show_numbers(subject: Subject) -> None:
             f"{size_in_words(info.percent_remaining)} of {info.weights_total:,}",
             delta_color="off",
             delta_arrow="off",
+            help=meaning("P_m"),
         )
         gap = 100 * (info.test_accuracy - dense.test_accuracy)
         st.metric(
@@ -175,6 +176,7 @@ def show_numbers(subject: Subject) -> None:
             f"{gap:+.2f} points against dense" if subject.n else "the dense network",
             delta_color="off",
             delta_arrow="off",
+            help=meaning("dense"),
         )
         if stop is not None:
             st.metric(
@@ -183,9 +185,9 @@ def show_numbers(subject: Subject) -> None:
                 f"dense: {dense.early_stop_iteration:,}" if subject.n else "dense",
                 delta_color="off",
                 delta_arrow="off",
+                help=meaning("early stop", "iteration"),
             )
     say_small(f"One seed: {subject.experiment.recipe.seed}. Key of this level: `{subject.key}`")
-    show_words("dense early stop iteration" if stop is not None else "dense")
 
 
 def show_empty() -> None:
