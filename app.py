@@ -5,7 +5,9 @@ from pathlib import Path
 import streamlit as st
 
 from ui.explorer.charts import show_screen
-from ui.explorer.reach import reach_start, show_start_in_choices
+from ui.explorer.class_board import show_class
+from ui.explorer.classroom import has_changed
+from ui.explorer.reach import reach_start
 from ui.explorer.results import show_results, show_sentence, show_title, show_what_will_happen
 from ui.explorer.sidebar import choose
 from ui.explorer.status import (
@@ -22,7 +24,6 @@ from ui.shared.frame import page
 from ui.shared.jobs import finished_keys
 from ui.shared.plot import preload
 from ui.shared.trouble import live
-from ui.shared.turns import looking
 
 TICK = 0.6  # seconds between two looks at how far a run is
 DRAW = 1.0  # seconds between two drawings: on a laptop the browser competes with the training
@@ -35,9 +36,8 @@ with page("Explorer"):
     def signature() -> tuple:
         """What, when it changes, changes more of the page than its live parts."""
         now = state_of(selection)
-        levels = finished_keys(selection.experiments)
         others, states = len(watched(selection)), tuple(job and job.state for job in now.jobs)
-        return states, now.complete, looking.pace(), others, levels
+        return states, now.complete, others, finished_keys(selection.experiments)
 
     # Before anything is drawn from it: what changes meanwhile is noticed by the next look.
     shown = signature()
@@ -48,7 +48,7 @@ with page("Explorer"):
     @live(TICK if state.active or shown[-2] else IDLE)
     def live_progress() -> None:
         """The bar; and a new look at the whole page when more than it has changed."""
-        if signature() != shown:
+        if signature() != shown or has_changed(selection.seat):
             st.rerun()
         show_now(selection, state_of(selection))
 
@@ -61,16 +61,15 @@ with page("Explorer"):
     # move the next, whose charts would be made anew.
     with st.container(key="explorer"):
         with st.container():
-            show_title(begun)
+            show_title(selection, begun)
+            show_class(selection)
         with st.container(key="now"):
-            parts = [3, 2] if state.complete else [4, 1]
-            left, right = st.columns(parts, vertical_alignment="center", gap="small")
+            left, right = st.columns([4, 1], vertical_alignment="center", gap="small")
             with left:
                 live_progress()
             with right:
                 show_button(selection, state)
-        reach_start()
-        show_start_in_choices(selection, state)
+        reach_start(selection, state)
         with st.container():
             show_refusals(selection, state)
             show_watched(selection)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
+import torch
 from playwright.sync_api import sync_playwright
 
 from lottery_core.findings.replicates import Difference, band, curve, paired
@@ -218,7 +219,14 @@ def against(other: str, percent: float, what: str, above: bool):
     return measure
 
 
-def run(results: Results, workers: int, *, loop: str = "auto", folder: Path | None = None) -> float:
+def run(
+    results: Results,
+    workers: int,
+    *,
+    loop: str = "auto",
+    device: str = "cpu",
+    folder: Path | None = None,
+) -> float:
     """Train what the cache lacks; returns the seconds it took."""
     began = time.time()
 
@@ -234,7 +242,7 @@ def run(results: Results, workers: int, *, loop: str = "auto", folder: Path | No
         while todo:
             active = [job for job in results.store.jobs() if job.active]
             for one in todo[: max(0, 4 * workers - len(active))]:
-                queue.submit(one, loop=loop, folder=folder, params={})
+                queue.submit(one, loop=loop, device=device, folder=folder, params={})
             todo = missing(todo)
             failed = [results.store.job(one.key) for one in todo]
             for job in failed:
@@ -338,12 +346,19 @@ def sizes_table(results: Results) -> list[str]:
     return lines
 
 
-def work_in_words(results: Results, seconds: float, command: str, csv: str) -> str:
+def machine(device: str) -> str:
+    """What trains there, by its name."""
+    return torch.cuda.get_device_name() if device == "cuda" else processor()
+
+
+def work_in_words(
+    results: Results, seconds: float, command: str, csv: str, device: str = "cpu"
+) -> str:
     """The command, and what it cost."""
     table = results.table()
     return (
         f"Command: `{command}`. The {len(table)} trainings behind this page took "
-        f"{in_words(table['seconds'].sum())} of work in all on {processor()}"
+        f"{in_words(table['seconds'].sum())} of work in all on {machine(device)}"
         + (f"; this run took {in_words(seconds)}" if seconds > 60 else "")
         + f". Every number is in [{csv}]({csv})."
     )

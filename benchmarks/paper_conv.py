@@ -3,14 +3,16 @@
 Frankle and Carbin 2018 (arXiv 1803.03635), section 3: Conv-2 on CIFAR-10 with random reinit,
 iterative. `--iterations` is the length of a training: 20,000 in the paper; what two cores train in
 two hours otherwise. The same for LeNet-5 on MNIST and Fashion-MNIST with its preset. Writes
-docs/paper-conv.md, its charts and docs/paper-conv.csv, which holds every number behind them.
+docs/paper-conv.md, its charts and docs/paper-conv.csv, which holds every number behind them; with
+`--only`, that study's parts of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -38,6 +40,14 @@ from lottery_core.store import CACHE, Store
 NOTES = Path(__file__).with_name("paper_conv_notes.md")  # by hand: where we differ, and why
 _OPTIMISER = {"sgd": "SGD", "adam": "Adam"}
 FULL = 20_000  # iterations of a training in the paper
+EVERY = 500  # iterations between evaluations: all that is told is at the end
+STEMS = ("lenet-5-mnist", "lenet-5-fashion", "conv-2")
+HEAD = f"""# The paper's second half
+
+Conv-2 trained for {{length}} iterations a level, where the paper trains {FULL:,}. Frankle and Carbin, *The Lottery Ticket Hypothesis* ([arXiv 1803.03635](https://arxiv.org/abs/1803.03635)), section 3, and LeNet-5 with this project's preset.
+
+{HOW} Lines are means, bands least to greatest over the seeds.
+"""  # noqa: E501 - a paragraph of Markdown
 SHARES = (50.0, 20.0)  # percents of weights at which claims are looked at
 
 
@@ -63,11 +73,43 @@ def claims(shares: tuple[float, ...]) -> list[Claim]:
     return found
 
 
-def section(results: Results, title: str, stem: str, seconds: float, command: str) -> list[str]:
-    """One network's part of docs/paper-conv.md."""
+@dataclass(frozen=True)
+class Study:
+    """One network on one data set, over so many seeds."""
+
+    title: str
+    stem: str
+    choice: Choice
+    seeds: int
+    folder: Path | None = None
+
+
+def studies(args: argparse.Namespace) -> list[Study]:
+    """In the order in which they are run."""
+    lenet = PRESETS["lenet-5"].choice
+    fashion = replace(lenet, dataset="fashion-mnist")
+    shorter = args.iterations < FULL  # then looking costs more than training, and is done less
+    conv = replace(
+        PRESETS["conv-2"].choice,
+        dataset=args.dataset,
+        length=float(args.iterations),
+        evaluate_every=args.iterations if shorter else EVERY,
+        validation_size=1_000 if shorter else 5_000,
+        rounds=8 if shorter else 12,
+    )
+    found = [
+        Study("LeNet-5 on MNIST", "lenet-5-mnist", lenet, 5),
+        Study("LeNet-5 on Fashion-MNIST", "lenet-5-fashion", fashion, 5, args.fashion_folder),
+        Study(f"Conv-2 on {DATASETS[args.dataset].title}", "conv-2", conv, args.seeds),
+    ]
+    return [study for study in found if args.only in (None, study.stem)]
+
+
+def section(results: Results, study: Study, work: str) -> str:
+    """One study's part of docs/paper-conv.md."""
     recipe = results.main[results.seeds[0]].recipe
-    return [
-        f"## {title}",
+    lines = [
+        f"## {study.title}",
         "",
         f"{recipe.iterations:,} iterations a level, {len(results.seeds)} seeds: "
         f"{_OPTIMISER[recipe.optimiser]} at {recipe.learning_rate:g}, batches of "
@@ -76,13 +118,20 @@ def section(results: Results, title: str, stem: str, seconds: float, command: st
         "",
         *claims_table(results, claims(SHARES)),
         "",
-        f"![Accuracy]({stem}-accuracy.svg)",
+        f"![Accuracy](paper-{study.stem}-accuracy.svg)",
         "",
         *sizes_table(results),
         "",
-        work_in_words(results, seconds, command, "paper-conv.csv"),
+        work,
         "",
     ]
+    return "\n".join(lines)
+
+
+def written(page: str) -> dict[str, str]:
+    """The studies' parts of docs/paper-conv.md as it stands, by stem."""
+    parts = [f"## {part}" for part in page.split("\n## ")]
+    return {stem: part for stem in STEMS for part in parts if f"(paper-{stem}-" in part}
 
 
 def main() -> None:
@@ -92,59 +141,36 @@ def main() -> None:
     parser.add_argument("--fashion-folder", type=Path, help="with Fashion-MNIST's original files")
     parser.add_argument("--iterations", type=int, default=FULL)
     parser.add_argument("--seeds", type=int, default=3, help="of Conv-2; LeNet-5 has five")
+    parser.add_argument("--only", choices=STEMS, help="leave the other studies as they stand")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     args = parser.parse_args()
     store = Store(args.cache)
     own.register(store.datasets)
-    command = (
-        f"python -m benchmarks.paper_conv --dataset {args.dataset} --iterations {args.iterations} "
-        f"--seeds {args.seeds}"
+    given = ("dataset", "iterations", "seeds", "only", "device")
+    command = "python -m benchmarks.paper_conv " + " ".join(
+        f"--{name} {getattr(args, name)}" for name in given if getattr(args, name) is not None
     )
-    lenet = PRESETS["lenet-5"].choice
-    shorter = args.iterations < FULL  # then looking costs more than training, and is done less
-    conv = replace(
-        PRESETS["conv-2"].choice,
-        dataset=args.dataset,
-        length=float(args.iterations),
-        evaluate_every=args.iterations if shorter else 100,
-        validation_size=1_000 if shorter else 5_000,
-        rounds=8 if shorter else 12,
-    )
-    studies: list[tuple[str, str, Choice, int, Path | None]] = [
-        ("LeNet-5 on MNIST", "lenet-5-mnist", lenet, 5, None),
-        (
-            "LeNet-5 on Fashion-MNIST",
-            "lenet-5-fashion",
-            replace(lenet, dataset="fashion-mnist"),
-            5,
-            args.fashion_folder,
-        ),
-        (f"Conv-2 on {DATASETS[args.dataset].title}", "conv-2", conv, args.seeds, None),
-    ]
-    parts, tables = [], []
-    for title, stem, choice, seeds, folder in studies:
-        results = Results(choice, range(seeds), store, SHARES, ("reinit",), at_end=True)
-        seconds = run(results, args.workers, folder=folder)
+    page, sheet = DOCS / "paper-conv.md", DOCS / "paper-conv.csv"
+    sections = written(page.read_text()) if args.only else {}
+    tables = [pd.read_csv(sheet)] if args.only else []
+    for study in studies(args):
+        results = Results(study.choice, range(study.seeds), store, SHARES, ("reinit",), at_end=True)
+        seconds = run(results, args.workers, device=args.device, folder=study.folder)
         results.read()
-        parts.append(section(results, title, f"paper-{stem}", seconds, command))
-        save({"accuracy": charts(results)["accuracy"]}, f"paper-{stem}")
-        tables.append(results.table().assign(study=title))
-        print("\n".join(parts[-1]), flush=True)
-    head = [
-        "# The paper's second half",
-        "",
-        f"Conv-2 trained for {args.iterations:,} iterations a level, where the paper trains "
-        f"{FULL:,}. Frankle and Carbin, *The Lottery Ticket Hypothesis* "
-        "([arXiv 1803.03635](https://arxiv.org/abs/1803.03635)), section 3, and LeNet-5 with this "
-        "project's preset.",
-        "",
-        HOW + " Lines are means, bands least to greatest over the seeds.",
-        "",
-    ]
-    text = "\n".join([*head, *(line for part in reversed(parts) for line in part)])
-    (DOCS / "paper-conv.md").write_text(f"{text}\n{NOTES.read_text().rstrip()}\n")
-    pd.concat(tables).to_csv(DOCS / "paper-conv.csv", index=False)
+        work = work_in_words(results, seconds, command, sheet.name, args.device)
+        sections[study.stem] = section(results, study, work)
+        save({"accuracy": charts(results)["accuracy"]}, f"paper-{study.stem}")
+        tables = [table[table["study"] != study.stem] for table in tables]
+        tables.append(results.table().assign(study=study.stem))
+        print(sections[study.stem], flush=True)
+    parts = [sections[stem] for stem in reversed(STEMS) if stem in sections]
+    length = re.search("[0-9,]+(?= iterations a level)", sections["conv-2"])
+    head = HEAD.format(length=length.group())
+    text = [part.strip() for part in (head, *parts, NOTES.read_text())]
+    page.write_text("\n\n".join(text) + "\n")
+    pd.concat(tables).to_csv(sheet, index=False)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from lottery_core.method.masks import dense_mask
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.terms import AUGMENTATIONS, MAX_SHIFT
-from lottery_core.training import sparse_loop, torch_loop
+from lottery_core.training import augmentation, sparse_loop, torch_loop
 from lottery_core.training.augmentation import Moves
 from lottery_core.training.base import Training
 from lottery_core.training.models import initial_weights
@@ -40,16 +40,17 @@ def moved(image: np.ndarray, down: int, right: int, is_mirrored: bool, black) ->
     return found
 
 
-@pytest.mark.parametrize("augmentation", MOVED)
-def test_every_image_is_shown_as_drawn_and_black_comes_in_from_the_sides(augmentation):
-    recipe = replace(RECIPE, augmentation=augmentation)
-    kind = AUGMENTATIONS[augmentation]
+@pytest.mark.parametrize("name", MOVED)
+def test_every_image_is_shown_as_drawn_and_black_comes_in_from_the_sides(name):
+    recipe = replace(RECIPE, augmentation=name)
+    kind = AUGMENTATIONS[name]
     moves = Moves.of(recipe, epoch=3)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(40, 2, 28, 28)).astype(np.float32)
     black = np.array([-1, -2], np.float32)
     batch = slice(100, 140)
-    shown = moves.show(torch.from_numpy(images), batch, torch.from_numpy(black)).numpy()
+    parts = [part[batch] for part in moves.on("cpu")]
+    shown = augmentation.moved(torch.from_numpy(images), *parts, torch.from_numpy(black)).numpy()
     for n, image in enumerate(images):
         rows, columns = moves.rows[100 + n], moves.columns[100 + n]
         is_mirrored = columns[0] > columns[-1]
@@ -84,10 +85,10 @@ def test_every_epoch_draws_anew_and_the_same_epoch_draws_the_same():
 
 def test_images_are_judged_as_they_are_and_trained_on_as_moved(mnist):
     trained = {}
-    for augmentation in ("none", "flip-shift"):
-        recipe = replace(RECIPE, augmentation=augmentation)
+    for name in ("none", "flip-shift"):
+        recipe = replace(RECIPE, augmentation=name)
         weights, mask = initial_weights(recipe), dense_mask(recipe.shapes)
-        trained[augmentation] = torch_loop.train(
+        trained[name] = torch_loop.train(
             Training(recipe, weights, mask), mnist, lambda moment: None
         )
     first, moved_ = trained.values()

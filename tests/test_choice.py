@@ -278,6 +278,18 @@ def test_a_short_training_has_a_presets_warm_up_and_decay_at_the_same_parts_of_i
     assert (fits.warmup, fits.decay_at) == (400, (32_000, 48_000))
 
 
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("vgg-16", {"length": 630.0}),  # reading alone would fit warm-up and decay to it
+        ("vgg-16", {"length": 630.0, "warmup": 3}),
+    ],
+)
+def test_what_is_like_the_preset_is_written_where_reading_would_fit_another_value(preset, changes):
+    choice = replace(PRESETS[preset].choice, **changes)
+    assert read_choice(write_choice(preset, choice)) == (preset, choice)
+
+
 def test_links_and_commands_call_a_network_by_its_name():
     params = {"preset": "quick", "network": "vgg-16 x0.25", "dataset": "cifar-10"}
     preset, choice = read_choice(params)

@@ -214,19 +214,22 @@ ROW = {
     [
         (
             {},
-            "At 21.1\u202f% of the weights a reaches 95.00\u202f% on the test images, 0.40 "
+            "At 21.1\u202f% of the weights a reaches 95.00\u202f% on the test images at the end "
+            "of training, 0.40 "
             "points below b's 95.40\u202f% (95\u202f% interval -0.60 to -0.20, 3 seeds). It stops "
             "120 iterations later (95\u202f% interval -10 to +250).",
         ),
         (
             {"low": -0.011, "high": 0.003, "n_early_stop": 0},
-            "At 21.1\u202f% of the weights a reaches 95.00\u202f% on the test images, 0.40 "
+            "At 21.1\u202f% of the weights a reaches 95.00\u202f% on the test images at the end "
+            "of training, 0.40 "
             "points below b's 95.40\u202f% (95\u202f% interval -1.10 to +0.30, 3 seeds); "
             "chance alone may explain it.",
         ),
         (
             {"n": 1, "n_early_stop": 1, "mean_early_stop": -43.0},
-            "At 21.1\u202f% of the weights a reaches 95.00\u202f% on the test images, 0.40 "
+            "At 21.1\u202f% of the weights a reaches 95.00\u202f% on the test images at the end "
+            "of training, 0.40 "
             "points below b's 95.40\u202f%. It stops 43 iterations earlier. One seed.",
         ),
     ],

@@ -157,6 +157,7 @@ def watching():
         _WATCHING.remove(seen)
 
 
+"".encode("cp437")  # what zip files name things in: Python loads it once, and that is no fault
 _WATCHING: list[list] = []
 _EVENTS = ("compile", "exec", "os.", "shutil.", "tempfile.", "pickle.", "subprocess.", "socket.")
 

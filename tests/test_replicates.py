@@ -195,7 +195,8 @@ def test_a_difference_of_arms_is_said_with_both_numbers_and_its_chance():
     b = dict.fromkeys(range(3), 0.9)
     clear = paired({0: 0.91, 1: 0.911, 2: 0.912}, b)
     assert difference_in_words(clear, "the ticket", "random reinit", 3.6) == (
-        "At 3.6\u202f% of the weights the ticket reaches 91.10\u202f% on the test images, 1.10 "
+        "At 3.6\u202f% of the weights the ticket reaches 91.10\u202f% on the test images at the "
+        "end of training, 1.10 "
         "points above random reinit's 90.00\u202f% (95\u202f% interval +0.85 to +1.35, 3 seeds)."
     )
     unclear = paired({0: 0.91, 1: 0.911, 2: 0.88}, b)
@@ -209,6 +210,7 @@ def test_a_difference_of_arms_is_said_with_both_numbers_and_its_chance():
 def test_one_pair_is_said_to_be_one_seed_and_has_no_interval():
     words = difference_in_words(paired({1: 0.9}, {1: 0.8}), "**the ticket**", "**reinit**")
     assert words == (
-        "**The ticket** reaches 90.00\u202f% on the test images, 10.00 points above "
+        "**The ticket** reaches 90.00\u202f% on the test images at the end of training, 10.00 "
+        "points above "
         "**reinit**'s 80.00\u202f%. One seed."
     )

@@ -273,12 +273,15 @@ def test_another_seed_is_in_the_url_and_a_story_of_its_own(shared):
 def test_what_is_looked_at_in_a_step_is_there_again_when_one_comes_back(shared):
     page = visit(**TINY)
     rounds = len(story.read_story(TINY)[1].experiment().rounds)
-    next(one for one in page.segmented_control if one.key == f"story_round_{rounds}").set_value("2")
-    page.run()
+    sizes = [one for one in page.segmented_control if one.key.startswith("round_")]
+    sizes[0].set_value("2").run()
+    assert page.query_params["round"] == "2"
     go_to(page, "pages/runs.py")
     go_to(page, "pages/story.py")
-    values = {one.key: one.value for one in page.segmented_control}
-    assert values[f"story_round_{rounds}"] == "2"
+    for shown in (page, visit(**page.query_params)):
+        sizes = [one for one in shown.segmented_control if one.key.startswith("round_")]
+        assert [one.value for one in sizes] == ["2"]
+        assert len(sizes[0].options) == rounds
 
 
 def test_stop_keeps_what_is_finished(shared):

@@ -81,7 +81,7 @@ def test_the_first_look_is_at_the_level_that_every_page_begins_with(trained):
     infos = [trained.info(key) for key in EXPERIMENT.keys]
     best = infos[level_to_show({EXPERIMENT.recipe.seed: infos})]
     assert metric(page, "Weights kept") == f"{best.weights_kept:,}"
-    assert metric(page, "Test accuracy") == f"{best.test_accuracy:.2%}"
+    assert metric(page, "Test accuracy, end of training") == f"{best.test_accuracy:.2%}"
     assert page.query_params["key"] == EXPERIMENT.key
     assert page.query_params["level"] == str(best.level)
 
@@ -196,7 +196,7 @@ def test_masks_of_convolutions_are_read_and_the_network_can_be_named(trained):
     text = "8 8 16 pool 16 pool 10"
     page = brought(npz(masks(text)), "mask.npz")
     assert "taken for those of 8 8 pool 16 16 pool 10" in said(page)
-    page.text_input(key="bring_network").set_value(text).run()
+    next(w for w in page.text_input if "Its network" in w.label).set_value(text).run()
     assert not page.exception
     assert "taken for" not in said(page)
     shapes = next(one.value for one in page.dataframe if "shape" in one.value.columns)
@@ -277,9 +277,11 @@ def test_a_file_and_its_form_are_there_again_when_one_comes_back(trained):
     assert "What was brought before: **ticket.safetensors**" in said(page)
     assert "bit for bit" in said(page)
     assert next(w for w in page.number_input if w.label == "Iterations").value == 77
+    assert page.query_params["iterations"] == "77"
     page.button(key="bring_away").click().run()
     assert "bit for bit" not in said(page)
     assert "ticket" not in page.query_params
+    assert "iterations" not in page.query_params
 
 
 def test_a_link_to_a_ticket_shows_its_file_or_says_that_it_is_not_here(trained):
@@ -294,6 +296,30 @@ def test_a_link_to_a_ticket_shows_its_file_or_says_that_it_is_not_here(trained):
     assert "whose file this cache does not have" not in said(page)
     assert page.query_params["ticket"] == link["ticket"]
     assert not page.button(key="bring_train").disabled
+
+
+def test_a_link_to_a_ticket_says_how_it_is_to_be_trained(trained):
+    page = brought(files.export(trained, EXPERIMENT.key, "ticket"))
+    page.button(key="bring_train").click().run()  # which keeps the file
+    for kind, label, value in (
+        ("selectbox", "Optimiser", "adam"),
+        ("number_input", "Seed", 3),
+        ("number_input", "Seeds", 2),
+        ("radio", "Survivors start from", "initial"),
+        ("multiselect", "Run beside it", []),
+    ):
+        next(one for one in getattr(page, kind) if one.label == label).set_value(value).run()
+    link = dict(page.query_params)
+    assert {name: link[name] for name in ("optimiser", "seed", "seeds", "weights", "beside")} == {
+        "optimiser": "adam", "seed": "3", "seeds": "2", "weights": "initial", "beside": "none",
+    }  # fmt: skip
+    assert "rate" not in link
+    other = open_page(PAGE, **link)
+    values = {one.label: one.value for one in (*other.selectbox, *other.number_input)}
+    assert (values["Optimiser"], values["Seed"], values["Seeds"]) == ("adam", 3, 2)
+    assert other.query_params == link
+    odd = open_page(PAGE, **link | {"seed": "x", "optimiser": "y", "beside": "z", "on": "w"})
+    assert not odd.exception
 
 
 def test_the_form_says_what_does_not_go_together(trained):

@@ -53,6 +53,7 @@ def test_few_look_as_often_as_alone_and_thirty_less_often_until_they_are_gone():
     for page in range(30):
         crowd.look(str(page))
     assert crowd.pace() == 5
+    assert [pace for pace in range(1, 20) if crowd.is_off(pace)] == [1, 2, *range(10, 20)]
     now[0] = 60.0
     crowd.look("0")
     assert crowd.pace() == 1

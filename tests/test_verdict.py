@@ -88,7 +88,8 @@ def test_what_is_missed_is_named_with_both_numbers(validation, test, later, miss
     assert found.is_picked == (set(missed) <= {TEST})
     said = {
         VALIDATION: "validation accuracy 89.00\u202f%, 1.00 points below the dense network's 90.00",
-        TEST: "test accuracy 89.00\u202f%, 1.00 points below the dense network's 90.00\u202f%",
+        TEST: "test accuracy at the early stop 89.00\u202f%, 1.00 points below the dense "
+        "network's 90.00\u202f%",
         STOP: "early stop at iteration 520, 20 iterations later than the dense network's 500",
     }
     for what in missed:
@@ -181,6 +182,7 @@ def test_the_verdict_is_said_with_its_seeds_intervals_and_both_numbers():
     words = verdict_in_words(replicates(0.01, 0.011, 0.012, stops=(-100, -110, -120)))
     assert words == (
         "Over 3 seeds the smallest winning ticket keeps 50\u202f% of the weights: test accuracy "
+        "at the early stop "
         "92.10\u202f%, 1.10 points above the dense network's 91.00\u202f% (95\u202f% interval "
         "+0.85 to +1.35); early stop at iteration 390, 110 iterations earlier than the dense "
         "network's 500 (95\u202f% interval -135 to -85); validation accuracy 95.00\u202f%, equal "
@@ -202,7 +204,7 @@ def test_what_validation_picked_is_not_called_winning_when_the_test_images_disag
     lost = replicates(-0.01, -0.011, stops=(-1, -1))
     words = verdict_in_words(lost)
     assert "the smallest ticket that wins on the validation images keeps" in words
-    assert "The test images do not bear it out: test accuracy 89.45" in words
+    assert "The test images do not bear it out: test accuracy at the early stop 89.45" in words
     assert "1.05 points below the dense network's 90.50" in words
     assert "winning ticket" not in words
     assert not has_won(lost)
@@ -253,7 +255,8 @@ def test_every_control_is_said_at_the_same_level_with_both_numbers():
         ("Dense, equally long, 3 trainings in a row instead of one, reaches", "82.00", "6.00"),
     ):
         said = (
-            f"{title} {reached}\u202f% on the test images, {below} points below the ticket's 88.00"
+            f"{title} {reached}\u202f% on the test images at the end of training, {below} points "
+            "below the ticket's 88.00"
         )
         assert said in words
 

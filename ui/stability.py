@@ -14,7 +14,7 @@ from ui.shared.plot import plot
 from ui.shared.runtime import runtime
 from ui.shared.tasks import choose_part, is_active, measured_of
 from ui.shared.text import missing_in_words
-from ui.shared.words import show_words
+from ui.shared.words import say_verdict, show_words
 
 TASK = "instability"
 LINK = Link("stability")
@@ -69,8 +69,8 @@ def show_measured(experiment: Experiment) -> None:
             icon=":material/landscape:",
         )
         return
-    st.success(paths.in_words(measured), icon=":material/landscape:")
-    show_words(paths.in_words(measured), "iteration")
+    say_verdict(paths.in_words(measured))
+    show_words("iteration")  # in the charts
     left, right = st.columns(2)
     with left:
         curves = paths.against_iteration(measured)

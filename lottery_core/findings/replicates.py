@@ -124,8 +124,8 @@ def difference_in_words(
     if not difference.n:
         return _sentence(f"{where}no seed has both {what_a} and {what_b}.")
     words = _sentence(
-        f"{where}{what_a} reaches {in_percent(100 * difference.a, 2)} on the test images, "
-        f"{gap_in_words(difference, what_b)}"
+        f"{where}{what_a} reaches {in_percent(100 * difference.a, 2)} on the test images at the "
+        f"end of training, {gap_in_words(difference, what_b)}"
     )
     if difference.n == 1:
         return f"{words}. {ONE_SEED}"

@@ -54,9 +54,11 @@ class Condition:
             return (
                 f"{self.what} at iteration {one.a:,.0f}, {when}{interval_in_words(one, 1, ',.0f')}"
             )
+        # Test images that may not pick are looked at where the validation loss was least.
+        when = "" if self.selects else " at the early stop"
         return (
-            f"{self.what} {in_percent(100 * one.a, 2)}, {gap_in_words(one, 'the dense network')}"
-            f"{interval_in_words(one, 100, '.2f')}"
+            f"{self.what}{when} {in_percent(100 * one.a, 2)}, "
+            f"{gap_in_words(one, 'the dense network')}{interval_in_words(one, 100, '.2f')}"
         )
 
 

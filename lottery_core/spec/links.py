@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from shlex import quote
 
@@ -90,12 +91,19 @@ def read_choice(params: Mapping[str, str]) -> tuple[str, Choice]:
 
 
 def write_choice(preset: str, choice: Choice) -> dict[str, str]:
-    """The parameters that `read_choice` reads back: the preset, and what differs from it."""
-    base = asdict(PRESETS[preset].choice)
-    return {"preset": preset} | {
+    """The parameters that `read_choice` reads back: the preset, what differs from it, and what is
+    like it where reading would fit another value to the rest."""
+    params = {"preset": preset} | _differing(PRESETS[preset].choice, choice)
+    with suppress(InvalidValue):  # which whoever makes an experiment of the choice tells of
+        params |= _differing(read_choice(params)[1], choice)
+    return params
+
+
+def _differing(base: Choice, choice: Choice) -> dict[str, str]:
+    return {
         name: write_field(name, value)
         for name, value in asdict(choice).items()
-        if value != base[name]
+        if value != getattr(base, name)
     }
 
 

@@ -10,6 +10,7 @@ computes it again. Nothing here is pickled.
     tickets/           <digest>.safetensors: masks and weights from outside, by their `digest`
     measurements/      <key>.json: what was measured on an experiment's levels (see `task_key`)
     progress/<key>     what a level that is being trained looks like right now
+    classes/           <name>.json: classes that are taught, who has which seat, who teaches
     jobs/<key>.json    what became of an experiment: queued, running, done, ...
     locks/             one lock a level, a job and a queue; the system frees a dead owner's
     machine.json       what this machine can do (see speed.py)
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lottery_core.store.classes import Class, Classes
 from lottery_core.store.files import StoreUnavailable
 from lottery_core.store.info import LayerCounts, LevelInfo, Pruned, counts_of
 from lottery_core.store.jobs import STOPPED, Job, Jobs, measurement_key, task_key
@@ -47,6 +49,7 @@ __all__ = [
     "CACHE",
     "STOPPED",
     "AnswerTimes",
+    "Class",
     "Copies",
     "Instability",
     "Job",
@@ -76,7 +79,7 @@ __all__ = [
 ]
 
 
-class Store(Levels, Tickets, Jobs, Notes):
+class Store(Levels, Tickets, Jobs, Notes, Classes):
     """All that is kept under one folder; any number of processes may use it at once.
 
     What the system refuses (no space, no permission, not a folder) is a `StoreUnavailable`,

@@ -10,6 +10,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Generic, TypeVar
+
+Found = TypeVar("Found")
 
 _NEW = ".new-"  # what a write begins with before it is renamed into place
 _ABANDONED = 3600  # seconds after which such a file's writer is taken for dead
@@ -58,6 +61,33 @@ def _in_words(error: OSError, root: Path, reading: str) -> str:
             "disk of this machine"
         )
     return f"{where} can't be used ({what}): mend that, or choose {_ANOTHER}"
+
+
+class Remembered(Generic[Found]):
+    """What files were found to hold, as they were read last: many look at a few of them again and
+    again, and what nobody has written since is not read again."""
+
+    def __init__(self, most: int):
+        self._known: dict[Path, tuple[object, Found]] = {}
+        self._most = most
+
+    def get(self, path: Path, read: Callable[[], Found]) -> Found:
+        """What `read` says of the file now, or said of it when it was the same."""
+        try:
+            fact = path.stat()
+        except OSError:  # `read` tells of what is absent, and of what is not ours to read
+            self._known.pop(path, None)
+            return read()
+        # A file that is put in another's place is another, however fast that was.
+        identity = fact.st_ino, fact.st_size, fact.st_mtime_ns
+        known = self._known.get(path)
+        if known and known[0] == identity:
+            return known[1]
+        found = read()
+        self._known[path] = identity, found
+        if len(self._known) > self._most:
+            self._known.pop(next(iter(self._known)), None)
+        return found
 
 
 class Kept:

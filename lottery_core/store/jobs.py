@@ -8,8 +8,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from lottery_core.store.files import StoreUnavailable, explained
+from lottery_core.store.files import Remembered, StoreUnavailable, explained
 from lottery_core.store.locks import Locks
+
+_READ = 2_000  # records that are remembered as they were read last
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Jobs(Locks):
     def __init__(self, root: str | Path):
         super().__init__(root)
         self._untold: dict[str, Job] = {}
+        self._jobs: Remembered[Job | None] = Remembered(_READ)
 
     def write_job(self, job: Job) -> None:
         """Replace what is said of a job."""
@@ -142,11 +145,16 @@ class Jobs(Locks):
     def _recorded(self, key: str) -> Job | None:
         if key in self._untold:
             return self._untold[key]
-        content = self._get(self._job_path(key), f"job {key}")
-        try:
-            return None if content is None else Job(**json.loads(content))
-        except (ValueError, TypeError):
-            return None
+        path = self._job_path(key)
+
+        def read() -> Job | None:
+            content = self._get(path, f"job {key}")
+            try:
+                return None if content is None else Job(**json.loads(content))
+            except (ValueError, TypeError):
+                return None
+
+        return self._jobs.get(path, read)
 
     def _job_path(self, key: str, suffix: str = ".json") -> Path:
         return self.root / "jobs" / f"{key}{suffix}"

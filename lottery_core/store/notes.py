@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from lottery_core.store.files import StoreUnavailable
+from lottery_core.store.files import Remembered, StoreUnavailable
 from lottery_core.store.locks import Locks
 from lottery_core.store.measurements import Measurement, plain_measurement, read_measurement
 from lottery_core.store.progress import Progress, from_plain, to_plain
@@ -23,7 +23,7 @@ class Notes(Locks):
 
     def __init__(self, root: str | Path):
         super().__init__(root)
-        self._last_read: dict[str, tuple[object, Progress]] = {}
+        self._progress: Remembered[Progress | None] = Remembered(_READ)
 
     # Progress of what is being trained or measured
 
@@ -37,22 +37,15 @@ class Notes(Locks):
     def read_progress(self, key: str) -> Progress | None:
         """What `write_progress` wrote last; None if there is none."""
         path = self._progress_path(key)
-        try:
-            fact = path.stat()
-            # Many may look at one run: what nobody has written since is not read again.
-            identity = fact.st_ino, fact.st_size, fact.st_mtime_ns
-            known = self._last_read.get(key)
-            if known and known[0] == identity:
-                return known[1]
-            content = path.read_bytes()
-            found = from_plain(json.loads(metadata(content)["progress"]), load(content))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            self._last_read.pop(key, None)
-            return None
-        self._last_read[key] = identity, found
-        for old in list(self._last_read)[:-_READ]:
-            self._last_read.pop(old, None)
-        return found
+
+        def read() -> Progress | None:
+            try:
+                content = path.read_bytes()
+                return from_plain(json.loads(metadata(content)["progress"]), load(content))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                return None
+
+        return self._progress.get(path, read)
 
     def clear_progress(self, key: str) -> None:
         """Forget a progress."""

@@ -43,13 +43,22 @@ class Moves:
             across = np.where(is_mirrored, across[::-1], across)
         return cls(shifts[0] + np.arange(rows), shifts[1] + across)
 
-    def show(self, images: torch.Tensor, batch: slice, black: torch.Tensor) -> torch.Tensor:
-        """A batch of images (n, channels, rows, columns) as it is shown, in memory by channels
-        last; `black` (channels,) is what a black pixel is to the network."""
-        device = images.device
-        padded = F.pad(images - black[:, None, None], [MAX_SHIFT] * 4) + black[:, None, None]
-        rows, columns = (
-            torch.from_numpy(part[batch]).to(device) for part in (self.rows, self.columns)
-        )
-        each = torch.arange(len(images), device=device)[:, None, None]
-        return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    def on(self, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """`rows` and `columns` as tensors there."""
+        parts = (self.rows, self.columns)
+        if device == "cpu":
+            return tuple(map(torch.from_numpy, parts))
+        # A whole epoch goes over at once, as bytes: an eighth of the way.
+        return tuple(torch.from_numpy(part.astype(np.uint8)).to(device) for part in parts)
+
+
+def moved(
+    images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, black: torch.Tensor
+) -> torch.Tensor:
+    """A batch of images (n, channels, rows, columns) as it is shown, in memory by channels
+    last; `rows` and `columns` are its parts of `Moves`, `black` (channels,) is what a black pixel
+    is to the network."""
+    padded = F.pad(images - black[:, None, None], [MAX_SHIFT] * 4) + black[:, None, None]
+    each = torch.arange(len(images), device=images.device)[:, None, None]
+    at = rows.long()[:, :, None], columns.long()[:, None, :]
+    return padded[each, :, *at].permute(0, 3, 1, 2)

@@ -17,14 +17,13 @@ class Model(nn.Module):
     """A network value as a torch module: (batch, *input) float32 -> (batch, classes) logits.
 
     Parameters and buffers are named as in `Network.parameters` and `Network.buffers`; their values
-    are not set.
+    are not set. `layout` is the order of images and kernels in memory.
     """
 
-    def __init__(self, network: Network):
+    def __init__(self, network: Network, layout: torch.memory_format = torch.contiguous_format):
         super().__init__()
         self._input, self.activations = network.input, network.activations
-        # Channels last in memory: 1.2 to 1.5 times as fast on the CPU, see benchmarks.
-        self.layout = torch.channels_last if network.is_convolutional else torch.contiguous_format
+        self.layout = layout
         operations = network.operations
         read_last = {read: n for n, at in enumerate(operations, 1) for read in at.reads}
         self._plan = []
@@ -82,12 +81,16 @@ def _glorot(shape: tuple[int, ...], inputs: int, source: torch.Generator) -> tor
 _INITS = {"pytorch": _pytorch, "glorot": _glorot}
 
 
-def build(recipe: Recipe) -> nn.Module:
-    """The recipe's network as a torch module; the values of its parameters are not set."""
-    if recipe.net.is_own:
-        return own.built(recipe.net, recipe.seed)
-    model = Model(recipe.net)
-    return model.to(memory_format=model.layout)
+def build(recipe: Recipe, device: str = "cpu") -> nn.Module:
+    """The recipe's network as a torch module there; the values of its parameters are not set."""
+    network = recipe.net
+    if network.is_own:
+        return own.built(network, recipe.seed).to(device)
+    # Channels last is 1.2 to 1.5 times as fast on the CPU, but 0.75 to 0.95 times on CUDA where
+    # numbers are not rounded to TF32: see benchmarks/training_overhead.py and benchmarks/cuda.py.
+    is_last = network.is_convolutional and device == "cpu"
+    layout = torch.channels_last if is_last else torch.contiguous_format
+    return Model(network, layout).to(device=device, memory_format=layout)
 
 
 def tensors(model: nn.Module) -> dict[str, torch.Tensor]:

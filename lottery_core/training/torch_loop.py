@@ -22,12 +22,15 @@ from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.recipe import Recipe
-from lottery_core.training.augmentation import Moves
+from lottery_core.training.augmentation import Moves, moved
 from lottery_core.training.base import Report, Trained, Training, batch_order, drive, rates_of
 from lottery_core.training.models import build, load, tensors
+from lottery_core.training.recorded import Recorded, exact
 
 _EVALUATION_BATCH = 1_000
-_EVALUATION_NUMBERS = 2**23  # of all results of a batch: more do not stay in a processor's caches
+# Of all results of a batch, at most: more do not stay in a processor's caches; elsewhere a small
+# batch takes as long as a large one, and this is half a gigabyte.
+_EVALUATION_NUMBERS = {"cpu": 2**23, "cuda": 2**27, "mps": 2**27}
 
 
 def devices() -> list[str]:
@@ -69,7 +72,7 @@ def train(training: Training, data: Data, report: Report, *, device: str = "cpu"
     if device not in devices():
         raise InvalidValue("device", device, f"is not here; choose one of {', '.join(devices())}")
     seed = seed_of(training.recipe.seed, "layers", training.order)
-    with one_torch_thread(), seeded(seed, device):
+    with one_torch_thread(), seeded(seed, device), exact(device):
         return drive(training, TorchNetwork(training, data, device), report)
 
 
@@ -79,7 +82,7 @@ class TorchNetwork:
     def __init__(self, training: Training, data: Data, device: str = "cpu") -> None:
         recipe, mask = training.recipe, training.mask
         self._recipe, self._order_number = recipe, training.order
-        self._model = build(recipe).to(device)
+        self._model = build(recipe, device)
         load(self._model, training.weights)
         shown = _Shown if device == "cpu" else partial(_ShownElsewhere, device=device)
         held_out = data.validation_index
@@ -88,7 +91,8 @@ class TorchNetwork:
             shown(data.images.take(held_out), data.labels[held_out]),
             shown(data.test_images, data.test_labels),
         ]
-        self._optimiser = _optimiser(recipe, self._model)
+        self._optimiser = _optimiser(recipe, self._model, device)
+        self._rate = recipe.learning_rate
         parameters = dict(self._model.named_parameters())
         # Only layers that lost something are masked: level 0 pays nothing.
         pruned = [name for name, kept in mask.items() if not kept.all()]
@@ -98,31 +102,45 @@ class TorchNetwork:
             for name, where in zip(pruned, self._masked, strict=True)
         ]
         self._epoch = -1
+        self._step = Recorded(self._take) if device == "cuda" else self._take
 
     def steps(self, epoch: int, batch: int, losses: np.ndarray) -> None:
         if epoch != self._epoch:
             order = batch_order(self._recipe, epoch, self._order_number)
             self._epoch, self._order = epoch, self._data.index(self._index[order])
-            self._moves = Moves.of(self._recipe, epoch, self._order_number)
+            moves = Moves.of(self._recipe, epoch, self._order_number)
+            self._moves = moves.on(self._data.device) if moves else ()
         size = self._recipe.batch_size
         written = torch.empty(len(losses), device=self._data.device)
-        (group,) = self._optimiser.param_groups
         for n, rate in enumerate(rates_of(self._recipe, epoch, batch, len(losses)).tolist()):
-            if rate != group["lr"]:
-                group["lr"] = rate
+            self._set_rate(rate)
             at = slice((batch + n) * size, (batch + n + 1) * size)
-            images, labels = self._data[self._order[at]]
-            if self._moves:
-                shaped = images.reshape(-1, *self._recipe.net.input)
-                images = self._moves.show(shaped, at, self._data.black)
-            loss = F.cross_entropy(self._model(images), labels)
-            self._optimiser.zero_grad()
-            loss.backward()
-            self._optimiser.step()
-            if self._masked:
-                torch._foreach_mul_(self._masked, self._masks)  # what torch's optimisers use
-            written[n] = loss.detach()
+            written[n] = self._step(self._order[at], *(part[at] for part in self._moves))
         losses[:] = written.cpu().numpy()
+
+    def _take(self, chosen: np.ndarray | torch.Tensor, *moves: torch.Tensor) -> torch.Tensor:
+        """One optimiser step on those images, moved so; its loss."""
+        images, labels = self._data[chosen]
+        if moves:
+            shaped = images.reshape(-1, *self._recipe.net.input)
+            images = moved(shaped, *moves, self._data.black)
+        loss = F.cross_entropy(self._model(images), labels)
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()
+        if self._masked:
+            torch._foreach_mul_(self._masked, self._masks)  # what torch's optimisers use
+        return loss.detach()
+
+    def _set_rate(self, rate: float) -> None:
+        if rate == self._rate:
+            return
+        self._rate = rate
+        (group,) = self._optimiser.param_groups
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
     def evaluate(self, tick: Callable[[], None]) -> list[tuple[float, float]]:
         return _evaluate(self._model, self._judged_on, tick)
@@ -189,18 +207,14 @@ class _ShownElsewhere:
         return numbers / self._lengths[chosen].unsqueeze(1), self._labels[chosen]
 
 
-def _optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+def _optimiser(recipe: Recipe, model: nn.Module, device: str) -> torch.optim.Optimizer:
+    rate: float | torch.Tensor = recipe.learning_rate
+    if device == "cuda":  # a recorded step reads its rate from where it stood
+        rate = torch.tensor(rate, device=device)
+    options = {"lr": rate, "weight_decay": recipe.weight_decay, "fused": True}
     if recipe.optimiser == "sgd":
-        return torch.optim.SGD(
-            model.parameters(),
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
-    return torch.optim.Adam(
-        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-    )
+        return torch.optim.SGD(model.parameters(), momentum=recipe.momentum, **options)
+    return torch.optim.Adam(model.parameters(), capturable=device == "cuda", **options)
 
 
 def _evaluate(
@@ -210,7 +224,8 @@ def _evaluate(
 ) -> list[tuple[float, float]]:
     """(mean cross-entropy in nats, accuracy) on each set of images and labels; NaN if empty."""
     results = []
-    at_once = min(_EVALUATION_BATCH, max(32, _EVALUATION_NUMBERS // model.activations))
+    numbers = _EVALUATION_NUMBERS[sets[0].device]
+    at_once = min(_EVALUATION_BATCH, max(32, numbers // model.activations))
     model.eval()
     for shown in sets:
         loss, correct = 0.0, 0

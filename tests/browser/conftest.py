@@ -18,15 +18,20 @@ def server(make_store, tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
-def browser(tmp_path_factory):
-    # With a profile on disk, what was compiled of the app's scripts serves the next page too.
+def chromium():
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"), executable_path=executable(), args=ARGUMENTS
-        )
-        running.set_default_timeout(1000 * PATIENCE)
-        yield running
-        running.close()
+        yield playwright.chromium
+
+
+@pytest.fixture(scope="package")
+def browser(chromium, tmp_path_factory):
+    # With a profile on disk, what was compiled of the app's scripts serves the next page too.
+    running = chromium.launch_persistent_context(
+        tmp_path_factory.mktemp("profile"), executable_path=executable(), args=ARGUMENTS
+    )
+    running.set_default_timeout(1000 * PATIENCE)
+    yield running
+    running.close()
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def visiting(browser: BrowserContext) -> Iterator[Callable[..., Page]]:
     finally:
         for page in pages:
             page.close()
-    assert complaints == []
+    assert complaints == [], complaints
 
 
 def wait_for_charts(page: Page, charts: int) -> None:

@@ -39,7 +39,7 @@ def press(page: Page, name: str) -> None:
 
 
 def wait_for_result(page: Page) -> None:
-    expect(page.get_by_text("One seed.")).to_be_visible()
+    expect(page.locator("[class*=st-key-verdict_]")).to_be_visible()
 
 
 def open_finished(visit, server: Server, params: dict[str, str], *options) -> Page:
@@ -191,6 +191,20 @@ def test_weights_are_read_by_pointing_at_them(finished):
         expect(life).to_be_visible()
         said.add(life.inner_text())
     assert len(said) == 4
+    page.mouse.move(0, 0)
+    chart.focus()  # and without a mouse
+    page.keyboard.press("ArrowDown")
+    expect(life).to_contain_text("fc2 [0, 0]:")
+    page.keyboard.press("ArrowRight")
+    expect(life).to_contain_text("fc2 [0, 1]:")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(life).to_contain_text("fc2 [0, 11]:")
+    page.keyboard.press("ArrowDown")
+    expect(life).to_contain_text("fc2 [1, 11]:")
+    assert page.locator(".lottery-weight-mark").count() == 1
+    page.keyboard.press("Escape")
+    expect(life).to_be_hidden()
+    assert page.locator(".lottery-weight-mark").count() == 0
 
 
 def test_a_press_on_a_dot_opens_its_level_in_all_that_shows_one(finished):

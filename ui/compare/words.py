@@ -10,7 +10,7 @@ from lottery_core.findings.tables import empty_in_words
 from lottery_core.findings.verdict import has_won, verdict_in_words
 from ui.compare.chosen import Compared
 from ui.shared.text import plain
-from ui.shared.words import show_words
+from ui.shared.words import say_verdict, show_words
 
 
 def show_verdict(compared: Compared) -> None:
@@ -22,11 +22,8 @@ def show_verdict(compared: Compared) -> None:
     name = "ticket" if reference.arm == "ticket" else "network"
     runs = compared.runs[reference.id]
     words = f"**{compared.title(reference)}.** {verdict_in_words(runs, name)}"
-    if has_won(runs):
-        st.success(words, icon=":material/confirmation_number:")
-    else:
-        st.info(words, icon=":material/balance:")
-    show_words(words, *compared.words.values())
+    say_verdict(words, won=has_won(runs))
+    show_words(*compared.words.values())  # in the charts
 
 
 def _show_emptied(compared: Compared) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import streamlit as st
 
@@ -10,12 +12,14 @@ from lottery_core.report import figures
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level, LevelProgress
 from ui.explorer.heatmaps import choose_level, choose_weights, show_weights
+from ui.explorer.link import LINK
 from ui.explorer.sidebar import Selection
-from ui.shared.chart_options import choose_axis, choose_bands, say_one_seed
+from ui.shared.chart_options import AXES, BANDS, choose_axis, choose_bands, say_one_seed
 from ui.shared.frame import one_of
 from ui.shared.plot import Packed, drawn, plot
 from ui.shared.reading import HISTORY, finished, history_so_far, summary, training_now
 
+_LARGE = Path(__file__).parent / "large.css"
 _QUANTITIES = {"loss": "Loss", "accuracy": "Accuracy"}
 
 
@@ -23,6 +27,8 @@ def show_screen(selection: Selection, active: bool) -> None:
     """What there is to watch, on one screen: accuracy against weights remaining, the training of
     the chosen level, sparsity, the network, and the weights of every layer. The style sheet has
     their places."""
+    if st.session_state.get("large"):
+        st.html(_LARGE)
     with st.container(key="screen"):
         accuracy, level, over_time, which, network, weights = (
             st.container(key=f"screen_{name}", **options)
@@ -36,10 +42,10 @@ def show_screen(selection: Selection, active: bool) -> None:
             )
         )
     with which:
-        n = choose_level(selection.main, active)
-        quantity = one_of("Training curve", "quantity", _QUANTITIES, label_visibility="collapsed")
+        n = choose_level(selection.main, active, selection.level_to_show())
+        quantity = LINK.option("curve", _QUANTITIES, _choose_quantity)
         with st.popover("View", icon=":material/tune:"):
-            axis = choose_axis("accuracy_axis")
+            axis = LINK.option("axis", AXES, choose_axis)
             kind = _band_of(selection.choice.replicates)
             shown = choose_weights(n)
     levels = finished(selection.main)
@@ -85,7 +91,12 @@ def _band_of(seeds: int) -> str:
     if seeds == 1:
         say_one_seed()
         return "range"
-    return choose_bands(f"Bands over {seeds} seeds", "bands")
+    label = f"Bands over {seeds} seeds"
+    return LINK.option("bands", BANDS, lambda key, kind: choose_bands(label, key, kind))
+
+
+def _choose_quantity(key: str, quantity: str) -> str:
+    return one_of("Training curve", key, _QUANTITIES, quantity, label_visibility="collapsed")
 
 
 def _training(experiment: Experiment, n: int, quantity: str) -> Packed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import streamlit as st
@@ -10,10 +10,12 @@ import streamlit as st
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice
 from lottery_core.spec.fields import FIELDS, Field
+from lottery_core.spec.glossary import places
 from lottery_core.spec.links import read_value, write_field, write_value
 from ui.explorer.link import widget_key
 from ui.explorer.source import Source
 from ui.shared.text import capital, plain
+from ui.shared.words import meaning
 
 
 class Form:
@@ -21,10 +23,11 @@ class Form:
     the `source` of the data.
 
     `base` holds the widgets' defaults; a field that is not asked for keeps its `current` value.
+    Those that are `fixed` can be seen and not changed.
     """
 
-    def __init__(self, base: Choice, current: Choice) -> None:
-        self.base, self.current = base, current
+    def __init__(self, base: Choice, current: Choice, fixed: Collection[str] = ()) -> None:
+        self.base, self.current, self.fixed = base, current, fixed
         self.new: dict[str, object] = {}
         self.slots: dict = {}
         self.source = Source()
@@ -69,6 +72,8 @@ class Form:
             options.index(value) if value in options else len(options) - 1,
             key=widget_key(name),
             format_func=lambda option: begin(field.words_of(option)),
+            help=_explained(field) or field.more or _words_in(field) or None,
+            disabled=name in self.fixed,
         )
         self.slot(name)
 
@@ -81,6 +86,7 @@ class Form:
                 key=widget_key(name),
                 format_func=lambda option: capital(field.words_of(option)),
                 help=_explained(field) or field.more or None,
+                disabled=name in self.fixed,
             )
         )
         self.slot(name)
@@ -94,6 +100,7 @@ class Form:
             format=None if whole else "%.6g",
             key=widget_key(name),
             help=field.more or None,
+            disabled=name in self.fixed,
         )
         self.new[name] = round(given / 100, 12) if field.percent else given
         self.slot(name)
@@ -126,9 +133,16 @@ class Form:
             key=widget_key(name),
             placeholder=field.example,
             help=None if field.percent else field.more or None,
+            disabled=name in self.fixed,
         )
         self.slot(name)
         return text
+
+
+def _words_in(field: Field) -> str:
+    """The meaning of words that stand among the known values."""
+    texts = " ".join(field.words_of(name) for name in field.known)
+    return meaning(*(name for *_, name in places(texts)))
 
 
 def _explained(field: Field) -> str:

@@ -14,6 +14,7 @@ from lottery_core.findings.flow import read_shape, reads_pixels
 from lottery_core.report import figures, weight_figures
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network, Shape
+from ui.explorer.link import LINK
 from ui.explorer.lives import show_life
 from ui.shared.frame import one_of
 from ui.shared.jobs import current_level
@@ -25,6 +26,9 @@ from ui.shared.reads import show_reads, word_of
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
 
+_PARTS = {"end": "Trained", "start": "As they restarted"}
+_SCALES = {"layer": "Per layer", "shared": "Shared"}
+_KEYS = "The arrow keys go from weight to weight, Enter opens the unit."  # see plot.js
 _ROOM = 3  # layers beside each other with all that belongs to a chart; more are small
 
 
@@ -38,8 +42,8 @@ class Shown:
     shared: bool
 
 
-def choose_level(experiment: Experiment, active: bool) -> int:
-    """The level to look at, by a slider; the newest one until another is chosen."""
+def choose_level(experiment: Experiment, active: bool, wanted: int | None) -> int:
+    """The level to look at, by a slider; the `wanted` or the newest until another is chosen."""
     last = len(experiment.rounds)
     here = current_level(experiment)
     newest = last if here is None else here
@@ -53,14 +57,17 @@ def choose_level(experiment: Experiment, active: bool) -> int:
         last,
         active,
         f"level_of_{experiment.key}",
+        wanted,
         spans=[(int(first), int(end)) for first, end in spans] if len(spans) > last else (),
     )
 
 
 def choose_weights(n: int) -> Shown:
     """Which weights of level `n` are drawn, and how."""
-    part = one_of("Weights", "part", {"end": "Trained", "start": "As they restarted"})
-    scale = one_of("Colour scale", "scale", {"layer": "Per layer", "shared": "Shared"})
+    part = LINK.option("weights", _PARTS, lambda key, part: one_of("Weights", key, _PARTS, part))
+    scale = LINK.option(
+        "colours", _SCALES, lambda key, scale: one_of("Colour scale", key, _SCALES, scale)
+    )
     return Shown(n, part, scale == "shared")
 
 
@@ -178,7 +185,8 @@ def _layer(shown: Look, network: Network, name: str, shared: bool, small: bool) 
             figure = weight_figures.small(figure, name, shape, limit)
         # A press on a weight opens the unit it belongs to.
         layer = list(network.shapes).index(name)
-        return figure.update_layout(meta={**figure.layout.meta, "layer": layer})
+        meta = figure.layout.meta
+        return figure.update_layout(meta={**meta, "layer": layer, "alt": f"{meta['alt']} {_KEYS}"})
 
     figure = drawn(("weights", shown.what, name, shared, small), make)
     plot(figure, f"plot_weights_{short(name)}", styled=True)

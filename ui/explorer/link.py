@@ -10,13 +10,16 @@ from lottery_core.spec.links import read_choice, write_choice
 from ui.shared.link import Link
 
 LINK = Link("explorer")
+# What a link says besides the choice: how it is looked at.
+VIEW = ("curve", "axis", "bands", "weights", "colours")
 
 
 def follow_url() -> list[str]:
     """Take the choice from the URL when it is not the one written last; returns problems."""
     if not LINK.follow():
         return []
-    preset, choice, problems = _read(LINK.asked)
+    said = {name: text for name, text in LINK.asked.items() if name not in VIEW}
+    preset, choice, problems = _read(said)
     offer(preset, choice)
     return problems
 
@@ -31,7 +34,8 @@ def offer(preset: str, choice: Choice) -> None:
 def keep(choice: Choice) -> None:
     """What is chosen now, for this session and as a link."""
     st.session_state.choice = choice
-    LINK.write(write_choice(st.session_state.preset, choice))
+    view = {name: text for name, text in LINK.params.items() if name in VIEW}
+    LINK.write(write_choice(st.session_state.preset, choice) | view)
 
 
 def _read(url: dict[str, str]) -> tuple[str, Choice, list[str]]:

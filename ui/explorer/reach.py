@@ -17,12 +17,14 @@ _REACH = st.components.v2.component(
 )
 
 
-def reach_start() -> None:
-    """A link to Start at the very beginning of the page; choices that close when it is pressed."""
+def reach_start(selection: Selection, state: State) -> None:
+    """A link to Start at the very beginning of the page; Start below the choices too, which close
+    when it is pressed."""
     _REACH(key="reach")
+    _show_start_in_choices(selection, state)
 
 
-def show_start_in_choices(selection: Selection, state: State) -> None:
+def _show_start_in_choices(selection: Selection, state: State) -> None:
     """Start at the foot of the choices, which the style sheet shows on a phone alone: there they
     lie over the page's own."""
     if can_start(selection, state):

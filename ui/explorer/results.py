@@ -22,18 +22,20 @@ from ui.shared.copies import copies
 from ui.shared.download import download
 from ui.shared.reading import finished
 from ui.shared.runtime import runtime
-from ui.shared.words import say, say_small, show_words
+from ui.shared.words import meaning, say, say_small, say_verdict, show_words
 
 
-def show_title(begun: bool) -> None:
+def show_title(selection: Selection, begun: bool) -> None:
     """The title and the presets: with an introduction, or once something has been run here or
-    before this visitor's eyes, in one line."""
-    state = st.session_state
+    before this visitor's eyes, or in a class, in one line. Where the choices are locked, presets
+    are of no use."""
+    state, seat = st.session_state, selection.seat
     state.has_seen_a_run = begun or state.get("has_seen_a_run", False)
-    if state.has_seen_a_run:
+    if state.has_seen_a_run or seat:
         with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="top"):
             st.title("Lottery Ticket Explorer", width="content")
-            show_presets()
+            if not (seat and seat.locked):
+                show_presets()
         return
     st.title("Lottery Ticket Explorer")
     say(
@@ -67,17 +69,14 @@ def show_sentence(selection: Selection) -> None:
     """The result in a sentence once all levels are there, and the mask it speaks of."""
     main = selection.main
     levels = finished(main)
-    if any(len(finished(one)) < len(one.keys) for one in selection.arms["main"]):
+    if not selection.is_judged:
         return
     outcome = selection.outcome()
     n = outcome.level
     verdict, *beside = outcome.sentences()
     words = "\n".join([f"{verdict}\n", *(f"- {one}" for one in beside)])
-    if outcome.has_won:
-        st.success(words, icon=":material/confirmation_number:")
-    else:
-        st.info(words, icon=":material/balance:")
-    show_words(words, "cross-entropy, iteration, sparsity")
+    say_verdict(words, won=outcome.has_won)
+    show_words("cross-entropy, iteration, sparsity")  # in the charts
     with st.container(horizontal=True, vertical_alignment="center"):
         if outcome.verdict:
             st.download_button(
@@ -129,10 +128,13 @@ def _table(levels: list[Level]) -> None:
         width="stretch",
         column_config={
             "weights left": st.column_config.NumberColumn(format="localized"),
-            "% left": st.column_config.NumberColumn(format="%.2f"),
+            "% left": st.column_config.NumberColumn(format="%.2f", help=meaning("P_m")),
             "test accuracy, %": st.column_config.NumberColumn(format="%.2f"),
             "before retraining, %": st.column_config.NumberColumn(format="%.2f"),
             "seconds": st.column_config.NumberColumn(format="%.1f"),
+            "early stop, iteration": st.column_config.NumberColumn(
+                help=meaning("early stop", "iteration")
+            ),
         },
     )
 

@@ -6,6 +6,7 @@ their own stand in `_OWN`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import streamlit as st
@@ -19,12 +20,14 @@ from lottery_core.spec.limits import SNAPSHOT_BYTES
 from lottery_core.spec.notation import NAMED, shortest
 from lottery_core.spec.presets import PRESETS
 from lottery_core.training.base import LOOPS
+from ui.explorer.classroom import Seat, take_seat
 from ui.explorer.form import Form
 from ui.explorer.link import follow_url, keep, offer, widget_key
 from ui.explorer.source import choose_source
-from ui.shared.reading import infos
+from ui.shared.reading import finished, infos
 from ui.shared.runtime import runtime
 from ui.shared.text import capital, plain
+from ui.shared.words import meaning
 
 _OTHER = "other"
 _RESTARTS = {
@@ -38,7 +41,8 @@ _RESTARTS = {
 
 @dataclass(frozen=True)
 class Selection:
-    """What is chosen, as `Choice.arms`; without any it can't run, and `problem` says why."""
+    """What is chosen, as `Choice.arms`; without any it can't run, and `problem` says why. `seat` is
+    that of a class, where the link names one."""
 
     preset: str
     choice: Choice
@@ -47,6 +51,7 @@ class Selection:
     device: str
     loop: str
     folder: str | None
+    seat: Seat | None = None
 
     @property
     def experiments(self) -> tuple[Experiment, ...]:
@@ -58,6 +63,15 @@ class Selection:
         """The experiment itself with its first seed."""
         return self.arms["main"][0]
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether every seed has all its levels, so that there is something to say of it."""
+        return all(len(finished(one)) == len(one.keys) for one in self.arms["main"])
+
+    def level_to_show(self) -> int | None:
+        """The level to begin with once all are there: the one of which everything speaks."""
+        return self.outcome().level if self.is_judged else None
+
     def outcome(self) -> Outcome:
         """What came of it so far."""
         return Outcome(self.arms, {name: infos(arm) for name, arm in self.arms.items()})
@@ -68,21 +82,39 @@ def choose() -> Selection:
     with st.container():
         for problem in follow_url():
             st.warning(f"In the link: {plain(problem)}. The preset's value is used instead.")
+    seat = take_seat()
+    locked = bool(seat and seat.locked)
     state = st.session_state
     with st.sidebar:
-        form = Form(state.base, state.choice)
+        if locked:
+            st.info(
+                f"The teacher of class {seat.found.name} has locked the choices, so that all train "
+                "the same. You can press Start.",
+                icon=":material/lock:",
+            )
+        form = Form(state.base, state.choice, _fixed(seat))
         for group in GROUPS:
             if group != ADVANCED:
                 st.header(group)
                 _ask(form, group)
         with st.expander(ADVANCED):
             _ask(form, ADVANCED)
-            device, loop = _device(), _loop()
-        _fit_rates(form.choice)
+            device, loop = _device(locked), _loop(locked)
         choice, source = form.choice, form.source
+        if locked:
+            choice = seat.asked()[1]  # whatever a forged client says
+        else:
+            _fit_rates(choice)
         arms, problem = ({}, source.problem) if source.problem else _check(choice, form.slots)
     keep(choice)
-    return Selection(state.preset, choice, arms, problem, device, loop, source.folder)
+    return Selection(state.preset, choice, arms, problem, device, loop, source.folder, seat)
+
+
+def _fixed(seat: Seat | None) -> Collection[str]:
+    """The fields that a visitor with this seat can't change."""
+    if seat is None:
+        return ()
+    return FIELDS if seat.locked else ("seed", "replicates")
 
 
 def _check(choice: Choice, slots: dict) -> tuple[dict[str, tuple[Experiment, ...]], str]:
@@ -138,7 +170,7 @@ def _ask_dataset(form: Form) -> None:
     form.ask("dataset")
     if form.new["dataset"] != form.base.dataset:
         _hold_out_for(form)
-    form.source = choose_source(form.new["dataset"], form.base)
+    form.source = choose_source(form.new["dataset"], form.base, "dataset" in form.fixed)
     form.new["content"] = form.source.content
 
 
@@ -172,6 +204,7 @@ def _ask_network(form: Form) -> None:
         [*known].index(form.base.network) if form.base.network in known else len(known),
         key=widget_key("network_name"),
         format_func=lambda text: capital(known.get(text, "another, as a text")),
+        disabled="network" in form.fixed,
     )
     if chosen == _OTHER:
         form.ask("network", "Its layers, or a name with a factor")
@@ -187,6 +220,8 @@ def _ask_restart(form: Form) -> None:
         list(_RESTARTS).index(_restart_of(form.base)),
         key=widget_key("restart"),
         format_func=lambda name: _RESTARTS[name],
+        help=meaning("rewind"),
+        disabled="restart" in form.fixed,
     )
     form.slot("restart")
     form.new["restart"] = "rewind" if picked in ("initial", "later") else picked
@@ -213,6 +248,7 @@ def _ask_rewind(form: Form, extra: list[int]) -> None:
         options.index(at) if at in options else len(options) - 1,
         key=widget_key("rewind_iteration"),
         format_func=lambda i: f"{i:,} ({100 * i / total:.3g} %)" if total else f"{i:,}",
+        disabled="rewind_iteration" in form.fixed,
     )
     form.slot("rewind_iteration", "rewind_percent")
     if left_out:
@@ -255,19 +291,22 @@ _OWN = {
 # What is no part of the choice
 
 
-def _device() -> str:
+def _device(locked: bool) -> str:
     """Where to train; only asked where there is a choice."""
     devices = runtime().store.read_machine().get("devices", ["cpu"])
     if len(devices) == 1:
         return devices[0]
-    return st.selectbox("Device", devices, key="device", help="Does not change what is computed.")
+    return st.selectbox(
+        "Device", devices, key="device", help="Does not change what is computed.", disabled=locked
+    )
 
 
-def _loop() -> str:
+def _loop(locked: bool) -> str:
     return st.selectbox(
         "Training loop",
         list(LOOPS),
         key="loop",
         format_func=lambda name: capital(LOOPS[name]),
         help="Does not change what is computed, only how long it takes.",
+        disabled=locked,
     )

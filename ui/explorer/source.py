@@ -25,12 +25,15 @@ class Source:
     problem: str = ""
 
 
-def choose_source(dataset: str, base: Choice) -> Source:
-    """Where a folder can matter, ask for it, and say at once what it holds."""
+def choose_source(dataset: str, base: Choice, fixed: bool) -> Source:
+    """Where a folder can matter, ask for it, unless all is `fixed`, and say at once what it
+    holds."""
     linked = base.content if dataset == base.dataset else ""
     is_there = is_prepared(dataset, runtime().store.datasets)
     if is_there and DATASETS[dataset].digest and not linked:
         return Source()
+    if fixed:
+        return _linked(dataset, linked, fixed)
     text = st.text_input(
         "Folder with its original files",
         key="dataset_folder",
@@ -39,7 +42,7 @@ def choose_source(dataset: str, base: Choice) -> Source:
         "for other files than the published ones.",
     ).strip()
     if not text:
-        return _linked(dataset, linked)
+        return _linked(dataset, linked, fixed)
     try:
         with st.spinner("Looking at the files"):
             content = identify(dataset, text)
@@ -51,7 +54,7 @@ def choose_source(dataset: str, base: Choice) -> Source:
     return Source(text, content)
 
 
-def _linked(dataset: str, content: str) -> Source:
+def _linked(dataset: str, content: str, fixed: bool) -> Source:
     """The content that a link names, and the way back to what was published."""
     if not content:
         return Source()
@@ -61,7 +64,10 @@ def _linked(dataset: str, content: str) -> Source:
     else:
         problem = f"content={content[:8]}... is not in this cache; name the folder with its files"
         st.error(plain(problem))
-    st.button("Use the published files", key=widget_key("use_published"), on_click=_use_published)
+    if not fixed:
+        st.button(
+            "Use the published files", key=widget_key("use_published"), on_click=_use_published
+        )
     return Source(content=content, problem=problem)
 
 

@@ -28,9 +28,9 @@ from ui.shared.jobs import (
     show_jobs,
 )
 from ui.shared.runtime import runtime
-from ui.shared.scrubber import replay_button
 from ui.shared.text import capital, many, plain
 from ui.shared.trouble import asking, show_refused
+from ui.shared.words import say
 
 _FIRST_POINT = 0.6  # seconds; a busy or cold worker takes longer, and is not waited for
 
@@ -110,24 +110,22 @@ def stop(selection: Selection) -> None:
 
 
 def show_button(selection: Selection, state: State) -> None:
-    """What fits: Start, Resume, Stop, or Replay and New seed."""
+    """What fits: Start, Resume, Stop or New seed."""
     options = {"width": "stretch", "args": (selection,)}
     if selection.problem:
         st.button("Start", type="primary", disabled=True, width="stretch")
     elif state.active:
         st.button("Stop", icon=":material/stop:", on_click=stop, key="stop", **options)
     elif state.complete:
-        replay, new = st.columns(2, vertical_alignment="center", gap="small")
-        with replay:
-            replay_button()
-        new.button(
-            "New seed",
-            icon=":material/casino:",
-            on_click=start_with_new_seed,
-            key="new_seed",
-            help="Train the same once more from other initial weights.",
-            **options,
-        )
+        if not selection.seat:  # in a class the seed is the seat's
+            st.button(
+                "New seed",
+                icon=":material/casino:",
+                on_click=start_with_new_seed,
+                key="new_seed",
+                help="Train the same once more from other initial weights.",
+                **options,
+            )
     else:
         begun = any(job is not None and job.state != "done" for job in state.jobs)
         st.button(
@@ -183,9 +181,7 @@ def show_now(selection: Selection, state: State) -> None:
     if selection.problem:
         return
     if not state.active:
-        st.markdown(
-            f"{_finished_words(selection) if state.complete else ''}**{plan_in_words(selection)}**"
-        )
+        say(f"{_finished_words(selection) if state.complete else ''}**{plan_in_words(selection)}**")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.progress(done_part(runtime().store, selection.experiments), _bar_words(selection, state))
@@ -281,7 +277,8 @@ def show_watched(selection: Selection) -> None:
             f"{many(len(every[0].rounds), 'round')}, seed {choice.seed}; "
             f"{done_part(runtime().store, every):.0%} is done. What is chosen now is another."
         )
-        st.button("Back to it", key="back", on_click=offer, args=(preset, choice))
+        if not (selection.seat and selection.seat.locked):
+            st.button("Back to it", key="back", on_click=offer, args=(preset, choice))
         st.button("Stop it", icon=":material/stop:", key="stop_watched", on_click=_stop_watched)
 
 

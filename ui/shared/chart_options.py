@@ -6,18 +6,18 @@ import streamlit as st
 
 from ui.shared.frame import one_of
 
-_AXES = {"whole": "Everything", "near": "Near the dense network"}
-_BANDS = {"range": "Least to greatest", "interval": "95\u202f% interval of the mean"}
+AXES = {"whole": "Everything", "near": "Near the dense network"}
+BANDS = {"range": "Least to greatest", "interval": "95\u202f% interval of the mean"}
 
 
 def choose_axis(key: str, axis: str = "") -> str:
     """Which accuracies the axis spans: "whole" or "near"."""
-    return one_of("Accuracy axis", key, _AXES, axis)
+    return one_of("Accuracy axis", key, AXES, axis)
 
 
 def choose_bands(label: str, key: str, kind: str = "") -> str:
     """What the bands over several seeds show, one of `replicates.KINDS`."""
-    return one_of(label, key, _BANDS, kind)
+    return one_of(label, key, BANDS, kind)
 
 
 def say_one_seed() -> None:

@@ -11,12 +11,12 @@ are what was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import streamlit as st
 
-COMMON = ("large",)  # what a link says for every page
+COMMON = ("large", "class", "teach")  # what a link says for every page, or beside all choices
 
 
 @dataclass
@@ -72,8 +72,17 @@ class Link:
         self.write({name: value for name, value in changed.items() if value is not None})
 
     def renew(self) -> None:
-        """Have new widgets, which show their defaults."""
+        """Have new widgets, which show their defaults: what is shown now."""
+        self._kept.asked = dict(self.params)
         self._kept.generation += 1
+
+    def option(self, name: str, words: Mapping[str, str], choose: Callable[..., str]) -> str:
+        """One of the names in `words`, of which the link says it where it is not the first:
+        `choose(key, default)` shows the widget."""
+        first, asked = next(iter(words)), self.asked.get(name)
+        chosen = choose(self.widget_key(name), asked if asked in words else first)
+        self.change(**{name: None if chosen == first else chosen})
+        return chosen
 
     def widget_key(self, name: str) -> str:
         """A key for a widget that shows what was last asked for."""

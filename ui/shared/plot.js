@@ -204,8 +204,54 @@ const tellPlace = (node) => {
   node.addEventListener("mouseleave", () => tell("lottery-weight", null));
 };
 
+// The same without a mouse: the arrow keys go from weight to weight, with Shift ten at a time,
+// Enter opens the unit, Escape ends it.
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+const walkPlaces = (node) => {
+  const mark = document.createElement("div");
+  mark.className = "lottery-weight-mark";
+  let cell = null;
+  const leave = () => {
+    mark.remove();
+    cell = null;
+    tell("lottery-weight", null);
+  };
+  const show = ({ x0 = 0, dx = 1, y0 = 0, dy = 1 }) => {
+    const { xaxis, yaxis } = node._fullLayout, box = node.getBoundingClientRect();
+    const x = x0 + cell.column * dx, y = y0 + cell.row * dy;
+    const left = box.left + xaxis._offset + xaxis.d2p(x), top = box.top + yaxis._offset + yaxis.d2p(y);
+    document.body.append(mark);
+    mark.style.left = `${left}px`;
+    mark.style.top = `${top}px`;
+    tell("lottery-weight", { layer: node.layout.meta.layer, x, y, left, top });
+  };
+  const near = (value, count) => Math.max(0, Math.min(count - 1, value));
+  node.addEventListener("keydown", (event) => {
+    const way = ARROWS[event.key], trace = node._fullData?.[0];
+    if (event.target !== node || !trace?.z) return;
+    if (event.key === "Escape") leave();
+    if (event.key === "Enter" && cell) {
+      const customdata = trace.customdata?.[cell.row]?.[cell.column];
+      tell("lottery-unit", { layer: node.layout.meta.layer, unit: unitOf({ customdata, y: cell.row }) });
+    }
+    if (!way) return;
+    event.preventDefault(); // the page stays where it is
+    const by = event.shiftKey ? 10 : 1;
+    cell = cell ? {
+      column: near(cell.column + by * way[0], trace.z[0].length),
+      row: near(cell.row + by * way[1], trace.z.length),
+    } : { column: 0, row: 0 };
+    show(trace);
+  });
+  node.addEventListener("blur", leave);
+};
+
 const openParts = (node) => {
-  if (node.layout.meta.layer !== undefined) tellPlace(node);
+  if (node.layout.meta.layer !== undefined) {
+    tellPlace(node);
+    walkPlaces(node);
+  }
   node.on("plotly_hover", () => node.classList.add("opens"));
   node.on("plotly_unhover", () => node.classList.remove("opens"));
   node.on("plotly_click", (event) => {

@@ -13,7 +13,7 @@ from lottery_core.store import CACHE, Level, Store
 from ui.shared.once import Once
 from ui.shared.visitor import visitor
 
-_LEVELS = 400  # without their arrays, a few KB each
+_LEVELS = 2_000  # without their arrays, a few KB each: all of a class of a hundred
 _WHOLES = 4  # with their arrays, up to some MB each
 _TABLES = 200
 _LOOKS = 24 * 2**20  # bytes of pictures of weights

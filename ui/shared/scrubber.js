@@ -1,9 +1,11 @@
-// One state, "chosen": a level, or null to follow the newest. Playing is a timer here, so that
-// the server only ever hears which level is wanted.
+// One state, "chosen": a level, or null for the one that is wanted at first, if any, or else the
+// newest. Playing is a timer here, so that the server only ever hears which level is chosen.
 const STEP = 900; // milliseconds a level is shown while playing
 
+const shownBy = ({ chosen, wanted, newest }) => Math.min(chosen ?? wanted ?? newest, newest);
+
 const labels = (data, state) => {
-  const level = Math.min(state.chosen ?? state.newest, state.newest);
+  const level = shownBy(state);
   const said = `${data.what} ${level} of ${data.last}`;
   if (!state.moment) return { level, said, full: said };
   const iteration = Math.round(within(data.spans[level], state.moment.part));
@@ -35,7 +37,7 @@ const player = (data, state, draw, choose) => {
     draw();
   };
   const play = () => {
-    const shown = state.chosen ?? state.newest;
+    const shown = shownBy(state);
     state.timer = setInterval(() => {
       const next = state.chosen + 1;
       if (next >= state.newest) pause();
@@ -63,6 +65,7 @@ export default function ({ data, parentElement, setStateValue }) {
   root.lottery ??= { chosen: data.chosen ?? null, timer: null, moment: null };
   const state = root.lottery;
   state.newest = data.newest;
+  state.wanted = data.wanted;
   state.speed = () => Number(speed.value);
 
   const draw = () => {
@@ -76,6 +79,7 @@ export default function ({ data, parentElement, setStateValue }) {
     const begin = !data.spans ? "Play" : state.moment ? "Go on" : "Replay";
     play.textContent = state.timer ? "Pause" : begin;
     play.disabled = state.newest === 0 && !data.spans;
+    play.classList.toggle("replay", Boolean(data.spans));
     step.hidden = speed.hidden = !data.spans;
     follow.hidden = state.chosen === null || !data.active;
   };
@@ -103,22 +107,14 @@ export default function ({ data, parentElement, setStateValue }) {
       draw();
     } else start();
   };
-  // From a chart whose points are levels, and from a button elsewhere.
-  const calls = {
-    "lottery-level": ({ detail: level }) => {
-      end();
-      choose(Math.min(level, state.newest));
-    },
-    "lottery-replay": () => {
-      end();
-      start();
-    },
+  // From a chart whose points are levels.
+  const open = ({ detail: level }) => {
+    end();
+    choose(Math.min(level, state.newest));
   };
   state.deafen?.();
-  for (const [name, call] of Object.entries(calls)) window.addEventListener(name, call);
-  state.deafen = () => {
-    for (const [name, call] of Object.entries(calls)) window.removeEventListener(name, call);
-  };
+  window.addEventListener("lottery-level", open);
+  state.deafen = () => window.removeEventListener("lottery-level", open);
   draw();
   return () => {
     state.deafen();

@@ -33,6 +33,7 @@ _CSS = """
 }
 .lottery-scrubber button:hover:enabled { border-color: var(--st-primary-color); }
 .lottery-scrubber button:disabled { opacity: 0.5; cursor: default; }
+.lottery-scrubber .replay { border-color: var(--st-primary-color); font-weight: 600; }
 .lottery-scrubber .step { min-width: 0; }
 .lottery-scrubber select { min-width: 0; padding: 0 0.3rem; }
 .lottery-scrubber [hidden] { display: none; }
@@ -43,25 +44,6 @@ _SCRUBBER = st.components.v2.component(
     html=_HTML,
     css=_CSS,
     js="\n".join((_FOLDER / name).read_text() for name in ("replay.js", "scrubber.js")),
-)
-_REPLAY = st.components.v2.component(
-    "lottery_replay",
-    html='<button type="button">Replay</button>',
-    css="""
-button {
-  width: 100%; min-height: 2.5rem; cursor: pointer; font: inherit;
-  font-family: var(--st-font); color: var(--st-text-color); background: var(--st-background-color);
-  border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
-}
-button:hover { border-color: var(--st-primary-color); }
-button:focus-visible { outline: 2px solid var(--st-primary-color); }
-""",
-    js="""
-export default function ({ parentElement }) {
-  const button = parentElement.querySelector("button");
-  button.onclick = () => window.dispatchEvent(new CustomEvent("lottery-replay"));
-}
-""",
 )
 
 
@@ -75,19 +57,20 @@ def scrubber(
     *,
     spans: Sequence[tuple[int, int]] = (),
 ) -> int:
-    """The level to show, at most `newest` of `last`; `wanted`, or the newest, until another is
-    chosen. `what` it is that is chosen: levels or rounds.
+    """The level to show, at most `newest` of `last`; until another is chosen `wanted`, which may
+    change, or else the newest. `what` it is that is chosen: levels or rounds.
 
     With the `spans` of iterations that each level of a finished run was trained for, charts on the
     page replay it (see `replay.js`): drawn in the browser, one request a level.
     """
-    chosen = st.session_state.get(key, {}).get("chosen", wanted)
+    chosen = st.session_state.get(key, {}).get("chosen")
     result = _SCRUBBER(
         data={
             "newest": newest,
             "last": last,
             "active": active,
             "chosen": chosen,
+            "wanted": wanted,
             "what": what,
             "spans": [list(span) for span in spans] or None,
         },
@@ -98,8 +81,3 @@ def scrubber(
     if isinstance(result.chosen, int) and 0 <= result.chosen <= newest:
         return result.chosen
     return newest if wanted is None else wanted
-
-
-def replay_button() -> None:
-    """A button that has the page's scrubber replay its run from the beginning."""
-    _REPLAY(key="replay")

@@ -31,9 +31,11 @@ def told() -> Iterator[None]:
         st.error(plain(str(error)), icon=":material/report:")
 
 
-def live(every: float | None) -> Callable:
+def live(every: float | None, *, first: bool = False) -> Callable:
     """A decorator: a part of the page that is drawn again every so many seconds, if any; less
-    often where many look (see `Crowd`)."""
+    often where many look (see `Crowd`), unless it goes `first`."""
+
+    pace = 1 if first else looking.pace()
 
     def decorated(part: Callable) -> Callable:
         @wraps(part)
@@ -41,10 +43,12 @@ def live(every: float | None) -> Callable:
             context = get_script_run_ctx()
             if every and context:
                 looking.look(context.session_id)
+                if not first and context.fragment_ids_this_run and looking.is_off(pace):
+                    st.rerun()
             with drawing.taken(), told():
                 part(*args)
 
-        return st.fragment(run_every=every and every * looking.pace())(drawn)
+        return st.fragment(run_every=every and every * pace)(drawn)
 
     return decorated
 

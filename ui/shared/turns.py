@@ -77,6 +77,12 @@ class Crowd:
         """By how much longer than alone a page waits between two looks."""
         return max(1, -(-len(self._seen) // _AT_EASE))
 
+    def is_off(self, pace: int) -> bool:
+        """Whether a page that was drawn to look at that pace is to be drawn anew for another: a
+        small change is not worth it, since drawing a page costs as much as many looks."""
+        now = self.pace()
+        return now >= 2 * pace or pace >= 2 * now
+
 
 drawing = Turns()
 looking = Crowd()

@@ -9,6 +9,13 @@ from html import escape
 import streamlit as st
 
 from lottery_core.spec.glossary import WORDS, places
+from ui.shared.text import capital
+
+_VERDICTS = {
+    True: ("verdict_won", "confirmation_number"),
+    False: ("verdict_open", "balance"),
+    None: ("verdict_other", "landscape"),
+}
 
 
 def say(text: str) -> None:
@@ -19,6 +26,19 @@ def say(text: str) -> None:
 def say_small(text: str) -> None:
     """As `st.caption`, with its words explained."""
     st.caption(explained(text), unsafe_allow_html=True)
+
+
+def say_verdict(text: str, *, won: bool | None = None) -> None:
+    """What came of a run, with its words explained: in a box that is green where there is a winning
+    ticket; with neither (None), what came of something else."""
+    key, icon = _VERDICTS[won]
+    with st.container(key=key):
+        say(f":material/{icon}: {text}")
+
+
+def meaning(*names: str) -> str:
+    """What these words mean, for a place that has a button for its explanation."""
+    return "  \n".join(f"**{capital(name)}**: {WORDS[name].meaning}" for name in names)
 
 
 def show_words(*texts: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -116,7 +118,20 @@ def show_prune(run: StoryRun, words, picture) -> None:
         _draw(story_figures.falling_figure(*axes), "story_fall", waiting)
         with st.container(height=128, border=False):
             if fall.done and points:
-                pruner(points, "story_fall", f"story_pruner_{run.main.keys[0]}")
+                _choose_pruned(points, run)
+
+
+def _choose_pruned(points: Sequence[walk.Point], run: StoryRun) -> None:
+    """The slider, at the sparsity in percent that the link names, or at its beginning."""
+    percents = [f"{100 * point.sparsity:.4g}" for point in points]
+    asked = LINK.asked.get("pruned")
+    begin = percents.index(asked) if asked in percents else 0
+    n = pruner(points, "story_fall", LINK.widget_key(f"story_pruner_{run.main.keys[0]}"), begin)
+    LINK.change(pruned=percents[n] if n else None)
+
+
+def _choose_round(key: str, names: dict[str, str], n: str) -> str:
+    return one_of("Sparsity", f"{key}_{len(names)}", names, n)
 
 
 def show_rewind(run: StoryRun, words, picture) -> None:
@@ -124,7 +139,7 @@ def show_rewind(run: StoryRun, words, picture) -> None:
     rounds = run.main.rounds
     with words:
         names = {str(n): f"{step.sparsity:.0%}" for n, step in enumerate(rounds, 1)}
-        n = int(one_of("Sparsity", f"story_round_{len(rounds)}", names))
+        n = int(LINK.option("round", names, lambda key, n: _choose_round(key, names, n)))
         dense, level = summary(run.main.keys[0]), summary(run.main.keys[n])
         waiting = ""
         if dense and level:

@@ -1,8 +1,8 @@
-// Every point is here already: moving the slider asks no server. The marker it moves is the last
-// trace of the chart next to it.
+// Every point is here already: moving the slider asks no server, which is told where it is let go.
+// The marker it moves is the last trace of the chart next to it.
 const percent = (fraction, digits) => `${(100 * fraction).toFixed(digits)}\u202f%`;
 
-export default function ({ data, parentElement }) {
+export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".lottery-pruner");
   if (!root || !data) return;
   const range = root.querySelector("input");
@@ -24,6 +24,9 @@ export default function ({ data, parentElement }) {
     }
   };
   range.max = points.length - 1;
+  if (!root.lottery) range.value = data.begin;
+  root.lottery = true;
   range.oninput = draw;
+  range.onchange = () => setStateValue("at", Number(range.value));
   draw();
 }

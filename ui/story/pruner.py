@@ -42,13 +42,17 @@ _PRUNER = st.components.v2.component(
 )
 
 
-def pruner(points: Sequence[Point], chart: str, key: str) -> None:
+def pruner(points: Sequence[Point], chart: str, key: str, begin: int) -> int:
     """Sparsity, weights left and accuracy at the slider; moves the last trace of the plot whose
-    key is `chart`."""
-    _PRUNER(
+    key is `chart`. Which point it is let go at, to begin with `begin`."""
+    result = _PRUNER(
         data={
             "points": [[point.sparsity, point.kept, point.accuracy] for point in points],
             "chart": chart,
+            "begin": begin,
         },
         key=key,
+        on_at_change=lambda: None,
     )
+    # A forged client may send anything.
+    return result.at if isinstance(result.at, int) and 0 <= result.at < len(points) else begin

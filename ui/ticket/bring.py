@@ -22,7 +22,7 @@ from ui.shared.runtime import runtime
 from ui.shared.text import plain
 from ui.ticket.bring_form import show_form
 from ui.ticket.bring_trials import show_trials
-from ui.ticket.subject import LINK
+from ui.ticket.subject import FORM, LINK
 from ui.ticket.takeaway import finished_count
 
 _SIGNS = {"matches": "✓ matches", "differs": "✗ differs", "unknown": "? unknown"}
@@ -60,12 +60,13 @@ def show_bring(ticket: str) -> str:
         file = _known_file(given, ticket)
         network = st.text_input(
             "Its network, if the file can't tell",
-            key="bring_network",
-            persist_state="session",
+            LINK.asked.get("network", ""),
+            key=LINK.widget_key("bring_network"),
             placeholder="lenet-5, or 8 8 pool 16 16 pool 32",
             help="Shapes of convolutions do not tell where pools are. If it is left empty, what "
             "the layers were taken for stands under Worked out.",
         )
+        LINK.change(network=network.strip() or None)
     with right:
         st.caption(
             "A mask has one boolean array for each layer, fully connected or convolution, as torch "
@@ -116,7 +117,7 @@ def _known_file(given, ticket: str) -> _File | None:
 def _put_away() -> None:
     for name in ("bring_kept", "bring_read"):
         st.session_state.pop(name, None)
-    LINK.change(ticket=None)
+    LINK.change(ticket=None, **dict.fromkeys(FORM))
 
 
 def _read(file: _File, network: str) -> _Read:

@@ -18,9 +18,22 @@ from ui.shared.link import Link
 from ui.shared.reading import asked_together, finished
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
-from ui.shared.words import say_small, show_words
+from ui.shared.words import meaning, say_small
 
 LINK = Link("ticket")
+# What the link of a brought ticket says of how it is to be trained, where that is not the usual,
+# and as which field of a choice each is read.
+FORM = {
+    "network": "network",
+    "on": "dataset",
+    "weights": "",
+    "optimiser": "optimiser",
+    "rate": "learning_rate",
+    "iterations": "rounds",
+    "seed": "seed",
+    "seeds": "replicates",
+    "beside": "controls",
+}
 GONE = "A level of this experiment could not be read; it is computed again when it is asked for."
 VIEWS = {
     "inside": "Look inside",
@@ -73,6 +86,7 @@ def write_url(subject: Subject | None, view: str, ticket: str) -> None:
         # What was looked at before a file was brought is offered again after it.
         url |= {name: LINK.params[name] for name in ("key", "level") if name in LINK.params}
         LINK.asked.update(url)
+        url |= {name: text for name, text in LINK.params.items() if name in FORM}
     LINK.write(url)
 
 
@@ -153,14 +167,15 @@ def show_numbers(subject: Subject) -> None:
             f"{size_in_words(info.percent_remaining)} of {info.weights_total:,}",
             delta_color="off",
             delta_arrow="off",
+            help=meaning("P_m"),
         )
-        gap = 100 * (info.test_accuracy - dense.test_accuracy)
         st.metric(
-            "Test accuracy",
+            "Test accuracy, end of training",
             f"{info.test_accuracy:.2%}",
-            f"{gap:+.2f} points against dense" if subject.n else "the dense network",
+            f"dense: {dense.test_accuracy:.2%}" if subject.n else "dense",
             delta_color="off",
             delta_arrow="off",
+            help=meaning("dense"),
         )
         if stop is not None:
             st.metric(
@@ -169,9 +184,9 @@ def show_numbers(subject: Subject) -> None:
                 f"dense: {dense.early_stop_iteration:,}" if subject.n else "dense",
                 delta_color="off",
                 delta_arrow="off",
+                help=meaning("early stop", "iteration"),
             )
     say_small(f"One seed: {subject.experiment.recipe.seed}. Key of this level: `{subject.key}`")
-    show_words("dense early stop iteration" if stop is not None else "dense")
 
 
 def show_empty() -> None:
