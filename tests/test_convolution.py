@@ -18,7 +18,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.training import sparse_loop
-from lottery_core.training.augmentation import Moves
+from lottery_core.training.augmentation import Moves, moved
 from lottery_core.training.base import Training, batch_order
 from lottery_core.training.context import Context
 from lottery_core.training.convolution import steps
@@ -117,7 +117,8 @@ def first_batch(recipe, data):
     if moves := Moves.of(recipe, 0):
         black = torch.from_numpy(data.images.values.reshape(-1, 256)[:, 0])
         shaped = images.reshape(-1, *recipe.net.input)
-        images = moves.show(shaped, slice(0, recipe.batch_size), black).flatten(1)
+        parts = (part[: recipe.batch_size] for part in moves.on("cpu"))
+        images = moved(shaped, *parts, black).flatten(1)
     return images.double(), labels
 
 
