@@ -63,18 +63,19 @@ PRESETS = {
 }
 PRESETS["lenet-5"] = Preset(
     "LeNet-5",
-    "Convolutions on the same images: one network, 5 rounds at 50 %.",
+    "Convolutions on the same images: three seeds, 5 rounds at 50 %, random reinit beside them.",
     Choice(
         normalisation="dataset",
         validation_size=5_000,
         network=shortest("lenet-5"),
-        learning_rate=0.05,
+        learning_rate=0.02,
         batch_size=64,
         length=800,
         unit="iterations",
-        evaluate_every=200,
+        evaluate_every=100,
         rate=0.5,
         rounds=5,
+        replicates=3,
         controls=("reinit",),
     ),
 )

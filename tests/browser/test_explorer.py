@@ -466,6 +466,7 @@ def test_the_lenet_5_preset_trains_and_shows_its_kernels(server, visit):
     page.wait_for_url(re.compile("preset=lenet-5"))
     expect(page.get_by_text("Convolutions on the same images").first).to_be_visible()
     short = {"length": "60", "evaluate_every": "60", "rounds": "1", "controls": "none"}
+    short |= {"replicates": "1"}
     params = {"preset": "lenet-5"} | short
     page = visit(server.url(params))
     press(page, "Start")
