@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from playwright.sync_api import sync_playwright
 
 from lottery_core.findings.replicates import Difference, band, curve, paired
 from lottery_core.report import figures
-from lottery_core.running.queue import Queue
+from lottery_core.running.many import Asked, run_all
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.arms import at
 from lottery_core.spec.choice import Choice
@@ -228,33 +229,17 @@ def run(
     folder: Path | None = None,
 ) -> float:
     """Train what the cache lacks; returns the seconds it took."""
-    began = time.time()
-
-    def missing(wanted: list[Experiment]) -> list[Experiment]:
-        return [one for one in wanted if not all(map(results.store.has, one.keys))]
-
-    todo = missing(results.experiments(workers))
-    if not todo:
-        return 0.0
-    queue = Queue(results.store, workers)
-    try:
-        shown = 0.0
-        while todo:
-            active = [job for job in results.store.jobs() if job.active]
-            for one in todo[: max(0, 4 * workers - len(active))]:
-                queue.submit(one, loop=loop, device=device, folder=folder, params={})
-            todo = missing(todo)
-            failed = [results.store.job(one.key) for one in todo]
-            for job in failed:
-                if job is not None and job.state in ("failed", "killed"):
-                    raise SystemExit(f"{job.key} {job.state}: {job.message}")
+    began = shown = time.time()
+    asked = [Asked(one, {}) for one in results.experiments(workers)]
+    standings = run_all(results.store, workers, asked, loop=loop, device=device, folder=folder)
+    with closing(standings):
+        for standing in standings:
+            for job in standing.failed.values():
+                raise SystemExit(f"{job.key} {job.state}: {job.message}")
             if time.time() - shown > 60:
                 shown = time.time()
-                left = {key for one in todo for key in one.keys if not results.store.has(key)}
-                print(f"{in_words(shown - began)}: {len(left)} levels to go", flush=True)
-            time.sleep(1)
-    finally:
-        queue.close()
+                left = standing.of - standing.done
+                print(f"{in_words(shown - began)}: {left} levels to go", flush=True)
     return time.time() - began
 
 

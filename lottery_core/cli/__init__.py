@@ -10,6 +10,7 @@ import typer
 from lottery_core.cli import cached, data, pages, terminal
 from lottery_core.cli.report import report
 from lottery_core.cli.run import run
+from lottery_core.cli.sweep import sweep
 from lottery_core.cli.train import train
 from lottery_core.store import StoreUnavailable
 
@@ -28,6 +29,7 @@ def main() -> None:
 
 app.command("app", context_settings=pages.SETTINGS)(pages.start_app)
 app.command()(run)
+app.command()(sweep)
 app.command()(train)
 app.command("list")(cached.list_experiments)
 app.command()(cached.show)

@@ -81,6 +81,6 @@ def run(
 
 # An option for each field of a choice. Their values are text until the core has read them, as in a
 # link: one set of rules for both.
-_FIELDS = {name: Option(str, field.on_command_line) for name, field in FIELDS.items()}
-_FIELDS["hidden"] = Option(str, "Short for --network, of a fully connected one: 300,100")
-run = with_options(run, _FIELDS)
+FIELD_OPTIONS = {name: Option(str, field.on_command_line) for name, field in FIELDS.items()}
+FIELD_OPTIONS["hidden"] = Option(str, "Short for --network, of a fully connected one: 300,100")
+run = with_options(run, FIELD_OPTIONS)

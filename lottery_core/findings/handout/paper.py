@@ -113,15 +113,25 @@ def _latex(text: str) -> str:
 
 
 def csv(store: Store, arms: Iterable[Sequence[Experiment]], name: str) -> bytes:
+    """As `table_of`, as CSV."""
+    return table_of(store, arms, name).to_csv(index=False).encode()
+
+
+def table_of(
+    store: Store, arms: Iterable[Sequence[Experiment]], name: str, *, repeat: bool = False
+) -> pd.DataFrame:
     """One of `TABLES` over all seeds of all arms; each row says its run (the key of the last level
     of its experiment), seed, data set, network, schedule, scope, criterion, restart and arm. A
-    level that several share, as the dense one, stands there once."""
+    level that several runs share, as the dense one, stands there once or, with `repeat`, in
+    each."""
     seen: set[str] = set()
     parts = []
     for experiments in arms:
         for experiment in experiments:
             for key in experiment.keys:
-                if key in seen or (level := _without_arrays(store, key, name)) is None:
+                if (key in seen and not repeat) or (
+                    level := _without_arrays(store, key, name)
+                ) is None:
                     continue
                 seen.add(key)
                 facts = facts_of(experiment) | {"seed": level.info.seed}
@@ -129,8 +139,7 @@ def csv(store: Store, arms: Iterable[Sequence[Experiment]], name: str) -> bytes:
                 part = TABLES[name]([level])
                 rest = part.columns.difference(facts, sort=False)
                 parts.append(part.assign(**facts)[[*facts, *rest]])
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return table.to_csv(index=False).encode()
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _without_arrays(store: Store, key: str, name: str) -> Level | None:

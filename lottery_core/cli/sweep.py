@@ -1,0 +1,198 @@
+"""`python -m lottery_core sweep`: many experiments at once, a grid or a list of choices."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lottery_core.cli.options import Cache, DatasetFolder, Device, Loop, with_options
+from lottery_core.cli.places import from_home, open_cache, write_file
+from lottery_core.cli.run import FIELD_OPTIONS, Preset
+from lottery_core.findings.handout.comparison_page import comparison_page
+from lottery_core.findings.handout.paper import table_of
+from lottery_core.findings.lines import MAX_LINES, Line, line_id
+from lottery_core.running.forecast import Queued, plan
+from lottery_core.running.time_left import in_words
+from lottery_core.running.workers import MAX_WORKERS, workers_here
+from lottery_core.spec.checks import InvalidValue, check_integer, check_known
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.sweep import Point, Sweep, read_grid, read_seeds, read_toml
+from lottery_core.store import CACHE, Store
+from lottery_core.training.base import LOOPS
+
+File = Annotated[
+    Path | None, typer.Argument(help="A TOML file with the sweep; or say it with --grid.")
+]
+Grid = Annotated[
+    list[str], typer.Option(help="A field and its values, as in rate=0.2,0.5; once for each field.")
+]
+Seeds = Annotated[str, typer.Option(help="Of every choice: 0:10 for 0 to 9, or 1,5,7.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help=f"Folder for levels.csv, levels.parquet and, of at most {MAX_LINES} different runs, "
+        "report.html."
+    ),
+]
+
+
+def sweep(
+    file: File = None,
+    grid: Grid = [],  # noqa: B006 - typer's way to say a list
+    seeds: Seeds = "",
+    preset: Preset = "quick",
+    workers: Annotated[int, typer.Option(help="Processes; 0: one a processor.")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how much it is, and train nothing.")
+    ] = False,
+    device: Device = "cpu",
+    loop: Loop = "auto",
+    dataset_folder: DatasetFolder = None,
+    cache: Cache = CACHE,
+    out: Out = None,
+    **given: str | None,
+) -> None:
+    """Run every combination of some values, with every seed. Started again, it goes on."""
+    store = open_cache(cache)  # whose own data sets can be asked for
+    try:
+        check_known("loop", loop, LOOPS)
+        check_integer("workers", workers, 0, MAX_WORKERS)
+        fixed = {"preset": preset} | {k: text for k, text in given.items() if text is not None}
+        asked = _read(file) if file else None
+        if asked is None:
+            asked = Sweep(fixed, read_grid(grid), seeds=read_seeds(seeds) if seeds else ())
+        elif grid or seeds or len(fixed) > 1:
+            raise InvalidValue("sweep", str(file), "says all of it; leave out --grid and fields")
+        points = asked.points()
+        out = out and from_home("out", out)
+    except InvalidValue as error:
+        raise typer.BadParameter(str(error)) from error
+
+    runs = _runs(points)
+    workers = workers or workers_here()
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(_in_words(store, runs, workers, device, loop))
+    if dry_run:
+        return
+    store = open_cache(cache, make=True)
+    over = _perform(console, store, runs, workers, (device, loop, dataset_folder))
+    if out:
+        console.print(_write(out, store, runs))
+    if not over:
+        sys.exit(1)
+
+
+sweep = with_options(sweep, FIELD_OPTIONS)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """An experiment of a sweep, and the first choice that asks for it."""
+
+    experiment: Experiment
+    point: Point
+
+
+def _read(file: Path) -> Sweep:
+    file = from_home("file", file)
+    try:
+        return read_toml(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidValue("file", str(file), f"can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidValue("file", str(file), "is no text in UTF-8") from error
+
+
+def _runs(points: Sequence[Point]) -> list[_Run]:
+    """Each experiment once, in the order of its first choice."""
+    found: dict[str, _Run] = {}
+    for point in points:
+        for experiment in point.choice.experiments():
+            found.setdefault(experiment.key, _Run(experiment, point))
+    return [*found.values()]
+
+
+def _in_words(store: Store, runs: Sequence[_Run], workers: int, device: str, loop: str) -> str:
+    experiments = [run.experiment for run in runs]
+    todo = plan(store, experiments, Queued((0.0,) * workers), device, loop)
+    words = f"{len(runs):,} runs, {todo.trainings:,} trainings"
+    if todo.cached == todo.trainings:
+        return f"{words}; all are in the cache."
+    words += f", of which {todo.cached:,} are in the cache" if todo.cached else ""
+    if todo.seconds is None:
+        return f"{words}. How long it takes is known once such a network was trained here."
+    processes = f"{workers} process{'es' if workers > 1 else ''}"
+    return f"{words}; about {in_words(todo.seconds)} on {processes}."
+
+
+def _perform(
+    console: Console, store: Store, runs: Sequence[_Run], workers: int, how: tuple
+) -> bool:
+    """Train what is missing; whether all of it is there in the end."""
+    from lottery_core.running.many import Asked, run_all  # torch: only now
+
+    device, loop, folder = how
+    asked = [Asked(run.experiment, run.point.params) for run in runs]
+    standings = run_all(store, workers, asked, device=device, loop=loop, folder=folder)
+    columns = (TextColumn("levels"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    shown = Progress(*columns, console=console, disable=not console.is_terminal)
+    standing = None
+    try:
+        with closing(standings), shown:
+            for standing in standings:
+                if not shown.tasks:
+                    shown.add_task("", total=standing.of, completed=standing.done)
+                shown.update(shown.task_ids[0], completed=standing.done)
+    except KeyboardInterrupt:
+        console.print("Stopped; the same command goes on after the last whole level.")
+        return False
+    for key, job in standing.failed.items():
+        console.print(f"{key[:8]} {job.state}: {job.message or 'it was stopped'}", markup=False)
+    console.print(f"{standing.done:,} of {standing.of:,} levels are finished.")
+    return standing.is_over
+
+
+def _write(out: Path, store: Store, runs: Sequence[_Run]) -> str:
+    """Tables over everything, and a report where there are few enough lines; says which."""
+    table = table_of(store, [[run.experiment for run in runs]], "levels", repeat=True)
+    if table.empty:
+        return "Nothing is finished yet, so nothing is written."
+    varied = pd.DataFrame({run.experiment.key: dict(run.point.varied) for run in runs}).T
+    new = varied.columns.difference(table.columns, sort=False)
+    table = table.join(varied[new], on="run")
+    files = {
+        "levels.csv": table.to_csv(index=False).encode(),
+        "levels.parquet": table.to_parquet(index=False),
+    }
+    lines = _lines(runs)
+    if 1 < len(lines) <= MAX_LINES and store.has(lines[0].main.keys[0]):
+        files["report.html"] = comparison_page(store, lines)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_file(out / name, content)
+    except OSError as error:
+        raise typer.BadParameter(f"out={str(out)!r} can't be written: {error.strerror}") from error
+    return f"{out}: {', '.join(files)}, {len(table):,} rows"
+
+
+def _lines(runs: Sequence[_Run]) -> list[Line]:
+    """The runs, those that are equal but for the seed as one."""
+    found: dict[str, list[_Run]] = {}
+    for run in runs:
+        found.setdefault(line_id(run.experiment), []).append(run)
+    return [
+        Line(
+            name,
+            tuple(sorted((one.experiment for one in same), key=lambda one: one.recipe.seed)),
+            same[0].point.params,
+        )
+        for name, same in found.items()
+    ]

@@ -1,0 +1,84 @@
+"""Many experiments through a queue that holds few: handed over as there is room for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lottery_core.running.queue import Queue
+from lottery_core.spec.experiment import Experiment
+from lottery_core.store import Job, Store
+
+_AHEAD = 4  # experiments waiting for each worker: enough for none to be without work
+_EVERY = 0.5  # seconds between two looks
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An experiment, and the choice it belongs to, as in a link."""
+
+    experiment: Experiment
+    params: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far all of it is: levels of `of`, each counted once, and the jobs that did not end well,
+    by the key of their experiment."""
+
+    done: int
+    of: int
+    failed: Mapping[str, Job]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.done == self.of
+
+
+def run_all(
+    store: Store,
+    workers: int,
+    asked: Sequence[Asked],
+    *,
+    device: str = "cpu",
+    loop: str = "auto",
+    folder: Path | None = None,
+) -> Iterator[Standing]:
+    """Train what is missing of all these on `workers` processes, in their order; yields now and
+    then how far it is, at least once. What several share is trained once. An experiment that
+    fails, or that somebody stops, does not keep the others. Whoever stops iterating stops the
+    workers; what is finished is in the store.
+    """
+    wanted = {one.experiment.key: one for one in asked}
+    keys = {key for one in wanted.values() for key in one.experiment.keys}
+    missing = {key for key in keys if not store.has(key)}
+    left = [one for one in wanted.values() if not missing.isdisjoint(one.experiment.keys)]
+    failed: dict[str, Job] = {}
+    if not left:
+        yield Standing(len(keys), len(keys), failed)
+        return
+    queue = Queue(store, workers)
+    given: dict[str, Experiment] = {}
+    try:
+        while left or given:
+            yield Standing(len(keys) - len(missing), len(keys), failed)
+            while left and len(given) < _AHEAD * workers:
+                one = left.pop(0)
+                given[one.experiment.key] = one.experiment
+                options = {"device": device, "loop": loop, "folder": folder}
+                queue.submit(one.experiment, params=dict(one.params), **options)
+            time.sleep(_EVERY)
+            missing = {key for key in missing if not store.has(key)}
+            for key in [*given]:
+                job = store.job(key)
+                if missing.isdisjoint(given[key].keys):
+                    del given[key]
+                elif job is not None and job.finished is not None and job.state != "done":
+                    failed[key] = job
+                    del given[key]
+        yield Standing(len(keys) - len(missing), len(keys), failed)
+    finally:
+        queue.close()
