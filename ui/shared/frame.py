@@ -59,8 +59,9 @@ def _show_frame(title: str) -> None:
         _choose_large()
         with suppress(StoreUnavailable, InvalidValue):  # the page says so below
             show_queue_line()
-    send_plotly()
-    send_scripts()
+    with st.container(key="scripts"):  # which the style sheet gives no room
+        send_plotly()
+        send_scripts()
 
 
 def _choose_large() -> None:
