@@ -177,9 +177,11 @@ class Ticks:
     charts: list[int] = field(default_factory=list)
 
 
-async def watch(visitor: Visitor, end: float, ticks: Ticks) -> None:
-    """Ask for each part that ticks when it is due, until `end`."""
-    due = dict.fromkeys(visitor.ticking, 0.0)
+async def watch(visitor: Visitor, end: float, ticks: Ticks, phase: float) -> None:
+    """Ask for each part that ticks when it is due, until `end`; for the first time after that
+    `phase` of its interval, as pages that were opened one by one do."""
+    begins = time.perf_counter()
+    due = {part: begins + phase * every for part, every in visitor.ticking.items()}
     while (now := time.perf_counter()) < end:
         for part in [part for part in due if part not in visitor.ticking]:
             del due[part]
@@ -219,7 +221,8 @@ async def live(server: Server) -> None:
                     at, began = iterations(), time.perf_counter()
                     end = began + LIVE / 2
                     await asyncio.gather(
-                        asyncio.sleep(LIVE / 2), *(watch(one, end, ticks) for one in visitors)
+                        asyncio.sleep(LIVE / 2),
+                        *(watch(one, end, ticks, n / count) for n, one in enumerate(visitors)),
                     )
                     speeds[kind].append((iterations() - at) / (time.perf_counter() - began))
         for visitor in (one, other):

@@ -16,13 +16,12 @@ from lottery_core.running import engine, instability, worker
 from lottery_core.running.instability import (
     ALPHAS,
     ORDERS,
-    Start,
     between,
     measure,
     path_of,
-    starts_of,
 )
 from lottery_core.running.queue import Queue
+from lottery_core.running.starts import Start, starts_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe

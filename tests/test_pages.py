@@ -17,7 +17,8 @@ import ui.shared.runtime
 from lottery_core.data import DataUnavailable, identify, own, prepare, preparing
 from lottery_core.findings import speed as catch
 from lottery_core.findings import stability as paths
-from lottery_core.running import instability, measurement
+from lottery_core.running import measurement
+from lottery_core.running.starts import starts_of
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
@@ -476,14 +477,12 @@ def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
     wait_until_done(shared, experiment.key)
     page = open_page("pages/stability.py", key=experiment.key)
     assert "Nothing is measured yet. Press Measure." in said(page)
-    starts = [(one.level, one.iteration) for one in instability.starts_of(experiment)]
-    assert stability.starts_of(experiment) == starts
     shared.store.revise_machine(lambda facts: {})
     assert "about" not in stability.plan_in_words(experiment)
     facts = {"step": [[1_000_000, 0.1], [11_000_000, 0.1]], "evaluation": 1e-12}
     shared.store.revise_machine(lambda _: facts)
     # Two copies from each start, the dense network's from iteration k without its first k.
-    steps = sum(2 * (60 - k) for _, k in starts)
+    steps = sum(2 * (60 - start.iteration) for start in starts_of(experiment))
     assert f": about {in_words(0.1 * steps)}." in said(page.run())
     page.button(key="measure").click().run()
     wait_until_done(shared, task_key("instability", experiment.key))

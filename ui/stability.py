@@ -6,9 +6,9 @@ import streamlit as st
 
 from lottery_core.findings import stability as paths
 from lottery_core.report import compared_figures
-from lottery_core.running.time_left import in_words, seconds_of_level
+from lottery_core.running.starts import copying, starts_of
+from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import Experiment
-from lottery_core.store import task_key
 from ui.shared.link import Link
 from ui.shared.plot import plot
 from ui.shared.runtime import runtime
@@ -26,35 +26,12 @@ def plan_in_words(experiment: Experiment) -> str:
         return "Measured. The same copies would end at the same weights again."
     missing = sum(not runtime().store.has(key) for key in experiment.keys)
     before = f"Trains {missing_in_words(missing)}, then t" if missing else "T"
-    dense, pruned = sum(n == 0 for n, _ in starts_of(experiment)), len(experiment.rounds)
+    dense, pruned = sum(start.level == 0 for start in starts_of(experiment)), len(experiment.rounds)
     of_dense = f"each of {dense} iterations" if dense > 1 else "its first iteration"
     of_pruned = f"each of {pruned} pruned levels" if pruned > 1 else "the pruned level"
     words = f"{before}rains two copies of the dense network from {of_dense}, and two of {of_pruned}"
-    seconds = None if missing else _seconds(experiment)
+    seconds = None if missing else copying(runtime().store, experiment)
     return f"{words}: about {in_words(seconds)}." if seconds else f"{words}."
-
-
-def starts_of(experiment: Experiment) -> list[tuple[int, int]]:
-    """(level, iteration) of `instability.starts_of`, which pages can't import: it needs torch."""
-    recipe, levels = experiment.recipe, range(1, len(experiment.keys))
-    dense = [(0, k) for k in recipe.snapshot_iterations if 2 * k <= recipe.iterations]
-    return dense + [(n, experiment.round(n).rewind_iteration) for n in levels]
-
-
-def _seconds(experiment: Experiment) -> float | None:
-    """How long Measure takes, less what other measurements left; None while nobody knows."""
-    store, recipe, total = runtime().store, experiment.recipe, 0.0
-    facts = store.read_machine()
-    for n, k in starts_of(experiment):
-        key = task_key("path", f"{experiment.keys[n]}-{k}")
-        if store.read_measurement(key) is not None:
-            continue
-        level = seconds_of_level(facts, experiment, n)
-        if level is None:
-            return None
-        first = experiment.round(n).rewind_iteration if n else 0
-        total += 2 * level * (recipe.iterations - k) / (recipe.iterations - first)
-    return total
 
 
 def show_measured(experiment: Experiment) -> None:

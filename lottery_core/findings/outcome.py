@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,8 @@ _NOT_RETRAINED = {
 @dataclass(frozen=True)
 class Outcome:
     """`arms` are those of `Choice.arms`; `runs` says by arm and seed what came out of the levels
-    that are there (`Level.info`), and lacks the seeds of an arm that have none."""
+    that are there (`Level.info`), and lacks the seeds of an arm that have none. What follows from
+    them is worked out once."""
 
     arms: Mapping[str, Sequence[Experiment]]
     runs: Mapping[str, Mapping[int, Infos]]
@@ -59,17 +61,17 @@ class Outcome:
         """What came out of its levels."""
         return self.runs["main"].get(self.main.recipe.seed, ())
 
-    @property
+    @cached_property
     def verdict(self) -> Verdict | None:
         """On the level that is picked over all seeds; None where none is."""
         return picked(self.runs["main"])
 
-    @property
+    @cached_property
     def has_won(self) -> bool:
         """Whether there is a winning ticket."""
         return has_won(self.runs["main"])
 
-    @property
+    @cached_property
     def level(self) -> int:
         """The level to look at first: the one that is picked, or else the last."""
         return level_to_show(self.runs["main"])
@@ -81,6 +83,10 @@ class Outcome:
     def sentences(self) -> list[str]:
         """What came of it, once all levels of the experiment itself are there: the verdict, then
         every control at the level to look at, each a sentence or two."""
+        return list(self._sentences)
+
+    @cached_property
+    def _sentences(self) -> list[str]:
         main = self.runs["main"]
         name = "ticket" if arm_of(self.main) == "ticket" else "network"
         parts = [verdict_in_words(main, name)]

@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import count
 
 from lottery_core.running.fair import TURN, Turns
+from lottery_core.running.starts import copying
 from lottery_core.running.time_left import left_of, seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, PartsDone, Store
@@ -95,16 +96,19 @@ def _levels_left(store: Store, facts: dict, job: Job) -> Levels:
             seconds = left_of(store, key, usual)
             left.append((key, math.inf if seconds is None else seconds))
     if job.task != "run":
-        left.append((job.key, _measuring(store, job, len(experiment.keys))))
+        left.append((job.key, _measuring(store, job, experiment)))
     return left
 
 
-def _measuring(store: Store, job: Job, levels: int) -> float:
+def _measuring(store: Store, job: Job, experiment: Experiment) -> float:
     """Seconds that what comes after the levels takes."""
     progress = store.read_progress(job.key)
     if isinstance(progress, PartsDone) and progress.seconds_each:
         return progress.seconds_each * (progress.of - progress.done)
-    return MEASURING * levels
+    if job.task == "instability":
+        seconds = copying(store, experiment)
+        return math.inf if seconds is None else seconds
+    return MEASURING * len(experiment.keys)
 
 
 def _experiment(job: Job) -> Experiment | None:

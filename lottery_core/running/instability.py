@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from lottery_core.data import Data, load_data
 from lottery_core.method.masks import Arrays
+from lottery_core.running.starts import Start
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
@@ -31,24 +32,6 @@ ALPHAS = tuple(n / 20 for n in range(21))
 # Not 0: in that order the iterations before k were trained, so it is no order like any other.
 ORDERS = (1, 2)
 TRAIN_IMAGES = 10_000  # judged on; all of them would cost as much as the training
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where two copies part: a level's weights as it starts, at its first iteration; of level 0
-    those of any iteration in its snapshots."""
-
-    level: int
-    iteration: int
-
-
-def starts_of(experiment: Experiment) -> list[Start]:
-    """The dense network at each iteration of its grid up to half of the training, then every
-    level n >= 1 where it starts."""
-    recipe = experiment.recipe
-    dense = [Start(0, k) for k in recipe.snapshot_iterations if 2 * k <= recipe.iterations]
-    levels = range(1, len(experiment.keys))
-    return dense + [Start(n, experiment.round(n).rewind_iteration) for n in levels]
 
 
 def measure(experiment: Experiment, starts: Sequence[Start], context: Context) -> Instability:

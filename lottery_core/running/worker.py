@@ -21,6 +21,7 @@ import torch
 from lottery_core.data import DataUnavailable, load_data, own
 from lottery_core.running import engine, instability, pace
 from lottery_core.running.fair import TURN
+from lottery_core.running.starts import starts_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.presets import PRESETS
@@ -187,7 +188,7 @@ def _measure_speed(job: Job, experiment: Experiment, context: Context) -> None:
 
 
 def _measure_instability(job: Job, experiment: Experiment, context: Context) -> None:
-    starts = instability.starts_of(experiment)
+    starts = starts_of(experiment)
     with _monitored(context, job, len(starts)) as monitored:
         measured = instability.measure(experiment, starts, monitored)
         context.store.write_measurement(job.key, measured)

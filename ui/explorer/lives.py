@@ -14,6 +14,7 @@ from lottery_core.report.tiles import weight_at
 from lottery_core.spec.experiment import Experiment
 from ui.shared.reading import deaths, look, whole
 from ui.shared.runtime import runtime
+from ui.shared.scripts import brought
 
 _KEY = "life"
 _LIFE = st.components.v2.component(
@@ -28,7 +29,7 @@ _LIFE = st.components.v2.component(
 }
 .lottery-life[hidden] { display: none; }
 """,
-    js=(Path(__file__).parent / "life.js").read_text(),
+    js=brought("life", Path(__file__).parent / "life.js"),
 )
 _COLOURS = ("red", "green", "blue")
 

@@ -73,8 +73,11 @@ class Selection:
         return self.outcome().level if self.is_judged else None
 
     def outcome(self) -> Outcome:
-        """What came of it so far."""
-        return Outcome(self.arms, {name: infos(arm) for name, arm in self.arms.items()})
+        """What came of it so far; one for all who look at the same."""
+        runs = {name: infos(arm) for name, arm in self.arms.items()}
+        done = (tuple((seed, len(one)) for seed, one in arm.items()) for arm in runs.values())
+        what = ("outcome", *(one.key for one in self.experiments), *self.arms, *done)
+        return runtime().tables.get(what, lambda: Outcome(self.arms, runs))
 
 
 def choose() -> Selection:

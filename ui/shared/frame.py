@@ -12,9 +12,10 @@ from streamlit.delta_generator import DeltaGenerator
 from lottery_core.data import own
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.store import StoreUnavailable
-from ui.shared.plot import send_script
+from ui.shared.plot import send_plotly
 from ui.shared.queue_line import show_queue_line
 from ui.shared.runtime import runtime
+from ui.shared.scripts import send_scripts
 from ui.shared.trouble import told
 from ui.shared.turns import drawing
 
@@ -58,7 +59,9 @@ def _show_frame(title: str) -> None:
         _choose_large()
         with suppress(StoreUnavailable, InvalidValue):  # the page says so below
             show_queue_line()
-    send_script()
+    with st.container(key="scripts"):  # which the style sheet gives no room
+        send_plotly()
+        send_scripts()
 
 
 def _choose_large() -> None:

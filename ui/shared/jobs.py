@@ -8,7 +8,7 @@ from functools import partial
 
 import streamlit as st
 
-from lottery_core.running.forecast import Expected, Plan, forecast, plan
+from lottery_core.running.forecast import Expected, Plan, Queued, forecast, plan
 from lottery_core.running.time_left import in_words, seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, LevelProgress, Progress, Waiting
@@ -117,16 +117,26 @@ def expected() -> dict[str, Expected]:
     """What to expect of the jobs in the queue, by key."""
     shared = runtime()
     queued = shared.queue.queued()
-    slot = int(time.monotonic() / _FORECAST)
-    asked = tuple((job.key, job.state, job.visitor) for job in queued.jobs)
     make = partial(forecast, shared.store, queued)
-    return shared.tables.get(("forecast", slot, asked), make)
+    return shared.tables.get(("forecast", *_at(queued)), make)
+
+
+def _at(queued: Queued) -> tuple:
+    """What tells a queue from itself a while later."""
+    slot = int(time.monotonic() / _FORECAST)
+    return slot, tuple((job.key, job.state, job.visitor) for job in queued.jobs)
 
 
 def plan_of(experiments: Sequence[Experiment], device: str = "cpu", loop: str = "auto") -> Plan:
     """What running these would take for this visitor, with what the queue has to do before."""
     shared = runtime()
-    return plan(shared.store, experiments, shared.queue.queued(), device, loop, visitor())
+    queued = shared.queue.queued()
+    make = partial(plan, shared.store, experiments, queued, device, loop, visitor())
+    if not {job.key for job in queued.jobs}.issuperset(one.key for one in experiments):
+        return make()
+    # All that is asked for is in the queue, and looks the same to all who watch it.
+    what = ("plan", *(one.key for one in experiments), finished_keys(experiments))
+    return shared.tables.get((*what, *_at(queued)), make)
 
 
 def show_damaged(experiments: Sequence[Experiment]) -> None:

@@ -11,6 +11,7 @@ import streamlit as st
 from lottery_core.findings.anatomy import short
 from lottery_core.report.sparsity_figures import layer_colours
 from lottery_core.spec.networks import Network, Shape
+from ui.shared.scripts import brought
 
 _HTML = """
 <div class="lottery-network">
@@ -71,7 +72,7 @@ _NETWORK = st.components.v2.component(
     "lottery_network",
     html=_HTML,
     css=_CSS,
-    js=(Path(__file__).parent / "network.js").read_text(),
+    js=brought("network", Path(__file__).parent / "network.js"),
 )
 
 

@@ -1,5 +1,5 @@
 let library;
-// Where the script is no file of the server's, the page brings it along (see `send_script`).
+// Where the script is no file of the server's, the page brings it along (see `send_plotly`).
 const address = async (served) => {
   // This module runs from a blob URL, so the address must be absolute.
   if (served) return new URL("app/static/plotly.min.js", document.baseURI).href;
@@ -352,13 +352,6 @@ const figureOf = async (content, background) => {
   return figure;
 };
 
-const show = ({ data, parentElement }) => {
-  const legend = parentElement.querySelector(".lottery-legend");
-  if (legend && data) return showLegend(legend, data);
-  const node = parentElement.querySelector(".lottery-plot");
-  return node && data ? showPlot(node, opened(data), parentElement) : undefined;
-};
-
 const showPlot = (node, data, parentElement) => {
   node.style.height = data.height;
   node.setAttribute("role", "figure");  // an image may hold no buttons
@@ -421,15 +414,9 @@ const showPlot = (node, data, parentElement) => {
   return unmount;
 };
 
-// Told to all that wait for it (plot_call.js); of a page that comes later, they have it already.
-const plots = (globalThis.lotteryPlots ??= {});
-plots.ready ??= new Promise((done) => { plots.done = done; });
-
-export default function ({ data }) {
-  if (data.script) {
-    globalThis.lotteryPlotly ??= URL.createObjectURL(
-      new Blob([data.script], { type: "text/javascript" })
-    );
-  }
-  plots.done(show);
+export default function ({ data, parentElement }) {
+  const legend = parentElement.querySelector(".lottery-legend");
+  if (legend && data) return showLegend(legend, data);
+  const node = parentElement.querySelector(".lottery-plot");
+  return node && data ? showPlot(node, opened(data), parentElement) : undefined;
 }

@@ -28,6 +28,7 @@ from lottery_core.report.figures import Curve
 from lottery_core.report.script import SCRIPT
 from ui.shared.reading import SHADES
 from ui.shared.runtime import runtime
+from ui.shared.scripts import brought
 
 _TALLER = 1.4  # by how much a chart is that is written large
 _SCRIPT = Path(__file__).resolve().parents[2] / "static" / "plotly.min.js"
@@ -53,10 +54,7 @@ def provide_script(target: Path = _SCRIPT) -> bool:
 
 
 _IS_SERVED = provide_script()
-_FOLDER = Path(__file__).parent
-# A component's script travels with each place it is shown at, so it is a few lines that call what
-# the page has brought once (see `send_script`).
-_CALL = (_FOLDER / "plot_call.js").read_text()
+_CALL = brought("plot", Path(__file__).parent / "plot.js")
 _PLOT = st.components.v2.component(
     "lottery_plot",
     html='<div class="lottery-plot"></div>',
@@ -92,10 +90,16 @@ _LEGEND = st.components.v2.component(
     isolate_styles=False,
 )
 
-_CODE = st.components.v2.component(
-    "lottery_plot_code",
+_PLOTLY = st.components.v2.component(
+    "lottery_plotly",
     html="<span hidden></span>",
-    js=(_FOLDER / "plot.js").read_text(),
+    js="""
+export default function ({ data }) {
+  globalThis.lotteryPlotly ??= URL.createObjectURL(
+    new Blob([data.script], { type: "text/javascript" })
+  );
+}
+""",
 )
 
 _AHEAD = st.components.v2.component(
@@ -117,11 +121,10 @@ def preload() -> None:
     _AHEAD(key="plot_ahead")
 
 
-def send_script() -> None:
-    """Send what draws charts with the page, once: our script, and plotly.js where it can't be
-    served as a file."""
-    script = "" if _IS_SERVED else SCRIPT.read_text(encoding="utf-8")
-    _CODE(key="plot_code", data={"script": script})
+def send_plotly() -> None:
+    """Send plotly.js with the page where it can't be served as a file."""
+    if not _IS_SERVED:
+        _PLOTLY(key="plotly", data={"script": SCRIPT.read_text(encoding="utf-8")})
 
 
 @dataclass(frozen=True)

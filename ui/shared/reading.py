@@ -28,7 +28,7 @@ from ui.shared.once import Once
 from ui.shared.runtime import runtime
 
 _LEISURE = 3  # seconds between two pictures of a training that has gone on for as long
-_LIVE_CELLS = 26_500
+_LIVE_CELLS = 20_000
 SHADES = 31  # of blue and of red, while a level trains
 HISTORY = (
     "iteration",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from ui.shared.scripts import brought
+
 _HTML = """
 <div class="lottery-scrubber">
   <button type="button" class="play">Play</button>
@@ -43,7 +45,7 @@ _SCRUBBER = st.components.v2.component(
     "lottery_scrubber",
     html=_HTML,
     css=_CSS,
-    js="\n".join((_FOLDER / name).read_text() for name in ("replay.js", "scrubber.js")),
+    js=brought("scrubber", _FOLDER / "replay.js", _FOLDER / "scrubber.js"),
 )
 
 

@@ -1,0 +1,44 @@
+"""From where an instability measurement trains its copies, and how long that takes: what is known
+of it without training anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lottery_core.running.time_left import seconds_of_level
+from lottery_core.spec.experiment import Experiment
+from lottery_core.store import Store, task_key
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where two copies part: a level's weights as it starts, at its first iteration; of level 0
+    those of any iteration in its snapshots."""
+
+    level: int
+    iteration: int
+
+
+def starts_of(experiment: Experiment) -> list[Start]:
+    """The dense network at each iteration of its grid up to half of the training, then every
+    level n >= 1 where it starts."""
+    recipe = experiment.recipe
+    dense = [Start(0, k) for k in recipe.snapshot_iterations if 2 * k <= recipe.iterations]
+    levels = range(1, len(experiment.keys))
+    return dense + [Start(n, experiment.round(n).rewind_iteration) for n in levels]
+
+
+def copying(store: Store, experiment: Experiment) -> float | None:
+    """Seconds that the copies take, less those that other measurements left; None while nobody
+    knows."""
+    facts, recipe, total = store.read_machine(), experiment.recipe, 0.0
+    for start in starts_of(experiment):
+        n, k = start.level, start.iteration
+        if store.read_measurement(task_key("path", f"{experiment.keys[n]}-{k}")) is not None:
+            continue
+        level = seconds_of_level(facts, experiment, n)
+        if level is None:
+            return None
+        first = experiment.round(n).rewind_iteration if n else 0
+        total += 2 * level * (recipe.iterations - k) / (recipe.iterations - first)
+    return total
