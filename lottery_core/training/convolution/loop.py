@@ -21,14 +21,16 @@ from lottery_core.training.base import batch_order, rates_of
 from lottery_core.training.blas import SGEMM
 from lottery_core.training.compiled import Stretch
 from lottery_core.training.convolution import steps
+from lottery_core.training.convolution.kernels import blocks_cost
 from lottery_core.training.convolution.packing import Packer
 from lottery_core.training.convolution.plan import Plan
-from lottery_core.training.convolution.program import NORM
+from lottery_core.training.convolution.program import CONVOLVE, NORM
 from lottery_core.training.convolution.steps import Shown, Task
 from lottery_core.training.packing import Packer as HeadPacker
 from lottery_core.training.packing import fill, live_units, rule_of
 
-_WIDTH = 16  # examples of a panel: as many numbers as a line of the cache holds
+# Examples of a panel: as many numbers as a line of the cache holds, or more where rows are short.
+_WIDTHS = (16, 32, 64)
 _SPARSE_HEAD, _HEAD = 32, 64  # examples that go through the head at once, at most
 _SLICE = 256  # examples judged between two looks at the clock, at least
 
@@ -72,10 +74,10 @@ class ConvolutionalNetwork:
         is_live = np.zeros(head_mask[layers[0]].shape[1], bool)
         is_live[units] = True
         self.plan.find_live(mask, is_live)
-        width = min(_WIDTH, 8 * -(-recipe.batch_size // 8))
+        width = _width(self.plan, recipe.batch_size)
         panels = -(-recipe.batch_size // width)
         packer = Packer(self.plan, weights, mask, width)
-        most = (_SPARSE_HEAD if forms[layers[0]] else _HEAD) // width
+        most = max(1, (_SPARSE_HEAD if forms[layers[0]] else _HEAD) // width)
         at_once = -(-panels // -(-panels // most))  # as few as that allows, all about as many
         head = HeadPacker(weights, head_mask, {name: forms[name] for name in layers}, eights=False)
         if recipe.weight_decay > 0:
@@ -175,6 +177,23 @@ class ConvolutionalNetwork:
             found[f"{name}.running_mean"][live] = self.net.running_mean[where]
             found[f"{name}.running_var"][live] = self.net.running_variance[where]
         return found
+
+
+def _width(plan: Plan, batch: int) -> int:
+    """Examples of a panel: few, whose windows stay near, unless more make a tenth less work."""
+
+    def cost(width: int) -> float:
+        results = [plan.results[step.target] for step in plan.steps if step.kind == CONVOLVE]
+        rows = [(at.channels * at.rows, at.columns * width) for at in results]
+        return -(-batch // width) * sum(count * blocks_cost(length) for count, length in rows)
+
+    if batch <= _WIDTHS[0] // 2:
+        return 8
+    best = _WIDTHS[0]
+    for width in _WIDTHS[1:]:
+        if cost(width) < 0.9 * cost(best):
+            best = width
+    return best
 
 
 def _shown(recipe: Recipe, images: Images, labels: np.ndarray) -> Shown:

@@ -9,7 +9,6 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.training.convolution.kernels import BLOCK, LANES
 from lottery_core.training.convolution.plan import Plan, Step, parted
 from lottery_core.training.convolution.program import (
-    ADD,
     CONVOLVE,
     NORM,
     OPERATION,
@@ -233,7 +232,7 @@ def _turns(plan: Plan) -> np.ndarray:
     adds = np.zeros((2, len(plan.steps)), bool)
     for n in reversed(range(len(plan.steps))):
         step = plan.steps[n]
-        read = [step.source, step.other] if step.kind == ADD else [step.source]
+        read = [step.source] if step.other < 0 else [step.source, step.other]
         for which, result in enumerate(read):
             adds[which, n] = result in written
             written.add(result)
