@@ -92,7 +92,8 @@ class Packer:
         near = max(1, _NEAR // window)
         enough = int(np.ceil(_SEGMENT / max(density * rows * columns, 1e-9)))
         tile = max(near, enough)
-        return channels if tile > _FAR * near else min(tile, channels)
+        tiles = 1 if tile > _FAR * near else max(1, channels // tile)
+        return -(-channels // tiles)
 
     def _put_others(self, n: int, step: Step) -> None:
         """A convolution's biases, or batch norm's scales, shifts and running values."""
