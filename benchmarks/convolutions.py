@@ -36,6 +36,7 @@ from lottery_core.training.convolution.loop import ConvolutionalNetwork
 from lottery_core.training.models import build, initial_weights, load
 from lottery_core.training.sparse_loop import one_blas_thread
 from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread
+from lottery_core.training.yardsticks import forward_ticket
 
 _FORMATS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
 _COUNT = 512  # images that stand for all
@@ -186,9 +187,8 @@ def answer_rows(turns: int) -> Iterator[Row]:
             load(model, weights)
             model.layout = layout
             ways[name] = _answers(lambda model=model, shown=shown: model(torch.from_numpy(shown)))
-        one = Alone(recipe.net, batch)
-        ticket = ConvolutionalNetwork(one, apply(weights, mask), mask)
-        ways["0.05"] = _answers(lambda ticket=ticket, shown=shown: ticket.predict(shown))
+        predict = forward_ticket(recipe, apply(weights, mask), mask, batch)
+        ways["0.05"] = _answers(lambda predict=predict, shown=shown: predict(shown))
         title = f"answers of Conv-2 to {batch} image{'s' if batch > 1 else ''}"
         yield from rows_of(f"answers-{batch}", title, times(ways, turns), {0.05: target})
 

@@ -24,7 +24,7 @@ from lottery_core.training.convolution import steps
 from lottery_core.training.convolution.kernels import blocks_cost
 from lottery_core.training.convolution.packing import Packer
 from lottery_core.training.convolution.plan import Plan
-from lottery_core.training.convolution.program import CONVOLVE, NORM
+from lottery_core.training.convolution.program import CONVOLVE, MEAN, NORM, POOL
 from lottery_core.training.convolution.steps import Shown, Task
 from lottery_core.training.packing import Packer as HeadPacker
 from lottery_core.training.packing import fill, live_units, rule_of
@@ -53,6 +53,7 @@ class ConvolutionalNetwork:
 
     Only what can matter is packed: channels that lead to an output, and their kept weights. What
     else there is gets no gradient; it decays if the recipe says so, and stays what it is if not.
+    One that never `trains` takes a single image pixel by pixel, where it can.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class ConvolutionalNetwork:
         weights: Arrays,
         mask: Arrays,
         forms: dict[str, bool] | None = None,
+        *,
+        trains: bool = True,
     ) -> None:
         self._recipe = recipe
         self._start = {name: value.copy() for name, value in weights.items()}
@@ -74,7 +77,8 @@ class ConvolutionalNetwork:
         is_live = np.zeros(head_mask[layers[0]].shape[1], bool)
         is_live[units] = True
         self.plan.find_live(mask, is_live)
-        width = _width(self.plan, recipe.batch_size)
+        alone = not trains and recipe.batch_size == 1 and _goes_alone(self.plan)
+        width = 1 if alone else _width(self.plan, recipe.batch_size)
         panels = -(-recipe.batch_size // width)
         packer = Packer(self.plan, weights, mask, width)
         most = max(1, (_SPARSE_HEAD if forms[layers[0]] else _HEAD) // width)
@@ -83,9 +87,9 @@ class ConvolutionalNetwork:
         if recipe.weight_decay > 0:
             packer.pack_idle()
             head.pack_idle()
-        has_norm = any(step.kind == NORM for step in self.plan.steps)
-        self.net = packer.program(recipe, panels if has_norm else at_once, units)
-        self.head = head.net(recipe, width * at_once)
+        whole = trains and any(step.kind == NORM for step in self.plan.steps)
+        self.net = packer.program(recipe, panels if whole else at_once, units)
+        self.head = head.net(recipe, max(8, width * at_once))
         self._places = (packer.places, head.places)
         self._remembered = packer.remembered
         self._classes = int(self.head.sizes[-1])
@@ -194,6 +198,15 @@ def _width(plan: Plan, batch: int) -> int:
         if cost(width) < 0.9 * cost(best):
             best = width
     return best
+
+
+def _goes_alone(plan: Plan) -> bool:
+    """Whether a panel may be of one example: rows of pixels alone are whole vectors then."""
+    return all(
+        step.kind in (CONVOLVE, NORM, POOL, MEAN)
+        and (step.kind in (POOL, MEAN) or plan.results[step.target].columns % 8 == 0)
+        for step in plan.steps
+    )
 
 
 def _shown(recipe: Recipe, images: Images, labels: np.ndarray) -> Shown:

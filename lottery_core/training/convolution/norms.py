@@ -3,6 +3,8 @@ result may be added to what it makes, and a ReLU follow."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lottery_core.training.convolution.planes import activity_at, deliver, delta_at
@@ -91,26 +93,47 @@ def norm(net, op, count, is_training):
         _normalise(net, op, channel, -(-count // net.width))
 
 
+def _normalise_of(lanes: int) -> Callable:
+    """(net, op, channel, places, first, end) -> how far of a row's numbers were normalised."""
+
+    @part
+    def normalise(net, op, channel, places, first, end):
+        this, (from_, to, more) = net.operations[op], places
+        at, weight_at = this.norm_at + channel, this.biases_at + channel
+        centre = spread(lanes, net.batch_mean[at])
+        factor = spread(lanes, net.parameters[weight_at] * net.batch_scale[at])
+        shift_at = weight_at + net.results[this.source].channels
+        shift = spread(lanes, net.parameters[shift_at])
+        has_relu, adds = net.results[this.target].has_relu, this.other >= 0
+        x = first
+        while x + lanes <= end:
+            off = minus(load(lanes, net.activity, from_ + x), centre)
+            values = plus(times(off, factor), shift)
+            if adds:
+                values = plus(values, load(lanes, net.activity, more + x))
+            store(net.activity, to + x, rectified(values) if has_relu else values)
+            x += lanes
+        return x
+
+    return normalise
+
+
+_normalise_32, _normalise_8 = _normalise_of(32), _normalise_of(8)
+
+
 @part
 def _normalise(net, op, channel, panels):
-    this = net.operations[op]
-    source, other, target, at = this.source, this.other, this.target, this.norm_at + channel
-    weight_at = this.biases_at + channel
-    centre = spread(8, net.batch_mean[at])
-    factor = spread(8, net.parameters[weight_at] * net.batch_scale[at])
-    shift = spread(8, net.parameters[weight_at + net.results[source].channels])
-    has_relu, length = net.results[target].has_relu, net.results[source].columns * net.width
+    source, other = net.operations[op].source, net.operations[op].other
+    target, length = net.operations[op].target, net.results[source].columns * net.width
     for panel in range(panels):
         for row in range(net.results[source].rows):
-            from_ = activity_at(net, source, panel, channel, row)
-            to = activity_at(net, target, panel, channel, row)
-            more = activity_at(net, other, panel, channel, row) if other >= 0 else 0
-            for x in range(0, length, 8):
-                off = minus(load(8, net.activity, from_ + x), centre)
-                values = plus(times(off, factor), shift)
-                if other >= 0:
-                    values = plus(values, load(8, net.activity, more + x))
-                store(net.activity, to + x, rectified(values) if has_relu else values)
+            places = (
+                activity_at(net, source, panel, channel, row),
+                activity_at(net, target, panel, channel, row),
+                activity_at(net, other, panel, channel, row) if other >= 0 else 0,
+            )
+            done = _normalise_32(net, op, channel, places, 0, length)
+            _normalise_8(net, op, channel, places, done, length)
 
 
 @part
@@ -157,25 +180,47 @@ def _sums_back(net, op, channel, panels):
     return by_scale * net.batch_scale[at], by_shift
 
 
+def _norm_back_of(lanes: int) -> Callable:
+    """(net, places, numbers, first, end) -> how far a row's derivative was written."""
+
+    @part
+    def write(net, places, numbers, first, end):
+        reads, from_, to, mask = places
+        middle, less, slant, factor = numbers
+        x = first
+        while x + lanes <= end:
+            off = minus(load(lanes, net.activity, reads + x), spread(lanes, middle))
+            slope = minus(load(lanes, net.delta, from_ + x), spread(lanes, less))
+            slope = minus(slope, times(off, spread(lanes, slant)))
+            is_there = load(lanes, net.valid, mask + x)
+            store(net.delta, to + x, times(times(slope, spread(lanes, factor)), is_there))
+            x += lanes
+        return x
+
+    return write
+
+
+_norm_back_32, _norm_back_8 = _norm_back_of(32), _norm_back_of(8)
+
+
 @part
 def _norm_back(net, op, channel, panels, by_scale, by_shift):
     this = net.operations[op]
     source, target, at = this.source, this.target, this.norm_at + channel
     length, scale = net.results[source].columns * net.width, net.batch_scale[at]
-    centre, less = spread(8, net.batch_mean[at]), spread(8, np.float32(by_shift))
-    slant = spread(8, np.float32(by_scale * scale))
-    factor = spread(8, net.parameters[this.biases_at + channel] * scale)
+    factor = net.parameters[this.biases_at + channel] * scale
+    numbers = (net.batch_mean[at], np.float32(by_shift), np.float32(by_scale * scale), factor)
     for panel in range(panels):
         mask = len(net.valid) // 2 if panel + 1 == panels else 0
         for row in range(net.results[source].rows):
-            reads = activity_at(net, source, panel, channel, row)
-            from_ = delta_at(net, target, panel, channel, row)
-            to = delta_at(net, source, panel, channel, row)
-            for x in range(0, length, 8):
-                off = minus(load(8, net.activity, reads + x), centre)
-                slope = minus(minus(load(8, net.delta, from_ + x), less), times(off, slant))
-                is_there = load(8, net.valid, mask + x)
-                store(net.delta, to + x, times(times(slope, factor), is_there))
+            places = (
+                activity_at(net, source, panel, channel, row),
+                delta_at(net, target, panel, channel, row),
+                delta_at(net, source, panel, channel, row),
+                mask,
+            )
+            done = _norm_back_32(net, places, numbers, 0, length)
+            _norm_back_8(net, places, numbers, done, length)
 
 
 @part

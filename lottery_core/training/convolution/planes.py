@@ -50,6 +50,16 @@ def deliver(net, result, adds, at, active_at, values):
 
 
 @part
+def _pool_alone(net, upper, lower, to, columns):
+    """A row of the same for one example: eight lanes would write beyond it."""
+    for column in range(columns):
+        at = upper + 2 * column
+        top = max(net.activity[at], net.activity[at + 1])
+        at = lower + 2 * column
+        net.activity[to + column] = max(top, max(net.activity[at], net.activity[at + 1]))
+
+
+@part
 def pool(net, op, panel):
     """The largest of 2x2 pixels."""
     this = net.operations[op]
@@ -59,6 +69,9 @@ def pool(net, op, panel):
             upper = activity_at(net, source, panel, channel, 2 * row)
             lower = activity_at(net, source, panel, channel, 2 * row + 1)
             to = activity_at(net, target, panel, channel, row)
+            if width == 1:
+                _pool_alone(net, upper, lower, to, net.results[target].columns)
+                continue
             for column in range(net.results[target].columns):
                 for lane in range(column * 2 * width, column * 2 * width + width, 8):
                     left = load(8, net.activity, upper + lane)
