@@ -46,7 +46,7 @@ def tag() -> str:
     """
     here = Path(__file__).parent
     names = ["blas", "compiled", "layers", "sparse_products", "vectors"]
-    names += [f"convolution/{name}" for name in ("kernels", "planes", "program", "steps")]
+    names += [f"convolution/{name}" for name in ("kernels", "norms", "planes", "program", "steps")]
     content = b"".join((here / f"{name}.py").read_bytes() for name in names)
     content += f"{version('numba')} {sys.version} {processor()} {_user()}".encode()
     return hashlib.sha256(content).hexdigest()[:16]

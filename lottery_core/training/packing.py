@@ -154,7 +154,8 @@ def fill(*panels: np.ndarray) -> None:
     with."""
     draw = np.random.default_rng(0)
     for panel in panels:
-        panel[:] = draw.standard_normal(len(panel), np.float32)
+        if len(panel) and not panel[-1]:  # else it was filled before
+            panel[:] = draw.standard_normal(len(panel), np.float32)
 
 
 def _joined(parts: list[np.ndarray], kind: type) -> np.ndarray:

@@ -15,9 +15,10 @@ import torch
 from lottery_core.data import Data
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.recipe import Recipe
-from lottery_core.training.base import batch_order
+from lottery_core.training.base import batch_order, is_plain
+from lottery_core.training.convolution.loop import ConvolutionalNetwork
 from lottery_core.training.models import build, load
-from lottery_core.training.sparse_loop import packed
+from lottery_core.training.sparse_loop import SparseNetwork
 
 Steps = Callable[[int], None]
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -180,4 +181,7 @@ def forward_ticket(recipe: Recipe, weights: Arrays, mask: Arrays, batch: int) ->
 
     Its working memory is used again by every call: one thread at a time.
     """
-    return packed(replace(recipe, batch_size=batch), weights, mask).predict
+    recipe = replace(recipe, batch_size=batch)
+    if is_plain(recipe):
+        return SparseNetwork(recipe, weights, mask).predict
+    return ConvolutionalNetwork(recipe, weights, mask, trains=False).predict

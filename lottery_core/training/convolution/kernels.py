@@ -35,6 +35,13 @@ BLOCK = 128 if binding.get_host_cpu_features().get("avx512f") else 64
 LANES = 16  # of a gradient's partial sums
 
 
+def blocks_cost(length: int) -> int:
+    """What a row of so many numbers costs, in quarters of a block of up to half the size: a sum of
+    few registers waits for the multiply-add before, and takes nearly as long as one of many."""
+    whole, rest = divmod(length, BLOCK)
+    return 5 * whole + 4 * (rest // 8).bit_count()
+
+
 class Sweep(NamedTuple):
     """Rows of one panel to go over: block by block from `read_at` in `values`, the results from
     `write_at` in `into`; `plane` apart for each of the `outputs`. `mask_at` is where in the

@@ -21,14 +21,16 @@ from lottery_core.training.base import batch_order, rates_of
 from lottery_core.training.blas import SGEMM
 from lottery_core.training.compiled import Stretch
 from lottery_core.training.convolution import steps
+from lottery_core.training.convolution.kernels import blocks_cost
 from lottery_core.training.convolution.packing import Packer
 from lottery_core.training.convolution.plan import Plan
-from lottery_core.training.convolution.program import NORM
+from lottery_core.training.convolution.program import CONVOLVE, MEAN, NORM, POOL
 from lottery_core.training.convolution.steps import Shown, Task
 from lottery_core.training.packing import Packer as HeadPacker
 from lottery_core.training.packing import fill, live_units, rule_of
 
-_WIDTH = 16  # examples of a panel: as many numbers as a line of the cache holds
+# Examples of a panel: as many numbers as a line of the cache holds, or more where rows are short.
+_WIDTHS = (16, 32, 64)
 _SPARSE_HEAD, _HEAD = 32, 64  # examples that go through the head at once, at most
 _SLICE = 256  # examples judged between two looks at the clock, at least
 
@@ -51,6 +53,7 @@ class ConvolutionalNetwork:
 
     Only what can matter is packed: channels that lead to an output, and their kept weights. What
     else there is gets no gradient; it decays if the recipe says so, and stays what it is if not.
+    One that never `trains` takes a single image pixel by pixel, where it can.
     """
 
     def __init__(
@@ -59,6 +62,8 @@ class ConvolutionalNetwork:
         weights: Arrays,
         mask: Arrays,
         forms: dict[str, bool] | None = None,
+        *,
+        trains: bool = True,
     ) -> None:
         self._recipe = recipe
         self._start = {name: value.copy() for name, value in weights.items()}
@@ -72,18 +77,19 @@ class ConvolutionalNetwork:
         is_live = np.zeros(head_mask[layers[0]].shape[1], bool)
         is_live[units] = True
         self.plan.find_live(mask, is_live)
-        width = min(_WIDTH, 8 * -(-recipe.batch_size // 8))
+        alone = not trains and recipe.batch_size == 1 and _goes_alone(self.plan)
+        width = 1 if alone else _width(self.plan, recipe.batch_size)
         panels = -(-recipe.batch_size // width)
         packer = Packer(self.plan, weights, mask, width)
-        most = (_SPARSE_HEAD if forms[layers[0]] else _HEAD) // width
+        most = max(1, (_SPARSE_HEAD if forms[layers[0]] else _HEAD) // width)
         at_once = -(-panels // -(-panels // most))  # as few as that allows, all about as many
         head = HeadPacker(weights, head_mask, {name: forms[name] for name in layers}, eights=False)
         if recipe.weight_decay > 0:
             packer.pack_idle()
             head.pack_idle()
-        has_norm = any(step.kind == NORM for step in self.plan.steps)
-        self.net = packer.program(recipe, panels if has_norm else at_once, units)
-        self.head = head.net(recipe, width * at_once)
+        whole = trains and any(step.kind == NORM for step in self.plan.steps)
+        self.net = packer.program(recipe, panels if whole else at_once, units)
+        self.head = head.net(recipe, max(8, width * at_once))
         self._places = (packer.places, head.places)
         self._remembered = packer.remembered
         self._classes = int(self.head.sizes[-1])
@@ -175,6 +181,32 @@ class ConvolutionalNetwork:
             found[f"{name}.running_mean"][live] = self.net.running_mean[where]
             found[f"{name}.running_var"][live] = self.net.running_variance[where]
         return found
+
+
+def _width(plan: Plan, batch: int) -> int:
+    """Examples of a panel: few, whose windows stay near, unless more make a tenth less work."""
+
+    def cost(width: int) -> float:
+        results = [plan.results[step.target] for step in plan.steps if step.kind == CONVOLVE]
+        rows = [(at.channels * at.rows, at.columns * width) for at in results]
+        return -(-batch // width) * sum(count * blocks_cost(length) for count, length in rows)
+
+    if batch <= _WIDTHS[0] // 2:
+        return 8
+    best = _WIDTHS[0]
+    for width in _WIDTHS[1:]:
+        if cost(width) < 0.9 * cost(best):
+            best = width
+    return best
+
+
+def _goes_alone(plan: Plan) -> bool:
+    """Whether a panel may be of one example: rows of pixels alone are whole vectors then."""
+    return all(
+        step.kind in (CONVOLVE, NORM, POOL, MEAN)
+        and (step.kind in (POOL, MEAN) or plan.results[step.target].columns % 8 == 0)
+        for step in plan.steps
+    )
 
 
 def _shown(recipe: Recipe, images: Images, labels: np.ndarray) -> Shown:

@@ -9,7 +9,6 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.training.convolution.kernels import BLOCK, LANES
 from lottery_core.training.convolution.plan import Plan, Step, parted
 from lottery_core.training.convolution.program import (
-    ADD,
     CONVOLVE,
     NORM,
     OPERATION,
@@ -93,7 +92,8 @@ class Packer:
         near = max(1, _NEAR // window)
         enough = int(np.ceil(_SEGMENT / max(density * rows * columns, 1e-9)))
         tile = max(near, enough)
-        return channels if tile > _FAR * near else min(tile, channels)
+        tiles = 1 if tile > _FAR * near else max(1, channels // tile)
+        return -(-channels // tiles)
 
     def _put_others(self, n: int, step: Step) -> None:
         """A convolution's biases, or batch norm's scales, shifts and running values."""
@@ -170,7 +170,8 @@ class Packer:
             table[name] = [getattr(result, name) for result in results]
         table["channels"] = [len(result.places) for result in results]
         table["activity_at"], table["delta_at"] = activity_at, delta_at
-        return {"results": table, "activity": aligned(activity), "delta": aligned(delta)}
+        # One example alone is read with the seven places behind it.
+        return {"results": table, "activity": aligned(activity + 8), "delta": aligned(delta)}
 
     def _operations(self) -> np.ndarray:
         steps = self._plan.steps
@@ -233,7 +234,7 @@ def _turns(plan: Plan) -> np.ndarray:
     adds = np.zeros((2, len(plan.steps)), bool)
     for n in reversed(range(len(plan.steps))):
         step = plan.steps[n]
-        read = [step.source, step.other] if step.kind == ADD else [step.source]
+        read = [step.source] if step.other < 0 else [step.source, step.other]
         for which, result in enumerate(read):
             adds[which, n] = result in written
             written.add(result)

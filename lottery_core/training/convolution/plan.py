@@ -10,9 +10,9 @@ import numpy as np
 
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.networks import Network, Operation
-from lottery_core.training.convolution.program import ADD, CONVOLVE, MEAN, NORM, POOL, SPLIT
+from lottery_core.training.convolution.program import CONVOLVE, MEAN, NORM, POOL, SPLIT
 
-_KINDS = {"conv": CONVOLVE, "norm": NORM, "pool": POOL, "mean": MEAN, "add": ADD}
+_KINDS = {"conv": CONVOLVE, "norm": NORM, "pool": POOL, "mean": MEAN}
 
 
 @dataclass
@@ -49,12 +49,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Step:
-    """One operation: results by number; `stride` is what its source was split for."""
+    """One operation: results by number; `stride` is what its source was split for. NORM may add
+    another result to its own."""
 
     kind: int
     source: int
     target: int
-    other: int = 0
+    other: int = -1
     name: str = ""
     kernel: int = 1
     padding: int = 0
@@ -82,6 +83,8 @@ class Plan:
             elif at.kind in ("flat", "fc"):
                 self._number[n] = self._number[at.reads[0]]
                 self.layers += [at.name] if at.name else []
+            elif at.kind == "add":
+                self._number[n] = self._join(*(self._number[read] for read in at.reads))
             else:
                 self._number[n] = self._put(at)
 
@@ -89,9 +92,6 @@ class Plan:
         source = self._number[at.reads[0]]
         kind, stride = _KINDS[at.kind], at.stride
         step = Step(kind, source, 0, name=at.name, kernel=at.kernel, padding=at.padding)
-        if kind == ADD:
-            step = replace(step, other=self._number[at.reads[1]])
-            self.results[step.other].readers += 1
         target = Result(at.shape[0], *(at.shape[1:] or (1, 1)))
         if kind == CONVOLVE and stride > 1:
             step = replace(step, stride=stride)
@@ -106,6 +106,16 @@ class Plan:
             target.edge = at.kernel - 1 - at.padding
         return self._add(step, target)
 
+    def _join(self, one: int, other: int) -> int:
+        """A sum: of two, of which the last step normed one, that step adds the other."""
+        norm = self.steps[-1]
+        if norm.kind != NORM or norm.target not in (one, other):
+            raise ValueError("a sum is of batch norm's result and another")
+        other = other if norm.target == one else one
+        self.steps[-1] = replace(norm, other=other)
+        self.results[other].readers += 1
+        return norm.target
+
     def _add(self, step: Step, target: Result) -> int:
         self.results[step.source].readers += 1
         self.results.append(target)
@@ -115,7 +125,7 @@ class Plan:
     @staticmethod
     def reads(step: Step) -> set[int]:
         """The results that it reads."""
-        return {step.source, step.other} if step.kind == ADD else {step.source}
+        return {step.source} if step.other < 0 else {step.source, step.other}
 
     def is_trained(self, result: int) -> bool:
         """Whether parameters lead to a result, so that the derivative by it is needed."""
@@ -147,14 +157,11 @@ class Plan:
         elif step.kind == SPLIT:
             source.live |= target.live.reshape(step.phases**2, -1).any(axis=0)
             target.live[:] = np.tile(source.live, step.phases**2)
-        elif step.kind == ADD:
-            other = self.results[step.other]
-            target.live |= source.live | other.live
-            source.live |= target.live
-            other.live |= target.live
         else:
-            source.live |= target.live
-            target.live |= source.live
+            joined = [target, *(self.results[one] for one in self.reads(step))]
+            live = np.any([result.live for result in joined], axis=0)
+            for result in joined:
+                result.live |= live
 
     @staticmethod
     def kept(step: Step, mask: Arrays) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 
 # Kinds of operations. SPLIT parts an image into those of every second row and column, each of which
 # a convolution of stride 2 goes over pixel by pixel.
-CONVOLVE, SPLIT, NORM, POOL, MEAN, ADD = range(6)
+CONVOLVE, SPLIT, NORM, POOL, MEAN = range(5)
 
 
 # What is known of a result: its planes, whether only what is above 0 passes on, and where it begins
@@ -31,12 +31,13 @@ RESULT = np.dtype(
     + [("has_relu", np.bool_)]
 )
 
-# What is known of an operation. It reads `source`, ADD also `other`, and `adds` (`other_adds`) to
-# the derivative of that if others wrote to it before. A SPLIT has a stride and makes `phases`
-# images a side. A convolution's weights are the parameters from `weights_at` to `weights_end`, in
-# segments by tile and output from number `segment_from` on, and the same by tile and source for
-# the way back; its biases, or scales and shifts of NORM, stand from `biases_at` on (-1 without
-# any). NORM's channels are from `norm_at` on in what is remembered of batches.
+# What is known of an operation. It reads `source`, and NORM adds `other` (-1 for nothing) to what
+# it makes of that; it `adds` (`other_adds`) to the derivative of either if others wrote to it
+# before. A SPLIT has a stride and makes `phases` images a side. A convolution's weights are the
+# parameters from `weights_at` to `weights_end`, in segments by tile and output from number
+# `segment_from` on, and the same by tile and source for the way back; its biases, or scales and
+# shifts of NORM, stand from `biases_at` on (-1 without any). NORM's channels are from `norm_at` on
+# in what is remembered of batches.
 OPERATION = np.dtype(
     [
         (name, np.int64)

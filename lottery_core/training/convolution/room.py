@@ -11,7 +11,7 @@ from collections import defaultdict
 import numpy as np
 
 from lottery_core.training.convolution.plan import Plan, Result
-from lottery_core.training.convolution.program import ADD, POOL
+from lottery_core.training.convolution.program import POOL
 
 
 class _Room:
@@ -47,7 +47,7 @@ def activities(plan: Plan, panels: int, width: int) -> tuple[np.ndarray, int]:
     for step in plan.steps:
         places[step.target] = room.take(results[step.target], results[step.target].rim)
         for one in plan.reads(step):
-            if step.kind == ADD and results[one].readers == 1 and not results[one].has_relu:
+            if one == step.other and results[one].readers == 1 and not results[one].has_relu:
                 room.give_back(results[one], results[one].rim, int(places[one]))
     return places, room.size
 
@@ -67,7 +67,7 @@ def derivatives(plan: Plan, panels: int, width: int) -> tuple[np.ndarray, int]:
         for one in plan.reads(step):
             if places[one] >= 0 or not plan.is_trained(one):
                 continue
-            if step.kind == ADD and _may_share(plan, n, one):
+            if one == step.other and _may_share(plan, n):
                 places[one] = target
             else:
                 places[one] = room.take(results[one], results[one].edge)
@@ -81,18 +81,13 @@ def derivatives(plan: Plan, panels: int, width: int) -> tuple[np.ndarray, int]:
     return places, room.size
 
 
-def _may_share(plan: Plan, n: int, result: int) -> bool:
-    """Whether the derivative by a result that sum `n` reads may lie where the sum's own does.
-
-    It is the same number, but that a ReLU may stop it, which whoever else read the result sees to
-    when it adds to it. By then nobody must need the sum's derivative any more.
-    """
-    step, results = plan.steps[n], plan.results
-    (other,) = plan.reads(step) - {result} or {result}
-    if results[result].edge or results[step.target].edge or other == result:
+def _may_share(plan: Plan, n: int) -> bool:
+    """Whether the derivative by what step `n` adds to its own result may lie where that of the sum
+    does: it is the same, but that a ReLU may stop it, which whoever else read it sees to when it
+    adds to it. The sum's own is not needed any more by then."""
+    step = plan.steps[n]
+    other = plan.results[step.other]
+    if other.edge or plan.results[step.target].edge:
         return False
-    if results[result].readers == 1:
-        return not results[result].has_relu
-    makers = [k for k, maker in enumerate(plan.steps) if maker.target == other]
-    readers = [k for k, reader in enumerate(plan.steps) if result in plan.reads(reader) and k != n]
-    return results[other].readers == 1 and max(readers) < min(makers, default=0)
+    readers = [k for k, reader in enumerate(plan.steps) if step.other in plan.reads(reader)]
+    return max(readers) == n and (len(readers) > 1 or not other.has_relu)

@@ -16,7 +16,8 @@ from numba import njit
 from lottery_core.training import kept
 from lottery_core.training.convolution import planes
 from lottery_core.training.convolution.kernels import convolution_backward, convolve, sizes_of
-from lottery_core.training.convolution.program import ADD, CONVOLVE, MEAN, NORM, POOL, SPLIT
+from lottery_core.training.convolution.norms import norm, norm_back
+from lottery_core.training.convolution.program import CONVOLVE, MEAN, NORM, POOL, SPLIT
 from lottery_core.training.layers import (
     Rule,
     cross_entropy,
@@ -116,15 +117,13 @@ def _operation_forward(net, op, count, is_training):
     this = net.operations[op]
     kind = this.kind
     if kind == NORM:
-        planes.norm(net, op, count, is_training)
+        norm(net, op, count, is_training)
         return
     for panel in range(-(-count // net.width)):
         if kind == CONVOLVE:
             convolve(net, op, panel)
         elif kind == POOL:
             planes.pool(net, op, panel)
-        elif kind == ADD:
-            planes.add(net, op, panel)
         elif kind == SPLIT:
             planes.split(net, op, panel)
         elif kind == MEAN:
@@ -138,13 +137,11 @@ def _operation_backward(net, op, count):
     if kind == CONVOLVE:
         convolution_backward(net, op, panels)
     elif kind == NORM:
-        planes.norm_back(net, op, count)
+        norm_back(net, op, count)
     elif net.results[this.source].delta_at >= 0:
         for panel in range(panels):
             if kind == POOL:
                 planes.pool_back(net, op, panel)
-            elif kind == ADD:
-                planes.add_back(net, op, panel)
             elif kind == SPLIT:
                 planes.split_back(net, op, panel)
             elif kind == MEAN:
