@@ -12,9 +12,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lottery_core.cli.options import Cache, DatasetFolder, Device, Loop, with_options
+from lottery_core.cli.options import (
+    Cache,
+    DatasetFolder,
+    Device,
+    Loop,
+    Option,
+    one_of,
+    with_options,
+)
 from lottery_core.cli.places import from_home, open_cache, write_file
-from lottery_core.cli.run import FIELD_OPTIONS, Preset
+from lottery_core.cli.run import FIELD_OPTIONS
 from lottery_core.findings.handout.comparison_page import comparison_page
 from lottery_core.findings.handout.paper import table_of
 from lottery_core.findings.lines import MAX_LINES, Line, line_id
@@ -23,6 +31,7 @@ from lottery_core.running.time_left import in_words
 from lottery_core.running.workers import MAX_WORKERS, workers_here
 from lottery_core.spec.checks import InvalidValue, check_integer, check_known
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.sweep import Point, Sweep, read_grid, read_seeds, read_toml
 from lottery_core.store import CACHE, Store
 from lottery_core.training.base import LOOPS
@@ -30,10 +39,15 @@ from lottery_core.training.base import LOOPS
 File = Annotated[
     Path | None, typer.Argument(help="A TOML file with the sweep; or say it with --grid.")
 ]
-Grid = Annotated[
-    list[str], typer.Option(help="A field and its values, as in rate=0.2,0.5; once for each field.")
-]
-Seeds = Annotated[str, typer.Option(help="Of every choice: 0:10 for 0 to 9, or 1,5,7.")]
+_OPTIONS = {
+    "grid": Option(
+        list[str], "A field and its values, as in rate=0.2,0.5; once for each field.", ()
+    ),
+    "seeds": Option(str, "Of every choice: 0:10 for 0 to 9, or 1,5,7.", ""),
+    "workers": Option(int, "Processes; 0: one a processor.", 0),
+    "dry_run": Option(bool, "Say how much it is, and train nothing.", False),
+    "preset": Option(str, one_of(PRESETS), "quick"),
+}
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -45,32 +59,21 @@ Out = Annotated[
 
 def sweep(
     file: File = None,
-    grid: Grid = [],  # noqa: B006 - typer's way to say a list
-    seeds: Seeds = "",
-    preset: Preset = "quick",
-    workers: Annotated[int, typer.Option(help="Processes; 0: one a processor.")] = 0,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how much it is, and train nothing.")
-    ] = False,
     device: Device = "cpu",
     loop: Loop = "auto",
     dataset_folder: DatasetFolder = None,
     cache: Cache = CACHE,
     out: Out = None,
-    **given: str | None,
+    **given,
 ) -> None:
     """Run every combination of some values, with every seed. Started again, it goes on."""
     store = open_cache(cache)  # whose own data sets can be asked for
+    workers = given.pop("workers")
+    is_dry = given.pop("dry_run")
     try:
         check_known("loop", loop, LOOPS)
         check_integer("workers", workers, 0, MAX_WORKERS)
-        fixed = {"preset": preset} | {k: text for k, text in given.items() if text is not None}
-        asked = _read(file) if file else None
-        if asked is None:
-            asked = Sweep(fixed, read_grid(grid), seeds=read_seeds(seeds) if seeds else ())
-        elif grid or seeds or len(fixed) > 1:
-            raise InvalidValue("sweep", str(file), "says all of it; leave out --grid and fields")
-        points = asked.points()
+        points = _asked(file, **given).points()
         out = out and from_home("out", out)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
@@ -79,17 +82,17 @@ def sweep(
     workers = workers or workers_here()
     console = Console(soft_wrap=True, highlight=False)
     console.print(_in_words(store, runs, workers, device, loop))
-    if dry_run:
+    if is_dry:
         return
     store = open_cache(cache, make=True)
-    over = _perform(console, store, runs, workers, (device, loop, dataset_folder))
+    is_over = _perform(console, store, runs, workers, (device, loop, dataset_folder))
     if out:
         console.print(_write(out, store, runs))
-    if not over:
+    if not is_over:
         sys.exit(1)
 
 
-sweep = with_options(sweep, FIELD_OPTIONS)
+sweep = with_options(sweep, _OPTIONS | FIELD_OPTIONS)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,14 @@ class _Run:
     point: Point
 
 
-def _read(file: Path) -> Sweep:
+def _asked(file: Path | None, grid: list[str], seeds: str, preset: str, **fields) -> Sweep:
+    """What the file says or, without one, the options."""
+    named = {name: text for name, text in fields.items() if text is not None}
+    if file is None:
+        fixed = {"preset": preset} | named
+        return Sweep(fixed, read_grid(grid), seeds=read_seeds(seeds) if seeds else ())
+    if grid or seeds or named or preset != _OPTIONS["preset"].default:
+        raise InvalidValue("file", str(file), "says all of it; leave out --grid and fields")
     file = from_home("file", file)
     try:
         return read_toml(file.read_text(encoding="utf-8"))
