@@ -62,6 +62,7 @@ with page("Explorer"):
     with st.container(key="explorer"):
         with st.container():
             show_title(selection, begun)
+        with st.container():
             show_class(selection)
         with st.container(key="now"):
             left, right = st.columns([4, 1], vertical_alignment="center", gap="small")

@@ -42,6 +42,12 @@ def apart(running: Browser):
         context.close()
 
 
+def settle(page: Page) -> None:
+    """Until all of a page is there: what is under way when one leaves it counts as a fault."""
+    page.get_by_test_id("stStatusWidget").wait_for(state="detached")
+    page.wait_for_load_state("networkidle")
+
+
 def test_a_class_trains_one_recipe_with_a_seed_each_and_is_one_chart(server, browsers):
     teacher = browsers(server.url(CHOICE | {"class": "browsers"}))
     teacher.get_by_role("button", name="Open it as its teacher").click()
@@ -57,6 +63,7 @@ def test_a_class_trains_one_recipe_with_a_seed_each_and_is_one_chart(server, bro
     lines = [student.locator(".st-key-class_line") for student in students]
     said = [line.get_by_text("your seed is").inner_text() for line in lines]
     assert said[0] != said[1]
+    settle(students[0])
     students[0].reload()
     expect(lines[0].get_by_text("your seed is")).to_have_text(said[0])
 
@@ -66,6 +73,7 @@ def test_a_class_trains_one_recipe_with_a_seed_each_and_is_one_chart(server, bro
     for line in lines:
         expect(line.get_by_text("has locked the choices")).to_be_visible()
     expect(rounds).to_be_disabled()
+    settle(students[0])
     students[0].goto(f"{link}&rounds=1&lock=0")
     expect(lines[0].get_by_text("has locked the choices")).to_be_visible()
     expect(rounds).to_be_disabled()
@@ -77,7 +85,7 @@ def test_a_class_trains_one_recipe_with_a_seed_each_and_is_one_chart(server, bro
     chart = teacher.locator(".st-key-plot_class .lottery-plot")
     expect(chart.get_by_text("rewound ticket, 2 seeds")).to_be_visible()
 
-    teacher.get_by_test_id("stStatusWidget").wait_for(state="detached")
+    settle(teacher)
     for page in (teacher, students[0]):
         page.evaluate(RULES)
         for width, scheme in LOOKS:

@@ -45,15 +45,17 @@ def show_class(selection: Selection) -> None:
         _show_opening(selection)
         return
     with st.container(key="class"):
-        if problem():
-            st.warning(plain(problem()))
-        if seat is None:
-            if not problem():
-                _show_no_class(selection)
-        elif seat.teaches:
-            _show_board(selection, seat)
-        else:
-            _show_line(selection, seat)
+        with st.container():
+            if problem():
+                st.warning(plain(problem()))
+        with st.container():
+            if seat is None:
+                if not problem():
+                    _show_no_class(selection)
+            elif seat.teaches:
+                _show_board(selection, seat)
+            else:
+                _show_line(selection, seat)
 
 
 def _show_opening(selection: Selection) -> None:
@@ -148,7 +150,8 @@ def _show_board(selection: Selection, seat: Seat) -> None:
 
     with chart:
         show_chart()
-    show_seats()
+    with st.container():
+        show_seats()
 
 
 def _now(seat: Seat) -> Class | None:

@@ -89,12 +89,13 @@ def choose() -> Selection:
     locked = bool(seat and seat.locked)
     state = st.session_state
     with st.sidebar:
-        if locked:
-            st.info(
-                f"The teacher of class {seat.found.name} has locked the choices, so that all train "
-                "the same. You can press Start.",
-                icon=":material/lock:",
-            )
+        with st.container():  # whether it is there or not moves no widget to another place
+            if locked:
+                st.info(
+                    f"The teacher of class {seat.found.name} has locked the choices, so that all "
+                    "train the same. You can press Start.",
+                    icon=":material/lock:",
+                )
         form = Form(state.base, state.choice, _fixed(seat))
         for group in GROUPS:
             if group != ADVANCED:
