@@ -74,7 +74,8 @@ def main() -> int:
         alike &= abs(found.mean()) <= bound
         print(
             f"{recipe.net.title}, {1 - sparsity:6.1%} of weights: compiled minus torch "
-            f"{found.mean():+.2f} points (at most {bound:.2f} either way); one by one {np.round(found, 2).tolist()}"
+            f"{found.mean():+.2f} points (at most {bound:.2f} either way); one by one "
+            f"{np.round(found, 2).tolist()}"
         )
     return 0 if alike else 1
 
