@@ -43,7 +43,7 @@ _FORMATS = {"contiguous": torch.contiguous_format, "channels last": torch.channe
 _COUNT = 512  # images that stand for all
 # A turn is made of so many pieces in turns, of so many seconds or at least a step: a machine is
 # disturbed for longer than a piece, and what disturbs one way then disturbs all.
-_PIECES, _SECONDS = 3, 0.06
+_PIECES, _SECONDS = 3, 0.2
 
 Steps = Callable[[int], object]
 
