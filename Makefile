@@ -21,7 +21,7 @@ help:
 	@echo 'make app     install what is missing and start the app; ARGS="--server.port 8502"'
 	@echo 'make test    lint and run every test, those in a browser included'
 	@echo 'make lint    style, formatting and import rules'
-	@echo 'make bench   what training costs, measured; twenty minutes'
+	@echo 'make bench   what training costs, measured; half an hour'
 	@echo 'make clean   remove .venv and caches of tools; results in cache/ stay'
 
 app: $(APP)
@@ -48,6 +48,7 @@ lint: $(DEV)
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.training_overhead $(ARGS)
 	$(BIN)/python -m benchmarks.speed --json cache/speed.json
+	$(BIN)/python -m benchmarks.convolutions --json cache/convolutions.json
 	$(BIN)/python -m benchmarks.agreement
 	$(BIN)/python -m benchmarks.explorer
 

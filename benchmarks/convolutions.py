@@ -2,8 +2,9 @@
 
     python -m benchmarks.convolutions [--turns 5] [--only NAME ...] [--json FILE]
 
-All that a row compares runs in one process on one core, one right after the other and in turns; a
-row is the median of these turns, with their range. torch has its faster memory format in each row.
+All that a row compares runs in one process on one core, one right after the other and in turns, in
+pieces of a tenth of a second or so, that a busy machine hits alike; a row is the median of these
+turns, with their range. torch has its faster memory format in each row.
 Masks are drawn by chance, images made up: neither changes what a step takes. One convolution's
 forward and backward are its result, the gradient of its weights and the derivative by its input,
 without bias and ReLU. Exits with 1 when a row misses its target. Compiling happens
@@ -40,7 +41,9 @@ from lottery_core.training.yardsticks import forward_ticket
 
 _FORMATS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
 _COUNT = 512  # images that stand for all
-_SECONDS = 0.25  # of a turn, at least one step
+# A turn is made of so many pieces in turns, of so many seconds or at least a step: a machine is
+# disturbed for longer than a piece, and what disturbs one way then disturbs all.
+_PIECES, _SECONDS = 3, 0.2
 
 Steps = Callable[[int], object]
 
@@ -64,7 +67,11 @@ class Alone:
 def times(ways: dict[str, Steps], turns: int, most: int | None = None) -> dict[str, list[float]]:
     """Seconds of one step of each way, in every turn; torch's faster way as "torch"."""
     with one_torch_thread(), one_blas_thread():
-        found = in_turns(ways, repeats=turns, seconds=_SECONDS, most=most, check=lambda: None)
+        pieces = in_turns(
+            ways, repeats=turns * _PIECES, seconds=_SECONDS, most=most, check=lambda: None
+        )
+    found = {name: np.reshape(all_, (turns, _PIECES)).mean(1).tolist()
+             for name, all_ in pieces.items()}  # fmt: skip
     formats = [name for name in found if name in _FORMATS]
     found["torch"] = min((found[name] for name in formats), key=np.median)
     return found

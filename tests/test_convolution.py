@@ -17,7 +17,7 @@ from lottery_core.running.engine import run
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
-from lottery_core.training import sparse_loop
+from lottery_core.training import calibration, sparse_loop
 from lottery_core.training.augmentation import Moves, moved
 from lottery_core.training.base import Training, batch_order
 from lottery_core.training.context import Context
@@ -316,6 +316,14 @@ def test_a_channel_that_reads_nothing_is_a_constant_that_trains():
     end = sparse_loop.train(Training(recipe, weights, mask), data, nobody).weights
     assert not end["conv1.weight"][1].any()
     assert abs(end["conv1.bias"][1] - 0.5) > 1e-4
+
+
+def test_costs_of_convolutions_are_measured_layer_by_layer(mnist):
+    recipe = replace(CHAIN, network="3 pool 4", validation_size=5_000)
+    costs = calibration._measure(recipe, mnist, lambda: None)
+    assert costs.dense.keys() == costs.sparse.keys() == recipe.shapes.keys()
+    assert min(costs.torch, costs.compiled, *costs.dense.values()) > 0
+    assert all(min(seconds) > 0 for seconds in costs.sparse.values())
 
 
 def test_every_network_and_data_set_takes_the_code_that_is_compiled(store, mnist):
