@@ -90,6 +90,7 @@ def show_limits() -> None:
     """What is not claimed."""
     st.caption(
         "What this does not claim. The networks here are fully connected and run on one core of "
-        "a CPU; `make bench` times convolutions, too. GPUs multiply whole tiles at once: there, "
-        "single missing weights save little or nothing, and nothing on this page says otherwise."
+        "a CPU. Convolutions are timed by `make bench`, not here. GPUs multiply whole tiles at "
+        "once: there, single missing weights save little or nothing, and nothing on this page "
+        "says otherwise."
     )
