@@ -1,13 +1,18 @@
 """A measurement times what it says, on the levels it is given, and can be stopped."""
 
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from lottery_core.findings import speed as catch
 from lottery_core.running import engine, measurement, worker
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.links import read_choice
+from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Job, measurement_key
+from lottery_core.training.base import check_measurable
 from lottery_core.training.context import Context
 
 SMALL = {
@@ -85,8 +90,56 @@ def test_a_measurement_stops_between_turns_and_leaves_nothing_half_done(store, e
 
 
 def test_a_step_multiplies_each_kept_weight_thrice_an_image_but_the_first_layers_twice():
-    mask = {"fc1.weight": np.ones((5, 7), bool), "fc2.weight": np.eye(3, 5, dtype=bool)}
-    assert measurement.multiply_adds(mask, 10) == 10 * (2 * 35 + 3 * 3)
+    recipe = Recipe(network="5", batch_size=10)
+    mask = {"fc1.weight": np.ones((5, 784), bool), "fc2.weight": np.eye(10, 5, dtype=bool)}
+    assert measurement.multiply_adds(recipe, mask) == 10 * (2 * 5 * 784 + 3 * 5)
+
+
+def test_a_step_multiplies_each_kept_weight_of_a_convolution_at_every_pixel_of_its_result():
+    recipe = Recipe(network="2@5 pool 3@5v pool", batch_size=10)
+    mask = {name: np.zeros(shape, bool) for name, shape in recipe.shapes.items()}
+    mask["conv1.weight"][0, 0, 0, :3] = True
+    mask["conv2.weight"][1, 1, 2, 2] = True
+    mask["fc1.weight"][0, :7] = True
+    assert recipe.net.positions == {
+        "conv1.weight": 28 * 28,
+        "conv2.weight": 10 * 10,
+        "fc1.weight": 1,
+    }
+    step = 2 * 3 * 28 * 28 + 3 * 10 * 10 + 3 * 7
+    assert measurement.multiply_adds(recipe, mask) == 10 * step
+
+
+def test_convolutions_are_measured_two_ways_and_by_layer(store, monkeypatch):
+    monkeypatch.setattr(measurement, "_SECONDS", 0.002)
+    choice = read_choice(SMALL | {"network": "lenet-5 x0.5", "rounds": "1", "length": "4"})[1]
+    experiment = choice.experiment()
+    job = worker.perform(store, job_for(experiment))
+    assert (job.state, job.message) == ("done", "")
+    found = store.read_measurement(job.key)
+    net = experiment.recipe.net
+    for row, key in zip(found.levels, experiment.keys, strict=True):
+        kept = {name: int(part.sum()) for name, part in store.read(key).mask.items()}
+        assert row.multiply_adds_answer == net.multiply_adds(kept)
+        assert (row.step.csr, row.step.products) == (None, None)
+        assert 0 < row.step.ours.least <= row.step.ours.most
+        assert [*row.layers] == [*net.shapes]
+        assert all(times.dense > 0 and times.kept > 0 for times in row.layers.values())
+        assert set(row.forward) == {1, 32, 256}
+    assert [curve.name for curve in catch.epochs(found)] == [
+        catch.WAYS[way][0] for way in ("masked", "ours")
+    ]
+    table = catch.size_table(found, found.levels[1]).set_index("")
+    assert table.loc["Multiply-adds of an answer"].iloc[0] == f"{net.multiply_adds():,}"
+    assert list(catch.layers_table(found.levels[1])["layer"]) == [
+        name.removesuffix(".weight") for name in net.shapes
+    ]
+
+
+def test_a_module_of_ones_own_has_no_speed_to_measure():
+    recipe = SimpleNamespace(net=SimpleNamespace(is_own=True, title="mine"))
+    with pytest.raises(InvalidValue, match="can't be measured: the compiled loop knows no"):
+        check_measurable(recipe)
 
 
 def test_sizes_are_those_of_bytes_from_which_the_network_can_be_had_again():

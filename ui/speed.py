@@ -9,11 +9,12 @@ import streamlit as st
 from lottery_core.findings import speed as catch
 from lottery_core.findings.verdict import level_to_show
 from lottery_core.report import time_figures
+from lottery_core.running.forecast import measuring
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import Speed
-from lottery_core.training.base import why_not_measured
+from lottery_core.training.base import is_plain, why_not_compiled
 from ui.shared.link import Link
 from ui.shared.plot import plot
 from ui.shared.reading import asked_together
@@ -26,7 +27,7 @@ LINK = Link("speed")
 
 def why_not(experiment: Experiment) -> str:
     """Why there is nothing to measure, in a sentence; empty where there is."""
-    why = why_not_measured(experiment.recipe)
+    why = why_not_compiled(experiment.recipe)
     return f"There is nothing to measure here: the compiled loop {why}." if why else ""
 
 
@@ -35,8 +36,9 @@ def plan_in_words(experiment: Experiment) -> str:
     levels = len(experiment.keys)
     if missing := sum(not runtime().store.has(key) for key in experiment.keys):
         return f"Trains {missing_in_words(missing)}, then times all {levels}."
-    ways = "four ways to train and two to answer"
-    return f"Times {many(levels, 'level')}, {ways}; about {levels * 3} s."
+    ways = f"{'four' if is_plain(experiment.recipe) else 'two'} ways to train and two to answer"
+    seconds = measuring(runtime().store.read_machine(), experiment)
+    return f"Times {many(levels, 'level')}, {ways}; about {in_words(seconds)}."
 
 
 def show_measured(experiment: Experiment) -> None:
@@ -64,10 +66,17 @@ def show_measured(experiment: Experiment) -> None:
     names = [f"level {row.level}: {size_in_words(p)} of the weights" for row, p in
              zip(rows, catch.percents(measured), strict=True)]  # fmt: skip
     n = choose_part("Level", names, rows.index(ticket), experiment, LINK)
-    st.caption("How long answering takes, for 1, 32 and 1,024 images at once:")
+    *some, most = (f"{images:,}" for images in rows[n].forward)
+    st.caption(f"How long answering takes, for {', '.join(some)} and {most} images at once:")
     st.table(catch.answers_table(measured, rows[n]), border="horizontal", hide_index=True)
     st.caption("What it takes to keep and to run:")
     st.table(catch.size_table(measured, rows[n]), border="horizontal", hide_index=True)
+    if rows[n].layers:
+        st.caption(
+            "What each layer's part of a training step takes in the compiled loop, in the faster "
+            "of its forms: where pruning pays."
+        )
+        st.table(catch.layers_table(rows[n]), border="horizontal", hide_index=True)
 
 
 def _show_label(measured: Speed) -> None:
@@ -89,8 +98,7 @@ def _show_label(measured: Speed) -> None:
 def show_limits() -> None:
     """What is not claimed."""
     st.caption(
-        "What this does not claim. The networks here are fully connected and run on one core of "
-        "a CPU. Convolutions are timed by `make bench`, not here. GPUs multiply whole tiles at "
-        "once: there, single missing weights save little or nothing, and nothing on this page "
-        "says otherwise."
+        "What this does not claim. Networks here run on one core of a CPU. GPUs multiply whole "
+        "tiles at once: there, single missing weights save little or nothing, and nothing on this "
+        "page says otherwise."
     )

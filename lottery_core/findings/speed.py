@@ -26,7 +26,7 @@ def percents(measured: Speed) -> list[float]:
 
 
 def epochs(measured: Speed) -> list[Times]:
-    """Seconds of an epoch each way."""
+    """Seconds of an epoch each way that was measured."""
     per_epoch = measured.iterations_per_epoch
     return [
         Times(
@@ -36,6 +36,7 @@ def epochs(measured: Speed) -> list[Times]:
             style,
         )
         for way, (name, style) in WAYS.items()
+        if all(getattr(row.step, way) for row in measured.levels)
     ]
 
 
@@ -87,8 +88,13 @@ def answers_table(measured: Speed, row: LevelSpeed) -> pd.DataFrame:
 
 def size_table(measured: Speed, row: LevelSpeed) -> pd.DataFrame:
     """Bytes on disk and multiply-adds, dense and ticket."""
-    size, kept, total = row.bytes, row.kept, measured.total
+    size, dense = row.bytes, measured.levels[0]
     steps = measured.multiply_adds_step, row.multiply_adds_step
+    # A record of before, of fully connected networks alone, does not say: it was a weight each.
+    answers = (
+        dense.multiply_adds_answer or measured.total,
+        row.multiply_adds_answer if dense.multiply_adds_answer else row.kept,
+    )
     pairs = {
         "On disk, float32; the ticket as its kept weights and one bit a weight": (
             _bytes(size.dense),
@@ -100,7 +106,11 @@ def size_table(measured: Speed, row: LevelSpeed) -> pd.DataFrame:
             _bytes(size.ticket_compressed),
             size.dense_compressed / size.ticket_compressed,
         ),
-        "Multiply-adds of an answer": (f"{total:,}", f"{kept:,}", total / kept if kept else None),
+        "Multiply-adds of an answer": (
+            f"{answers[0]:,}",
+            f"{answers[1]:,}",
+            answers[0] / answers[1] if answers[1] else None,
+        ),
         f"Multiply-adds of a training step of {measured.batch_size} images": (
             f"{steps[0]:,}",
             f"{steps[1]:,}",
@@ -116,6 +126,21 @@ def size_table(measured: Speed, row: LevelSpeed) -> pd.DataFrame:
                 "times less": "-" if ratio is None else f"{ratio:.1f}",
             }
             for name, (dense, ticket, ratio) in pairs.items()
+        ]
+    )
+
+
+def layers_table(row: LevelSpeed) -> pd.DataFrame:
+    """One row per layer: its part of a step with all weights and with those kept."""
+    return pd.DataFrame(
+        [
+            {
+                "layer": name.removesuffix(".weight"),
+                "with all weights": _short(times.dense),
+                "with those kept": _short(times.kept),
+                "faster": f"{times.dense / times.kept:.1f}x" if times.kept else "-",
+            }
+            for name, times in row.layers.items()
         ]
     )
 

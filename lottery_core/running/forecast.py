@@ -13,11 +13,12 @@ from itertools import count
 
 from lottery_core.running.fair import TURN, Turns
 from lottery_core.running.starts import copying
-from lottery_core.running.time_left import left_of, seconds_of_level
+from lottery_core.running.time_left import left_of, seconds_of_level, seconds_per_iteration
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, PartsDone, Store
 
-MEASURING = 3.0  # seconds, about, of measuring a level's speed
+MEASURING = 3.0  # seconds, about, of measuring the speed of a level whose steps are short ...
+_STEPS = 30  # ... and as many of torch's dense steps more, where they are long
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,12 @@ def _levels_left(store: Store, facts: dict, job: Job) -> Levels:
     return left
 
 
+def measuring(facts: dict, experiment: Experiment) -> float:
+    """Seconds, about, of measuring the speed of all its levels."""
+    step = seconds_per_iteration(facts, experiment.recipe, loop="torch") or 0.0
+    return (MEASURING + _STEPS * step) * len(experiment.keys)
+
+
 def _measuring(store: Store, job: Job, experiment: Experiment) -> float:
     """Seconds that what comes after the levels takes."""
     progress = store.read_progress(job.key)
@@ -108,7 +115,7 @@ def _measuring(store: Store, job: Job, experiment: Experiment) -> float:
     if job.task == "instability":
         seconds = copying(store, experiment)
         return math.inf if seconds is None else seconds
-    return MEASURING * len(experiment.keys)
+    return measuring(store.read_machine(), experiment)
 
 
 def _experiment(job: Job) -> Experiment | None:

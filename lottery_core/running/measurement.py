@@ -1,10 +1,10 @@
 """What training and running a ticket costs on this machine, measured level by level.
 
-Four ways to train under a level's mask are timed side by side on one thread: masked dense
-tensors in plain torch (the notebook's catch), torch's sparse CSR tensors, the compiled loop,
-and the matrix products of a dense step alone, a floor for anything dense. Then the trained
-network's answers, dense against sparse, and the size of both on disk. Nothing here is read
-from a table: a value that is shown was timed here.
+Ways to train under a level's mask are timed side by side on one thread: masked dense tensors in
+plain torch (the notebook's catch) and the compiled loop; of fully connected networks also torch's
+sparse CSR tensors, and the matrix products of a dense step alone, a floor for anything dense. Then
+the trained network's answers, dense against sparse, what each layer's part of a step takes, and the
+size of both on disk. Nothing here is read from a table: a value that is shown was timed here.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import (
     AnswerTimes,
+    LayerTimes,
     Level,
     LevelSpeed,
     Machine,
@@ -35,9 +36,9 @@ from lottery_core.store import (
     processor,
 )
 from lottery_core.training import calibration, loops
-from lottery_core.training.base import Training, check_measurable
+from lottery_core.training.base import Network, Training, check_measurable, is_plain
 from lottery_core.training.context import Context
-from lottery_core.training.sparse_loop import SparseNetwork, one_blas_thread
+from lottery_core.training.sparse_loop import one_blas_thread, packed
 from lottery_core.training.torch_loop import TorchNetwork, one_torch_thread
 from lottery_core.training.yardsticks import (
     forward_dense,
@@ -47,6 +48,7 @@ from lottery_core.training.yardsticks import (
 )
 
 BATCHES = (1, 32, 1024)
+OF_CONVOLUTIONS = (1, 32, 256)  # whose images are as much work as a thousand of the others
 _ROUNDS = 5  # each way is timed so often, in turns with the others
 _SECONDS = 0.05  # a turn
 
@@ -85,7 +87,7 @@ def measure(experiment: Experiment, context: Context) -> Speed:
         ),
         measured=time.time(),
         total=recipe.weights_total,
-        multiply_adds_step=multiply_adds(dense_mask(recipe.shapes), recipe.batch_size),
+        multiply_adds_step=multiply_adds(recipe, dense_mask(recipe.shapes)),
         iterations_per_epoch=recipe.iterations_per_epoch,
         batch_size=recipe.batch_size,
         levels=tuple(rows),
@@ -99,6 +101,8 @@ def _measure_level(
     costs: calibration.Costs,
     check: Callable[[], None],
 ) -> LevelSpeed:
+    kept = {name: int(part.sum()) for name, part in level.mask.items()}
+    batches = OF_CONVOLUTIONS if recipe.net.is_convolutional else BATCHES
     return LevelSpeed(
         level=level.info.level,
         kept=level.info.weights_kept,
@@ -108,20 +112,25 @@ def _measure_level(
         step=StepTimes(**_in_turns(_ways(recipe, level, data, costs), check)),
         forward={
             batch: AnswerTimes(**_in_turns(_answers(recipe, level, data, batch), check))
-            for batch in BATCHES
+            for batch in batches
         },
         bytes=sizes(level.end, level.mask),
-        multiply_adds_step=multiply_adds(level.mask, recipe.batch_size),
+        multiply_adds_step=multiply_adds(recipe, level.mask),
+        multiply_adds_answer=recipe.net.multiply_adds(kept),
+        layers={
+            name: LayerTimes(costs.dense[name], costs.at(name, part))
+            for name, part in level.mask.items()
+        },
     )
 
 
 def _ways(recipe: Recipe, level: Level, data: Data, costs: calibration.Costs) -> dict[str, Steps]:
     """Training steps under the level's mask, each way; every turn repeats an epoch's first."""
     masked = TorchNetwork(Training(recipe, level.start, level.mask), data)
-    ours = SparseNetwork(recipe, level.start, level.mask, costs.forms(level.mask))
+    ours = packed(recipe, level.start, level.mask, costs.forms(level.mask))
     ours.attach(data, judge=False)
 
-    def on(network: TorchNetwork | SparseNetwork) -> Steps:
+    def on(network: Network) -> Steps:
         most = recipe.iterations_per_epoch
 
         def steps(times: int) -> None:
@@ -130,12 +139,11 @@ def _ways(recipe: Recipe, level: Level, data: Data, costs: calibration.Costs) ->
 
         return steps
 
-    return {
-        "masked": on(masked),
-        "csr": torch_csr(recipe, level.start, level.mask, data),
-        "ours": on(ours),
-        "products": products_alone(recipe),
-    }
+    found = {"masked": on(masked), "ours": on(ours)}
+    if is_plain(recipe):
+        found["csr"] = torch_csr(recipe, level.start, level.mask, data)
+        found["products"] = products_alone(recipe)
+    return found
 
 
 def _answers(recipe: Recipe, level: Level, data: Data, batch: int) -> dict[str, Steps]:
@@ -164,11 +172,12 @@ def _in_turns(ways: dict[str, Steps], check: Callable[[], None]) -> dict[str, Ti
     }
 
 
-def multiply_adds(mask: Arrays, batch_size: int) -> int:
-    """Of a training step: forward and for the gradient each kept weight once an image, and
-    once more to pass the gradient back, which the first layer need not."""
-    kept = [int(layer.sum()) for layer in mask.values()]
-    return batch_size * (3 * sum(kept) - kept[0])
+def multiply_adds(recipe: Recipe, mask: Arrays) -> int:
+    """Of a training step: forward and for the gradient each kept weight once an image and place it
+    is used at, and once more to pass the gradient back, which the first layer need not."""
+    places = recipe.net.positions
+    each = [int(layer.sum()) * places[name] for name, layer in mask.items()]
+    return recipe.batch_size * (3 * sum(each) - each[0])
 
 
 def sizes(weights: Arrays, mask: Arrays) -> Sizes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 from lottery_core.store.info import known_fields
@@ -32,13 +32,20 @@ class Machine:
 
 @dataclass(frozen=True)
 class StepTimes:
-    """A training step four ways: masked dense tensors in torch, torch's CSR tensors, the compiled
-    loop, and the matrix products of a dense step alone."""
+    """A training step: masked dense tensors in torch, and the compiled loop; of fully connected
+    networks also torch's CSR tensors, and the matrix products of a dense step alone."""
 
     masked: Timed
-    csr: Timed
     ours: Timed
-    products: Timed
+    csr: Timed | None = None
+    products: Timed | None = None
+
+
+class LayerTimes(NamedTuple):
+    """Seconds of a layer's part of a compiled step, with all weights and with those kept."""
+
+    dense: float
+    kept: float
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,8 @@ class Sizes:
 @dataclass(frozen=True, kw_only=True)
 class LevelSpeed:
     """One level: weights `kept`, the `iterations` and `seconds` its training took and the loop
-    that trained it, times of a step, of answers by the number of images at once, bytes, and the
-    multiply-adds of a step."""
+    that trained it, times of a step, of answers by the number of images at once, bytes, the
+    multiply-adds of a step and of an answer (0: as many as weights), and times by layer."""
 
     level: int
     kept: int
@@ -75,6 +82,8 @@ class LevelSpeed:
     forward: Mapping[int, AnswerTimes]
     bytes: Sizes
     multiply_adds_step: int
+    multiply_adds_answer: int = 0
+    layers: Mapping[str, LayerTimes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +122,17 @@ def _level_speed(plain: Mapping) -> LevelSpeed:
             "step": _times(StepTimes, plain["step"]),
             "forward": forward,
             "bytes": Sizes(**known_fields(Sizes, plain["bytes"])),
+            "layers": {
+                name: LayerTimes(*map(float, times))
+                for name, times in plain.get("layers", {}).items()
+            },
         }
     )
 
 
 def _times(kind: type, plain: Mapping) -> StepTimes | AnswerTimes:
     known = known_fields(kind, plain)
-    return kind(**{name: Timed(*map(float, turns)) for name, turns in known.items()})
+    return kind(**{name: Timed(*map(float, turns)) for name, turns in known.items() if turns})
 
 
 @dataclass(frozen=True, kw_only=True)

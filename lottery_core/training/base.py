@@ -33,20 +33,10 @@ def check_compiled(recipe: Recipe) -> None:
         raise InvalidValue("loop", "compiled", f"{why}; choose loop=auto or loop=torch")
 
 
-def why_not_measured(recipe: Recipe) -> str:
-    """Why there is no speed to measure, as the end of a sentence; empty if there is. What is
-    measured is the compiled loop, beside others that know fully connected networks alone."""
-    if recipe.net.is_own or recipe.net.is_convolutional:
-        return "is compared on fully connected networks alone"
-    if not is_plain(recipe):
-        return "is compared on grey images as they are, of a multiple of eight pixels, alone"
-    return ""
-
-
 def check_measurable(recipe: Recipe) -> None:
-    """Raise `InvalidValue` where there is no speed to measure."""
-    if why := why_not_measured(recipe):
-        rule = f"can't be measured: the compiled loop {why}; choose another network or data set"
+    """Raise `InvalidValue` where there is no speed to measure: it is the compiled loop's."""
+    if why := why_not_compiled(recipe):
+        rule = f"can't be measured: the compiled loop {why}; choose another network"
         raise InvalidValue("network", recipe.net.title, rule)
 
 

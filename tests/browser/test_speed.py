@@ -23,11 +23,11 @@ WAYS = (
 )
 
 
-def run_in_explorer(visit, server) -> str:
+def run_in_explorer(visit, server, params=SMALL) -> str:
     """The key of a finished small experiment."""
-    key = read_choice(SMALL)[1].experiment().key
+    key = read_choice(params)[1].experiment().key
     if not server.store.has(key):
-        page = visit(server.url(SMALL))
+        page = visit(server.url(params))
         page.get_by_role("button", name="Start", exact=True).click()
         expect(page.locator("[class*=st-key-verdict_]")).to_be_visible()
     return key
@@ -67,6 +67,18 @@ def test_a_visitor_measures_a_run_and_reads_what_sparse_is_worth_here(visit, ser
     other = visit(server.url({"key": key}, "speed"), 390, "dark")
     expect(other.get_by_text("On this machine sparse")).to_be_visible()
     assert overflow(other) <= 0
+
+
+def test_convolutions_are_measured_by_the_same_button_and_by_layer(visit, server):
+    key = run_in_explorer(visit, server, SMALL | {"network": "lenet-5", "rounds": "1"})
+    page = visit(server.url({"key": key}, "speed"))
+    measure(page)
+    expect(page.get_by_text("On this machine sparse")).to_be_visible()
+    expect(page.locator(".st-key-plot_epochs .legendtext")).to_have_count(2)
+    layers = page.get_by_test_id("stTable").last
+    for name in ("conv1", "conv2", "fc1", "fc2", "fc3"):
+        expect(layers).to_contain_text(name)
+    assert overflow(visit(server.url({"key": key}, "speed"), 390, "dark")) <= 0
 
 
 def test_a_measurement_can_be_stopped_and_begun_again(visit, server):
