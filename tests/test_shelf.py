@@ -1,0 +1,368 @@
+"""The shelf: what is on the disk and how large, what goes with a run, and what a limit takes."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lottery_core.findings.shelf import Shelf
+from lottery_core.running import upkeep, worker
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.experiment import Experiment
+from lottery_core.store import NO_LABEL, Job, Label, Level, Store, task_key
+from tests.infos import judged_info
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+def with_seed(experiment: Experiment, seed: int) -> Experiment:
+    return replace(experiment, recipe=replace(experiment.recipe, seed=seed))
+
+
+def record(store: Store, experiment: Experiment, state: str = "done", **more) -> Experiment:
+    """Levels as if they had been trained, and the request for them."""
+    for n, key in enumerate(experiment.keys):
+        if not store.has(key):
+            upto = replace(experiment, rounds=experiment.rounds[:n])
+            info = judged_info(n, 0.9 - 0.1 * n * (n > 1), key=key, experiment=upto.as_dict())
+            weights = {"fc1.weight": np.zeros((50, 20), np.float32)}
+            mask = {"fc1.weight": np.ones((50, 20), bool)}
+            history = pd.DataFrame({"iteration": [0, 12]})
+            store.write(key, Level(info, mask, weights, weights, np.zeros(12), history))
+    fields = {"owner": "", "submitted": 1.0 + experiment.recipe.seed, "task": "run"} | more
+    key = task_key(fields["task"], experiment.key)
+    store.write_job(Job(key, state, experiment=experiment.as_dict(), **fields))
+    return experiment
+
+
+def du(path) -> int:
+    """Bytes on the disk, as the system's own program counts them."""
+    said = subprocess.run(["du", "-sk", path], check=True, capture_output=True).stdout
+    return 1024 * int(said.split()[0])
+
+
+def only(store: Store, experiment: Experiment):
+    return next(run for run in Shelf(store).look().runs if run.key == experiment.key)
+
+
+# Sizes
+
+
+def test_sizes_are_what_du_says(store, tiny):
+    record(store, tiny)
+    store.write_label(only(store, tiny).facts.line, Label("mine"))
+    found = Shelf(store).look()
+    for key in tiny.keys:
+        assert found.sizes[key] == du(store.root / "levels" / key)
+    run = found.runs[0]
+    records = du(store.root / "jobs" / f"{tiny.key}.json")
+    assert run.size == sum(du(store.root / "levels" / key) for key in tiny.keys) + records
+    assert upkeep.size_of_cache(store, found) == du(store.root)
+
+
+def test_links_are_not_followed(store, tiny, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "large").write_bytes(bytes(1_000_000))
+    record(store, tiny)
+    (store.root / "datasets").symlink_to(elsewhere)
+    found = Shelf(store).look()
+    assert upkeep.size_of_cache(store, found) == du(store.root) < 1_000_000
+
+
+# Removal
+
+
+def test_removing_a_run_frees_what_it_says_and_leaves_nothing_of_it(store, tiny):
+    record(store, tiny)
+    record(store, tiny, task="measure")
+    shelf = Shelf(store)
+    store.write_label(shelf.look().runs[0].facts.line, Label("mine"))
+    before = du(store.root)
+    planned = upkeep.plan(store, shelf.look(), {tiny.key})
+    assert set(planned.levels) == set(tiny.keys)
+    done = upkeep.remove(shelf, store, {tiny.key})
+    # Locks and the index are small files of their own, which may come meanwhile.
+    small = du(store.root / "locks") + du(store.root / "shelf.json")
+    assert planned.frees == done.frees
+    assert abs(before - du(store.root) - done.frees) <= small
+    for folder in ("levels", "jobs", "labels"):
+        assert os.listdir(store.root / folder) == []
+    assert shelf.look().runs == ()
+
+
+def test_levels_that_others_use_stay(store, tiny):
+    shorter = replace(tiny, rounds=tiny.rounds[:1])
+    for one in (tiny, shorter):
+        record(store, one)
+    done = upkeep.remove(Shelf(store), store, {tiny.key})
+    assert done.levels == tiny.keys[2:]
+    assert store.keys() == sorted(shorter.keys)
+    assert [run.key for run in Shelf(store).look().runs] == [shorter.key]
+
+
+def test_what_a_control_goes_on_from_stays_until_it_goes_too(store, tiny):
+    control = ARMS["reinit"].of(tiny)
+    for one in (tiny, control):
+        record(store, one)
+    assert upkeep.remove(Shelf(store), store, {tiny.key}).levels == tiny.keys[2:]
+    assert set(store.keys()) == {*control.keys, tiny.keys[1]}
+    upkeep.remove(Shelf(store), store, {control.key})
+    assert store.keys() == []
+
+
+def test_runs_removed_together_take_what_only_they_share(store, tiny):
+    control = ARMS["fine-tune"].of(tiny)
+    for one in (tiny, control):
+        record(store, one)
+    upkeep.remove(Shelf(store), store, {tiny.key, control.key})
+    assert store.keys() == []
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_run_that_is_queued_or_running_is_refused(store, tiny, state):
+    with store.held("somebody"):
+        record(store, tiny, state, owner="somebody")
+        with pytest.raises(InvalidValue, match=f"is {state}; stop it, or wait until it has ended"):
+            upkeep.remove(Shelf(store), store, {tiny.key})
+    assert store.keys() == sorted(tiny.keys)
+    # Whoever answered for it is dead.
+    upkeep.remove(Shelf(store), store, {tiny.key})
+    assert store.keys() == []
+
+
+def test_a_key_of_no_run_is_refused(store, tiny):
+    with pytest.raises(InvalidValue, match="key='abc' is of no run in this cache"):
+        upkeep.remove(Shelf(store), store, {"abc"})
+
+
+def test_a_level_that_another_process_is_at_stays(store, tiny):
+    record(store, tiny)
+    code = (
+        "import sys; from lottery_core.store import Store\n"
+        "with Store(sys.argv[1]).held(sys.argv[2]): print('held', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, store.root, f"level-{tiny.keys[1]}"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with other:
+        assert other.stdout.readline() == b"held\n"
+        done = upkeep.remove(Shelf(store), store, {tiny.key})
+        other.stdin.close()
+    assert tiny.keys[1] not in done.levels
+    assert store.keys() == [tiny.keys[1]]
+
+
+def test_two_processes_that_collect_remove_no_more_than_one(store, tiny):
+    experiments = [record(store, with_seed(tiny, seed)) for seed in range(6)]
+    found = Shelf(store).look()
+    limit = upkeep.size_of_cache(store, found) // 2
+    threads = [
+        threading.Thread(target=upkeep.collect, args=(Shelf(other), other, limit))
+        for other in (Store(store.root), Store(store.root))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    left = Shelf(store).look()
+    size, largest = upkeep.size_of_cache(store, left), max(found.sizes.values())
+    # Small files of locks and the index come meanwhile.
+    small = du(store.root / "locks") + du(store.root / "shelf.json")
+    assert limit - largest - small <= size <= limit + small
+    assert {run.key for run in left.runs} == {one.key for one in experiments}
+
+
+# A limit
+
+
+def test_beyond_a_limit_what_was_opened_longest_ago_goes_first(store, tiny):
+    old, new, oldest = (record(store, with_seed(tiny, seed)) for seed in range(3))
+    for age, one in ((300, old), (30, new), (3_000, oldest)):
+        for key in one.keys:
+            path = store.root / "levels" / key / "weights.safetensors"
+            os.utime(path, (10_000 - age, path.stat().st_mtime))
+    # A tag keeps nothing. All seeds of a line have one.
+    store.write_label(only(store, oldest).facts.line, Label(tags=("mine",)))
+    shelf = Shelf(store)
+
+    def collect(too_much: int) -> upkeep.Freed:
+        limit = upkeep.size_of_cache(store, shelf.look()) - too_much
+        return upkeep.collect(shelf, store, limit)
+
+    one = shelf.look().sizes[old.keys[0]]
+    freed = collect(2 * one + 1)
+    assert freed.levels == 3
+    assert freed.bytes >= 2 * one + 1
+    assert not any(map(store.has, oldest.keys))
+    assert collect(1).levels == 1
+    assert [key for key in old.keys if store.has(key)] == [*old.keys[:2]]
+    assert all(map(store.has, new.keys))
+    assert store.job(old.key).state == "done"
+
+
+def test_named_and_running_runs_stay_whatever_the_limit(store, tiny):
+    named = record(store, tiny)
+    other = record(store, replace(tiny, rounds=tiny.rounds[:1], recipe=with_seed(tiny, 5).recipe))
+    store.write_label(only(store, named).facts.line, Label("kept"))
+    with store.held("somebody"):
+        record(store, other, "running", owner="somebody")
+        assert upkeep.collect(Shelf(store), store, 1).levels == 0
+    assert upkeep.collect(Shelf(store), store, 1).levels == len(other.keys)
+    assert store.keys() == sorted(named.keys)
+
+
+def test_reading_a_level_counts_as_opening_it(store, tiny):
+    record(store, tiny)
+    key = tiny.key
+    path = store.root / "levels" / key / "weights.safetensors"
+    os.utime(path, (1, path.stat().st_mtime))
+    assert store.opened(key) == 1
+    store.info(key)
+    assert store.opened(key) == 1
+    store.read(key)
+    assert store.opened(key) > 1
+    assert store.has(key)
+
+
+def test_a_limit_is_kept_to_after_each_run(store, tiny, datasets, monkeypatch):
+    store.datasets.parent.mkdir()
+    store.datasets.symlink_to(datasets)
+    old = with_seed(tiny, 1)
+    assert worker.perform(store, Job(old.key, "queued", "", 1.0, old.as_dict())).state == "done"
+    for key in old.keys:
+        path = store.root / "levels" / key / "weights.safetensors"
+        os.utime(path, (1, path.stat().st_mtime))
+    found = Shelf(store).look()
+    # Room for one more level, and a little for records.
+    limit = upkeep.size_of_cache(store, found) + found.sizes[old.key] + 50_000
+    monkeypatch.setenv(upkeep.LIMIT, str(limit))
+    assert worker.perform(store, Job(tiny.key, "queued", "", 2.0, tiny.as_dict())).state == "done"
+    assert not store.has(old.key)
+    assert all(map(store.has, tiny.keys))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("5GB", 5 * 10**9), ("1.5 MiB", 3 * 2**19), ("700", 700), ("2g", 2 * 10**9)],
+)
+def test_sizes_are_read_as_they_are_written(text, size):
+    assert upkeep.read_size("limit", text) == size
+
+
+@pytest.mark.parametrize("text", ["much", "-5GB", "5 PB", "0GB", "5iB", "nan"])
+def test_a_limit_that_is_no_size_is_refused(text, monkeypatch):
+    monkeypatch.setenv(upkeep.LIMIT, text)
+    with pytest.raises(InvalidValue, match=r"LOTTERY_CACHE_LIMIT=.* must be a size above 0"):
+        upkeep.limit_of_cache()
+    monkeypatch.setenv(upkeep.LIMIT, "")
+    assert upkeep.limit_of_cache() is None
+
+
+# Names
+
+
+def test_a_label_is_read_back_and_an_empty_one_leaves_no_file(store):
+    label = Label.of(" First ", ["a", " b", "a", ""], "What\nfor")
+    assert label == Label("First", ("a", "b"), "What\nfor")
+    store.write_label("0123456789", label)
+    assert Store(store.root).labels() == {"0123456789": label}
+    store.write_label("0123456789", NO_LABEL)
+    assert os.listdir(store.root / "labels") == []
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"name": 1, "tags": [], "note": ""}', b"\xff"])
+def test_a_damaged_label_is_none(store, content):
+    store.write_label("0123456789", Label("a"))
+    (store.root / "labels" / "0123456789.json").write_bytes(content)
+    assert Store(store.root).labels() == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "note", "words"),
+    [
+        ("a" * 81, (), "", "name='a+.*at most 80"),
+        ("a\nb", (), "", "one line"),
+        ("", ("a,b",), "", "tag='a,b' must have 1 to 30 characters"),
+        ("", tuple(map(str, range(13))), "", "at most 12"),
+        ("", (), "a" * 2001, "at most 2,000"),
+    ],
+)
+def test_a_label_that_is_too_much_is_refused(name, tags, note, words):
+    with pytest.raises(InvalidValue, match=words):
+        Label(name, tags, note)
+
+
+def test_a_label_of_elsewhere_is_refused(store):
+    with pytest.raises(InvalidValue):
+        store.write_label("../../x", Label("a"))
+
+
+# Rows
+
+
+def test_seeds_fold_into_one_row(store, tiny):
+    for seed in range(3):
+        record(store, with_seed(tiny, seed))
+    shelf = Shelf(store)
+    found = shelf.look()
+    assert len(shelf.rows(found, folded=False)) == 3
+    (row,) = shelf.rows(found, folded=True)
+    assert [run.facts.seed for run in row.runs] == [0, 1, 2]
+    assert row.size == sum(run.size for run in row.runs)
+    # Level 1 keeps the dense network's accuracy, level 2 loses a fifth.
+    assert (row.result.percent, row.result.wins) == (50, True)
+    assert row.result.accuracy == row.result.dense == pytest.approx(0.9)
+    assert row.result.seconds == 9
+
+
+def test_what_changed_is_seen_and_what_did_not_is_not_read_again(store, tiny, monkeypatch):
+    record(store, tiny)
+    shelf = Shelf(store)
+    shelf.rows(shelf.look(), folded=True)
+    read = []
+    monkeypatch.setattr(Store, "info", lambda self, key: read.append(key))
+    assert shelf.look() is shelf.look()
+    shelf.rows(shelf.look(), folded=True)
+    # As the index says, the next process reads nothing again either.
+    other = Shelf(store)
+    rows = other.rows(other.look(), folded=True)
+    assert read == []
+    assert rows[0].result.percent == 50
+    monkeypatch.undo()
+    record(store, with_seed(tiny, 1))
+    assert len(shelf.look().runs) == 2
+    store.write_label(rows[0].facts.line, Label("new"))
+    assert {run.label.name for run in shelf.look().runs} == {"new"}
+
+
+@pytest.mark.parametrize("damage", [b"", b"[1]", b'{"form": 3}', b'{"form": [1, 5], "facts": 3}'])
+def test_a_damaged_index_is_made_again(store, tiny, damage):
+    record(store, tiny)
+    (store.root / "shelf.json").write_bytes(damage)
+    shelf = Shelf(store)
+    assert shelf.rows(shelf.look(), folded=True)[0].result.percent == 50
+    assert json.loads((store.root / "shelf.json").read_bytes())["facts"].keys() == {tiny.key}
+
+
+def test_with_no_time_left_the_newest_come_first_and_the_rest_later(store, tiny):
+    for seed in range(3):
+        record(store, with_seed(tiny, seed))
+    shelf = Shelf(store)
+    found = shelf.look(budget=-1)
+    assert (len(found.runs), found.unread) == (0, 3)
+    found = shelf.look()
+    assert [run.facts.seed for run in found.runs] == [2, 1, 0]
+    assert shelf.rows(found, folded=True, budget=-1)[0].result is None
+    assert shelf.rows(found, folded=True)[0].result is not None
