@@ -1,5 +1,6 @@
 """The shelf: what is on the disk and how large, what goes with a run, and what a limit takes."""
 
+import io
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from lottery_core.running import upkeep, worker
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.sizes import bytes_in_words
 from lottery_core.store import NO_LABEL, Job, Label, Level, Store, task_key
 from tests.infos import judged_info
 
@@ -366,3 +368,99 @@ def test_with_no_time_left_the_newest_come_first_and_the_rest_later(store, tiny)
     assert [run.facts.seed for run in found.runs] == [2, 1, 0]
     assert shelf.rows(found, folded=True, budget=-1)[0].result is None
     assert shelf.rows(found, folded=True)[0].result is not None
+
+
+# On the command line
+
+
+def listed(command, store: Store, *arguments: str) -> list[str]:
+    """The keys that `list` prints, cut to eight characters."""
+    code, printed = command("list", *arguments, "--cache", store.root)
+    assert code == 0, printed
+    return [line.split()[2] for line in printed.splitlines()[1:] if line[:2] == "20"]
+
+
+def test_list_finds_runs_by_what_is_said_of_them(command, store, tiny):
+    when = {"submitted": 1.7e9}
+    one = record(store, tiny, **when)
+    two = record(store, with_seed(ARMS["fine-tune"].of(tiny), 1), "failed", **when)
+    command("tag", one.key[:8], "--name", "Baseline", "--tag", "thesis", "--cache", store.root)
+    for arguments, found in (
+        ([], {one, two}),
+        (["--arm", "fine-tune"], {two}),
+        (["--arm", "fine-tune", "--arm", "ticket"], {one, two}),
+        (["--state", "done"], {one}),
+        (["--tag", "thesis", "--dataset", "MNIST", "--network", "784-8-10"], {one}),
+        (["--criterion", "magnitude", "--state", "failed"], {two}),
+        (["baseline"], {one}),
+        (["magnitude", "784-8"], {one, two}),
+        (["nothing", "of", "this"], set()),
+    ):
+        assert set(listed(command, store, *arguments)) == {run.key[:8] for run in found}
+    code, printed = command("list", "--arm", "ticket", "--cache", store.root)
+    assert "Baseline #thesis" in printed
+    code, printed = command("list", "--state", "asleep", "--cache", store.root)
+    assert code == 2
+    assert "state='asleep' is of no run here; choose one of done, failed" in printed
+
+
+def test_tag_changes_what_is_named_and_keeps_the_rest(command, store, tiny):
+    record(store, tiny)
+    line = only(store, tiny).facts.line
+    for arguments, label in (
+        (["--name", "a", "--tag", "x", "--tag", "y"], Label("a", ("x", "y"))),
+        (["--note", "why"], Label("a", ("x", "y"), "why")),
+        (["--untag", "x", "--tag", "z"], Label("a", ("y", "z"), "why")),
+        (["--name", ""], Label("", ("y", "z"), "why")),
+    ):
+        assert command("tag", tiny.key, *arguments, "--cache", store.root)[0] == 0
+        assert Store(store.root).label(line) == label
+    code, printed = command("tag", tiny.key, "--tag", "a,b", "--cache", store.root)
+    assert code == 2
+    assert "none of them a comma" in printed
+
+
+def test_remove_asks_once_and_says_what_it_frees(command, store, tiny, monkeypatch):
+    for seed in range(2):
+        record(store, with_seed(tiny, seed))
+    planned = upkeep.plan(store, Shelf(store).look(), {tiny.key})
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", io.StringIO("n\n"))
+        code, printed = command("remove", tiny.key[:8], "--cache", store.root)
+    assert code == 1
+    words = f"1 run goes, with 3 levels that only it uses: {bytes_in_words(planned.frees)}."
+    assert words in printed
+    assert all(map(store.has, tiny.keys))
+    code, printed = command("remove", tiny.keys[1], "--yes", "--cache", store.root)
+    assert code == 0, printed
+    assert f"Removed; {bytes_in_words(planned.frees)} are free." in printed
+    assert store.keys() == sorted(with_seed(tiny, 1).keys)
+    record(store, tiny)
+    assert command("remove", tiny.key, "--all-seeds", "--yes", "--cache", store.root)[0] == 0
+    assert store.keys() == []
+
+
+def test_a_level_of_several_runs_names_none_of_them(command, store, tiny):
+    other = ARMS["fine-tune"].of(tiny)
+    for one in (tiny, other):
+        record(store, one)
+    code, printed = command("remove", tiny.keys[0], "--yes", "--cache", store.root)
+    assert code == 2
+    assert "that 2 runs share; name one of them: " in printed
+    assert all(map(store.has, (*tiny.keys, *other.keys)))
+
+
+def test_gc_keeps_to_the_limit_that_is_said(command, store, tiny, monkeypatch):
+    record(store, tiny)
+    code, printed = command("gc", "--cache", store.root)
+    assert code == 2
+    assert "give --limit 5GB, or set LOTTERY_CACHE_LIMIT" in printed
+    monkeypatch.setenv(upkeep.LIMIT, "5 apples")
+    assert command("gc", "--cache", store.root)[0] == 2
+    assert command("run", "--cache", store.root)[0] == 2
+    assert "Removed 0 levels" in command("gc", "--limit", "5GB", "--cache", store.root)[1]
+    monkeypatch.setenv(upkeep.LIMIT, "1kB")
+    code, printed = command("gc", "--cache", store.root)
+    assert "Removed 3 levels" in printed
+    assert "of 1\u202fkB." in printed
+    assert store.keys() == []

@@ -54,6 +54,11 @@ class Run:
         return states[0] if states else "kept"
 
     @property
+    def states(self) -> tuple[str, ...]:
+        """As those of a row."""
+        return (self.state,)
+
+    @property
     def measured(self) -> tuple[str, ...]:
         """The tasks besides training that were asked for."""
         return tuple(task for task in self.jobs if task != "run")

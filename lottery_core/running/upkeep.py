@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lottery_core.findings.shelf import Found, Run, Shelf, needed_by
 from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.sizes import bytes_in_words
 from lottery_core.store import NO_LABEL, TASKS, Store, task_key
 
 LIMIT = "LOTTERY_CACHE_LIMIT"
@@ -27,6 +28,15 @@ class Removal:
     runs: tuple[Run, ...]
     levels: tuple[str, ...]
     frees: int
+
+    def in_words(self) -> str:
+        """ "2 runs go, with 5 levels that only they use: 1.23 MB." """
+        runs, levels = len(self.runs), len(self.levels)
+        they = "they use" if runs > 1 else "it uses"
+        return (
+            f"{runs:,} run{'s go' if runs > 1 else ' goes'}, with {levels:,} "
+            f"level{'' if levels == 1 else 's'} that only {they}: {bytes_in_words(self.frees)}."
+        )
 
 
 @dataclass(frozen=True)
