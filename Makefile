@@ -49,6 +49,7 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks.training_overhead $(ARGS)
 	$(BIN)/python -m benchmarks.speed --json cache/speed.json
 	$(BIN)/python -m benchmarks.agreement
+	$(BIN)/python -m benchmarks.runs
 	$(BIN)/python -m benchmarks.explorer
 
 clean:

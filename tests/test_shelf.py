@@ -8,43 +8,22 @@ import sys
 import threading
 from dataclasses import replace
 
-import numpy as np
-import pandas as pd
 import pytest
 
+from lottery_core.findings.lines import with_seed
 from lottery_core.findings.shelf import Shelf
 from lottery_core.running import upkeep, worker
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.sizes import bytes_in_words
-from lottery_core.store import NO_LABEL, Job, Label, Level, Store, task_key
-from tests.infos import judged_info
+from lottery_core.store import NO_LABEL, Job, Label, Store
+from tests.kept_runs import record
 
 
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "store")
-
-
-def with_seed(experiment: Experiment, seed: int) -> Experiment:
-    return replace(experiment, recipe=replace(experiment.recipe, seed=seed))
-
-
-def record(store: Store, experiment: Experiment, state: str = "done", **more) -> Experiment:
-    """Levels as if they had been trained, and the request for them."""
-    for n, key in enumerate(experiment.keys):
-        if not store.has(key):
-            upto = replace(experiment, rounds=experiment.rounds[:n])
-            info = judged_info(n, 0.9 - 0.1 * n * (n > 1), key=key, experiment=upto.as_dict())
-            weights = {"fc1.weight": np.zeros((50, 20), np.float32)}
-            mask = {"fc1.weight": np.ones((50, 20), bool)}
-            history = pd.DataFrame({"iteration": [0, 12]})
-            store.write(key, Level(info, mask, weights, weights, np.zeros(12), history))
-    fields = {"owner": "", "submitted": 1.0 + experiment.recipe.seed, "task": "run"} | more
-    key = task_key(fields["task"], experiment.key)
-    store.write_job(Job(key, state, experiment=experiment.as_dict(), **fields))
-    return experiment
 
 
 def du(path) -> int:
@@ -349,6 +328,22 @@ def test_what_changed_is_seen_and_what_did_not_is_not_read_again(store, tiny, mo
     assert {run.label.name for run in shelf.look().runs} == {"new"}
 
 
+def test_a_cache_at_rest_is_not_read_again_until_something_comes(store, tiny, monkeypatch):
+    record(store, tiny)
+    for folder in ("levels", "jobs"):
+        os.utime(store.root / folder, (1, 1))
+    shelf = Shelf(store)
+    found, read = shelf.look(), []
+    jobs = Store.jobs
+    monkeypatch.setattr(Store, "jobs", lambda self: read.append(1) or jobs(self))
+    assert shelf.look() is found
+    assert read == []
+    store.write_label(found.runs[0].facts.line, Label("new"))
+    assert shelf.look().runs[0].label.name == "new"
+    record(store, with_seed(tiny, 1))
+    assert len(shelf.look().runs) == 2
+
+
 @pytest.mark.parametrize("damage", [b"", b"[1]", b'{"form": 3}', b'{"form": [1, 5], "facts": 3}'])
 def test_a_damaged_index_is_made_again(store, tiny, damage):
     record(store, tiny)
@@ -363,7 +358,7 @@ def test_with_no_time_left_the_newest_come_first_and_the_rest_later(store, tiny)
         record(store, with_seed(tiny, seed))
     shelf = Shelf(store)
     found = shelf.look(budget=-1)
-    assert (len(found.runs), found.unread) == (0, 3)
+    assert (len(found.runs), found.unread) == (0, 3 + 9)  # runs, and sizes of levels
     found = shelf.look()
     assert [run.facts.seed for run in found.runs] == [2, 1, 0]
     assert shelf.rows(found, folded=True, budget=-1)[0].result is None

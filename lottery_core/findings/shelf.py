@@ -109,11 +109,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Found:
-    """All runs, newest first, when somebody looked; `unread` are those that are still to be read,
-    `sizes` the bytes that each level takes."""
+    """All runs, newest first, when somebody looked; `sizes` are the bytes that each level takes,
+    `marks` what changes when one is replaced; `unread` says how many runs and sizes are still to
+    be read."""
 
     runs: tuple[Run, ...]
     sizes: Mapping[str, int]
+    marks: Mapping[str, int]
     unread: int = 0
 
 
@@ -137,20 +139,26 @@ class Shelf:
         self._known: _Known | None = None
         self._keep_after: dict[str, float] = {}
         self._seen: tuple | None = None
-        self._found = Found((), {})
+        self._stamp: tuple[int, ...] | None = None
+        self._found = Found((), {}, {})
         self._rows: dict[bool, tuple[Row, ...]] = {}
 
     def look(self, budget: float | None = None) -> Found:
         """All runs as they are now. With a budget of so many seconds, what takes longer is left for
         the next look, newest first. Raises `StoreUnavailable`."""
         end = None if budget is None else time.monotonic() + budget
-        store = self._store
+        store, stamp = self._store, self._store.stamp()
+        if stamp is not None and stamp == self._stamp:
+            return self._found
         seen = store.jobs(), store.marks(), store.labels()
         with self._guard:
             if seen != self._seen or self._found.unread:
                 found = self._read(*seen, end)
                 self._keep("look")
                 self._seen, self._found, self._rows = seen, found, {}
+            # Of what is active the end may be written down nowhere; the rest goes on next time.
+            restless = self._found.unread or any(job.active for job in seen[0])
+            self._stamp = None if restless else stamp
             return self._found
 
     def rows(self, found: Found, folded: bool, budget: float | None = None) -> list[Row]:
@@ -162,7 +170,7 @@ class Shelf:
             if known is None:
                 known = tuple(_rows_of(found, folded))
             if any(row.result is None for row in known):
-                known = tuple(self._judged(row, end) for row in known)
+                known = tuple(self._judged(row, found.marks, end) for row in known)
             if found is self._found:
                 self._rows[folded] = known
             self._keep("rows")
@@ -196,7 +204,10 @@ class Shelf:
                 others[key] = one
         inner = {key for one in others.values() for key in one.levels[:-1]}
         facts += [one for key, one in others.items() if key not in inner]
-        sizes = {key: self._size(key, mark) for key, mark in marks.items()}
+        sizes = {}
+        for key, mark in marks.items():
+            size = self._size(key, mark, end)
+            sizes[key], unread = size or 0, unread + (size is None)
         self._forget(known.sizes, marks.keys())
         self._forget(known.facts, marks.keys() | asked.keys())
         records = store.record_sizes()
@@ -204,7 +215,7 @@ class Shelf:
             _run(one, asked.get(one.key, {}), sizes, records[one.key], labels, store)
             for one in facts
         ]
-        return Found(tuple(sorted(runs, key=lambda run: -run.when)), sizes, unread)
+        return Found(tuple(sorted(runs, key=lambda run: -run.when)), sizes, marks, unread)
 
     def _experiment(self, key: str) -> dict | None:
         info = self._store.infos([key]).get(key)
@@ -217,10 +228,12 @@ class Shelf:
             known.is_new = True
         return known.facts[key]
 
-    def _size(self, key: str, mark: int) -> int:
+    def _size(self, key: str, mark: int, end: float | None) -> int | None:
         known = self._index()
         then, size = known.sizes.get(key, (None, 0))
         if then != mark:
+            if _is_over(end):
+                return None
             size = self._store.level_size(key)
             known.sizes[key] = mark, size
             known.is_new = True
@@ -231,11 +244,11 @@ class Shelf:
         for key in known.keys() - there:
             del known[key]
 
-    def _judged(self, row: Row, end: float | None) -> Row:
+    def _judged(self, row: Row, marks: Mapping[str, int], end: float | None) -> Row:
         if row.result is not None:
             return row
         known = self._index()
-        name = _name(row, known.sizes)
+        name = _name(row, marks)
         if name not in known.results:
             if _is_over(end):
                 return row
@@ -301,9 +314,9 @@ def _rows_of(found: Found, folded: bool) -> list[Row]:
     return rows
 
 
-def _name(row: Row, sizes: Mapping[str, tuple[int, int]]) -> str:
+def _name(row: Row, marks: Mapping[str, int]) -> str:
     """What tells the levels that a row is judged by from all others."""
-    return chain_of(f"{key} {sizes[key][0]}" for run in row.runs for key in run.levels)
+    return chain_of(f"{key} {marks[key]}" for run in row.runs for key in run.levels)
 
 
 def _as_plain(known: _Known) -> dict:

@@ -28,7 +28,7 @@ from lottery_core.store.classes import Class, Classes
 from lottery_core.store.files import StoreUnavailable
 from lottery_core.store.info import LayerCounts, LevelInfo, Pruned, counts_of
 from lottery_core.store.jobs import STOPPED, TASKS, Job, measurement_key, task_key
-from lottery_core.store.labels import NO_LABEL, Label, Labels
+from lottery_core.store.labels import MAX_NAME, MAX_NOTE, NO_LABEL, Label, Labels
 from lottery_core.store.levels import Level
 from lottery_core.store.measurements import (
     AnswerTimes,
@@ -51,6 +51,8 @@ from lottery_core.store.tickets import Tickets, digest
 
 __all__ = [
     "CACHE",
+    "MAX_NAME",
+    "MAX_NOTE",
     "NO_LABEL",
     "STOPPED",
     "TASKS",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 import uuid
 from collections import Counter
 from contextlib import suppress
@@ -19,6 +20,7 @@ from lottery_core.store.levels import OPENED, Levels
 from lottery_core.store.notes import Notes
 
 _INDEX = "shelf.json"
+_SETTLED = 2 * 10**9  # nanoseconds; file systems count time in steps of up to two seconds
 
 
 def on_disk(path: Path | str) -> int:
@@ -53,6 +55,19 @@ def _inside(folder: Path | str, linked: set[tuple[int, int]]) -> int:
 
 class Room(Levels, Jobs, Notes):
     """What lies where, how large it is, and how it goes away."""
+
+    def stamp(self) -> tuple[int, ...] | None:
+        """What changes whenever a level, a record or a label comes, goes or is replaced; None
+        while the last such change is so young that another might have the same time."""
+        # What is in a folder is renamed into it, which the folder's own time tells.
+        times = []
+        for folder in ("levels", "jobs", "labels"):
+            try:
+                times.append((self.root / folder).stat().st_mtime_ns)
+            except OSError:
+                times.append(0)
+        settled = time.time_ns() - max(times) > _SETTLED
+        return tuple(times) if settled else None
 
     def marks(self) -> dict[str, int]:
         """All levels that are there, each with what changes when it is replaced. Nothing of them
