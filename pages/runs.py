@@ -14,6 +14,7 @@ from ui.shared.text import many
 from ui.shared.trouble import live, show_problem, told
 
 TICK = 2.0  # seconds between two looks
+GO_ON = 0.5  # while there is more to read
 READ, JUDGE = 0.7, 0.5  # seconds that one look reads and judges for; the next goes on
 
 with page("Runs"):
@@ -47,10 +48,14 @@ with page("Runs"):
         show_actions(marked, options(found.runs)["tag"])
     LINK.write(LINK.params)
 
-    @live(TICK)
+    looks = []
+
+    @live(GO_ON if waiting else TICK)
     def look_again() -> None:
         """A new look at the whole page when there is something new."""
-        if waiting or shelf.look(0.0) is not found:
+        # Not while the page itself is drawn: what is shown has just been looked at.
+        if looks and (waiting or shelf.look(0.0) is not found):
             st.rerun()
+        looks.append(True)
 
     look_again()

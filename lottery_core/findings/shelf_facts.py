@@ -109,7 +109,8 @@ def result_of(runs: Mapping[int, Infos]) -> Result:
     if found is None:
         return Result(None, None, None, False, judged, seconds)
     test = next(one.difference for one in found.conditions if one.what == TEST)
-    return Result(found.percent, test.a, test.b, has_won(runs), judged, seconds)
+    wins = found.wins and has_won(runs)
+    return Result(found.percent, test.a, test.b, wins, judged, seconds)
 
 
 def chain_of(names: Iterable[str]) -> str:

@@ -141,26 +141,19 @@ class Room(Levels, Jobs, Notes):
     def size_of_rest(self) -> int:
         """Bytes on the disk of all but what is in the levels' folders: with `level_size` of each
         level, what `du` says of the whole cache."""
-        levels = self.root / "levels"
         total = 0
         with suppress(OSError):
             total = _blocks(self.root.lstat())
-        for name in self._top():
+        for name in _names(self.root):
             path = self.root / name
-            if path == levels:
+            if name == "levels":
                 with suppress(OSError):
                     total += _blocks(path.lstat())
-                    half_written = (one for one in path.iterdir() if one.name[0] == ".")
-                    total += sum(map(on_disk, half_written))
+                half_written = (path / one for one in _names(path) if one[0] == ".")
+                total += sum(map(on_disk, half_written))
             else:
                 total += on_disk(path)
         return total
-
-    def _top(self) -> list[str]:
-        try:
-            return os.listdir(self.root)  # noqa: PTH208 - names alone
-        except OSError:
-            return []
 
     # What was worked out of all records, so that the next who looks need not
 
@@ -174,6 +167,13 @@ class Room(Levels, Jobs, Notes):
         """Keep it, as far as something can be written there."""
         with suppress(StoreUnavailable):
             self._put(self.root / _INDEX, json.dumps(index, separators=(",", ":")).encode())
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names alone, of many thousands
+    except OSError:
+        return []
 
 
 def _mark(entry: os.DirEntry) -> tuple[str, int] | None:
