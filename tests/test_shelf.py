@@ -435,6 +435,22 @@ def test_remove_asks_once_and_says_what_it_frees(command, store, tiny, monkeypat
     assert store.keys() == []
 
 
+def test_show_names_the_runs_that_a_level_is_of(command, store, tiny, datasets):
+    store.make()
+    store.datasets.symlink_to(datasets)
+    other = ARMS["fine-tune"].of(tiny)
+    for one in (tiny, other):
+        worker.perform(store, Job(one.key, "queued", "", 1.0, one.as_dict()))
+    command("tag", tiny.key, "--name", "Baseline", "--note", "the first", "--cache", store.root)
+    for key, found in ((tiny.keys[0], {tiny, other}), (tiny.key, {tiny})):
+        code, printed = command("show", key, "--cache", store.root)
+        assert code == 0, printed
+        said = printed.partition("Runs that it is a level of:")[2].partition("Levels of this")[0]
+        assert {one for one in (tiny, other) if one.key[:8] in said} == found
+        assert "Baseline" in said
+        assert "the first" in said
+
+
 def test_a_level_of_several_runs_names_none_of_them(command, store, tiny):
     other = ARMS["fine-tune"].of(tiny)
     for one in (tiny, other):

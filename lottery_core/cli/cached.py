@@ -11,8 +11,10 @@ import typer
 from lottery_core.cli import terminal
 from lottery_core.cli.options import Cache, NetworkOfFile
 from lottery_core.cli.places import from_home, open_cache, read_file, write_file
+from lottery_core.findings.shelf import Shelf
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.sizes import bytes_in_words
 from lottery_core.store import CACHE, LevelInfo, Store
 from lottery_core.tickets import card, files
 from lottery_core.tickets.verify import verify, verify_in_words
@@ -59,7 +61,7 @@ def export(
 
 
 def show(key: Key, cache: Cache = CACHE) -> None:
-    """Show a level: its card, and the keys of the levels before it."""
+    """Show a level: its card, the runs it is of, and the keys of the levels before it."""
     store = open_cache(cache)
     try:
         whole = find(store, key)
@@ -68,10 +70,18 @@ def show(key: Key, cache: Cache = CACHE) -> None:
         raise typer.BadParameter(str(error)) from error
     console = terminal.console()
     console.print(card.card(card.gather(store, level)), soft_wrap=True)
+    runs = terminal.table("run", "state", "size", "name", "note")
+    for run in Shelf(store).look().runs:
+        if whole in run.levels:
+            size = bytes_in_words(run.size)
+            runs.add_row(run.key[:8], run.state, size, run.label.in_words(), run.label.note)
+    if runs.row_count:
+        console.print("Runs that it is a level of:\n")
+        console.print(runs)
     table = terminal.table("level", "key", "weights left", "test accuracy")
     for info in _chain(store, level.info):
         table.add_row(str(info.level), info.key[:8], *facts_in_words(info))
-    console.print("Levels of this experiment that are kept:\n")
+    console.print("\nLevels of this experiment that are kept:\n")
     console.print(table)
 
 

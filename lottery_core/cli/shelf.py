@@ -1,7 +1,5 @@
 """Commands about the runs in the cache: `list`, `tag`, `remove` and `gc`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +9,13 @@ import typer
 
 from lottery_core.cli import terminal
 from lottery_core.cli.cached import Key, facts_in_words, find
-from lottery_core.cli.options import Cache
+from lottery_core.cli.options import Cache, Option, with_options
 from lottery_core.cli.places import open_cache
 from lottery_core.findings.handout.asked import infos_of
 from lottery_core.findings.lines import Line, asked_with
 from lottery_core.findings.naming import in_common
 from lottery_core.findings.shelf import Found, Run, Shelf
-from lottery_core.findings.shelf_filter import Filter
+from lottery_core.findings.shelf_filter import ASPECTS, Filter
 from lottery_core.findings.verdict import has_won, picked
 from lottery_core.running import upkeep
 from lottery_core.spec.arms import title_of
@@ -26,26 +24,17 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.sizes import bytes_in_words
 from lottery_core.store import CACHE, Label, Store
 
-Several = Annotated[list[str] | None, typer.Option(help="Only of this; may be given again.")]
-
 
 def list_runs(
     words: Annotated[
         list[str] | None, typer.Argument(help="What must stand in a run's name, tags, note, ...")
     ] = None,
-    dataset: Several = None,
-    network: Several = None,
-    criterion: Several = None,
-    arm: Several = None,
-    state: Several = None,
-    tag: Several = None,
     levels: Annotated[bool, typer.Option("--levels", help="Every level instead.")] = False,
     cache: Cache = CACHE,
+    **asked: list[str] | None,
 ) -> None:
     """List the runs in the cache, newest first, with the smallest ticket that wins."""
     store = open_cache(cache)
-    asked = {"dataset": dataset, "network": network, "criterion": criterion}
-    asked |= {"arm": arm, "state": state, "tag": tag}
     columns = ("when", "key", "state", "levels", "size", "ticket", "what", "name")
     if levels:
         columns = ("when", "key", "level", "weights left", "test accuracy", "what")
@@ -71,6 +60,12 @@ def list_runs(
             f"(chmod -R g+rX {store.root})",
             soft_wrap=True,
         )
+
+
+_ASPECTS = {
+    name: Option(list[str], f"Only of this {name}; may be given again.") for name in ASPECTS
+}
+list_runs = with_options(list_runs, _ASPECTS)
 
 
 def tag(
@@ -213,7 +208,7 @@ def _cells(store: Store, run: Run, experiment: Experiment) -> tuple[str, ...]:
         bytes_in_words(run.size),
         ticket,
         _what(experiment),
-        " ".join((run.label.name, *(f"#{tag}" for tag in run.label.tags))).strip(),
+        run.label.in_words(),
     )
 
 

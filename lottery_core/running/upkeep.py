@@ -6,13 +6,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from lottery_core.findings.shelf import Found, Run, Shelf, needed_by
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.sizes import bytes_in_words
-from lottery_core.store import NO_LABEL, TASKS, Store, task_key
+from lottery_core.store import NO_LABEL, TASKS, Store, StoreUnavailable, task_key
 
 LIMIT = "LOTTERY_CACHE_LIMIT"
 _LOCK = "upkeep"  # whoever removes something holds it: two at once would count the same twice
@@ -115,7 +115,7 @@ def read_size(name: str, text: str) -> int:
 def collect(shelf: Shelf, store: Store, limit: int) -> Freed:
     """Remove levels, those that nobody opened for longest first, until the cache takes at most
     `limit` bytes; none of a run that has a name, or is queued or running, or goes on from one of
-    these. Raises `StoreUnavailable`."""
+    these, and none that is not ours to remove. Raises `StoreUnavailable`."""
     with store.held(_LOCK):
         found = shelf.look()
         size = size_of_cache(store, found)
@@ -124,8 +124,11 @@ def collect(shelf: Shelf, store: Store, limit: int) -> Freed:
         for key in _oldest_first(store, found) if size > limit else ():
             if size - freed <= limit:
                 break
-            if key not in safe and (bytes_ := store.drop_level(key)):
-                freed, levels = freed + bytes_, levels + 1
+            dropped = 0
+            if key not in safe:
+                with suppress(StoreUnavailable):  # it is not ours to remove; another may be
+                    dropped = store.drop_level(key)
+            freed, levels = freed + dropped, levels + bool(dropped)
         return Freed(levels, freed, size - freed, limit)
 
 

@@ -46,6 +46,10 @@ class Label:
         once = dict.fromkeys(tag.strip() for tag in tags)
         return cls(name.strip(), tuple(tag for tag in once if tag), note.strip())
 
+    def in_words(self) -> str:
+        """ "Baseline #thesis": the name and the tags."""
+        return " ".join((self.name, *(f"#{tag}" for tag in self.tags))).strip()
+
 
 NO_LABEL = Label()
 

@@ -5,6 +5,7 @@ Sizes are what `du` says: the blocks of files and folders, links not followed.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -103,6 +104,9 @@ class Room(Levels, Jobs, Notes):
             # Under a name that no reader looks at first, so that none finds half a level.
             gone = folder.parent / f".new-{uuid.uuid4().hex}"
             with explained(self.root), suppress(FileNotFoundError, NotADirectoryError):
+                # A folder can be renamed by who may not empty it.
+                if folder.exists() and not os.access(folder, os.W_OK):
+                    raise PermissionError(errno.EACCES, "Permission denied", str(folder))
                 folder.rename(gone)
                 remove(gone)
                 return size

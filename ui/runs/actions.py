@@ -105,6 +105,8 @@ def _show_links(row: Row) -> None:
 
 
 def _show_compare(marked: Sequence[Row]) -> None:
+    if not all(row.first.jobs for row in marked):
+        return  # Compare knows of what was asked for
     lines = list(dict.fromkeys(row.facts.line for row in marked))
     if len(lines) > MAX_LINES:
         st.caption(f"At most {MAX_LINES} can be compared.")
