@@ -33,7 +33,7 @@ from tests.images import draw_classes, write_files
 from tests.kept_runs import record
 from tests.pages import ROOT, go_to, open_page, said
 from ui import speed, stability
-from ui.runs.actions import link_of
+from ui.runs.actions import again_of, exports, link_of
 from ui.shared import tasks
 from ui.shared.queue_line import queue_in_words
 
@@ -397,6 +397,26 @@ def test_seeds_are_one_row_or_a_row_each_and_filters_stay_in_the_link(shared):
     nothing = open_page("pages/runs.py", words="no such run", state="asleep")
     assert "No run is of all that was asked for." in said(nothing)
     assert "State: no run here is of asleep." in said(nothing)
+
+
+def test_marked_runs_lead_on_and_are_handed_out(shared):
+    params = SMALL | {"controls": "reinit", "seed": "4"}
+    page = open_page(**params)
+    page.button(key="start").click().run()
+    for experiment in read_choice(params)[1].experiments():
+        wait_until_done(shared, experiment.key)
+    rows = shared.shelf.rows(shared.shelf.look(), folded=True)
+    for row in rows:
+        again = read_choice(again_of(row))[1]
+        assert (again.seed, again.replicates) == (5, 1)
+        assert replace(again, seed=4) == read_choice(params)[1]
+    stem, report, tables = exports(rows[:1])
+    assert stem == f"run-{rows[0].facts.key[:8]}"
+    assert b"784-16-10" in report()
+    stem, report, tables = exports(rows)
+    assert stem.startswith("comparison-")
+    assert b"random reinit" in report()
+    assert tables()[:2] == b"PK"
 
 
 def test_the_runs_page_says_how_large_the_cache_is_and_what_its_limit_is(shared, tiny, monkeypatch):

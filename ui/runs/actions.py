@@ -120,13 +120,15 @@ def _show_compare(marked: Sequence[Row]) -> None:
 def _show_exports(marked: Sequence[Row]) -> None:
     there = [row for row in marked if row.first.levels]
     known = there and len(there) == len(marked) and len(there) <= MAX_LINES
-    stem, report, tables = _exports(there) if known else ("run", bytes, bytes)
+    stem, report, tables = exports(there) if known else ("run", bytes, bytes)
     download("Report", f"{stem}-report.html", report, disabled=not known)
     download("Tables", f"{stem}-tables.zip", tables, disabled=not known)
 
 
 # Made when the button is pressed, on another thread without a session.
-def _exports(rows: Sequence[Row]) -> tuple[str, Callable[[], bytes], Callable[[], bytes]]:
+def exports(rows: Sequence[Row]) -> tuple[str, Callable[[], bytes], Callable[[], bytes]]:
+    """What the files of these rows are called, and what makes their report and their tables: those
+    of a run with its controls, or of several rows as a comparison with the first."""
     store, first = runtime().store, rows[0].first
     if len(rows) == 1:
         key = first.levels[-1]
