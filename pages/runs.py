@@ -28,7 +28,7 @@ with page("Runs"):
         st.info("Nothing has been run yet. Choose an experiment in the Explorer and press Start.")
         st.page_link("app.py", label="To the Explorer", icon=":material/explore:")
     else:
-        asked, folded = choose(found.runs)
+        asked, folded = choose(found.runs, not found.unread)
         rows = shelf.rows(found, folded, JUDGE)
         waiting += sum(row.result is None for row in rows)
         shown = asked.of(rows)

@@ -144,13 +144,13 @@ class Shelf:
         self._rows: dict[bool, tuple[Row, ...]] = {}
 
     def look(self, budget: float | None = None) -> Found:
-        """All runs as they are now. With a budget of so many seconds, what takes longer is left for
-        the next look, newest first. Raises `StoreUnavailable`."""
-        end = None if budget is None else time.monotonic() + budget
+        """All runs as they are now. With a budget of so many seconds besides the list of requests,
+        what takes longer is left for the next look, newest first. Raises `StoreUnavailable`."""
         store, stamp = self._store, self._store.stamp()
         if stamp is not None and stamp == self._stamp:
             return self._found
         seen = store.jobs(), store.marks(), store.labels()
+        end = None if budget is None else time.monotonic() + budget
         with self._guard:
             if seen != self._seen or self._found.unread:
                 found = self._read(*seen, end)

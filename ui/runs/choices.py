@@ -20,12 +20,13 @@ _APART = "|"  # in no name and no tag
 _ARMS = {name: arm.title for name, arm in ARMS.items()} | {"ticket": "rewound ticket"}
 
 
-def choose(runs: Sequence[Run]) -> tuple[Filter, bool]:
-    """Show the choices, and say which runs are asked for and whether their seeds are folded."""
+def choose(runs: Sequence[Run], is_all: bool) -> tuple[Filter, bool]:
+    """Show the choices among runs, which may not be all yet; says which are asked for and whether
+    their seeds are folded."""
     LINK.follow()
     known = options(runs)
     with st.container(horizontal=True, vertical_alignment="bottom", key="runs_choices"):
-        found = Filter(**{name: _choose(name, known[name]) for name in ASPECTS})
+        found = Filter(**{name: _choose(name, known[name], is_all) for name in ASPECTS})
         words = st.text_input(
             "Search",
             LINK.asked.get("words", ""),
@@ -44,16 +45,19 @@ def choose(runs: Sequence[Run]) -> tuple[Filter, bool]:
     return replace(found, words=words), folded
 
 
-def _choose(aspect: str, known: list[str]) -> tuple[str, ...]:
-    asked = [name for name in LINK.asked.get(aspect, "").split(_APART) if name]
-    if missing := [name for name in asked if name not in known]:
+def _choose(aspect: str, there: list[str], is_all: bool) -> tuple[str, ...]:
+    # What is chosen now: other options, as runs come and go, are another widget.
+    asked = [name for name in LINK.params.get(aspect, "").split(_APART) if name]
+    missing = [name for name in asked if name not in there]
+    if missing and is_all:
         st.warning(f"{_LABELS[aspect]}: no run here is of {plain(', '.join(missing))}.")
+    known = sorted({*there, *asked})
     chosen: list[str] = []
     if len(known) > 1 or asked or aspect == "state":
         chosen = st.multiselect(
             _LABELS[aspect],
             known,
-            [name for name in asked if name in known],
+            asked,
             key=LINK.widget_key(f"runs_{aspect}_{_APART.join(known)}"),
             format_func=lambda name: _ARMS.get(name, name) if aspect == "arm" else name,
             placeholder="all",
