@@ -50,6 +50,7 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks.speed --json cache/speed.json
 	$(BIN)/python -m benchmarks.convolutions --json cache/convolutions.json
 	$(BIN)/python -m benchmarks.agreement
+	$(BIN)/python -m benchmarks.runs
 	$(BIN)/python -m benchmarks.explorer
 
 clean:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -255,10 +256,12 @@ def test_list_shows_each_request_with_its_best_ticket(here, winner):
     done = here("list", "--cache", store.root)
     assert done.returncode == 0, done.stderr
     head, *rows = done.stdout.decode().splitlines()
-    assert head.split() == ["when", "key", "state", "levels", "ticket", "what"]
+    assert head.split() == ["when", "key", "state", "levels", "size", "ticket", "what", "name"]
+    *rows, _, size = rows
     assert len(rows) == 3
     assert all("done   3 of 3" in row for row in rows)
     assert "rewound ticket, seed 3, 784-16-10, MNIST, 2 rounds" in rows[-1]
+    assert re.fullmatch(r"The cache takes \S+\s.B\.", size)
     every = here("list", "--levels", "--cache", store.root).stdout.decode().splitlines()
     # One dense network, and two levels of the experiment and of each of its controls.
     assert len(every) == 1 + 1 + 3 * 2
@@ -269,7 +272,7 @@ def test_list_shows_each_request_with_its_best_ticket(here, winner):
 def test_list_shows_levels_that_no_request_speaks_of(here, store, tiny):
     assert b"Nothing is kept in" in here("list", "--cache", store.root).stdout
     list(engine.run(tiny, Context(store)))
-    _, row = here("list", "--cache", store.root).stdout.decode().splitlines()
+    _, row, *_ = here("list", "--cache", store.root).stdout.decode().splitlines()
     assert tiny.key[:8] in row
     assert "kept   3 of 3" in row
 

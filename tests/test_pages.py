@@ -20,6 +20,7 @@ from lottery_core.findings import stability as paths
 from lottery_core.running import measurement
 from lottery_core.running.starts import starts_of
 from lottery_core.running.time_left import in_words
+from lottery_core.running.upkeep import LIMIT, size_of_cache
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.fields import FIELDS
@@ -27,10 +28,13 @@ from lottery_core.spec.links import read_choice, write_choice
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
+from lottery_core.spec.sizes import bytes_in_words
 from lottery_core.store import Job, measurement_key, task_key
 from tests.images import draw_classes, write_files
+from tests.kept_runs import record
 from tests.pages import ROOT, go_to, open_page, said
 from ui import speed, stability
+from ui.runs.actions import again_of, exports, link_of
 from ui.shared import tasks
 from ui.shared.queue_line import queue_in_words
 
@@ -363,22 +367,71 @@ def test_the_runs_page_leads_back_to_a_run(shared):
     page = open_page(**SMALL)
     page.button(key="start").click().run()
     wait_until_done(shared, read_choice(SMALL)[1].experiment().key)
-    runs = open_page("pages/runs.py")
-    assert "784-16-10" in said(runs)
-    assert "done, 3 of 3 levels" in said(runs)
+    (row,) = rows_of(open_page("pages/runs.py"))
+    assert (row["network"], row["state"], row["levels"]) == ("784-16-10", "done", "3 of 3")
     assert shared.store.jobs()[0].params == write_choice(*read_choice(SMALL))
+    assert link_of(shared.shelf.look().runs[0]) == ("app.py", write_choice(*read_choice(SMALL)))
 
 
-def test_a_request_is_one_card_whatever_its_seeds_and_controls(shared):
+def rows_of(page: AppTest) -> list[dict]:
+    """The rows of the Runs page's table."""
+    assert not page.exception
+    return page.dataframe[0].value.to_dict("records")
+
+
+def test_seeds_are_one_row_or_a_row_each_and_filters_stay_in_the_link(shared):
     params = SMALL | {"replicates": "2", "controls": "reinit"}
     page = open_page(**params)
     page.button(key="start").click().run()
     for experiment in read_choice(params)[1].experiments():
         wait_until_done(shared, experiment.key)
-    text = said(open_page("pages/runs.py"))
-    assert text.count("784-16-10") == 1
-    assert "rewound ticket, random reinit, 2 seeds" in text
-    assert "done, 10 of 10 levels" in text
+    page = open_page("pages/runs.py")
+    folded = {row["arm"]: (row["seeds"], row["levels"]) for row in rows_of(page)}
+    assert folded == {"rewound ticket": ("0 to 1", "6 of 6"), "random reinit": ("0 to 1", "6 of 6")}
+    page.toggle[1].set_value(False).run()
+    assert sorted(row["seeds"] for row in rows_of(page)) == ["0", "0", "1", "1"]
+    page.multiselect[0].set_value(["reinit"]).run()
+    assert {row["arm"] for row in rows_of(page)} == {"random reinit"}
+    assert page.query_params == {"seeds": "each", "arm": "reinit"}
+    again = open_page("pages/runs.py", seeds="each", arm="reinit")
+    assert [row["seeds"] for row in rows_of(again)] == ["1", "0"]
+    nothing = open_page("pages/runs.py", words="no such run", state="asleep")
+    assert "No run is of all that was asked for." in said(nothing)
+    assert "State: no run here is of asleep." in said(nothing)
+
+
+def test_marked_runs_lead_on_and_are_handed_out(shared):
+    params = SMALL | {"controls": "reinit", "seed": "4"}
+    page = open_page(**params)
+    page.button(key="start").click().run()
+    for experiment in read_choice(params)[1].experiments():
+        wait_until_done(shared, experiment.key)
+    rows = shared.shelf.rows(shared.shelf.look(), folded=True)
+    for row in rows:
+        again = read_choice(again_of(row))[1]
+        assert (again.seed, again.replicates) == (5, 1)
+        assert replace(again, seed=4) == read_choice(params)[1]
+    stem, report, tables = exports(rows[:1])
+    assert stem == f"run-{rows[0].facts.key[:8]}"
+    assert b"784-16-10" in report()
+    stem, report, tables = exports(rows)
+    assert stem.startswith("comparison-")
+    assert b"random reinit" in report()
+    assert tables()[:2] == b"PK"
+
+
+def test_the_runs_page_says_how_large_the_cache_is_and_what_its_limit_is(shared, tiny, monkeypatch):
+    record(shared.store, tiny)
+    size = bytes_in_words(size_of_cache(shared.store, shared.shelf.look()))
+    assert f"The cache takes {size}; LOTTERY_CACHE_LIMIT sets a limit." in said(
+        open_page("pages/runs.py")
+    )
+    monkeypatch.setenv(LIMIT, "2GB")
+    assert "of 2\u202fGB." in said(open_page("pages/runs.py"))
+    monkeypatch.setenv(LIMIT, "two")
+    page = open_page("pages/runs.py")
+    assert "LOTTERY_CACHE_LIMIT='two' must be a size above 0" in said(page)
+    assert len(rows_of(page)) == 1
 
 
 def speed_page(key: str = "") -> AppTest:
@@ -465,9 +518,9 @@ def test_one_pruned_level_is_one_in_words(shared):
 
 def test_the_runs_page_tells_a_measurement_from_a_run(shared, monkeypatch):
     measured(shared, monkeypatch)
-    text = said(open_page("pages/runs.py"))
-    assert text.count("784-16-10") == 2
-    assert text.count("Speed of: ") == 1
+    open_page("pages/runs.py")
+    (run,) = shared.shelf.look().runs
+    assert run.measured == ("measure",)
 
 
 def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
@@ -497,7 +550,8 @@ def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
     link = {"key": experiment.key, "part": "1"}
     assert page.query_params == link
     assert open_page("pages/stability.py", **link).selectbox[1].index == 1
-    assert "Stability of: " in said(open_page("pages/runs.py"))
+    (run,) = shared.shelf.look().runs
+    assert run.measured == ("instability",)
 
 
 def test_what_is_written_large_stays_so_on_every_page_and_in_links(shared):

@@ -12,6 +12,7 @@ from lottery_core.running import engine
 from lottery_core.store import (
     Instability,
     Job,
+    Label,
     Level,
     Store,
     StoreUnavailable,
@@ -61,6 +62,8 @@ def fill(store):
     store.write_measurement(MEASURED, Instability(total=1, seed=1, paths=()))
     store.write_progress(KEY, Waiting("a while"))
     store.write_job(job())
+    store.write_label("0123456789", Label("Baseline"))
+    store.write_index({"form": 0})
     store.request_cancel(KEY)
     store.revise_machine(lambda facts: {"a": 1})
     with store.held("x"):

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from lottery_core.cli import cached, data, pages, terminal
+from lottery_core.cli import cached, data, pages, shelf, terminal
 from lottery_core.cli.report import report
 from lottery_core.cli.run import run
 from lottery_core.cli.sweep import sweep
@@ -31,8 +31,11 @@ app.command("app", context_settings=pages.SETTINGS)(pages.start_app)
 app.command()(run)
 app.command()(sweep)
 app.command()(train)
-app.command("list")(cached.list_experiments)
+app.command("list")(shelf.list_runs)
 app.command()(cached.show)
+app.command()(shelf.tag)
+app.command()(shelf.remove)
+app.command("gc")(shelf.collect)
 app.command()(cached.export)
 app.command()(report)
 app.command("verify")(cached.verify_file)

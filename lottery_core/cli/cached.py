@@ -1,12 +1,8 @@
-"""Commands about what is in the cache: `list`, `show`, `export` and `verify`."""
+"""Commands about what is in the cache: `show`, `export` and `verify`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +11,11 @@ import typer
 from lottery_core.cli import terminal
 from lottery_core.cli.options import Cache, NetworkOfFile
 from lottery_core.cli.places import from_home, open_cache, read_file, write_file
-from lottery_core.findings.lines import Line, asked_with, known_experiments
-from lottery_core.findings.naming import in_common
-from lottery_core.findings.verdict import has_won, picked
-from lottery_core.spec.arms import title_of
+from lottery_core.findings.shelf import Shelf
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
-from lottery_core.store import CACHE, Job, LevelInfo, Store
+from lottery_core.spec.sizes import bytes_in_words
+from lottery_core.store import CACHE, LevelInfo, Store
 from lottery_core.tickets import card, files
 from lottery_core.tickets.verify import verify, verify_in_words
 
@@ -66,34 +60,8 @@ def export(
     terminal.console().print(f"{path}: {files.FORMATS[format].summary}, {len(content):,} bytes")
 
 
-def list_experiments(
-    levels: Annotated[bool, typer.Option("--levels", help="Every level instead.")] = False,
-    cache: Cache = CACHE,
-) -> None:
-    """List the experiments in the cache, newest first, with the smallest ticket that wins."""
-    store = open_cache(cache)
-    table = terminal.table("when", "key", "state", "levels", "ticket", "what")
-    if levels:
-        table = terminal.table("when", "key", "level", "weights left", "test accuracy", "what")
-    rows = _level_rows(store) if levels else _experiment_rows(store)
-    for row in sorted(rows, key=lambda row: -row.time):
-        table.add_row(f"{datetime.fromtimestamp(row.time).astimezone():%Y-%m-%d %H:%M}", *row.cells)
-    console, closed = terminal.console(), len(store.unreadable())
-    if table.row_count:
-        console.print(table)
-    elif not closed:
-        console.print(f"Nothing is kept in {store.root} yet; `python -m lottery_core run`")
-    if closed:
-        console.print(
-            f"{closed} level{'s' if closed > 1 else ''} in {store.root} "
-            f"{'are' if closed > 1 else 'is'} not yours to read: ask the owner for read permission "
-            f"(chmod -R g+rX {store.root})",
-            soft_wrap=True,
-        )
-
-
 def show(key: Key, cache: Cache = CACHE) -> None:
-    """Show a level: its card, and the keys of the levels before it."""
+    """Show a level: its card, the runs it is of, and the keys of the levels before it."""
     store = open_cache(cache)
     try:
         whole = find(store, key)
@@ -102,10 +70,18 @@ def show(key: Key, cache: Cache = CACHE) -> None:
         raise typer.BadParameter(str(error)) from error
     console = terminal.console()
     console.print(card.card(card.gather(store, level)), soft_wrap=True)
+    runs = terminal.table("run", "state", "size", "name", "note")
+    for run in Shelf(store).look().runs:
+        if whole in run.levels:
+            size = bytes_in_words(run.size)
+            runs.add_row(run.key[:8], run.state, size, run.label.in_words(), run.label.note)
+    if runs.row_count:
+        console.print("Runs that it is a level of:\n")
+        console.print(runs)
     table = terminal.table("level", "key", "weights left", "test accuracy")
     for info in _chain(store, level.info):
-        table.add_row(str(info.level), info.key[:8], *_facts(info))
-    console.print("Levels of this experiment that are kept:\n")
+        table.add_row(str(info.level), info.key[:8], *facts_in_words(info))
+    console.print("\nLevels of this experiment that are kept:\n")
     console.print(table)
 
 
@@ -148,57 +124,10 @@ def find(store: Store, prefix: str) -> str:
     return found[0]
 
 
-@dataclass(frozen=True)
-class _Row:
-    time: float
-    cells: tuple[str, ...]
-
-
-def _experiment_rows(store: Store) -> Iterable[_Row]:
-    """One an experiment; when it was asked for or, where nobody did, computed."""
-    for experiment, job in known_experiments(store).values():
-        time = job.submitted if job else max(map(store.computed, experiment.keys))
-        yield _Row(time, _experiment_cells(store, experiment, job))
-
-
-def _experiment_cells(store: Store, experiment: Experiment, job: Job | None) -> tuple[str, ...]:
-    asked = {one.recipe.seed: _infos(store, one) for one in asked_with(experiment, job)}
-    infos, found = asked[experiment.recipe.seed], picked(asked)
-    ticket = "none wins" if len(infos) == len(experiment.keys) > 1 else ""
-    if found and found.level < len(infos):
-        best = infos[found.level]
-        ticket = f"{best.key[:8]}: {', '.join(_facts(best))}"
-        ticket += "" if has_won(asked) else ", not by the test images"
-    return (
-        infos[-1].key[:8] if infos else "",
-        job.state if job else "kept",
-        f"{len(infos)} of {len(experiment.keys)}",
-        ticket,
-        _what(experiment),
-    )
-
-
-def _infos(store: Store, experiment: Experiment) -> list[LevelInfo]:
-    known = store.infos(experiment.keys)
-    return [known[key] for key in takewhile(known.__contains__, experiment.keys)]
-
-
-def _level_rows(store: Store) -> Iterable[_Row]:
-    for info in store.infos(store.keys()).values():
-        experiment = Experiment.known(info.experiment)
-        what = _what(experiment) if experiment else "of another version"
-        cells = info.key[:8], str(info.level), *_facts(info), what
-        yield _Row(store.computed(info.key), cells)
-
-
-def _facts(info: LevelInfo) -> tuple[str, str]:
+def facts_in_words(info: LevelInfo) -> tuple[str, str]:
+    """How many weights are left, and the accuracy on the test images at the end."""
     left = f"{info.weights_kept:,} ({info.percent_remaining:.4g} %)"
     return left, f"{info.test_accuracy:.2%}"
-
-
-def _what(experiment: Experiment) -> str:
-    line = Line("", (experiment,))
-    return f"{title_of(experiment)}, seed {experiment.recipe.seed}, {in_common([line])}"
 
 
 def _chain(store: Store, info: LevelInfo) -> list[LevelInfo]:

@@ -20,6 +20,7 @@ from lottery_core.cli.options import (
 )
 from lottery_core.cli.perform import Desk, perform
 from lottery_core.cli.places import from_home, open_cache
+from lottery_core.running.upkeep import limit_of_cache
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.fields import FIELDS
 from lottery_core.spec.links import read_choice, write_choice
@@ -56,6 +57,7 @@ def run(
         link = write_choice(preset, choice)
         arms = choice.arms()
         check_known("loop", loop, LOOPS)
+        limit_of_cache()  # which is kept to after each run
         if out is not None:
             out = from_home("out", out)
             out.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ engine.py       the procedure: train, prune, restart, train again
 queue.py        submit, watch, cancel; worker.py: what a worker process does
 progress.py     what can be seen of a level while it trains
 time_left.py    how long a training will take; forecast.py: when each job of a queue ends
+upkeep.py       runs that go with what only they use; a limit for the cache
 fair.py         whose turn it is; workers.py: how many train at once
 measurement.py  how fast this machine is with an experiment's levels
 instability.py  what another order of the data does to where they end

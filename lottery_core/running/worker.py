@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from lottery_core.data import DataUnavailable, load_data, own
-from lottery_core.running import engine, instability, pace
+from lottery_core.running import engine, instability, pace, upkeep
 from lottery_core.running.fair import TURN
 from lottery_core.running.starts import starts_of
 from lottery_core.spec.checks import InvalidValue
@@ -120,6 +120,8 @@ def perform(
     try:
         with record.kept():
             _perform(store, job, folder, show, record.check)
+        with suppress(StoreUnavailable):  # the run itself has ended well
+            upkeep.keep_to_limit(store)
     except (Cancelled, Paused, KeyboardInterrupt, SystemExit, *_TOLD):
         pass  # it is in the record
     except Exception:  # noqa: BLE001 - a fault of ours: the record has a sentence, the log the rest

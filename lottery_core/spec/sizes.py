@@ -1,4 +1,4 @@
-"""How large a network is, as it is written everywhere."""
+"""How large a network is, or what is kept on a disk, as it is written everywhere."""
 
 from __future__ import annotations
 
@@ -16,3 +16,15 @@ def schedule_in_words(rounds: Sequence[Round]) -> str:
     """ "6 rounds to 1.56 % of the weights", of one round or more."""
     many = f"{len(rounds)} round{'s' if len(rounds) > 1 else ''}"
     return f"{many} to {size_in_words(100 * (1 - rounds[-1].sparsity))} of the weights"
+
+
+def bytes_in_words(count: int) -> str:
+    """ "512 bytes", "1.23 MB", to three digits; MB are millions."""
+    if count < 1000:
+        return f"{count}\u202fbytes"
+    value, unit = float(count), ""
+    for unit in ("kB", "MB", "GB", "TB"):  # noqa: B007 - the last that is needed
+        value /= 1000
+        if value < 999.5:
+            break
+    return f"{value:.3g}\u202f{unit}"

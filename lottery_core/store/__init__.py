@@ -13,6 +13,8 @@ computes it again. Nothing here is pickled.
     classes/           <name>.json: classes that are taught, who has which seat, who teaches
     jobs/<key>.json    what became of an experiment: queued, running, done, ...
     locks/             one lock a level, a job and a queue; the system frees a dead owner's
+    labels/            <line>.json: what people call a run, its tags and a note
+    shelf.json         what was worked out of all runs, so that nobody need do it again
     machine.json       what this machine can do (see speed.py)
 
 A folder is made when something is first written to it, and made again when it was deleted.
@@ -25,8 +27,9 @@ from pathlib import Path
 from lottery_core.store.classes import Class, Classes
 from lottery_core.store.files import StoreUnavailable
 from lottery_core.store.info import LayerCounts, LevelInfo, Pruned, counts_of
-from lottery_core.store.jobs import STOPPED, Job, Jobs, measurement_key, task_key
-from lottery_core.store.levels import Level, Levels
+from lottery_core.store.jobs import STOPPED, TASKS, Job, measurement_key, task_key
+from lottery_core.store.labels import MAX_NAME, MAX_NOTE, NO_LABEL, Label, Labels
+from lottery_core.store.levels import Level
 from lottery_core.store.measurements import (
     AnswerTimes,
     Copies,
@@ -41,19 +44,25 @@ from lottery_core.store.measurements import (
     StepTimes,
     Timed,
 )
-from lottery_core.store.notes import Notes, processor
+from lottery_core.store.notes import processor
 from lottery_core.store.places import CACHE
 from lottery_core.store.progress import LevelProgress, PartsDone, Progress, Waiting
+from lottery_core.store.room import Room, on_disk
 from lottery_core.store.tickets import Tickets, digest
 
 __all__ = [
     "CACHE",
+    "MAX_NAME",
+    "MAX_NOTE",
+    "NO_LABEL",
     "STOPPED",
+    "TASKS",
     "AnswerTimes",
     "Class",
     "Copies",
     "Instability",
     "Job",
+    "Label",
     "LayerCounts",
     "LayerTimes",
     "Level",
@@ -76,12 +85,13 @@ __all__ = [
     "counts_of",
     "digest",
     "measurement_key",
+    "on_disk",
     "processor",
     "task_key",
 ]
 
 
-class Store(Levels, Tickets, Jobs, Notes, Classes):
+class Store(Room, Labels, Tickets, Classes):
     """All that is kept under one folder; any number of processes may use it at once.
 
     What the system refuses (no space, no permission, not a folder) is a `StoreUnavailable`,

@@ -11,7 +11,7 @@ from pathlib import Path
 from lottery_core.store.files import Remembered, StoreUnavailable, explained
 from lottery_core.store.locks import Locks
 
-_READ = 2_000  # records that are remembered as they were read last
+_READ = 20_000  # records that are remembered as they were read last
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ class Job:
     def active(self) -> bool:
         """Queued or running."""
         return self.state in ("queued", "running")
+
+
+TASKS = ("run", "measure", "instability")
 
 
 def task_key(task: str, experiment_key: str) -> str:

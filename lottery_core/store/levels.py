@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -30,6 +31,7 @@ from lottery_core.store.info import LevelInfo
 from lottery_core.store.tensors import load, save
 
 _SUMS = "SHA256SUMS"
+OPENED = "weights.safetensors"  # the file whose time of access says when a level was read last
 # Other refusals of the system say nothing about what a level holds.
 _DAMAGE = (
     FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, KeyError, TypeError,
@@ -139,6 +141,7 @@ class Levels(Kept):
             except _DAMAGE as error:
                 return self._warn(key, identity, error)
         self._found_damaged.pop(key, None)
+        _touch(folder / OPENED)
         return level
 
     def write(self, key: str, level: Level) -> None:
@@ -198,6 +201,13 @@ class Levels(Kept):
             "when it is asked for",
             stacklevel=3,
         )
+
+
+def _touch(path: Path) -> None:
+    """Say that a file was read now, also where the file system does not keep that by itself; where
+    it is not ours to say, it may."""
+    with suppress(OSError):
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
 def _files(key: str, level: Level) -> dict[str, bytes]:

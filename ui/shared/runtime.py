@@ -7,6 +7,7 @@ import gc
 import sys
 from dataclasses import dataclass
 
+from lottery_core.findings.shelf import Shelf
 from lottery_core.running.queue import Queue
 from lottery_core.running.workers import workers_here
 from lottery_core.store import CACHE, Level, Store
@@ -26,6 +27,7 @@ class Runtime:
     drawn is kept for all sessions, under what it shows (see reading.py, plot.py)."""
 
     store: Store
+    shelf: Shelf
     queue: Queue
     levels: Once[Level]
     wholes: Once[Level]
@@ -74,6 +76,7 @@ def _start() -> Runtime:
     store.sweep()
     return Runtime(
         store,
+        Shelf(store),
         Queue(store, workers_here(), visitor=visitor),
         levels=Once(_LEVELS),
         wholes=Once(_WHOLES),
