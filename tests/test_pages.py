@@ -469,7 +469,9 @@ def test_the_speed_page_measures_at_the_press_of_a_button_and_labels_what_it_sho
     for fact in ("processor", "python", "torch", "numba", "numpy"):
         assert getattr(found.machine, fact) in label
     assert "1 thread" in label
-    assert "Convolutions" in label
+    assert "GPUs multiply whole tiles at once" in label
+    layers = [name.removesuffix(".weight") for name in experiment.recipe.shapes]
+    assert page.table[2].value["layer"].tolist() == layers
     assert page.table[0].value["images"].tolist() == [1, 32, 1024]
     assert page.button(key="measure").label == "Measure again"
 

@@ -64,8 +64,9 @@ def explained(text: str) -> str:
 
 
 def _marked(text: str, name: str) -> str:
+    # Hidden by itself: the style sheet may come a moment after the words.
     meaning = escape(WORDS[name].meaning)
     return (
         f'<span class="word" tabindex="0">{text}'
-        f'<span class="meaning" role="tooltip">{meaning}</span></span>'
+        f'<span class="meaning" role="tooltip" hidden>{meaning}</span></span>'
     )
