@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from lottery_core.spec.links import read_choice
 from lottery_core.store import measurement_key
 from tests.browser.server import overflow
+from tests.browser.test_runs import mark
 
 pytestmark = pytest.mark.browser
 
@@ -93,14 +94,15 @@ def test_a_measurement_can_be_stopped_and_begun_again(visit, server):
     assert server.store.read_progress(measurement_key(key)) is None
 
 
-def test_the_runs_page_names_a_measurement_and_leads_to_it(visit, server):
+def test_a_marked_run_leads_to_its_measurement(visit, server):
     key = run_in_explorer(visit, server)
     if server.store.read_measurement(measurement_key(key)) is None:
         measure(visit(server.url({"key": key}, "speed")))
-    page = visit(server.url(page="runs"))
-    card = page.locator(f".st-key-run_{measurement_key(key)}")
-    expect(card).to_contain_text("Speed of: 784-32-10")
-    card.get_by_role("link", name="Open").click()
+    page = visit(server.url({"words": "784-32-10"}, "runs"))
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    mark(page, 0)
+    expect(page.get_by_role("link", name="Repeat with changes")).to_be_visible()
+    page.get_by_role("link", name="Speed").last.click()  # the first is that of all pages
     expect(page.get_by_role("heading", name="Speed", exact=True)).to_be_visible()
     chosen = page.get_by_role("combobox", name="Network and masks")
     expect(chosen).to_have_value(re.compile("^784-32-10 on MNIST"))
