@@ -17,6 +17,7 @@ from safetensors.numpy import load
 from lottery_core.findings.tables import history_table, layers_table, levels_table
 from lottery_core.spec.links import read_choice
 from tests.browser.server import Server, fits, visiting, wait_for_charts, wait_until
+from tests.browser.test_runs import mark
 
 pytestmark = pytest.mark.browser
 
@@ -420,9 +421,11 @@ def test_charts_are_written_large_for_a_projector_or_on_the_full_screen(server, 
 
 def test_a_cold_link_to_another_page_works_and_leads_back(server, visit):
     open_finished(visit, server, with_seed(SHORT, 2))
-    page = visit(server.url(page="runs"))
-    card = page.locator(f".st-key-run_{keys_of(with_seed(SHORT, 2))[-1]}")
-    card.get_by_role("link", name="Open").click()
+    key = keys_of(with_seed(SHORT, 2))[-1]
+    page = visit(server.url({"words": key, "seeds": "each"}, "runs"))
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    mark(page, 0)
+    page.get_by_role("link", name="Open").click()
     expect(page.get_by_role("heading", name="Lottery Ticket Explorer")).to_be_visible()
     page.wait_for_url(re.compile("preset=quick"))
 
