@@ -33,6 +33,23 @@ def check_compiled(recipe: Recipe) -> None:
         raise InvalidValue("loop", "compiled", f"{why}; choose loop=auto or loop=torch")
 
 
+def judged(
+    judge: Callable[[slice], tuple[float, float]],
+    count: int,
+    at_once: int,
+    tick: Callable[[], None],
+) -> tuple[float, float]:
+    """(mean loss, accuracy) over `count` images, so many at once, from `judge`, which gives the
+    summed loss and the number of right answers of some; NaN of none. `tick` is called after
+    each."""
+    loss, right = 0.0, 0.0
+    for first in range(0, count, at_once):
+        more = judge(slice(first, first + at_once))
+        loss, right = loss + more[0], right + more[1]
+        tick()
+    return (loss / count, right / count) if count else (math.nan, math.nan)
+
+
 def check_measurable(recipe: Recipe) -> None:
     """Raise `InvalidValue` where there is no speed to measure: it is the compiled loop's."""
     if why := why_not_compiled(recipe):

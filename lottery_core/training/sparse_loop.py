@@ -7,7 +7,6 @@ released.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 
@@ -25,6 +24,7 @@ from lottery_core.training.base import (
     batch_order,
     drive,
     is_plain,
+    judged,
     rates_of,
 )
 from lottery_core.training.blas import SGEMM
@@ -144,14 +144,13 @@ class SparseNetwork:
     def evaluate(self, tick: Callable[[], None]) -> list[tuple[float, float]]:
         results = []
         for images, labels, chosen in self._judged_on:
-            loss, right, count = 0.0, 0, len(chosen)
-            for first in range(0, count, _SLICE):
-                more = compiled.judge(
-                    self._judge, SGEMM, images, labels, chosen[first : first + _SLICE]
-                )
-                loss, right = loss + more[0], right + more[1]
-                tick()
-            results.append((loss / count, right / count) if count else (math.nan, math.nan))
+
+            def judge(
+                at: slice, images=images, labels=labels, chosen=chosen
+            ) -> tuple[float, float]:
+                return compiled.judge(self._judge, SGEMM, images, labels, chosen[at])
+
+            results.append(judged(judge, len(chosen), _SLICE, tick))
         return results
 
     def predict(self, images: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ See `steps` for the steps themselves. One thread, with the interpreter's lock re
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 
@@ -17,7 +16,7 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.terms import MAX_SHIFT
 from lottery_core.training import compiled
 from lottery_core.training.augmentation import Moves
-from lottery_core.training.base import batch_order, rates_of
+from lottery_core.training.base import batch_order, judged, rates_of
 from lottery_core.training.blas import SGEMM
 from lottery_core.training.compiled import Stretch
 from lottery_core.training.convolution import steps
@@ -127,13 +126,12 @@ class ConvolutionalNetwork:
         batch = self.net.panels * self.net.width
         at_once = batch * -(-_SLICE // batch)
         for images, chosen in self._judged_on:
-            loss, right, count = 0.0, 0, len(chosen)
-            for first in range(0, count, at_once):
-                some = _NOTHING._replace(order=chosen[first : first + at_once])
-                more = self._perform(steps.JUDGE, images, some, count=len(some.order))
-                loss, right = loss + more[0], right + more[1]
-                tick()
-            results.append((loss / count, right / count) if count else (math.nan, math.nan))
+
+            def judge(at: slice, images=images, chosen=chosen) -> tuple[float, float]:
+                some = _NOTHING._replace(order=chosen[at])
+                return self._perform(steps.JUDGE, images, some, count=len(some.order))
+
+            results.append(judged(judge, len(chosen), at_once, tick))
         return results
 
     def predict(self, images: np.ndarray) -> np.ndarray:
