@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from lottery_core.cli.options import (
     Device,
     Loop,
     Option,
+    content_of,
     one_of,
     with_options,
 )
@@ -28,6 +29,7 @@ from lottery_core.findings.handout.paper import table_of
 from lottery_core.findings.lines import MAX_LINES, Line, line_id
 from lottery_core.running.forecast import Queued, plan
 from lottery_core.running.time_left import in_words
+from lottery_core.running.upkeep import limit_of_cache
 from lottery_core.running.workers import MAX_WORKERS, workers_here
 from lottery_core.spec.checks import InvalidValue, check_integer, check_known
 from lottery_core.spec.experiment import Experiment
@@ -73,7 +75,8 @@ def sweep(
     try:
         check_known("loop", loop, LOOPS)
         check_integer("workers", workers, 0, MAX_WORKERS)
-        points = _asked(file, **given).points()
+        limit_of_cache()  # which is kept to after each run
+        points = [_found(point, dataset_folder) for point in _asked(file, **given).points()]
         out = out and from_home("out", out)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
@@ -118,6 +121,16 @@ def _asked(file: Path | None, grid: list[str], seeds: str, preset: str, **fields
         raise InvalidValue("file", str(file), f"can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InvalidValue("file", str(file), "is no text in UTF-8") from error
+
+
+def _found(point: Point, folder: Path | None) -> Point:
+    """The same of what the folder holds, if one was named: maybe other files than published."""
+    choice = point.choice
+    content = content_of(choice.dataset, choice.content, folder)
+    if content == choice.content:
+        return point
+    params = {**point.params, "content": content}
+    return replace(point, choice=replace(choice, content=content), params=params)
 
 
 def _runs(points: Sequence[Point]) -> list[_Run]:
