@@ -5,27 +5,37 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 # What takes half of the tests' time.
-HALF := tests/browser $(wildcard tests/test_[a-f]*.py)
+HALF := tests/browser $(wildcard tests/test_[a-d]*.py)
 
 # A stamp is written last, so that an interrupted install does not count as done.
 MADE := $(VENV)/.made
 APP := $(VENV)/.installed-app
 DEV := $(VENV)/.installed-dev
+CLUSTER := $(VENV)/.installed-cluster
+PORT ?= 8786
 
 .DEFAULT_GOAL := help
-.PHONY: help app test lint bench clean FORCE
+.PHONY: help app cluster test lint bench clean FORCE
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make app     install what is missing and start the app; ARGS="--server.port 8502"'
+	@echo 'make cluster a Dask scheduler and two workers on this machine, to try docs/cluster.md'
 	@echo 'make test    lint and run every test, those in a browser included'
 	@echo 'make lint    style, formatting and import rules'
-	@echo 'make bench   what training costs, measured; half an hour'
+	@echo 'make bench   what training costs, measured; three quarters of an hour'
 	@echo 'make clean   remove .venv and caches of tools; results in cache/ stay'
 
 app: $(APP)
 	@$(BIN)/python -m streamlit run app.py $(ARGS)
+
+cluster: $(CLUSTER)
+	@echo "LOTTERY_SCHEDULER=tcp://127.0.0.1:$(PORT) make app, or run ... --scheduler tcp://127.0.0.1:$(PORT)"
+	@trap 'kill 0' EXIT; \
+	$(BIN)/python -m distributed.cli.dask_scheduler --host 127.0.0.1 --port $(PORT) --no-dashboard & \
+	LOTTERY_CACHE=cache/cluster $(BIN)/python -m distributed.cli.dask_worker \
+	    tcp://127.0.0.1:$(PORT) --nworkers 2 --nthreads 1 --no-dashboard $(ARGS)
 
 test: lint
 	@echo "Browser: $$($(BIN)/python -m tests.browser.browser)"
@@ -49,6 +59,7 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks.training_overhead $(ARGS)
 	$(BIN)/python -m benchmarks.speed --json cache/speed.json
 	$(BIN)/python -m benchmarks.convolutions --json cache/convolutions.json
+	$(BIN)/python -m benchmarks.chosen --json cache/chosen.json
 	$(BIN)/python -m benchmarks.agreement
 	$(BIN)/python -m benchmarks.runs
 	$(BIN)/python -m benchmarks.explorer
@@ -82,7 +93,12 @@ $(APP): $(MADE) requirements.txt constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(DEV): requirements-dev.txt $(APP)
+$(CLUSTER): requirements-cluster.txt $(APP)
+	@echo "Installing Dask into $(VENV)"
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-cluster.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt requirements-cluster.txt $(APP)
 	@echo "Installing the test tools into $(VENV)"
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
 	@touch $@

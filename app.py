@@ -4,24 +4,15 @@ from pathlib import Path
 
 import streamlit as st
 
+from ui.explorer import results
 from ui.explorer.charts import show_screen
 from ui.explorer.class_board import show_class
 from ui.explorer.classroom import has_changed
 from ui.explorer.reach import reach_start
-from ui.explorer.results import show_results, show_sentence, show_title, show_what_will_happen
 from ui.explorer.sidebar import choose
-from ui.explorer.status import (
-    show_button,
-    show_ends,
-    show_now,
-    show_refusals,
-    show_watched,
-    state_of,
-    watch,
-    watched,
-)
+from ui.explorer.status import show_ends, show_refusals, show_watched, signature, state_of, watch
+from ui.explorer.steps import show_button, show_now, show_stage
 from ui.shared.frame import page
-from ui.shared.jobs import finished_keys
 from ui.shared.plot import preload
 from ui.shared.trouble import live
 
@@ -33,24 +24,20 @@ with page("Explorer"):
     st.html(Path(__file__).parent / "ui/explorer/explorer.css")
     selection = choose()
 
-    def signature() -> tuple:
-        """What, when it changes, changes more of the page than its live parts."""
-        now = state_of(selection)
-        others, states = len(watched(selection)), tuple(job and job.state for job in now.jobs)
-        return states, now.complete, others, finished_keys(selection.experiments)
-
     # Before anything is drawn from it: what changes meanwhile is noticed by the next look.
-    shown = signature()
     state = state_of(selection)
+    shown = signature(selection, state)
     watch(selection, state)
-    begun = state.active or bool(shown[-1])
+    begun = state.active or state.finished > 0
+    looked = [state]  # for the first drawing, which comes at once
 
-    @live(TICK if state.active or shown[-2] else IDLE)
+    @live(TICK if state.active or shown[-1] else IDLE)
     def live_progress() -> None:
         """The bar; and a new look at the whole page when more than it has changed."""
-        if signature() != shown or has_changed(selection.seat):
+        now = looked.pop() if looked else state_of(selection)
+        if signature(selection, now) != shown or has_changed(selection.seat):
             st.rerun()
-        show_now(selection, state_of(selection))
+        show_now(selection, now)
 
     @live(DRAW if state.active else None)
     def live_screen() -> None:
@@ -61,7 +48,7 @@ with page("Explorer"):
     # move the next, whose charts would be made anew.
     with st.container(key="explorer"):
         with st.container():
-            show_title(selection, begun)
+            results.show_title(selection, begun)
         with st.container():
             show_class(selection)
         with st.container(key="now"):
@@ -72,17 +59,24 @@ with page("Explorer"):
                 show_button(selection, state)
         reach_start(selection, state)
         with st.container():
+            show_stage(selection, state)
+        with st.container():
             show_refusals(selection, state)
             show_watched(selection)
             show_ends(selection, state)
         if selection.experiments:
             with st.container():
                 if not state.active:
-                    show_sentence(selection)
+                    results.show_sentence(selection)
+                    if begun:
+                        results.show_words_of_charts(selection)
             if begun:
                 with st.container():
                     live_screen()
-                show_results(selection)
+                with st.container():  # above the charts there is no room while it trains
+                    if state.active:
+                        results.show_words_of_charts(selection)
+                results.show_results(selection)
             else:
-                show_what_will_happen()
+                results.show_what_will_happen()
                 preload()

@@ -12,7 +12,13 @@ from setuptools import find_packages, setup
 PAGES, ARCHIVES = "lottery_core.explorer", "lottery_core.data.archives"
 HANDOUT = "lottery_core.findings.handout"
 ui = [f"{PAGES}.{name}" for name in find_packages(include=["ui", "ui.*"])]
-lines = Path("requirements.txt").read_text(encoding="utf-8").splitlines()
+
+
+def required(file: str) -> list[str]:
+    """What a requirement file asks for; comments, and what is said to pip alone, are none."""
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and line[0] not in "#-"]
+
 
 setup(
     packages=[
@@ -34,6 +40,6 @@ setup(
         HANDOUT: ["page.*"],
         ARCHIVES: ["MNIST/raw/*.gz"],
     },
-    # Comments, and what is said to pip alone, are no requirements.
-    install_requires=[line for line in lines if line and line[0] not in "#-"],
+    install_requires=required("requirements.txt"),
+    extras_require={"cluster": required("requirements-cluster.txt")},
 )

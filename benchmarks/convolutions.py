@@ -31,7 +31,7 @@ from lottery_core.data import Data, Images
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.spec.networks import Network, network
 from lottery_core.spec.recipe import Recipe
-from lottery_core.training.base import Training
+from lottery_core.training import base
 from lottery_core.training.calibration import in_turns
 from lottery_core.training.convolution.loop import ConvolutionalNetwork
 from lottery_core.training.models import build, initial_weights, load
@@ -64,14 +64,22 @@ class Alone:
     weight_decay: float = 0.0
 
 
-def times(ways: dict[str, Steps], turns: int, most: int | None = None) -> dict[str, list[float]]:
-    """Seconds of one step of each way, in every turn; torch's faster way as "torch"."""
+def step_times(
+    ways: dict[str, Steps], turns: int, most: int | None = None
+) -> dict[str, list[float]]:
+    """Seconds of one step of each way, in every turn."""
     with one_torch_thread(), one_blas_thread():
         pieces = in_turns(
             ways, repeats=turns * _PIECES, seconds=_SECONDS, most=most, check=lambda: None
         )
-    found = {name: np.reshape(all_, (turns, _PIECES)).mean(1).tolist()
-             for name, all_ in pieces.items()}  # fmt: skip
+    return {
+        name: np.reshape(all_, (turns, _PIECES)).mean(1).tolist() for name, all_ in pieces.items()
+    }
+
+
+def times(ways: dict[str, Steps], turns: int, most: int | None = None) -> dict[str, list[float]]:
+    """The same, and torch's faster way as "torch"."""
+    found = step_times(ways, turns, most)
     formats = [name for name in found if name in _FORMATS]
     found["torch"] = min((found[name] for name in formats), key=np.median)
     return found
@@ -159,21 +167,24 @@ def sparseprop_rows(turns: int) -> Iterator[Row]:
         yield from rows_of(f"sparseprop-{side}", title, found, {0.05: 4})
 
 
+def steps_of(one: base.Network) -> Steps:
+    """The first steps of an epoch, over and over."""
+    return lambda count: one.steps(0, 0, np.zeros(count, np.float32))
+
+
 def step_rows(name: str, recipe: Recipe, targets: dict[float, float], turns: int) -> Iterator[Row]:
     """Training steps of a network."""
     data, weights = data_for(recipe), initial_weights(recipe)
-    networks = {}
+    dense = base.Training(recipe, weights, dense_mask(recipe.shapes))
+    networks: dict[str, base.Network] = {}
     for way, layout in _FORMATS.items():
-        networks[way] = TorchNetwork(Training(recipe, weights, dense_mask(recipe.shapes)), data)
+        networks[way] = TorchNetwork(dense, data)
         networks[way]._model.layout = layout
         networks[way]._model.to(memory_format=layout)
     for density in targets:
         mask = masked(recipe, density)
         networks[str(density)] = ConvolutionalNetwork(recipe, apply(weights, mask), mask)
         networks[str(density)].attach(data, judge=False)
-
-    def steps_of(one: TorchNetwork | ConvolutionalNetwork) -> Steps:
-        return lambda count: one.steps(0, 0, np.zeros(count, np.float32))
 
     ways = {way: steps_of(one) for way, one in networks.items()}
     found = times(ways, turns, most=recipe.iterations_per_epoch)
@@ -232,19 +243,24 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--json", type=Path, help="write every single time there")
     options = parser.parse_args()
+    rows = (row for name in options.only for row in ROWS[name](options.turns))
+    return tell("times as fast as dense torch, at a density", rows, options.json)
+
+
+def tell(what: str, rows: Iterator[Row], file: Path | None) -> int:
+    """Print rows as they come and write them to the file, if there is one; 1 if one misses its
+    target."""
     print(f"{processor()}, one thread, torch {torch.__version__}, numba {version('numba')}")
-    print(f"{'times as fast as dense torch, at a density':74}{'median':>8}{'least':>8}{'most':>8}")
-    rows = []
-    for name in options.only:
-        for row in ROWS[name](options.turns):
-            rows.append(row)
-            print(row, flush=True)
-    if options.json:
+    print(f"{what:74}{'median':>8}{'least':>8}{'most':>8}")
+    found = []
+    for row in rows:
+        found.append(asdict(row) | {"median": row.median, "reached": row.reached})
+        print(row, flush=True)
+    if file:
         facts = {"processor": processor(), "platform": platform.platform()}
-        found = [asdict(row) | {"median": row.median, "reached": row.reached} for row in rows]
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(facts | {"rows": found}, indent=1))
-    return int(any(row.reached is False for row in rows))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(facts | {"rows": found}, indent=1))
+    return int(any(row["reached"] is False for row in found))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""What a visitor waits for, measured in a real browser: `python -m benchmarks.explorer`.
+"""What a visitor waits for, measured in a real browser: `python -m benchmarks.explorer [story]`.
 
-Opening a page on a warm server, the first point after Start, how long Stop takes, the quick
-preset from Start to its result, the frames of heatmaps of 300x784 weights while they change,
-and the memory of the web process. Needs the test tools; times are those of this machine.
+The Story on a fresh cache, of a server that has just started; and, without `story`, opening a page
+on a warm server, the first point after Start, how long Stop takes, the quick preset from Start to
+its result, the frames of heatmaps of 300x784 weights while they change, and the memory of the web
+process. Needs the test tools; times are those of this machine.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import statistics
@@ -19,6 +21,7 @@ from playwright.sync_api import Page, sync_playwright
 from lottery_core.data import prepare
 from lottery_core.spec.links import read_choice
 from lottery_core.store import Store
+from lottery_core.training import kept
 from tests.browser.browser import executable
 from tests.browser.server import ARGUMENTS, ROOT, Server
 
@@ -50,17 +53,20 @@ def wait(condition) -> float:
     return time.perf_counter() - began
 
 
-def first_story(browser) -> None:
-    """The Story on a fresh install: nothing compiled, nothing cached, Begin pressed at once."""
+def first_story(browser, *, compiled: bool) -> None:
+    """The Story on a fresh cache, with cold workers, Begin pressed at once: on a machine that has
+    the loops compiled, or on a fresh install."""
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Store(folder))
-        (Path(folder) / "compiled").unlink()  # what `Server` brings along
+        if not compiled:
+            (Path(folder) / "compiled").unlink()  # what `Server` brings along
+        where = "cache" if compiled else "install"
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         began = time.perf_counter()
         try:
             page.goto(server.url(page="story"))
             page.get_by_text("without any network, reads").wait_for()
-            print(f"Story on a fresh install, first number: {time.perf_counter() - began:.1f} s")
+            print(f"Story on a fresh {where}, first number: {time.perf_counter() - began:.1f} s")
             page.get_by_role("button", name="Begin", exact=True).click()
             for words, wanted in (
                 ("a live curve", page.locator(".st-key-story_learn .point").first),
@@ -79,8 +85,8 @@ def first_story(browser) -> None:
             server.stop()
 
 
-def main() -> None:
-    """Measure, and print a line a figure."""
+def measure() -> None:
+    """Everything but the Story: a line a figure."""
     prepare("mnist", ROOT / "cache" / "datasets")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         store = Store(folder)
@@ -149,10 +155,27 @@ def main() -> None:
             if status.exists():
                 peak = int(re.search(r"VmHWM:\s+(\d+)", status.read_text()).group(1)) / 1024
                 print(f"web process, largest: {peak:.0f} MB (wanted: under 300 MB)")
-            first_story(browser)
         finally:
             browser.close()
             server.stop()
+
+
+def stories() -> None:
+    """As `measure`, of the Story alone."""
+    kept.place()  # compiled code is the project's, not that of the first cache that is asked for
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+        for compiled in (True, False):
+            first_story(browser, compiled=compiled)
+        browser.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("part", nargs="?", choices=["story"], help="the Story alone")
+    if not parser.parse_args().part:
+        measure()
+    stories()
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from lottery_core.data import prepare
 from lottery_core.running import engine
+from lottery_core.running.crew import Crew
 from lottery_core.running.queue import Queue
 from lottery_core.spec.links import read_choice
 from lottery_core.store import Store, digest
@@ -139,7 +140,7 @@ def _in_session(session: int) -> list[str]:
 
 def serve(root: Path) -> None:
     """What a server does with a choice, until it is killed."""
-    queue = Queue(Store(root), workers=2)
+    queue = Queue(Store(root), Crew(2))
     queue.submit_all(EXPERIMENTS, loop="torch")
     time.sleep(600)
 
@@ -153,9 +154,7 @@ def flips(folder: Path, times: int, expected: dict[str, str], chance: random.Ran
     store, count, stuck, unnoticed = new_store(folder / "flipped"), Count(expected), 0, 0
     run_all(store)
     ui.shared.runtime.CACHE = store.root
-    ui.shared.runtime.Queue = lambda store, workers: Queue(
-        store, 1, start=lambda root: ThreadPoolExecutor(1)
-    )
+    ui.shared.runtime.Crew = lambda count: Crew(1, lambda root: ThreadPoolExecutor(1))
 
     def fresh_page():
         for cached in (reading._summary, reading._whole, reading._look):

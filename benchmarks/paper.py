@@ -16,10 +16,11 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 import torch
-from playwright.sync_api import sync_playwright
 
+from lottery_core.data.own_images.wording import counted
 from lottery_core.findings.replicates import Difference, band, curve, paired
 from lottery_core.report import figures
+from lottery_core.running.crew import Crew
 from lottery_core.running.many import Asked, run_all
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.arms import at
@@ -27,8 +28,6 @@ from lottery_core.spec.choice import Choice
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.rounds import Round
 from lottery_core.store import LevelInfo, Store, processor
-from tests.browser.browser import executable
-from tests.browser.server import ARGUMENTS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ARMS = {
@@ -59,6 +58,7 @@ class Results:
         at_end: bool = False,
     ):
         self.store, self.seeds, self.arms = store, seeds, ["ticket", *arms]
+        self.elsewhere: dict[str, dict] = {}
         self.accuracy_field = "test_accuracy" if at_end else "test_accuracy_at_early_stop"
         self.main = {seed: replace(choice, seed=seed).experiment() for seed in seeds}
         percents = _percents(self.main[seeds[0]])
@@ -79,8 +79,15 @@ class Results:
         wanted = [e for arm in self.wanted.values() for level in arm.values() for e in level]
         return sorted(wanted, key=lambda one: self.seeds.index(one.recipe.seed) // at_once)
 
-    def read(self) -> None:
-        """Take everything from the store."""
+    def plain(self) -> dict[str, dict]:
+        """What `read` reads, by the level's key, for a file."""
+        keys = {key for one in self.main.values() for key in one.keys}
+        keys |= {one.key for arm in self.wanted.values() for n in arm.values() for one in n}
+        return {key: self._info(key).as_dict() for key in sorted(keys)}
+
+    def read(self, elsewhere: dict[str, dict] | None = None) -> None:
+        """Take everything from the store, or from what `plain` wrote on another machine."""
+        self.elsewhere = elsewhere or {}
         self.infos: dict[str, dict[int, dict[int, LevelInfo]]] = {arm: {} for arm in self.wanted}
         for seed, one in self.main.items():
             for n, key in enumerate(one.keys):
@@ -91,10 +98,12 @@ class Results:
                 self.infos[arm][n] = {e.recipe.seed: self._info(e.key) for e in experiments}
 
     def _info(self, key: str) -> LevelInfo:
-        level = self.store.read(key)
-        if level is None:
+        if key in self.elsewhere:
+            return LevelInfo.from_dict(self.elsewhere[key])
+        info = self.store.info(key)
+        if info is None:
             raise SystemExit(f"level {key} is missing: its run failed; see the Runs page")
-        return level.info
+        return info
 
     def stop(self, arm: str, n: int) -> Values:
         """Early-stop iteration by seed."""
@@ -157,7 +166,8 @@ class Claim:
     """A sentence of the paper, and how to put a number beside it.
 
     `holds` is told by the mean difference and its 95 % interval: "yes" or "no" where the whole
-    interval lies on one side, else "on average" or "not on average", within chance.
+    interval lies on one side, else "on average" or "not on average", within chance. One seed has no
+    interval, and says so.
     """
 
     text: str
@@ -171,17 +181,24 @@ def gap_in_words(difference: Difference, unit: str, digits: int) -> str:
     return words
 
 
-def _side(difference: Difference, above: bool) -> str:
+def side(difference: Difference, above: bool) -> str:
     """Whether a difference lies above (or below) 0."""
     sign = 1 if above else -1
     mean = sign * difference.mean
     low = min(sign * difference.low, sign * difference.high)
     high = max(sign * difference.low, sign * difference.high)
-    if difference.n > 1 and low > 0:
+    if difference.n == 1:
+        return "in this seed" if mean > 0 else "not in this seed"
+    if low > 0:
         return "yes"
-    if difference.n > 1 and high < 0:
+    if high < 0:
         return "no"
     return "on average, within chance" if mean > 0 else "not on average, within chance"
+
+
+def _over(low: float, high: float, digits: int, seeds: int, of: str = "") -> str:
+    """The least and the greatest of several seeds; nothing of one."""
+    return f" ({low:.{digits}f} to {high:.{digits}f}{of})" if seeds > 1 else ""
 
 
 def against_dense(arm: str, percent: float, what: str, above: bool, of: float = 0.0):
@@ -198,7 +215,7 @@ def against_dense(arm: str, percent: float, what: str, above: bool, of: float = 
             gap = paired(share, dict.fromkeys(share, 100.0))
             unit, digits = "% of dense's iterations", 0
         moved = replace(gap, mean=gap.mean - of, low=gap.low - of, high=gap.high - of)
-        return gap_in_words(gap, unit, digits), _side(moved, above)
+        return gap_in_words(gap, unit, digits), side(moved, above)
 
     return measure
 
@@ -210,12 +227,12 @@ def against(other: str, percent: float, what: str, above: bool):
         n = results.level(percent)
         if what == "accuracy":
             gap = paired(results.accuracy("ticket", n), results.accuracy(other, n))
-            return gap_in_words(gap, "points", 2), _side(gap, above)
+            return gap_in_words(gap, "points", 2), side(gap, above)
         ours, theirs = results.stop("ticket", n), results.stop(other, n)
         gap = paired(ours, theirs)
         ratio = band([theirs[s] / ours[s] for s in ours], "range")
-        words = f"{ratio.mean:.2f}x ({ratio.low:.2f} to {ratio.high:.2f} over seeds)"
-        return words, _side(gap, above)
+        words = f"{ratio.mean:.2f}x" + _over(ratio.low, ratio.high, 2, len(ours), " over seeds")
+        return words, side(gap, above)
 
     return measure
 
@@ -231,7 +248,8 @@ def run(
     """Train what the cache lacks; returns the seconds it took."""
     began = shown = time.time()
     asked = [Asked(one, {}) for one in results.experiments(workers)]
-    standings = run_all(results.store, workers, asked, loop=loop, device=device, folder=folder)
+    options = {"loop": loop, "device": device, "folder": folder}
+    standings = run_all(results.store, Crew(workers), asked, **options)
     with closing(standings):
         for standing in standings:
             for job in standing.failed.values():
@@ -243,6 +261,21 @@ def run(
     return time.time() - began
 
 
+def blank(title: str, percents: Sequence[float], unit: str) -> go.Figure:
+    """An empty chart against percents of weights remaining, as it stands in docs/."""
+    return go.Figure(
+        layout={
+            "title": {"text": title},
+            "template": "plotly_white",
+            "width": 900,
+            "height": 480,
+            "xaxis": figures.remaining_axis(percents),
+            "yaxis": {"title": unit},
+            "legend": {"orientation": "h", "y": -0.2},
+        }
+    )
+
+
 def charts(results: Results) -> dict[str, go.Figure]:
     """The paper's two curves, with every arm."""
     found = {}
@@ -252,17 +285,8 @@ def charts(results: Results) -> dict[str, go.Figure]:
         ("accuracy", results.accuracy_field, accuracy, 100, "%"),
         ("iterations", "early_stop_iteration", "Early-stop iteration", 1, "iterations"),
     ):
-        figure = go.Figure(
-            layout={
-                "title": {"text": f"{title}, {len(results.seeds)} seeds"},
-                "template": "plotly_white",
-                "width": 900,
-                "height": 480,
-                "xaxis": figures.remaining_axis([*map(results.percent, results.infos["ticket"])]),
-                "yaxis": {"title": unit},
-                "legend": {"orientation": "h", "y": -0.2},
-            }
-        )
+        percents = [*map(results.percent, results.infos["ticket"])]
+        figure = blank(f"{title}, {counted(len(results.seeds), 'seed')}", percents, unit)
         for arm in results.arms:
             label, style = ARMS[arm]
             # By the iterative run's levels: a one-shot ticket is always the first of its own.
@@ -289,8 +313,20 @@ def charts(results: Results) -> dict[str, go.Figure]:
     return found
 
 
+def written(page: str, stems: Sequence[str], begin: str) -> dict[str, str]:
+    """The parts of a page as it stands, by the stems of their charts, whose names `begin` so."""
+    parts = [f"## {part}" for part in page.split("\n## ")]
+    return {stem: part for stem in stems for part in parts if f"({begin}-{stem}-" in part}
+
+
 def save(drawn: dict[str, go.Figure], stem: str) -> None:
     """Write the charts as docs/<stem>-<name>.svg, drawn by plotly.js in the tests' browser."""
+    # Here, so that a machine without a browser can train.
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.browser import executable
+    from tests.browser.server import ARGUMENTS
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
         page = browser.new_page()
@@ -322,7 +358,8 @@ def sizes_table(results: Results) -> list[str]:
         cells = []
         for arm in results.arms:
             accuracy = band(list(results.accuracy(arm, level).values()), "range")
-            words = f"{accuracy.mean:.2f} % ({accuracy.low:.2f} to {accuracy.high:.2f})"
+            words = f"{accuracy.mean:.2f} %"
+            words += _over(accuracy.low, accuracy.high, 2, len(results.seeds))
             if results.accuracy_field != "test_accuracy":
                 stop = band(list(results.stop(arm, level).values()), "range")
                 words += f", stop {stop.mean:,.0f}"
@@ -336,14 +373,12 @@ def machine(device: str) -> str:
     return torch.cuda.get_device_name() if device == "cuda" else processor()
 
 
-def work_in_words(
-    results: Results, seconds: float, command: str, csv: str, device: str = "cpu"
-) -> str:
-    """The command, and what it cost."""
+def work_in_words(results: Results, seconds: float, command: str, csv: str, name: str = "") -> str:
+    """The command, and what it cost on the machine of that name, or on this one."""
     table = results.table()
     return (
         f"Command: `{command}`. The {len(table)} trainings behind this page took "
-        f"{in_words(table['seconds'].sum())} of work in all on {machine(device)}"
+        f"{in_words(table['seconds'].sum())} of work in all on {name or processor()}"
         + (f"; this run took {in_words(seconds)}" if seconds > 60 else "")
         + f". Every number is in [{csv}]({csv})."
     )

@@ -4,12 +4,14 @@ Frankle and Carbin 2018 (arXiv 1803.03635), section 3: Conv-2 on CIFAR-10 with r
 iterative. `--iterations` is the length of a training: 20,000 in the paper; what two cores train in
 two hours otherwise. The same for LeNet-5 on MNIST and Fashion-MNIST with its preset. Writes
 docs/paper-conv.md, its charts and docs/paper-conv.csv, which holds every number behind them; with
-`--only`, that study's parts of them.
+`--only`, that study's parts of them. On a machine that has a GPU and no browser, `--keep FILE`
+writes what came out to a file instead, and `--kept FILE` makes the page of it here.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 from dataclasses import dataclass, replace
@@ -26,12 +28,15 @@ from benchmarks.paper import (
     against_dense,
     charts,
     claims_table,
+    machine,
     run,
     save,
     sizes_table,
     work_in_words,
+    written,
 )
 from lottery_core.data import own
+from lottery_core.data.own_images.wording import counted
 from lottery_core.spec.choice import Choice
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.presets import PRESETS
@@ -44,15 +49,16 @@ EVERY = 500  # iterations between evaluations: all that is told is at the end
 STEMS = ("lenet-5-mnist", "lenet-5-fashion", "conv-2")
 HEAD = f"""# The paper's second half
 
-Conv-2 trained for {{length}} iterations a level, where the paper trains {FULL:,}. Frankle and Carbin, *The Lottery Ticket Hypothesis* ([arXiv 1803.03635](https://arxiv.org/abs/1803.03635)), section 3, and LeNet-5 with this project's preset.
+Conv-2 trained for {{length}} iterations a level; the paper trains {FULL:,}. Frankle and Carbin, *The Lottery Ticket Hypothesis* ([arXiv 1803.03635](https://arxiv.org/abs/1803.03635)), section 3, and LeNet-5 with this project's preset.
 
 {HOW} Lines are means, bands least to greatest over the seeds.
 """  # noqa: E501 - a paragraph of Markdown
 SHARES = (50.0, 20.0)  # percents of weights at which claims are looked at
 
 
-def claims(shares: tuple[float, ...]) -> list[Claim]:
-    """What the paper says of tickets and of random reinit, at each of these sizes."""
+def claims(shares: tuple[float, ...], stops: bool) -> list[Claim]:
+    """What the paper says of tickets and of random reinit, at each of these sizes; with `stops`
+    of their early stops as well."""
     found = []
     for share in shares:
         size = f"At about {share:g} % of the weights"
@@ -70,6 +76,17 @@ def claims(shares: tuple[float, ...]) -> list[Claim]:
                 against("reinit", share, "accuracy", above=True),
             ),
         ]
+        if stops:
+            found += [
+                Claim(
+                    f"{size} the ticket's early stop comes earlier than the dense network's",
+                    against_dense("ticket", share, "iterations", above=False),
+                ),
+                Claim(
+                    f"{size} it comes earlier than random reinit's",
+                    against("reinit", share, "iterations", above=False),
+                ),
+            ]
     return found
 
 
@@ -82,6 +99,7 @@ class Study:
     choice: Choice
     seeds: int
     folder: Path | None = None
+    at_end: bool = True  # whether accuracies are those at the end, or at the early stop
 
 
 def studies(args: argparse.Namespace) -> list[Study]:
@@ -95,12 +113,13 @@ def studies(args: argparse.Namespace) -> list[Study]:
         length=float(args.iterations),
         evaluate_every=args.iterations if shorter else EVERY,
         validation_size=1_000 if shorter else 5_000,
-        rounds=8 if shorter else 12,
+        rounds=args.rounds or (8 if shorter else 12),
     )
+    title = DATASETS[args.dataset].title
     found = [
         Study("LeNet-5 on MNIST", "lenet-5-mnist", lenet, 5),
         Study("LeNet-5 on Fashion-MNIST", "lenet-5-fashion", fashion, 5, args.fashion_folder),
-        Study(f"Conv-2 on {DATASETS[args.dataset].title}", "conv-2", conv, args.seeds),
+        Study(f"Conv-2 on {title}", "conv-2", conv, args.seeds, at_end=shorter),
     ]
     return [study for study in found if args.only in (None, study.stem)]
 
@@ -111,12 +130,12 @@ def section(results: Results, study: Study, work: str) -> str:
     lines = [
         f"## {study.title}",
         "",
-        f"{recipe.iterations:,} iterations a level, {len(results.seeds)} seeds: "
+        f"{recipe.iterations:,} iterations a level, {counted(len(results.seeds), 'seed')}: "
         f"{_OPTIMISER[recipe.optimiser]} at {recipe.learning_rate:g}, batches of "
         f"{recipe.batch_size}, {recipe.validation_size:,} training images held out. Accuracies are "
-        "those at the end of training.",
+        f"those at the {'end of training' if study.at_end else 'early stop'}.",
         "",
-        *claims_table(results, claims(SHARES)),
+        *claims_table(results, claims(SHARES, not study.at_end)),
         "",
         f"![Accuracy](paper-{study.stem}-accuracy.svg)",
         "",
@@ -128,12 +147,6 @@ def section(results: Results, study: Study, work: str) -> str:
     return "\n".join(lines)
 
 
-def written(page: str) -> dict[str, str]:
-    """The studies' parts of docs/paper-conv.md as it stands, by stem."""
-    parts = [f"## {part}" for part in page.split("\n## ")]
-    return {stem: part for stem in STEMS for part in parts if f"(paper-{stem}-" in part}
-
-
 def main() -> None:
     """Run what is missing and write docs/paper-conv.*."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -141,30 +154,45 @@ def main() -> None:
     parser.add_argument("--fashion-folder", type=Path, help="with Fashion-MNIST's original files")
     parser.add_argument("--iterations", type=int, default=FULL)
     parser.add_argument("--seeds", type=int, default=3, help="of Conv-2; LeNet-5 has five")
+    parser.add_argument("--rounds", type=int, help="of Conv-2; 12 at full length, else 8")
     parser.add_argument("--only", choices=STEMS, help="leave the other studies as they stand")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--keep", type=Path, help="write what came out to a file, and no page")
+    parser.add_argument("--kept", type=Path, help="make the page of such a file; train nothing")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     args = parser.parse_args()
     store = Store(args.cache)
     own.register(store.datasets)
-    given = ("dataset", "iterations", "seeds", "only", "device")
+    if (args.keep or args.kept) and not args.only:
+        parser.error("a file holds one study: name it with --only")
+    given = ("dataset", "iterations", "seeds", "rounds", "only", "device")
     command = "python -m benchmarks.paper_conv " + " ".join(
         f"--{name} {getattr(args, name)}" for name in given if getattr(args, name) is not None
     )
     page, sheet = DOCS / "paper-conv.md", DOCS / "paper-conv.csv"
-    sections = written(page.read_text()) if args.only else {}
+    sections = written(page.read_text(), STEMS, "paper") if args.only else {}
     tables = [pd.read_csv(sheet)] if args.only else []
     for study in studies(args):
-        results = Results(study.choice, range(study.seeds), store, SHARES, ("reinit",), at_end=True)
-        seconds = run(results, args.workers, device=args.device, folder=study.folder)
-        results.read()
-        work = work_in_words(results, seconds, command, sheet.name, args.device)
+        seeds, arms = range(study.seeds), ("reinit",)
+        results = Results(study.choice, seeds, store, SHARES, arms, at_end=study.at_end)
+        if args.kept:
+            came = json.loads(args.kept.read_text())
+        else:
+            seconds = run(results, args.workers, device=args.device, folder=study.folder)
+            came = {"machine": machine(args.device), "seconds": seconds, "levels": results.plain()}
+        if args.keep:
+            args.keep.write_text(json.dumps(came))
+            continue
+        results.read(came["levels"])
+        work = work_in_words(results, came["seconds"], command, sheet.name, came["machine"])
         sections[study.stem] = section(results, study, work)
         save({"accuracy": charts(results)["accuracy"]}, f"paper-{study.stem}")
         tables = [table[table["study"] != study.stem] for table in tables]
         tables.append(results.table().assign(study=study.stem))
         print(sections[study.stem], flush=True)
+    if args.keep:
+        return
     parts = [sections[stem] for stem in reversed(STEMS) if stem in sections]
     length = re.search("[0-9,]+(?= iterations a level)", sections["conv-2"])
     head = HEAD.format(length=length.group())

@@ -46,7 +46,7 @@ from lottery_core.method.criteria import Evidence
 from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.pruning import prune
 from lottery_core.running import engine
-from lottery_core.running.queue import local_worker
+from lottery_core.running.crew import LocalWorker
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.recipe import Recipe
@@ -651,7 +651,7 @@ def _perform(root: Path, fields: dict) -> None:
 @contextmanager
 def two_workers(setting: Setting) -> Iterator[list[Executor]]:
     """Two of the app's worker processes."""
-    executors = [local_worker(setting.new_store().root) for _ in range(2)]
+    executors = [LocalWorker(setting.new_store().root) for _ in range(2)]
     try:
         yield executors
     finally:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import re
 import statistics
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
@@ -36,9 +37,12 @@ from tests.browser.server import ROOT, Server
 
 PATIENCE = 180.0  # seconds
 MANY, WATCHERS, STARTERS = 50, 30, 6
+TIMES = 5  # that many come at the same moment
+RUNS = 20  # that are started while WATCHERS stay
 WITHIN = 10.0  # seconds in which MANY arrive one by one
 LIVE = 24.0  # seconds that a run is watched
 QUICK = {"preset": "quick"}
+LESSON = QUICK | {"rounds": "3", "controls": "none", "replicates": "1"}
 LONG = {"preset": "paper", "controls": "none"}
 
 
@@ -127,8 +131,38 @@ async def visit(server: Server, params: dict[str, str], after: float = 0.0) -> t
 
 def spent(server: Server) -> float:
     """Seconds of processor time that the web process has taken."""
-    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return _seconds(_fields(server.process.pid))
+
+
+def _fields(process: int) -> list[str]:
+    """What the system says of a process, from its state on."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+
+
+def _seconds(fields: list[str]) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _of_workers(server: Server) -> float:
+    """Seconds of processor time that the server's workers have taken."""
+    total = 0.0
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = _fields(int(path.name))
+            total += _seconds(fields) if fields[1] == str(server.process.pid) else 0.0
+    return total
+
+
+async def warm(server: Server) -> None:
+    """Until the workers that a first visit has started have nothing more to do to get ready: they
+    would take the processor from those who come."""
+    await visit(server, QUICK)
+    before, now = -1.0, _of_workers(server)
+    async with asyncio.timeout(PATIENCE):
+        while now - before > 0.05 or not now:
+            before = now
+            await asyncio.sleep(3)
+            now = _of_workers(server)
 
 
 def memory(server: Server, what: str = "VmRSS") -> float:
@@ -146,6 +180,8 @@ def in_words(times: Sequence[float]) -> str:
 async def alone(server: Server) -> None:
     """One visitor after another."""
     for words, times in (("first visit of a new server", 1), ("a visit, one after another", 10)):
+        if times > 1:
+            await warm(server)
         before = spent(server)
         found = [await visit(server, QUICK) for _ in range(times)]
         cost = (spent(server) - before) / times
@@ -158,7 +194,9 @@ async def alone(server: Server) -> None:
 
 async def together(server: Server) -> None:
     """Many at the same moment, and many one by one within a few seconds."""
-    for words, step in (("at the same moment", 0.0), (f"within {WITHIN:g} s", WITHIN / MANY)):
+    await warm(server)
+    ways = [("at the same moment", 0.0)] * TIMES + [(f"within {WITHIN:g} s", WITHIN / MANY)]
+    for words, step in ways:
         before = spent(server)
         found = await asyncio.gather(*(visit(server, QUICK, step * n) for n in range(MANY)))
         cost = (spent(server) - before) / MANY
@@ -283,7 +321,75 @@ async def starters(server: Server) -> None:
         print(f'; told: "{told}"' if told else "", flush=True)
 
 
-PARTS = {"alone": alone, "together": together, "live": live, "starters": starters}
+async def stay(server: Server, minutes: float) -> None:
+    """Many stay for a lesson and more, and start runs one after another: is memory flat?"""
+    began = time.perf_counter()
+    end = began + 60 * minutes
+    ticks = Ticks()
+
+    async def one(n: int) -> None:
+        starts = began + n * (end - began) / RUNS if n < RUNS else math.inf
+        async with visiting(server, QUICK | {"seed": str(2000 + 10 * n)}) as visitor:
+            await visitor.look()
+            while (now := time.perf_counter()) < end:
+                if now >= starts:
+                    starts = math.inf
+                    await visitor.look(press="Start")
+                await watch(visitor, min(end, starts, now + 60), ticks, n / WATCHERS)
+                await visitor.look()
+
+    async def tell() -> None:
+        while (now := time.perf_counter()) < end:
+            print(f"  after {(now - began) / 60:.0f} min: {memory(server):.0f} MB", flush=True)
+            await asyncio.sleep(min(300.0, end - now))
+
+    await asyncio.gather(tell(), *(one(n) for n in range(WATCHERS)))
+    done = sum(job.state == "done" for job in server.store.jobs())
+    print(
+        f"{WATCHERS} visitors and {RUNS} runs in {minutes:g} min: {memory(server):.0f} MB in the "
+        f"end, {memory(server, 'VmHWM'):.0f} MB at most; {len(ticks.times):,} looks, "
+        f"{in_words(ticks.times)}; {done} jobs done",
+        flush=True,
+    )
+
+
+async def lesson(server: Server) -> None:
+    """A class: its teacher, and so many students who come, press Start and stay until all have
+    trained."""
+    began, ticks = time.perf_counter(), Ticks()
+    trained: dict[str, float] = {}
+
+    async def study(n: int) -> None:
+        async with visiting(server, {"class": "lesson"}) as visitor:
+            await visitor.look()
+            await visitor.look(press="Start")
+            while len(trained) < WATCHERS:
+                await watch(visitor, time.perf_counter() + 2, ticks, n / WATCHERS)
+                await visitor.look()
+
+    async def teach() -> None:
+        async with visiting(server, LESSON | {"class": "lesson"}) as visitor:
+            await visitor.look()
+            await visitor.look(press="Open it as its teacher")
+            students = [asyncio.create_task(study(n)) for n in range(WATCHERS)]
+            while len(trained) < WATCHERS:
+                await watch(visitor, time.perf_counter() + 1, ticks, 0.5)
+                for job in server.store.jobs():
+                    if job.state == "done" and "class" not in job.params and job.visitor:
+                        trained.setdefault(job.key, time.perf_counter() - began)
+            await asyncio.gather(*students)
+
+    async with asyncio.timeout(10 * PATIENCE):
+        await teach()
+    print(
+        f"a class of {WATCHERS} and its teacher: the first has trained after "
+        f"{min(trained.values()):.0f} s, all after {max(trained.values()):.0f} s; "
+        f"{len(ticks.times):,} looks, {in_words(ticks.times)}; {memory(server):.0f} MB",
+        flush=True,
+    )
+
+
+PARTS = {"alone": alone, "together": together, "live": live, "starters": starters, "lesson": lesson}
 
 
 @contextmanager
@@ -315,9 +421,14 @@ def main() -> None:
     """Measure, and print a line a figure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}")
-    parts = parser.parse_args().parts
+    parser.add_argument("--stay", type=float, default=0, help="minutes that many stay, and no part")
+    args = parser.parse_args()
     with serving() as server:
-        asyncio.run(measure(server, [name for name in PARTS if not parts or name in parts]))
+        if args.stay:
+            asyncio.run(stay(server, args.stay))
+        else:
+            names = [name for name in PARTS if not args.parts or name in args.parts]
+            asyncio.run(measure(server, names))
         print(f"load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
 
 

@@ -25,7 +25,11 @@ with page("Runs"):
     waiting = found.unread
 
     if not found.runs and not waiting:
-        st.info("Nothing has been run yet. Choose an experiment in the Explorer and press Start.")
+        st.info(
+            "Nothing has been run yet. Choose an experiment in the Explorer and press Start: each "
+            "run is listed here with what came of it, to open, compare, repeat, name, hand out or "
+            "delete."
+        )
         st.page_link("app.py", label="To the Explorer", icon=":material/explore:")
     else:
         asked, folded = choose(found.runs, not found.unread)

@@ -5,6 +5,7 @@ import streamlit as st
 from ui.shared.frame import page
 from ui.shared.words import say
 from ui.ticket.bring import show_bring
+from ui.ticket.by_hand import show_by_hand
 from ui.ticket.inside import show_inside
 from ui.ticket.subject import (
     LINK,
@@ -23,6 +24,7 @@ SHOWN = {
     "inside": show_inside,
     "survival": show_survival,
     "try": show_trial,
+    "hand": show_by_hand,
     "take": show_takeaway,
 }
 

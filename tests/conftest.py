@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, settings
 import ui.shared.runtime
 from lottery_core.__main__ import start
 from lottery_core.data import load_data, prepare
-from lottery_core.running.queue import Queue
+from lottery_core.method import criteria
+from lottery_core.running.crew import Crew
+from lottery_core.spec import networks
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
@@ -70,12 +72,23 @@ def store(make_store, tmp_path) -> Store:
 def shared(store, monkeypatch):
     """The pages' runtime over an empty store, with a thread for a worker."""
     monkeypatch.setattr(ui.shared.runtime, "CACHE", store.root)
-    threads = functools.partial(Queue, start=lambda root: ThreadPoolExecutor(1))
-    monkeypatch.setattr(ui.shared.runtime, "Queue", threads)
+    threads = functools.partial(Crew, start=lambda root: ThreadPoolExecutor(1))
+    monkeypatch.setattr(ui.shared.runtime, "Crew", threads)
     ui.shared.runtime.forget_runtime()
     yield ui.shared.runtime.runtime()
     ui.shared.runtime.runtime().queue.close()
     ui.shared.runtime.forget_runtime()
+
+
+@pytest.fixture
+def forgotten():
+    """What a test registers, a criterion or a network, is known to it alone."""
+    before = [(known, dict(known)) for known in (criteria.CRITERIA, networks.OWN)]
+    yield
+    for known, was in before:
+        known.clear()
+        known.update(was)
+    networks.network.cache_clear()
 
 
 @pytest.fixture

@@ -220,6 +220,8 @@ CHOICES = {
     "schedules": Choice(warmup=100, decay_at=(500, 900), length=1_001, unit="iterations"),
     "no decay": Choice(decay_at=(500,), decay_factor=0.3, length=0.37),
     "global": Choice(scope="global", criterion="movement", rewind_percent=5.0),
+    "ERK": Choice(scope="erk", criterion="obd"),
+    "balanced": Choice(scope="balanced", criterion="random", rate=0.3),
     "adam": Choice(optimiser="adam", learning_rate=0.001, evaluate_every=77),
     "linear": Choice(network="none", dataset="fashion-mnist", restart="rate-rewind"),
     "lenet-5": Choice(network="lenet-5", layer_factors=(("conv1", 0.5), ("conv2", 0.5))),
@@ -252,6 +254,20 @@ def test_the_command_says_no_more_than_is_needed():
     )
     fine = ARMS["reinit"].of(PRESETS["notebook"].choice.experiment())
     assert command_of(fine) == "python -m lottery_core run --preset notebook --controls reinit"
+
+
+def test_it_says_what_of_a_control_is_chance_and_what_is_not(store):
+    experiment = Experiment(RECIPE, rounds_of([0.9]))
+    for arm, words in {
+        "random-mask": "initial weights; which weights of a layer survive is chance, how many is",
+        "new-order": "initial weights; they are trained on the images in another order than the",
+        "permuted": "which is not its own but the next seed's; of its mask the units are in the or",
+        "new-signs": "with the magnitudes that they had in the dense network at iteration 0 and wi",
+        "random-erk": "as many are kept in all as in its experiment, of each layer by ERK's budget",
+    }.items():
+        control = ARMS[arm].of(experiment)
+        list(engine.run(control, Context(store)))
+        assert words in written(store, control.key)
 
 
 def test_what_no_command_expresses_gets_a_few_lines_of_python(store):

@@ -52,12 +52,12 @@ def test_sparse_pays_from_the_first_density_whose_slowest_turn_beats_every_dense
     first, second = catch.in_words(given, given.levels[3])
     assert first == (
         "On this machine sparse starts to pay at 25\u202f% of the weights: an epoch of the "
-        "compiled loop takes 20 ms there and 40 ms dense."
+        "compiled loop takes 20\u202fms there and 40\u202fms dense."
     )
     assert second == (
-        "At the ticket's 12.5\u202f% an epoch takes 10 ms, where masked dense tensors take 100 ms: "
-        "10.0 times as fast, and 4.0 times as fast compared with the compiled loop on the dense "
-        "network."
+        "At the ticket's 12.5\u202f% an epoch takes 10\u202fms, where masked dense tensors take "
+        "100\u202fms: 10.0 times as fast, and 4.0 times as fast compared with the compiled loop on "
+        "the dense network."
     )
 
 
@@ -71,6 +71,18 @@ def test_it_is_said_when_sparse_pays_nowhere_and_when_the_ticket_is_slower():
     first, second = catch.in_words(given, given.levels[2])
     assert "does not pay at any density measured here" in first
     assert "2.0 times as slow, and 5.0 times as slow compared with" in second
+
+
+def test_a_measurement_is_called_disturbed_when_most_turns_of_a_step_were_slow():
+    given = measured([4e-4, 2e-4])
+    assert not catch.was_disturbed(given)
+
+    def with_ours(*seconds):
+        step = replace(given.levels[1].step, ours=Timed(*seconds))
+        return replace(given, levels=(given.levels[0], replace(given.levels[1], step=step)))
+
+    assert not catch.was_disturbed(with_ours(2e-4, 1.9e-4, 9e-4))  # one turn alone
+    assert catch.was_disturbed(with_ours(4e-4, 2e-4, 5e-4))
 
 
 def test_epochs_are_steps_times_the_steps_of_an_epoch_with_their_range():
@@ -93,8 +105,8 @@ def test_answers_and_sizes_are_compared_row_by_row():
     given = measured([4e-4, 2e-4])
     answers = catch.answers_table(given, given.levels[1])
     assert answers["images"].tolist() == [1, 1024]
-    assert answers["ticket"].tolist() == ["5 µs", "8 ms"]
-    assert answers["dense, images/s"].tolist() == ["25 k", "256 k"]
+    assert answers["ticket"].tolist() == ["5\u202fµs", "8\u202fms"]
+    assert answers["dense, per second"].tolist() == ["25\u202fk", "256\u202fk"]
     assert answers["faster"].tolist() == ["8.0x", "0.5x"]
     sizes = catch.size_table(given, given.levels[1])
     assert sizes["ticket"].tolist() == ["1.0 KB", "0.5 KB", "512", "45,000"]

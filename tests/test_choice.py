@@ -16,7 +16,14 @@ from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.fields import RESTARTS
 from lottery_core.spec.links import command, read_choice, read_value, write_choice, write_value
 from lottery_core.spec.presets import DEFAULT_PRESET, PRESETS
-from lottery_core.spec.terms import INITS, OPTIMISERS
+from lottery_core.spec.terms import INITS, OPTIMISERS, SCOPES
+
+
+def without_rates_of_layers(choice):
+    """Where its scope says itself what each layer loses, no factor may."""
+    own = {} if choice.scope == "layerwise" else {"output_factor": 1.0, "layer_factors": ()}
+    return replace(choice, **own)
+
 
 FRACTIONS = st.floats(0.001, 0.999)
 CHOICES = st.builds(
@@ -43,7 +50,7 @@ CHOICES = st.builds(
         lambda found: tuple(sorted(found))
     ),
     output_factor=st.sampled_from([1.0, 0.5, 0.0, 0.123]),
-    scope=st.just("layerwise"),
+    scope=st.sampled_from([*SCOPES]),
     criterion=st.sampled_from([*CRITERIA]),
     restart=st.sampled_from(RESTARTS),
     controls=st.lists(st.sampled_from([*ARMS]), unique=True).map(tuple),
@@ -51,7 +58,7 @@ CHOICES = st.builds(
     warmup=st.sampled_from([0, 1]),
     replicates=st.integers(1, 3),
     seed=st.integers(0, 2**31 - 4),
-)
+).map(without_rates_of_layers)
 
 
 @given(st.sampled_from([*PRESETS]), CHOICES)
@@ -225,6 +232,9 @@ def test_an_unreadable_value_is_refused_with_its_rule(field, text, rule):
         ({"decay_at": "0"}, "decay_at"),
         ({"output_factor": "2"}, "output_factor"),
         ({"scope": "global", "output_factor": "0.5"}, "output_factor"),
+        ({"scope": "erk", "output_factor": "0.5"}, "output_factor"),
+        ({"scope": "balanced", "layer_factors": "fc1=0.5"}, "layer_factors"),
+        ({"scope": "uniform"}, "scope"),
         ({"dataset": "../../etc/passwd"}, "dataset"),
         ({"restart": "__class__"}, "restart"),
     ],

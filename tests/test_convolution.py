@@ -143,7 +143,7 @@ def answers(recipe, weights, images):
 def by_name(network, part, other=0.0):
     """An array of the network's as weights by name; `other` for what it does not hold."""
     found = {name: np.full_like(value, other) for name, value in network.weights().items()}
-    for places, net in zip(network._places, (network.net, network.head), strict=True):
+    for places, net in network.parts:
         for name, place, where in places:
             found[name][place] = getattr(net, part)[where].reshape(found[name][place].shape)
     return found

@@ -17,7 +17,8 @@ from lottery_core.spec import keys, limits
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.limits import MAX_ROUNDS
+from lottery_core.spec.keys import hashed
+from lottery_core.spec.limits import MAX_ROUNDS, MAX_SEED
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round, iterative, one_shot, rounds_of
 from lottery_core.spec.terms import INITS, OPTIMISERS, SCOPES
@@ -181,17 +182,56 @@ def test_a_rewinding_step_is_a_whole_number(value):
         Round(0.5, 0.5, rewind_iteration=value)
 
 
-@pytest.mark.parametrize("restart", ["keep", "reinit"])
+@pytest.mark.parametrize("order", [-1, 0.5, True, 2**31])
+def test_an_order_of_the_data_is_a_number_as_a_seed_is(order):
+    with pytest.raises(InvalidValue, match=r"^order=.* must be a whole number from 0 to"):
+        Round(0.5, 0.5, order=order)
+
+
+def test_a_transplant_is_rewound_and_of_the_last_round():
+    with pytest.raises(InvalidValue, match=r"transplant='x' is unknown; choose one of plain, perm"):
+        Round(0.5, 0.5, transplant="x")
+    with pytest.raises(InvalidValue, match=r"does not apply to restart=keep; set it to rewind"):
+        Round(0.5, 0.5, restart="keep", transplant="plain")
+    with pytest.raises(InvalidValue, match="for every level choose control=transplanted"):
+        Experiment(Recipe(), (Round(0.5, 0.5, transplant="permuted"), Round(0.8, 0.8)))
+
+
+def test_a_transplant_goes_on_from_the_dense_network_of_the_next_seed_too():
+    rounds = rounds_of([0.5, 0.8])
+    for seed, other in ((3, 4), (MAX_SEED, MAX_SEED - 1)):
+        trunk = Experiment(Recipe(seed=seed), rounds)
+        control, donor = replace(trunk, control="permuted"), Experiment(Recipe(seed=other))
+        assert control.donor == donor
+        assert control.parents(0) == {}
+        assert set(control.parents(1)) == {trunk.keys[0], donor.key}
+        assert set(control.parents(2)) == {trunk.keys[0], trunk.keys[1], donor.key}
+        assert set(trunk.parents(2)) == {trunk.keys[0], trunk.keys[1]}
+        for key, (experiment, n) in control.parents(2).items():
+            assert experiment.keys[n] == key
+
+
+@pytest.mark.parametrize("restart", ["keep", "reinit", "signs"])
 def test_a_rewinding_step_belongs_to_rewinding_alone(restart):
     with pytest.raises(InvalidValue, match=rf"does not apply to restart={restart}; set it to 0"):
         Round(0.5, 0.5, restart=restart, rewind_iteration=100)
 
 
-def test_global_scope_has_no_rate_of_its_own_for_the_output_layer():
+@pytest.mark.parametrize("scope", [name for name in SCOPES if name != "layerwise"])
+def test_only_layerwise_scope_has_rates_of_its_own_for_a_layer(scope):
     with pytest.raises(InvalidValue, match=r"^output_sparsity=0\.4 must equal sparsity=0\.5"):
-        Round(0.5, 0.4, scope="global")
-    with pytest.raises(InvalidValue, match=r"^output_factor=0\.5 cannot apply with scope=global"):
-        rounds_of([0.5], output_factor=0.5, scope="global")
+        Round(0.5, 0.4, scope=scope)
+    with pytest.raises(InvalidValue, match=rf"^output_factor=0\.5 cannot apply with scope={scope}"):
+        rounds_of([0.5], output_factor=0.5, scope=scope)
+    with pytest.raises(InvalidValue, match=rf"^layers=.* scope={scope}; choose scope=layerwise"):
+        Round(0.5, 0.5, scope=scope, layers=(("fc1.weight", 0.1),))
+
+
+def test_a_budget_for_chance_needs_chance():
+    with pytest.raises(InvalidValue, match=r"reshuffled_as='global' is unknown; choose one of erk"):
+        Round(0.5, 0.5, reshuffled=True, reshuffled_as="global")
+    with pytest.raises(InvalidValue, match=r"reshuffled_as='erk' does not apply without reshuffl"):
+        Round(0.5, 0.5, reshuffled_as="erk")
 
 
 def test_a_rewinding_step_off_the_grid_is_refused_with_the_whole_grid():
@@ -300,6 +340,16 @@ OTHER_ROUND = {
     "rewind_iteration": 100,
     "layers": (("fc1.weight", 0.3),),
     "ticket": "ab" * 32,
+    "order": 1,
+}
+
+
+LAST = {
+    "reshuffled": [{"reshuffled": True}],
+    "reshuffled_as": [{"reshuffled": True}, {"reshuffled": True, "reshuffled_as": "erk"}],
+    "transplant": [{"transplant": "plain"}, {"transplant": "permuted"}],
+    "dynamics": [{"dynamics": "set"}, {"dynamics": "rigl"}],
+    "as_long_as_search": [{"dynamics": "set"}, {"dynamics": "set", "as_long_as_search": True}],
 }
 
 
@@ -323,9 +373,14 @@ def test_every_field_of_a_recipe_changes_the_key(field):
     assert Experiment(other).key != Experiment(base).key
 
 
-@pytest.mark.parametrize("field", sorted({field.name for field in fields(Round)} - {"reshuffled"}))
+@pytest.mark.parametrize("field", sorted({field.name for field in fields(Round)}))
 def test_every_field_of_a_round_changes_its_key_and_no_earlier_one(field):
     base, later = Round(0.4, 0.4), Round(0.9, 0.9)
+    if field in LAST:  # which nothing may follow
+        every = [Experiment(Recipe(), (replace(base, **what),)).keys for what in ({}, *LAST[field])]
+        assert len({keys[0] for keys in every}) == 1
+        assert len({keys[1] for keys in every}) == len(every)
+        return
     other = replace(base, **{field: OTHER_ROUND[field]})
     one, two = (Experiment(Recipe(), (step, later)).keys for step in (base, other))
     assert one[0] == two[0]
@@ -383,7 +438,8 @@ class LaterRound(Round):
 
 
 def test_a_field_that_comes_later_changes_no_key_until_somebody_sets_it(monkeypatch):
-    monkeypatch.setattr(keys, "_LATER", {"smoothing": 0.0, "patience": 1})
+    later = keys._LATER | {"smoothing": 0.0, "patience": 1}
+    monkeypatch.setattr(keys, "_LATER", later)
     today = Experiment(Recipe(), (Round(0.4, 0.4),)).keys
     assert Experiment(LaterRecipe(), (LaterRound(0.4, 0.4),)).keys == today
     other = Experiment(LaterRecipe(), (LaterRound(0.4, 0.4, patience=2),)).keys
@@ -544,3 +600,11 @@ def test_a_name_that_means_something_else_gives_other_keys_to_those_who_ask_for_
     monkeypatch.setitem(known, name, replace(known[name], version=2))
     after = Experiment(Recipe(), rounds).keys
     assert [one != other for one, other in zip(before, after, strict=True)] == changed
+
+
+def test_networks_that_were_trained_wrongly_have_keys_of_their_own_and_no_others():
+    wrong = Recipe(network="resnet-20 x0.25")  # its shortcuts' gradients
+    assert hashed(wrong)["network"] == f"{wrong.network} 2"
+    for network in ("resnet-20", "vgg-16 x0.25", "lenet-5", "300 100"):
+        right = Recipe(network=network)
+        assert hashed(right)["network"] == right.network

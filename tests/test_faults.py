@@ -111,7 +111,7 @@ def test_a_cache_deleted_under_a_running_app_comes_back_with_the_next_start(fini
 
 
 def test_a_choice_that_does_not_fit_the_queue_is_told_before_start(shared, monkeypatch):
-    monkeypatch.setattr("lottery_core.running.queue.MAX_QUEUED", 1)
+    monkeypatch.setattr("lottery_core.running.fair.MAX_QUEUED", 1)
     page = open_page(**SMALL | {"replicates": "5"})
     assert "has no room for 5 more runs (it holds 1)" in said(page)
     assert page.button(key="start").disabled

@@ -93,3 +93,11 @@ def test_the_whole_core_loads_no_streamlit():
 
 def test_a_command_without_training_loads_neither_torch_nor_numba():
     assert not loaded_by("import lottery_core.__main__") & HEAVY
+
+
+def test_every_benchmark_finds_what_it_needs():
+    """They run for an hour in all, so that nobody notices soon when one can't even start."""
+    found = (ROOT / "benchmarks").glob("[!_]*.py")
+    names = sorted(path.stem for path in found)
+    loaded = loaded_by("\n".join(f"import benchmarks.{name}" for name in names))
+    assert {f"benchmarks.{name}" for name in names} <= loaded

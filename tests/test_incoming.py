@@ -29,6 +29,7 @@ from lottery_core.store.info import plain_counts
 from lottery_core.tickets import files
 from lottery_core.tickets.content import digest
 from lottery_core.tickets.incoming import Upload, read_upload
+from lottery_core.tickets.names import goes_with, precedes
 from lottery_core.tickets.unpacking import (
     MAX_ARRAYS,
     MAX_FILE,
@@ -1017,3 +1018,10 @@ def test_any_arrays_give_an_upload_or_a_sentence(described_arrays):
         if np.prod(sides) < 1e5
     }
     check_one("x", save(arrays))
+
+
+@pytest.mark.parametrize("number", ["²", "9" * 5_000, "٣"])
+def test_digits_that_are_no_numbers_in_a_name_are_words(number):
+    """`int` refuses a superscript, and thousands of digits."""
+    assert precedes(f"layer.{number}.weight", f"layer.{number}1.weight") in (True, False)
+    assert not goes_with(("conv", number), ("bn", "2"))

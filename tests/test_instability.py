@@ -12,7 +12,8 @@ from lottery_core.data import load_data
 from lottery_core.method.masks import dense_mask
 from lottery_core.method.seeds import seed_of
 from lottery_core.report import compared_figures, figures
-from lottery_core.running import engine, instability, worker
+from lottery_core.running import engine, instability
+from lottery_core.running.crew import Crew
 from lottery_core.running.instability import (
     ALPHAS,
     ORDERS,
@@ -20,6 +21,7 @@ from lottery_core.running.instability import (
     measure,
     path_of,
 )
+from lottery_core.running.parts import Outcome, cancel_name
 from lottery_core.running.queue import Queue
 from lottery_core.running.starts import Start, starts_of
 from lottery_core.spec.checks import InvalidValue
@@ -31,6 +33,7 @@ from lottery_core.training import sparse_loop, torch_loop
 from lottery_core.training.base import Training, batch_order
 from lottery_core.training.context import Context
 from lottery_core.training.models import initial_weights
+from tests.parts import do
 from tests.reference import judged
 
 RECIPE = Recipe(network="16", iterations=200, evaluate_every=100, momentum=0.0, learning_rate=0.03)
@@ -218,8 +221,8 @@ def test_a_job_trains_what_is_missing_and_measures_every_start(store, experiment
         write(key, progress)
 
     store.write_progress = noted
-    job = worker.perform(store, job_for(experiment))
-    assert (job.state, job.message) == ("done", "")
+    job = job_for(experiment)
+    assert do(store, job) == Outcome("done")
     assert all(map(store.has, experiment.keys))
     starts = starts_of(experiment)
     counted = [progress for progress in seen if isinstance(progress, PartsDone)]
@@ -277,10 +280,11 @@ def test_experiments_that_share_a_level_share_its_paths(store, experiment, monke
 
 
 def test_a_job_that_was_done_before_does_nothing_again(store, tiny, monkeypatch):
-    first = worker.perform(store, job_for(tiny))
+    first = job_for(tiny)
+    assert do(store, first) == Outcome("done")
     found = store.read_measurement(first.key)
     monkeypatch.setattr(instability, "train", None)
-    assert worker.perform(store, job_for(tiny)).state == "done"
+    assert do(store, job_for(tiny)).state == "done"
     assert store.read_measurement(first.key) == found
 
 
@@ -308,7 +312,7 @@ def test_a_measurement_that_is_cancelled_leaves_whole_paths_alone(store, experim
 
     requested, store.cancel_requested = store.cancel_requested, cancel_requested
     store.write_measurement = noted
-    assert worker.perform(store, job).state == "cancelled"
+    assert do(store, job).state == "cancelled"
     assert store.read_measurement(job.key) is None
     assert store.read_progress(job.key) is None
     assert len(paths) == 2
@@ -316,9 +320,9 @@ def test_a_measurement_that_is_cancelled_leaves_whole_paths_alone(store, experim
     assert sorted(path.stem for path in (store.root / "measurements").iterdir()) == sorted(paths)
 
     # Taken up where it was left.
-    store.clear_cancel(job.key)
+    store.clear_cancel(cancel_name(job.key))
     asked.clear()
-    assert worker.perform(store, job).state == "done"
+    assert do(store, job).state == "done"
     assert len(paths) == len(set(paths)) == len(starts_of(experiment)) + 1
 
 
@@ -336,7 +340,7 @@ def test_an_iteration_without_a_snapshot_is_refused_with_those_that_have_one(sto
 
 
 def test_the_queue_takes_it_as_a_job_beside_the_experiment(store, tiny):
-    queue = Queue(store, 1, start=lambda root: ThreadPoolExecutor(1))
+    queue = Queue(store, Crew(1, lambda root: ThreadPoolExecutor(1)))
     try:
         jobs = [queue.submit(tiny, task=task) for task in ("run", "instability")]
         assert [job.key for job in jobs] == [tiny.key, task_key("instability", tiny.key)]

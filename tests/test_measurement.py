@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from lottery_core.findings import speed as catch
-from lottery_core.running import engine, measurement, worker
+from lottery_core.running import engine, measurement
+from lottery_core.running.parts import Outcome
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.links import read_choice
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Job, measurement_key
 from lottery_core.training.base import check_measurable
 from lottery_core.training.context import Context
+from tests.parts import do
 
 SMALL = {
     "preset": "quick",
@@ -46,8 +48,8 @@ def test_a_job_to_measure_trains_what_is_missing_and_times_every_level(
     store, experiment, monkeypatch
 ):
     monkeypatch.setattr(measurement, "_SECONDS", 0.002)  # a turn
-    job = worker.perform(store, job_for(experiment))
-    assert (job.state, job.message) == ("done", "")
+    job = job_for(experiment)
+    assert do(store, job) == Outcome("done")
     assert all(map(store.has, experiment.keys))
     found = store.read_measurement(job.key)
     assert store.read_progress(job.key) is None
@@ -84,7 +86,7 @@ def test_a_measurement_stops_between_turns_and_leaves_nothing_half_done(store, e
         return requested(key)
 
     store.cancel_requested = cancel_requested
-    assert worker.perform(store, job).state == "cancelled"
+    assert do(store, job).state == "cancelled"
     assert store.read_measurement(job.key) is None
     assert store.read_progress(job.key) is None
 
@@ -114,8 +116,8 @@ def test_convolutions_are_measured_two_ways_and_by_layer(store, monkeypatch):
     monkeypatch.setattr(measurement, "_SECONDS", 0.002)
     choice = read_choice(SMALL | {"network": "lenet-5 x0.5", "rounds": "1", "length": "4"})[1]
     experiment = choice.experiment()
-    job = worker.perform(store, job_for(experiment))
-    assert (job.state, job.message) == ("done", "")
+    job = job_for(experiment)
+    assert do(store, job) == Outcome("done")
     found = store.read_measurement(job.key)
     net = experiment.recipe.net
     for row, key in zip(found.levels, experiment.keys, strict=True):
@@ -129,7 +131,7 @@ def test_convolutions_are_measured_two_ways_and_by_layer(store, monkeypatch):
     assert [curve.name for curve in catch.epochs(found)] == [
         catch.WAYS[way][0] for way in ("masked", "ours")
     ]
-    table = catch.size_table(found, found.levels[1]).set_index("")
+    table = catch.size_table(found, found.levels[1]).set_index("cost")
     assert table.loc["Multiply-adds of an answer"].iloc[0] == f"{net.multiply_adds():,}"
     assert list(catch.layers_table(found.levels[1])["layer"]) == [
         name.removesuffix(".weight") for name in net.shapes

@@ -9,7 +9,7 @@ from torch import nn
 
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.terms import INITS
-from lottery_core.training.models import _INITS, build, initial_weights
+from lottery_core.training.models import _INITS, build, initial_weights, load
 
 LAYERS = [(128, 784), (64, 128), (10, 64)]
 
@@ -100,3 +100,20 @@ def test_first_weights_repeat_with_their_seed_and_purpose_alone():
     for one, other in combinations(drawn, 2):
         # Of 6,272 float32 in one, a few are in the other too: they have 2^24 values.
         assert np.isin(one, other).mean() < 0.01
+
+
+@pytest.mark.parametrize("width", ["0.25", "0.5"])
+def test_a_narrow_network_with_strides_has_the_gradient_of_float64(width):
+    recipe = Recipe(network=f"resnet-20 x{width}")
+    draw = torch.Generator().manual_seed(0)
+    images, labels = torch.randn(8, 784, generator=draw), torch.arange(8)
+    found = {}
+    for kind in (torch.float32, torch.float64):
+        model = build(recipe)
+        load(model, initial_weights(recipe))
+        model.to(kind)
+        nn.functional.cross_entropy(model(images.to(kind)), labels).backward()
+        found[kind] = {name: one.grad.double() for name, one in model.named_parameters()}
+    for name, exact in found[torch.float64].items():
+        off = (found[torch.float32][name] - exact).norm() / exact.norm()
+        assert off < 1e-3, name

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 import lottery_core as lt
-from lottery_core.method import criteria
 from lottery_core.running.library import Run
 from lottery_core.spec import networks
+from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import read_choice
 from lottery_core.spec.own import short
@@ -17,15 +17,7 @@ from lottery_core.training.models import build, initial_weights, load
 from tests.cells import run_cells
 from tests.test_library import small
 
-
-@pytest.fixture(autouse=True)
-def forgotten():
-    """What a test registers is known to it alone."""
-    before = [(known, dict(known)) for known in (criteria.CRITERIA, networks.OWN)]
-    yield
-    for known, was in before:
-        known.clear()
-        known.update(was)
+pytestmark = pytest.mark.usefixtures("forgotten")
 
 
 def saliency(weights, gradients):
@@ -63,6 +55,13 @@ class Everything(nn.Module):
 
 
 # What they compute
+
+
+def test_units_of_an_own_network_are_not_matched_and_that_is_said_before_anything_is_trained(store):
+    own = lt.network("plain", 1, Plain)
+    with pytest.raises(InvalidValue, match=r"controls='permuted' can't match the units"):
+        lt.run(small(network=own, controls=["permuted"]), store.root)
+    assert not store.keys()
 
 
 @pytest.mark.parametrize(("reads", "known"), [("trained", "gradient-weight"), ("initial", "snip")])

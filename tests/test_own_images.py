@@ -3,8 +3,6 @@
 import io
 import json
 import os
-import subprocess
-import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -425,7 +423,7 @@ def test_a_small_data_set_holds_a_tenth_out_unless_asked_otherwise(tmp_path, roo
         replace(choice, validation_size=5_000).recipe()
 
 
-def test_the_command_line_adds_lists_trains_and_removes(tmp_path, root):
+def test_the_command_line_adds_lists_trains_and_removes(tmp_path, root, command):
     """On real images: the test digits that come with the project, as PNG files by their label."""
     data = load_data(Recipe(validation_size=0), ROOT / "cache" / "datasets")
     for i, label in enumerate(data.test_labels[:400]):
@@ -436,10 +434,9 @@ def test_the_command_line_adds_lists_trains_and_removes(tmp_path, root):
     cache = ["--cache", str(tmp_path / "cache")]
 
     def call(*words: str) -> str:
-        command = [sys.executable, "-m", "lottery_core", *words, *cache]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        code, said = command(*words, *cache)
+        assert code == 0, said
+        return said
 
     said = call("data", "add", "photos", str(tmp_path / "digits"), "--size", "28", "--grey")
     assert "digit 7" in said

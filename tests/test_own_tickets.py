@@ -18,19 +18,10 @@ from lottery_core.tickets.incoming import read_upload
 from tests.test_library import small
 from tests.test_own import Everything, saliency
 
+pytestmark = pytest.mark.usefixtures("forgotten")
+
 SERVED = ("ticket", "mask", "mask-npz", "pt", "pt-trained", "card")
 REFUSED = ("onnx", "script", "bundle")
-
-
-@pytest.fixture(autouse=True)
-def known_here():
-    """What a test registers is known to it alone."""
-    before = [(known, dict(known)) for known in (criteria.CRITERIA, networks.OWN)]
-    yield
-    for known, was in before:
-        known.clear()
-        known.update(was)
-    networks.network.cache_clear()
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
-    "setup.py", "pyproject.toml", "requirements.txt", "README.md", "LICENSE", "app.py",
+    "setup.py", "pyproject.toml", "requirements.txt", "requirements-cluster.txt", "README.md",
+    "LICENSE", "app.py",
     "lottery_core", "ui", "pages", "static", ".streamlit",
 )  # fmt: skip
 PATIENCE = 120  # seconds

@@ -60,6 +60,11 @@ def widget(page: AppTest, kind: str, field: str):
     return getattr(page, kind)(key=f"{field}{generation(page)}")
 
 
+def unfold(page: AppTest, is_open: bool = True) -> AppTest:
+    page.session_state["advanced"] = is_open
+    return page.run()
+
+
 def wait_until_done(shared, key: str) -> None:
     end = time.monotonic() + 120
     while (job := shared.store.job(key)) is None or job.active:
@@ -150,13 +155,84 @@ def test_the_sidebar_asks_for_all_that_a_link_can_say(shared):
     )
     asked = set()
     for params in links:
-        page = open_page(preset="notebook", **params)
+        page = unfold(open_page(preset="notebook", **params))
         kinds = ("selectbox", "number_input", "text_input", "radio", "multiselect")
         keys = [one.key for kind in kinds for one in page.sidebar.get(kind)]
         end = generation(page)
         asked |= {key.removesuffix(end) for key in keys if key}
     # The files of a data set are named by their folder, a percent is taken from a link alone.
     assert FIELDS.keys() - asked == {"content", "rewind_percent"}
+
+
+def test_what_is_folded_counts_and_is_named(shared):
+    page = open_page(batch_size="50", criterion="random")
+    assert page.session_state["choice"].batch_size == 50
+    assert "Not as in the preset: Batch size, Prune first, by." in said(page)
+    assert "Not as in the preset" not in said(open_page())
+
+
+def test_what_was_unfolded_and_changed_stays_when_it_is_folded(shared):
+    page = unfold(open_page(batch_size="50"))
+    assert widget(page, "number_input", "batch_size").value == 50
+    widget(page, "number_input", "batch_size").set_value(64).run()
+    page.selectbox(key="loop").set_value("torch").run()
+    unfold(page, False)
+    assert page.session_state["choice"].batch_size == 64
+    assert page.query_params["batch_size"] == "64"
+    assert "Not as in the preset: Batch size, Training loop." in said(page)
+    widget(page, "number_input", "rounds").set_value(3).run()
+    unfold(page)
+    assert widget(page, "number_input", "batch_size").value == 64
+    assert widget(page, "number_input", "rounds").value == 3
+    assert page.selectbox(key="loop").value == "torch"
+
+
+def test_the_criterion_is_explained_where_it_is_chosen(shared):
+    page = unfold(open_page(**SMALL, criterion="obd"))
+    assert "by its curvature. LeCun, Denker & Solla 1989" in said(page)
+    box = widget(page, "selectbox", "criterion")
+    assert "WANDA: smallest weight × norm of its input · what a weight reads" in box.options
+    box.set_value("wanda").run()
+    assert "Sun et al. 2023 (arXiv 2306.11695)" in said(page)
+    assert page.query_params["criterion"] == "wanda"
+
+
+def test_a_layer_budget_and_its_random_mask_are_choices_like_others(shared):
+    page = unfold(open_page(**SMALL | {"controls": "random-erk"}, scope="erk"))
+    assert not page.exception
+    assert widget(page, "selectbox", "scope").value == "erk"
+    assert widget(page, "multiselect", "controls").value == ["random-erk"]
+    widget(page, "selectbox", "scope").set_value("balanced").run()
+    assert page.query_params["scope"] == "balanced"
+    assert page.query_params["controls"] == "random-erk"
+    widget(page, "number_input", "output_factor").set_value(0.5).run()
+    assert "cannot apply with scope=balanced, which says itself what each layer keeps" in said(page)
+
+
+def test_arms_whose_mask_moves_are_choices_and_the_longer_ones_are_said_to_be_longer(shared):
+    page = open_page(**SMALL | {"controls": "rigl-long,gradual"})
+    assert not page.exception
+    assert widget(page, "multiselect", "controls").value == ["rigl-long", "gradual"]
+    assert ", some longer, compared with: RigL, as long as the search; gradual" in said(page)
+
+
+def test_signs_only_is_a_restart_and_a_control(shared):
+    page = open_page(**SMALL | {"controls": "signs"})
+    assert widget(page, "multiselect", "controls").value == ["signs"]
+    radio = widget(page, "radio", "restart")
+    radio.set_value("signs").run()
+    assert not page.exception
+    assert page.query_params["restart"] == "signs"
+    assert not any(box.key.startswith("rewind_iteration") for box in page.selectbox)
+    radio.set_value("new-signs").run()  # of the weights at some iteration of level 0
+    widget(page, "selectbox", "rewind_iteration").set_value(10).run()
+    assert page.query_params["restart"] == "new-signs"
+    assert page.session_state["choice"].experiment().rounds[0].rewind_iteration == 10
+
+
+def test_what_is_wrong_with_a_folded_choice_is_said(shared):
+    page = open_page(batch_size="0")
+    assert "=0 must be a whole number" in page.sidebar.error[0].value
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1e300", "9" * 40, "", " ", "0x10"])
@@ -526,7 +602,7 @@ def test_the_runs_page_tells_a_measurement_from_a_run(shared, monkeypatch):
 
 
 def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
-    params = SMALL | {"length": "60"}
+    params = SMALL | {"length": "8", "rounds": "1"}
     experiment = read_choice(params)[1].experiment()
     shared.queue.submit(experiment, params=params)
     wait_until_done(shared, experiment.key)
@@ -537,7 +613,7 @@ def test_the_stability_page_measures_a_run_and_shows_every_line(shared):
     facts = {"step": [[1_000_000, 0.1], [11_000_000, 0.1]], "evaluation": 1e-12}
     shared.store.revise_machine(lambda _: facts)
     # Two copies from each start, the dense network's from iteration k without its first k.
-    steps = sum(2 * (60 - start.iteration) for start in starts_of(experiment))
+    steps = sum(2 * (8 - start.iteration) for start in starts_of(experiment))
     assert f": about {in_words(0.1 * steps)}." in said(page.run())
     page.button(key="measure").click().run()
     wait_until_done(shared, task_key("instability", experiment.key))

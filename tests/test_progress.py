@@ -9,6 +9,7 @@ from lottery_core.running import progress
 from lottery_core.running.progress import Watch, thin
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import LayerCounts, Store
 from lottery_core.store.pictures import unpack
 from lottery_core.training.base import Evaluation, Moment
@@ -23,7 +24,7 @@ class Stop(Exception):
 
 def moment(iteration, first=0, history=()):
     losses = np.linspace(2, 1, iteration - first, dtype=np.float32)
-    return Moment(iteration, losses, list(history), lambda: WEIGHTS)
+    return Moment(iteration, losses, list(history), MASK, lambda: WEIGHTS)
 
 
 def row(iteration):
@@ -38,7 +39,7 @@ def store(tmp_path):
 @pytest.fixture
 def watch(store, monkeypatch):
     monkeypatch.setattr(progress, "_EVERY", 0)
-    experiment = Experiment(Recipe(iterations=1_000, evaluate_every=100))
+    experiment = Experiment(Recipe(iterations=1_000, evaluate_every=100), rounds_of([0.5, 0.75]))
     with Watch(store, "key", 2, experiment, lambda: None) as watch:
         watch.begin(MASK, 100, {"test_accuracy_before_retraining": 0.25})
         yield watch
@@ -102,7 +103,7 @@ def test_every_look_asks_whether_to_stop_though_few_are_written(store):
 
 def test_a_diverging_network_does_not_break_the_report(store, watch):
     weights = {"fc1.weight": np.array([[np.inf, 0], [np.nan, -np.inf]], np.float32)}
-    watch(Moment(200, np.array([np.inf], np.float32), [row(100)], lambda: weights))
+    watch(Moment(200, np.array([np.inf], np.float32), [row(100)], MASK, lambda: weights))
     seen = store.read_progress("key")
     assert seen.iteration == 200
     assert seen.scales["fc1.weight"]["unit"] == 1.0

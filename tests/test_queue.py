@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,12 @@ from pathlib import Path
 import pytest
 
 from lottery_core.findings.lines import with_seed
+from lottery_core.running import crew
 from lottery_core.running import queue as queues
-from lottery_core.running import worker
+from lottery_core.running.crew import Crew
 from lottery_core.running.fair import MAX_OF_ONE, runs_of_one
-from lottery_core.running.queue import Queue
+from lottery_core.running.parts import Outcome, cancel_name
+from lottery_core.running.queue import MAX_DEATHS, Queue
 from lottery_core.running.workers import workers_here
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
@@ -65,7 +67,7 @@ def gone(process):
 def shop(make_store, tmp_path_factory):
     """(store, queue) with one worker process."""
     store = make_store(tmp_path_factory.mktemp("queue"))
-    queue = Queue(store, workers=1)
+    queue = Queue(store, Crew(1))
     yield store, queue
     queue.close()
 
@@ -102,35 +104,16 @@ def test_a_running_job_is_joined_cancelled_within_a_second_and_taken_up_after_it
     assert (store.root / "levels" / experiment.keys[0]).stat().st_mtime_ns == written
 
 
-def test_a_killed_worker_is_named_and_replaced_and_the_queue_goes_on(shop):
-    store, queue = shop
-    long = Experiment(replace(LONG, seed=2))
-    after = Experiment(replace(RECIPE, seed=3))
-    queue.submit(long)
-    running = wait_for(store, long.key, "running")
-    queue.submit(after)
-    os.kill(running.process, signal.SIGKILL)
-    killed = wait_for(store, long.key, "killed")
-    wait_until(lambda: "SIGKILL" in store.job(long.key).message)
-    assert not killed.active
-    assert store.job(long.key).finished
-
-    done = wait_for(store, after.key, "done")
-    assert done.process != running.process
-    assert gone(running.process)
-
-
-def test_a_killed_job_can_be_asked_for_again(shop):
+def test_a_killed_worker_costs_what_it_was_at_and_the_run_goes_on(shop):
     store, queue = shop
     experiment = Experiment(replace(RECIPE, seed=4, **MEDIUM), rounds_of([0.5]))
     queue.submit(experiment)
     wait_until(lambda: store.has(experiment.keys[0]) and store.read_progress(experiment.key))
-    os.kill(store.job(experiment.key).process, signal.SIGKILL)
-    wait_for(store, experiment.key, "killed")
+    process = store.job(experiment.key).process
+    os.kill(process, signal.SIGKILL)
     written = (store.root / "levels" / experiment.keys[0]).stat().st_mtime_ns
-    queue.submit(experiment)
-    wait_for(store, experiment.key, "done")
-    assert store.job(experiment.key).message == ""
+    done = wait_for(store, experiment.key, "done")
+    assert (done.message, gone(process), done.process != process) == ("", True, True)
     assert (store.root / "levels" / experiment.keys[0]).stat().st_mtime_ns == written
 
 
@@ -161,7 +144,7 @@ def test_a_failed_job_carries_the_errors_message_and_the_queue_goes_on(shop):
 
 def test_closing_stops_what_runs_at_once_and_leaves_no_process(make_store, tmp_path):
     store = make_store(tmp_path / "store")
-    queue = Queue(store, workers=1)
+    queue = Queue(store, Crew(1))
     running, waiting = (Experiment(replace(LONG, seed=seed)) for seed in (1, 2))
     queue.submit(running)
     queue.submit(waiting)
@@ -181,14 +164,16 @@ from lottery_core.spec.presets import PRESETS
 from lottery_core.data import is_prepared
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store.pictures import unpack
-from lottery_core.running.queue import Queue
+from lottery_core.running.crew import Crew
+from lottery_core.running.parts import Outcome, cancel_name
+from lottery_core.running.queue import MAX_DEATHS, Queue
 from lottery_core.running.time_left import seconds_of_level
 from lottery_core.store import Store
 
 store = Store(sys.argv[1])
 if __name__ == "__main__":
     experiment = Experiment.from_dict(json.loads(sys.argv[2]))
-    queue = Queue(store, workers=1)
+    queue = Queue(store, Crew(1))
     key = queue.submit(experiment).key
     while store.job(key).state != "running":
         time.sleep(0.01)
@@ -225,12 +210,14 @@ def test_a_server_needs_no_torch_and_when_it_is_killed_its_workers_end_too(make_
 
 STARTING = """
 import sys, time
-from lottery_core.running.queue import Queue
+from lottery_core.running.crew import Crew
+from lottery_core.running.parts import Outcome, cancel_name
+from lottery_core.running.queue import MAX_DEATHS, Queue
 from lottery_core.store import Store
 
 if __name__ == "__main__":
     print("begins", flush=True)
-    queue = Queue(Store(sys.argv[1]), workers=2)
+    queue = Queue(Store(sys.argv[1]), Crew(2))
     time.sleep(600)
 """
 
@@ -280,22 +267,21 @@ def test_a_server_killed_at_any_moment_of_its_workers_start_leaves_no_process(
 def desk(store, monkeypatch):
     """(store, queue, begun, go_on): a queue whose one worker is a thread.
 
-    A job is listed in `begun` when it starts and ends when its key is put in `go_on`.
+    A training is listed in `begun` when it starts and ends when its key is put in `go_on`.
     """
     begun, go_on = [], {}
 
-    def perform(root, job, folder):
-        begun.append(job.key)
-        wait_until(lambda: job.key in go_on or store.cancel_requested(job.key), 60)
-        ending = go_on.get(job.key, "cancelled")
+    def perform(root, work):
+        key = work.part.key
+        begun.append(key)
+        wait_until(lambda: key in go_on or store.cancel_requested(cancel_name(key)), 60)
+        ending = go_on.get(key, "cancelled")
         if isinstance(ending, Exception):
             raise ending
-        ended = replace(job, state=ending)
-        store.write_job(ended)
-        return ended if ending == "queued" else None
+        return Outcome(ending)
 
-    monkeypatch.setattr(queues, "_perform", perform)
-    queue = Queue(store, workers=1, start=lambda root: ThreadPoolExecutor(1))
+    monkeypatch.setattr(queues, "perform", perform)
+    queue = Queue(store, Crew(1, lambda root: ThreadPoolExecutor(1)))
     yield store, queue, begun, go_on
     queue.close()
     go_on.update(dict.fromkeys(begun, "done"))
@@ -310,10 +296,11 @@ def no_space(*args, **options):
 
 
 def test_any_executor_will_do(store, tiny):
-    queue = Queue(store, workers=2, start=lambda root: ThreadPoolExecutor(1))
+    queue = Queue(store, Crew(2, lambda root: ThreadPoolExecutor(1)))
     try:
         queue.submit(tiny)
-        assert wait_for(store, tiny.key, "done").process == os.getpid()
+        wait_for(store, tiny.key, "done")
+        assert all(store.read(key) for key in tiny.keys)
     finally:
         queue.close()
 
@@ -344,14 +331,10 @@ def test_visitors_take_turns_and_who_comes_last_need_not_wait_for_all_of_the_fir
     assert begun == [a, b, c, a_second, b_second, a_third]
 
 
-def test_a_job_gives_way_between_two_trainings_where_others_wait_and_goes_on_after_them(
-    store, monkeypatch
-):
-    monkeypatch.setattr(worker, "TURN", 0.0)
+def test_a_job_gives_way_between_two_trainings_where_others_wait_and_goes_on_after_them(store):
     asking = ["first"]
-    queue = Queue(
-        store, workers=1, start=lambda root: ThreadPoolExecutor(1), visitor=lambda: asking[-1]
-    )
+    one = Crew(1, lambda root: ThreadPoolExecutor(1))
+    queue = Queue(store, one, visitor=lambda: asking[-1])
     long, other = (
         Experiment(
             replace(RECIPE, seed=seed), rounds_of([1 - 0.5**n for n in range(1, rounds + 1)])
@@ -369,28 +352,30 @@ def test_a_job_gives_way_between_two_trainings_where_others_wait_and_goes_on_aft
         assert all(store.read(key) for one in (long, other) for key in one.keys)
         ended = store.job(long.key)
         assert ended.started < store.job(other.key).started
-        assert not list((store.root / "jobs").glob("*.pause"))
     finally:
         queue.close()
 
 
-def test_a_job_that_gave_way_is_cancelled_while_it_waits(desk, monkeypatch):
+def test_a_run_that_waits_between_two_trainings_is_queued_and_can_be_cancelled(desk, monkeypatch):
     store, queue, begun, go_on = desk
-    first, second = experiments(2)
+    first = Experiment(RECIPE, rounds_of([0.5]))
+    (second,) = [Experiment(replace(RECIPE, seed=1))]
     asking = ["first"]
     monkeypatch.setattr(queue, "_visitor", lambda: asking[-1])
     queue.submit(first)
     asking.append("second")
     queue.submit(second)
-    assert store.pause_requested(first.key)
-    go_on[first.key] = "queued"
+    assert store.job(first.key).state == "running"
+    go_on[first.keys[0]] = "done"
     wait_until(lambda: second.key in begun)
+    waiting = wait_for(store, first.key, "queued")
+    assert waiting.started
     queue.cancel(first.key)
     assert store.job(first.key).state == "cancelled"
     go_on[second.key] = "done"
     wait_for(store, second.key, "done")
     wait_until(lambda: queue._idle)
-    assert begun == [first.key, second.key]
+    assert begun == [first.keys[0], second.key]
 
 
 def test_a_visitor_has_as_many_runs_as_the_server_grants_and_others_still_may(desk, monkeypatch):
@@ -419,8 +404,8 @@ def test_asking_twice_joins_the_job_that_waits_or_runs(desk):
     store, queue, begun, go_on = desk
     running, waiting = experiments(2)
     jobs = [queue.submit(experiment) for experiment in (running, waiting, running, waiting)]
-    assert jobs[2] == jobs[0]
-    assert jobs[3] == jobs[1]
+    assert [job.key for job in jobs[2:]] == [job.key for job in jobs[:2]]
+    assert [job.submitted for job in jobs[2:]] == [job.submitted for job in jobs[:2]]
     go_on.update({job.key: "done" for job in jobs})
     wait_for(store, waiting.key, "done")
     assert begun == [running.key, waiting.key]
@@ -439,7 +424,7 @@ def test_a_finished_job_can_be_asked_for_again(desk):
 
 def test_the_largest_choice_fits_an_empty_queue(store):
     choice = Choice(replicates=MAX_REPLICATES, controls=tuple(ARMS))
-    queue = Queue(store, workers=0)
+    queue = Queue(store, Crew(0))
     try:
         jobs = queue.submit_all(choice.experiments())
         assert len(jobs) == MAX_REPLICATES * (1 + len(ARMS))
@@ -479,7 +464,9 @@ def test_a_waiting_job_is_cancelled_at_once_and_never_starts(desk):
 def test_a_job_handed_to_a_worker_that_is_not_ready_yet_is_cancelled_at_once(desk):
     store, queue, *_ = desk
     (experiment,) = experiments(1)
-    queue.submit(experiment)  # the worker of this desk never says "running"
+    queue._idle[0].ready = Future()  # its process still imports
+    queue.submit(experiment)
+    assert store.job(experiment.key).state == "queued"
     queue.cancel(experiment.key)
     assert store.job(experiment.key).state == "cancelled"
 
@@ -493,19 +480,18 @@ def test_cancelling_what_is_unknown_does_nothing(desk):
 def test_a_cancelled_job_asked_for_again_starts_when_the_first_has_stopped(store, monkeypatch):
     begun, stop = [], threading.Event()
 
-    def perform(root, job, folder):
-        begun.append(job.key)
-        store.write_job(replace(job, state="running"))
+    def perform(root, work):
+        name = cancel_name(work.part.key)
+        begun.append(work.part.key)
         if len(begun) == 1:
             assert stop.wait(60)
-            assert store.cancel_requested(job.key)  # nobody took the request back meanwhile
-            store.write_job(replace(job, state="cancelled"))
-        else:
-            assert not store.cancel_requested(job.key)
-            store.write_job(replace(job, state="done"))
+            assert store.cancel_requested(name)  # nobody took the request back meanwhile
+            return Outcome("cancelled")
+        assert not store.cancel_requested(name)
+        return Outcome("done")
 
-    monkeypatch.setattr(queues, "_perform", perform)
-    queue = Queue(store, workers=2, start=lambda root: ThreadPoolExecutor(1))
+    monkeypatch.setattr(queues, "perform", perform)
+    queue = Queue(store, Crew(2, lambda root: ThreadPoolExecutor(1)))
     try:
         (experiment,) = experiments(1)
         queue.submit(experiment)
@@ -513,7 +499,7 @@ def test_a_cancelled_job_asked_for_again_starts_when_the_first_has_stopped(store
         wait_for(store, experiment.key, "running")
         queue.cancel(experiment.key)
         assert queue.submit(experiment).state == "queued"
-        assert queue.submit(experiment).state == "queued"
+        assert queue.submit(experiment).key == experiment.key
         time.sleep(0.2)
         assert len(begun) == 1
         stop.set()
@@ -534,6 +520,22 @@ def test_an_error_of_the_executor_itself_ends_in_the_record(desk):
     queue.submit(after)
     assert wait_for(store, broken.key, "failed").message == "TypeError: cannot be sent"
     wait_for(store, after.key, "done")
+
+
+def test_a_training_that_kills_three_workers_is_given_up_by_name_and_the_queue_goes_on(desk):
+    store, queue, begun, go_on = desk
+    deadly, after = experiments(2)
+    go_on[deadly.key] = BrokenExecutor("exit codes {SIGKILL(-9)}")
+    go_on[after.key] = "done"
+    queue.submit(deadly)
+    queue.submit(after)
+    ended = wait_for(store, deadly.key, "killed")
+    assert ended.message == (
+        "the worker process was ended by SIGKILL (Killed), 3 times at the same training"
+    )
+    assert ended.finished
+    wait_for(store, after.key, "done")
+    assert begun == [deadly.key] * MAX_DEATHS + [after.key]
 
 
 def test_a_queued_job_whose_server_died_says_so_and_can_be_asked_for_again(desk):
@@ -588,7 +590,7 @@ def test_records_deleted_during_a_run_cost_no_worker_and_the_run_is_joined(desk)
 
 def test_after_the_whole_cache_was_deleted_the_next_run_is_queued_and_done(make_store, tmp_path):
     store = make_store(tmp_path / "store")
-    queue = Queue(store, workers=1, start=lambda root: ThreadPoolExecutor(1))
+    queue = Queue(store, Crew(1, lambda root: ThreadPoolExecutor(1)))
     try:
         first, second = experiments(2)
         queue.submit(first)
@@ -607,7 +609,7 @@ def test_after_the_whole_cache_was_deleted_the_next_run_is_queued_and_done(make_
 
 
 def test_a_worker_that_cannot_be_started_is_tried_again_until_it_can(store, monkeypatch):
-    monkeypatch.setattr(queues, "_TRY_AGAIN", 0.05)
+    monkeypatch.setattr(crew, "TRY_AGAIN", 0.05)
     tries = []
 
     def start(root):
@@ -616,7 +618,7 @@ def test_a_worker_that_cannot_be_started_is_tried_again_until_it_can(store, monk
             raise OSError("no more processes")
         return ThreadPoolExecutor(1)
 
-    queue = Queue(store, workers=1, start=start)
+    queue = Queue(store, Crew(1, start))
     try:
         assert "can't be started (OSError: no more processes)" in queue.problem
         (experiment,) = experiments(1)
@@ -644,8 +646,47 @@ def test_the_number_of_workers_is_what_was_asked_for_or_what_the_machine_grants(
     assert workers_here() == 5
 
 
+def test_a_cache_with_a_limit_is_kept_to_it_after_each_run(desk, monkeypatch):
+    store, queue, _, go_on = desk
+    kept = []
+    monkeypatch.setattr(queues, "keep_to_limit", kept.append)
+    go_on.update({one.key: "done" for one in experiments(2)})
+    for limit, experiment in zip(("", "5GB"), experiments(2), strict=True):
+        monkeypatch.setenv("LOTTERY_CACHE_LIMIT", limit)
+        queue.submit(experiment)
+        wait_for(store, experiment.key, "done")
+    wait_until(lambda: kept)
+    assert kept == [store.root]
+
+
+def test_a_job_that_another_process_performs_waits_for_it_and_is_done_with_it(desk):
+    store, queue, begun, _ = desk
+    (experiment,) = experiments(1)
+    with store.held(f"job-{experiment.key}"):
+        queue.submit(experiment)
+        time.sleep(0.6)
+        assert store.job(experiment.key).state == "queued"
+        assert begun == []
+        (store.root / "levels" / experiment.key).mkdir(parents=True)
+        (store.root / "levels" / experiment.key / "SHA256SUMS").touch()
+    wait_for(store, experiment.key, "done")
+    assert begun == []
+    wait_until(lambda: not store.is_held(f"job-{experiment.key}"))  # it says so, then lets go
+
+
+def test_another_process_stops_a_job_of_this_queue(desk):
+    store, queue, begun, _ = desk
+    running, waiting = experiments(2)
+    for experiment in (running, waiting):
+        queue.submit(experiment)
+    wait_until(lambda: begun)
+    for experiment in (running, waiting):
+        Store(store.root).request_cancel(experiment.key)
+        wait_for(store, experiment.key, "cancelled")
+
+
 def test_closing_leaves_no_lock_file_of_the_queue(store):
-    queue = Queue(store, workers=0)
+    queue = Queue(store, Crew(0))
     assert list((store.root / "locks").iterdir())
     queue.close()
     assert not list((store.root / "locks").iterdir())

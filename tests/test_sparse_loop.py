@@ -205,17 +205,13 @@ def torch_from(reference):
     """torch's loop where the reference stands, moments included."""
     recipe, weights = reference.recipe, float32(reference.weights)
     network = TorchNetwork(Training(recipe, weights, reference.mask), reference.data, "cpu")
-    for name, parameter in network._model.named_parameters():
-        mean, square = (
-            torch.from_numpy(arrays[name].astype(np.float32))
-            for arrays in (reference.mean, reference.square)
-        )
-        if reference.steps and recipe.optimiser == "adam":
-            network._optimiser.state[parameter] = {
-                "step": torch.tensor(float(reference.steps)), "exp_avg": mean, "exp_avg_sq": square
-            }  # fmt: skip
-        elif reference.steps and recipe.momentum:
-            network._optimiser.state[parameter] = {"momentum_buffer": mean}
+    optimiser = network._optimiser
+    for n, (name, _) in enumerate(network._model.named_parameters()):
+        moments = (reference.mean, reference.square) if recipe.optimiser == "adam" else ()
+        moments = moments or ((reference.mean,) if recipe.momentum else ())
+        for sums, moment in zip(optimiser.sums, moments, strict=False):
+            sums[n].copy_(torch.from_numpy(moment[name].astype(np.float32)))
+        optimiser.taken[n].fill_(reference.steps)
     return network
 
 
@@ -338,7 +334,7 @@ def test_units_that_lead_nowhere_stay_what_they_are(changes, form, mnist, with_i
     recipe = replace(NOTEBOOK, network="24 12", iterations=20, learning_rate=0.001, **changes)
     start, mask = with_idle_units(recipe)
     end = sparse_loop.train(
-        Training(recipe, start, mask), mnist, nobody, forms=dict.fromkeys(mask, form)
+        Training(recipe, start, mask), mnist, nobody, forms=lambda mask: dict.fromkeys(mask, form)
     ).weights
     for name, where in IDLE.items():
         assert start[name][where].any()
@@ -353,7 +349,7 @@ def test_units_that_lead_nowhere_decay_all_the_same(changes, form, mnist, with_i
     )
     start, mask = with_idle_units(recipe)
     end = sparse_loop.train(
-        Training(recipe, start, mask), mnist, nobody, forms=dict.fromkeys(mask, form)
+        Training(recipe, start, mask), mnist, nobody, forms=lambda mask: dict.fromkeys(mask, form)
     ).weights
     expected = trained_in_float64(recipe, start, mask, mnist)
     for name, where in IDLE.items():
@@ -377,7 +373,9 @@ def test_a_unit_that_reads_nothing_trains_its_bias(form, mnist, with_idle_units)
     start, mask = with_idle_units(recipe)
     start["fc1.bias"][5] = 0.5  # open for every image
     forms = dict.fromkeys(mask, form)
-    end = sparse_loop.train(Training(recipe, start, mask), mnist, nobody, forms=forms).weights
+    end = sparse_loop.train(
+        Training(recipe, start, mask), mnist, nobody, forms=lambda mask: forms
+    ).weights
     expected = trained_in_float64(recipe, start, mask, mnist)
     # Of 640 images one may open another unit by rounding alone: it has little say.
     assert abs(expected["fc1.bias"][5] - 0.5) > 1e-4

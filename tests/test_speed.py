@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from lottery_core.running.crew import Crew
 from lottery_core.running.forecast import MEASURING, Plan, Queued, measuring, plan
 from lottery_core.running.queue import Queue
 from lottery_core.running.time_left import (
@@ -93,6 +94,20 @@ def test_what_one_loop_took_is_not_said_of_the_other(store):
     facts, other = store.read_machine() | MEASURED, Experiment(replace(RECIPE, batch_size=64))
     assert seconds_of_level(facts, other, 0, loop="compiled") is None
     assert plan(store, [experiment], ONE, loop="torch").seconds == pytest.approx(5)
+
+
+def test_a_kind_never_trained_takes_what_others_took_over_what_was_reckoned(store):
+    store.revise_machine(lambda facts: MEASURED)
+    other = replace(RECIPE, network="300 100", batch_size=64)
+    before = seconds_per_iteration(store.read_machine(), other)
+    usual = seconds_per_iteration(store.read_machine(), RECIPE)
+    # The machine was busy when its steps were measured: all take a third of what was reckoned.
+    learn(store, done(1_000 * usual / 3, loop="compiled"))
+    facts = store.read_machine()
+    assert seconds_per_iteration(facts, other) == pytest.approx(before / 3)
+    assert seconds_per_iteration(facts, other, loop="compiled") == pytest.approx(before / 3)
+    assert seconds_per_iteration(facts, other, loop="torch") == pytest.approx(before)
+    assert seconds_per_iteration(facts, other, "cuda") == pytest.approx(before)
 
 
 def test_very_short_runs_teach_nothing(store):
@@ -199,10 +214,10 @@ def test_a_queue_says_how_soon_its_workers_are_ready_and_what_they_have_to_do(st
 
     def start(root):
         executor = ThreadPoolExecutor(1)
-        executor.submit(begun.wait)  # it never gets to a job
+        executor.ready = executor.submit(begun.wait)  # it never gets to a job
         return executor
 
-    queue = Queue(store, 2, start=start)
+    queue = Queue(store, Crew(2, start))
     try:
         assert queue.queued() == Queued((0.0, 0.0))  # nobody knows yet how long that takes
         learn_warm_up(store, 100.0)

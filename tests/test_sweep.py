@@ -2,19 +2,30 @@
 one table over everything."""
 
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from lottery_core.cli import app
+from lottery_core.data import identify
+from lottery_core.findings import view
 from lottery_core.running import many
+from lottery_core.running.crew import Crew
+from lottery_core.running.upkeep import LIMIT
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.notation import shortest
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.sweep import MAX_CHOICES, Sweep, read_grid, read_seeds, read_toml
+from lottery_core.store import Store
+from tests.images import write_files
 
+ROOT = Path(__file__).resolve().parents[1]
 TINY = {
     "network": "6",
     "length": "4",
@@ -126,19 +137,19 @@ def test_more_experiments_than_wait_at_once_are_all_trained_and_shared_levels_on
     ]
     keys = {key for one in asked for key in one.experiment.keys}
     assert len(keys) == 6 * 5  # the dense network is that of both criteria
-    standings = list(many.run_all(store, 1, asked))
+    standings = list(many.run_all(store, Crew(1), asked))
     assert standings[0].done == 0
     assert standings[-1].is_over
     assert standings[-1].of == len(keys)
     assert all(map(store.has, keys))
-    (again,) = many.run_all(store, 1, asked)
+    (again,) = many.run_all(store, Crew(1), asked)
     assert again.is_over
 
 
 def test_one_that_fails_does_not_keep_the_others_and_is_named(store):
     bad = of_seeds(0, **{**SMALL, "learning_rate": 10.0, "weight_decay": 1.0, "length": 500.0})
     good = of_seeds(1, **SMALL)
-    *_, last = many.run_all(store, 1, [*bad, *good])
+    *_, last = many.run_all(store, Crew(1), [*bad, *good])
     assert [*last.failed] == [bad[0].experiment.key]
     assert "learning rate" in last.failed[bad[0].experiment.key].message
     assert not last.is_over
@@ -176,3 +187,59 @@ def test_a_file_and_fields_together_are_refused(tmp_path):
     assert "says all of it" in run.output
     run = CliRunner().invoke(app, ["sweep", str(tmp_path / "none.toml")])
     assert "can't be read" in run.output
+
+
+def test_the_command_line_may_go_beyond_the_limits_and_says_so(tmp_path):
+    command = [sys.executable, "-m", "lottery_core", "sweep", "--grid", "rate=0.2", "--dry-run"]
+    command += ["--length", "300000", "--unit", "iterations", "--cache", str(tmp_path)]
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "at most 200000" in refused.stderr
+    lifted = subprocess.run([*command, "--no-limits"], cwd=ROOT, capture_output=True, text=True)
+    assert lifted.returncode == 0, lifted.stderr
+    assert lifted.stdout.startswith("No limits")
+
+
+def test_a_folder_with_other_files_is_trained_on_and_its_content_named(tmp_path):
+    folder = write_files(tmp_path / "files")
+    content = identify("kmnist", folder)
+    cache = tmp_path / "cache"
+    given = ["sweep", *OPTIONS, "--dataset", "kmnist", "--grid", "criterion=magnitude,random"]
+    given += ["--dataset-folder", str(folder), "--cache", str(cache), "--workers", "1"]
+    done = CliRunner().invoke(app, given)
+    assert done.exit_code == 0, done.output
+    assert "5 of 5 levels are finished" in done.output
+    jobs = Store(cache).jobs()
+    assert {job.params["content"] for job in jobs} == {content}
+    assert len(jobs) == 2
+    # By its content from now on: neither the folder nor what was trained on it is asked for again.
+    shutil.rmtree(folder)
+    again = CliRunner().invoke(app, [*given[:-6], "--content", content, *given[-4:], "--dry-run"])
+    assert "all are in the cache" in again.output
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    given = ["sweep", *OPTIONS, "--dataset-folder", str(tmp_path / "none"), "--dry-run"]
+    refused = CliRunner().invoke(app, given, env={"COLUMNS": "400"})
+    assert refused.exit_code == 2
+    assert re.search("dataset_folder='.*none' is not a folder on this machine", refused.output)
+
+
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_a_limit_that_is_none_is_refused_before_anything_is_trained(store, monkeypatch, command):
+    monkeypatch.setenv(LIMIT, "5 apples")
+    given = [command, *OPTIONS, "--cache", str(store.root)]
+    refused = CliRunner().invoke(app, given, env={"COLUMNS": "400"})
+    assert refused.exit_code == 2
+    said = "LOTTERY_CACHE_LIMIT='5 apples' must be a size above 0, as in 500MB or 5GB; leave it out"
+    assert said in refused.output
+    assert not store.keys()
+    assert not store.jobs()
+
+
+@pytest.mark.parametrize("text", ["²", "٣", "0,²", "9" * 5_000], ids=range(4))
+@pytest.mark.parametrize("read", [read_seeds, view.read_seeds], ids=["sweep", "link"])
+def test_digits_that_are_no_numbers_are_refused_as_seeds(read, text):
+    """`int` refuses a superscript, and thousands of digits."""
+    with pytest.raises(InvalidValue, match=r"must be (whole )?numbers from 0"):
+        read(text)

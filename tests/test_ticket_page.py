@@ -23,6 +23,7 @@ from lottery_core.tickets.content import FORMAT, in_header
 from lottery_core.training.context import Context
 from tests.networks import masks
 from tests.pages import go_to, open_page, said
+from ui.ticket.subject import VIEWS
 
 PAGE = "pages/ticket.py"
 RECIPE = Recipe(
@@ -30,7 +31,6 @@ RECIPE = Recipe(
     learning_rate=0.05,
 )  # fmt: skip
 EXPERIMENT = Experiment(RECIPE, rounds_of([0.5, 0.75]))
-VIEWS = ("inside", "survival", "try", "take", "bring")
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,8 @@ def test_a_link_names_an_experiment_and_a_level_or_a_level_alone(trained, n):
         page = open_page(PAGE, **link)
         assert not page.exception
         assert metric(page, "Weights kept") == f"{info.weights_kept:,}"
+        untrained = trained.read(EXPERIMENT.keys[n]).history["test_accuracy"][0]
+        assert metric(page, "Test accuracy, at its start") == f"{untrained:.2%}"
         assert EXPERIMENT.keys[n] in said(page)
 
 

@@ -50,7 +50,7 @@ each_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHE
 
 def train_dense_form(training, data, report):
     forms = dict.fromkeys(training.mask, False)
-    return sparse_loop.train(training, data, report, forms=forms)
+    return sparse_loop.train(training, data, report, forms=lambda mask: forms)
 
 
 LOOPS = {

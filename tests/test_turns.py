@@ -57,3 +57,21 @@ def test_few_look_as_often_as_alone_and_thirty_less_often_until_they_are_gone():
     now[0] = 60.0
     crowd.look("0")
     assert crowd.pace() == 1
+
+
+def test_what_is_asked_in_a_turn_is_asked_once_and_again_in_the_next():
+    turns, there, asked = Turns(1), {"a"}, []
+
+    def ask(key: str) -> bool:
+        asked.append(key)
+        return key in there
+
+    with turns.taken():
+        assert [turns.once(ask, key) for key in "aab"] == [True, True, False]
+        there |= {"b"}
+        assert turns.once(ask, "b")  # what was not there may come while a page is drawn
+    assert asked == ["a", "b", "b"]
+    there.clear()
+    assert not turns.once(ask, "a")  # outside of any, as a button's work is
+    with turns.taken():
+        assert not turns.once(ask, "a")

@@ -251,8 +251,8 @@ def test_every_control_is_said_at_the_same_level_with_both_numbers():
     assert "winning ticket keeps" not in words
     for title, reached, below in (
         ("At 25\u202f% of the weights random reinit reaches", "86.00", "2.00"),
-        ("fine-tuned, no rewind, 3 trainings in a row instead of one, reaches", "84.00", "4.00"),
-        ("Dense, equally long, 3 trainings in a row instead of one, reaches", "82.00", "6.00"),
+        ("fine-tuned, no rewind, trained 3 times as long, reaches", "84.00", "4.00"),
+        ("Dense, equally long, trained 3 times as long, reaches", "82.00", "6.00"),
     ):
         said = (
             f"{title} {reached}\u202f% on the test images at the end of training, {below} points "

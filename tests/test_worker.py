@@ -5,11 +5,15 @@ import threading
 import time
 from dataclasses import replace
 
+import numpy as np
+
 from lottery_core.data import arrays
 from lottery_core.findings import walk as story
 from lottery_core.running import engine, pace, worker
+from lottery_core.running.parts import Work, parts_of
 from lottery_core.running.time_left import seconds_of_level
-from lottery_core.running.worker import perform, warm
+from lottery_core.running.worker import perform, perform_part, warm
+from lottery_core.spec.arms import at
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.recipe import Recipe
@@ -118,6 +122,17 @@ def test_waiting_for_another_worker_can_be_cancelled(store, tiny):
     store.request_cancel(tiny.key)
     with store.held(f"job-{tiny.key}"):
         assert perform(store, job_of(tiny)).state == "cancelled"
+
+
+def test_a_transplanted_mask_is_trained_after_the_dense_network_that_takes_it(store, tiny):
+    control = at("permuted", tiny, 1)
+    *before, last = parts_of(control, "run", store.has)
+    lacking = perform_part(store, Work(last))
+    assert (lacking.state, set(lacking.lacks)) == ("lacks", {control.keys[0], control.donor.key})
+    assert [perform_part(store, Work(part)).state for part in (*before, last)] == ["done"] * 3
+    level, donor = store.read(control.key), store.read(control.donor.key)
+    for name, kept in level.mask.items():
+        np.testing.assert_array_equal(level.start[name], np.where(kept, donor.start[name], 0))
 
 
 def test_warming_up_measures_this_machine_once(store, monkeypatch):

@@ -18,7 +18,7 @@ from lottery_core.training.base import is_plain, why_not_compiled
 from ui.shared.link import Link
 from ui.shared.plot import plot
 from ui.shared.reading import asked_together
-from ui.shared.runtime import runtime
+from ui.shared.runtime import has_level, machine_facts
 from ui.shared.tasks import choose_part, is_active, measured_of
 from ui.shared.text import many, missing_in_words, plain
 
@@ -34,10 +34,10 @@ def why_not(experiment: Experiment) -> str:
 def plan_in_words(experiment: Experiment) -> str:
     """What Measure would do."""
     levels = len(experiment.keys)
-    if missing := sum(not runtime().store.has(key) for key in experiment.keys):
+    if missing := sum(not has_level(key) for key in experiment.keys):
         return f"Trains {missing_in_words(missing)}, then times all {levels}."
     ways = f"{'four' if is_plain(experiment.recipe) else 'two'} ways to train and two to answer"
-    seconds = measuring(runtime().store.read_machine(), experiment)
+    seconds = measuring(machine_facts(), experiment)
     return f"Times {many(levels, 'level')}, {ways}; about {in_words(seconds)}."
 
 
@@ -46,7 +46,11 @@ def show_measured(experiment: Experiment) -> None:
     measured = measured_of("measure", experiment)
     if measured is None:
         active = is_active("measure", experiment)
-        begin = "Your numbers come" if active else "Nothing is measured yet. Press Measure."
+        begin = (
+            "Your numbers are on their way."
+            if active
+            else "Nothing is measured yet. Press Measure."
+        )
         st.info(
             f"{begin} Every number on this page comes from this machine, none from elsewhere.",
             icon=":material/timer:",
@@ -87,12 +91,12 @@ def _show_label(measured: Speed) -> None:
         f"{plain(machine.processor)}, {machine.threads} thread, Python {machine.python}, "
         f"{versions}; measured {ago} ago. Medians of five turns; bars span all five."
     )
+    again = "Measure again when nothing else runs."
     if measured.beside:
         many = f"{measured.beside} other runs" if measured.beside > 1 else "Another run"
-        st.warning(
-            f"{many} trained at the same time and may have slowed this down. Measure again when "
-            "nothing else runs."
-        )
+        st.warning(f"{many} trained at the same time and may have slowed this down. {again}")
+    elif catch.was_disturbed(measured):
+        st.warning(f"The same steps took longer at some turns: the machine was busy. {again}")
 
 
 def show_limits() -> None:

@@ -11,7 +11,7 @@ from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import Experiment
 from ui.shared.link import Link
 from ui.shared.plot import plot
-from ui.shared.runtime import runtime
+from ui.shared.runtime import has_level, runtime
 from ui.shared.tasks import choose_part, is_active, measured_of
 from ui.shared.text import missing_in_words
 from ui.shared.words import say_verdict, show_words
@@ -24,7 +24,7 @@ def plan_in_words(experiment: Experiment) -> str:
     """What Measure would do, or that it would find the same."""
     if measured_of(TASK, experiment):
         return "Measured. The same copies would end at the same weights again."
-    missing = sum(not runtime().store.has(key) for key in experiment.keys)
+    missing = sum(not has_level(key) for key in experiment.keys)
     before = f"Trains {missing_in_words(missing)}, then t" if missing else "T"
     dense, pruned = sum(start.level == 0 for start in starts_of(experiment)), len(experiment.rounds)
     of_dense = f"each of {dense} iterations" if dense > 1 else "its first iteration"

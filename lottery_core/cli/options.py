@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +15,7 @@ import typer
 from rich.console import Console
 
 from lottery_core.data import identify
+from lottery_core.spec import limits
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.datasets import unverified_in_words
 from lottery_core.training.base import LOOPS
@@ -67,6 +71,23 @@ def with_options(command: Callable[..., None], options: Mapping[str, Option]) ->
     )
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     return command
+
+
+NO_LIMITS = {"limits": Option(bool, "Or a thousand times as much of all that is limited.", True)}
+
+
+def lift_limits(console: Console) -> None:
+    """Start the same command once more, in this process's place, without limits, which are known
+    when the program is imported; returns where that was done."""
+    if limits.LIFTED:
+        words = "No limits: whether memory and time are enough is yours to see to."
+        console.print(words, style="bold")
+        return
+    os.environ[limits.NO_LIMITS] = "1"
+    sys.stdout.flush()
+    if os.name == "nt":  # which has no way to take a process's place
+        sys.exit(subprocess.run(sys.orig_argv).returncode)
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the command that was typed
 
 
 Cache = Annotated[Path, typer.Option(help="Where results are kept and found.")]

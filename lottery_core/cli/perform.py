@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,11 @@ from pathlib import Path
 from rich.console import Console
 
 from lottery_core.cli.places import write_file
+from lottery_core.cli.together import train_all
 from lottery_core.findings.tables import history_table, layers_table, levels_table
 from lottery_core.running.bar import bar
+from lottery_core.running.crew import Crew
+from lottery_core.running.many import Asked
 from lottery_core.spec.arms import title_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
@@ -40,6 +43,14 @@ class Desk:
             from lottery_core.running import worker
 
             worker.prepare_in_background(self.store)
+
+    def have_trained(
+        self, crew: Crew, arms: Mapping[str, Sequence[Experiment]], link: dict[str, str]
+    ) -> bool:
+        """Have a crew train what is missing; whether it did. What is performed then is read."""
+        asked = [Asked(experiment, link) for arm in arms.values() for experiment in arm]
+        options = {"device": self.device, "loop": self.loop, "folder": self.folder}
+        return train_all(self.console, self.store, crew, asked, **options)
 
 
 def perform(desk: Desk, experiment: Experiment, out: Path | None, link: dict[str, str]) -> None:
@@ -98,7 +109,7 @@ def _print_level(console: Console, level: Level) -> None:
     for name, layer in info.layers.items() if info.level else ():
         pruned = layer.weights - layer.kept
         console.print(f"Pruning layer {name} with {pruned} weights to prune.")
-    recipe = Experiment.from_dict(info.experiment).recipe
+    recipe = Experiment.from_dict(info.experiment).schedule(info.level)
     per_epoch = recipe.iterations_per_epoch
     stretch = min(LOSS_EVERY, per_epoch)
     first = recipe.iterations - len(level.losses)
@@ -108,6 +119,8 @@ def _print_level(console: Console, level: Level) -> None:
             loss = level.losses[end - stretch : end].mean()
             console.print(f"\\[{epoch + 1}, {batch + 1:5d}] loss: {loss:.3f}")
     console.print(f"Sparsity in model: {info.sparsity:.2%}")
+    if info.explored is not None:
+        console.print(f"Weights that were in its mask at any time: {info.explored:.2%}")
     before = info.test_accuracy_before_retraining
     if before is not None:
         console.print(f"Accuracy on the test images before retraining: {before:.2%}")

@@ -1,5 +1,6 @@
 """`python -m lottery_core run`: an experiment without a browser, over the same cache."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -7,13 +8,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lottery_core.cli.cluster import CLUSTER, crew_of
 from lottery_core.cli.options import (
+    NO_LIMITS,
     Cache,
     DatasetFolder,
     Device,
     Loop,
     Option,
     content_of,
+    lift_limits,
     one_of,
     tell_unverified,
     with_options,
@@ -48,7 +52,11 @@ def run(
     **given: str | None,
 ) -> None:
     """Run an experiment, print what the notebook prints, and write tables and the last mask."""
+    console = Console(soft_wrap=True, highlight=False)
+    if not given.pop("limits"):
+        lift_limits(console)
     open_cache(cache)  # whose own data sets can be asked for
+    cluster = {name: given.pop(name) for name in CLUSTER}
     params = {name: text for name, text in given.items() if text is not None}
     try:
         preset, choice = read_choice({"preset": preset} | params)
@@ -61,16 +69,19 @@ def run(
         if out is not None:
             out = from_home("out", out)
             out.mkdir(parents=True, exist_ok=True)
+        crew = crew_of(1, **cluster)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
     except OSError as error:
         raise typer.BadParameter(f"out={str(out)!r} can't be made a folder: {error}") from error
 
-    console = Console(soft_wrap=True, highlight=False)
     tell_unverified(console, choice.dataset, choice.content)
     store = open_cache(cache, make=True)
     desk = Desk(console, store, device, loop, dataset_folder)
-    desk.prepare()
+    if not cluster["scheduler"]:
+        desk.prepare()
+    elif not desk.have_trained(crew, arms, link):
+        sys.exit(1)
     for name, arm in arms.items():
         for experiment in arm:
             folder = out
@@ -85,4 +96,4 @@ def run(
 # link: one set of rules for both.
 FIELD_OPTIONS = {name: Option(str, field.on_command_line) for name, field in FIELDS.items()}
 FIELD_OPTIONS["hidden"] = Option(str, "Short for --network, of a fully connected one: 300,100")
-run = with_options(run, FIELD_OPTIONS)
+run = with_options(run, FIELD_OPTIONS | CLUSTER | NO_LIMITS)

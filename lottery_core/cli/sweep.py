@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -10,24 +9,28 @@ from typing import Annotated
 import pandas as pd
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lottery_core.cli.cluster import CLUSTER, crew_of
 from lottery_core.cli.options import (
+    NO_LIMITS,
     Cache,
     DatasetFolder,
     Device,
     Loop,
     Option,
     content_of,
+    lift_limits,
     one_of,
     with_options,
 )
 from lottery_core.cli.places import from_home, open_cache, write_file
 from lottery_core.cli.run import FIELD_OPTIONS
+from lottery_core.cli.together import train_all
 from lottery_core.findings.handout.comparison_page import comparison_page
 from lottery_core.findings.handout.paper import table_of
 from lottery_core.findings.lines import MAX_LINES, Line, line_id
 from lottery_core.running.forecast import Queued, plan
+from lottery_core.running.many import Asked
 from lottery_core.running.time_left import in_words
 from lottery_core.running.upkeep import limit_of_cache
 from lottery_core.running.workers import MAX_WORKERS, workers_here
@@ -69,33 +72,39 @@ def sweep(
     **given,
 ) -> None:
     """Run every combination of some values, with every seed. Started again, it goes on."""
+    console = Console(soft_wrap=True, highlight=False)
+    if not given.pop("limits"):
+        lift_limits(console)
     store = open_cache(cache)  # whose own data sets can be asked for
     workers = given.pop("workers")
     is_dry = given.pop("dry_run")
+    cluster = {name: given.pop(name) for name in CLUSTER}
     try:
         check_known("loop", loop, LOOPS)
         check_integer("workers", workers, 0, MAX_WORKERS)
         limit_of_cache()  # which is kept to after each run
         points = [_found(point, dataset_folder) for point in _asked(file, **given).points()]
         out = out and from_home("out", out)
+        workers = workers or workers_here()
+        crew = crew_of(workers, **cluster)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
 
     runs = _runs(points)
-    workers = workers or workers_here()
-    console = Console(soft_wrap=True, highlight=False)
     console.print(_in_words(store, runs, workers, device, loop))
     if is_dry:
         return
     store = open_cache(cache, make=True)
-    is_over = _perform(console, store, runs, workers, (device, loop, dataset_folder))
+    asked = [Asked(run.experiment, run.point.params) for run in runs]
+    options = {"device": device, "loop": loop, "folder": dataset_folder}
+    is_over = train_all(console, store, crew, asked, **options)
     if out:
         console.print(_write(out, store, runs))
     if not is_over:
         sys.exit(1)
 
 
-sweep = with_options(sweep, _OPTIONS | FIELD_OPTIONS)
+sweep = with_options(sweep, _OPTIONS | CLUSTER | NO_LIMITS | FIELD_OPTIONS)
 
 
 @dataclass(frozen=True)
@@ -153,33 +162,6 @@ def _in_words(store: Store, runs: Sequence[_Run], workers: int, device: str, loo
         return f"{words}. How long it takes is known once such a network was trained here."
     processes = f"{workers} process{'es' if workers > 1 else ''}"
     return f"{words}; about {in_words(todo.seconds)} on {processes}."
-
-
-def _perform(
-    console: Console, store: Store, runs: Sequence[_Run], workers: int, how: tuple
-) -> bool:
-    """Train what is missing; whether all of it is there in the end."""
-    from lottery_core.running.many import Asked, run_all  # torch: only now
-
-    device, loop, folder = how
-    asked = [Asked(run.experiment, run.point.params) for run in runs]
-    standings = run_all(store, workers, asked, device=device, loop=loop, folder=folder)
-    columns = (TextColumn("levels"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    shown = Progress(*columns, console=console, disable=not console.is_terminal)
-    standing = None
-    try:
-        with closing(standings), shown:
-            for standing in standings:
-                if not shown.tasks:
-                    shown.add_task("", total=standing.of, completed=standing.done)
-                shown.update(shown.task_ids[0], completed=standing.done)
-    except KeyboardInterrupt:
-        console.print("Stopped; the same command goes on after the last whole level.")
-        return False
-    for key, job in standing.failed.items():
-        console.print(f"{key[:8]} {job.state}: {job.message or 'it was stopped'}", markup=False)
-    console.print(f"{standing.done:,} of {standing.of:,} levels are finished.")
-    return standing.is_over
 
 
 def _write(out: Path, store: Store, runs: Sequence[_Run]) -> str:

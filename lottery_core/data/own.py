@@ -77,6 +77,20 @@ def remove(name: str, root: Path) -> None:
     datasets.register(name, None)
 
 
+def put_in(name: str, content: bytes, root: Path) -> None:
+    """Keep a data set that was added on another machine, as its file there says. Raises
+    `InvalidValue` for a name that is taken, and ValueError for what is no such file."""
+    if not _NAME.fullmatch(name) or name in DATASETS or prepared(name, root).exists():
+        raise InvalidValue("name", name, "is taken; remove or rename that data set there")
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".adding-") as temporary:
+        part = Path(temporary) / f"{name}.safetensors"
+        part.write_bytes(content)
+        if read(name, Path(temporary)) is None:
+            raise ValueError(f"data set {name} arrived damaged")
+        part.replace(prepared(name, root))
+
+
 def there(root: Path) -> dict[str, Added]:
     """All data sets that were added under `root`, by name and in that order."""
     found = {path.stem: read(path.stem, root) for path in sorted(root.glob("*.safetensors"))}

@@ -12,5 +12,6 @@ answers.py     what networks answer, for pages; forward.py: a network's way forw
 drawing.py     a drawn digit as an image like MNIST's
 speed.py       a measurement of speed -> curves, tables, sentences
 stability.py   a measurement of instability -> curves, sentences
+luck.py        which of mask, signs, magnitudes and data order, changed, loses a ticket
 walk.py        the notebook's walk: its experiment, sentences, and slider
 """

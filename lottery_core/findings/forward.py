@@ -11,7 +11,7 @@ from lottery_core.method.masks import Arrays
 from lottery_core.spec.networks import Network, Operation
 
 EPSILON = 1e-5  # that batch norm adds to the variance, as torch does
-_MOST = 2**21  # numbers at once, 8 MB: more would not fit a processor's cache
+_MOST = 2**19  # numbers at once, 2 MB: more would not fit a processor's cache
 
 
 def results(network: Network, weights: Arrays, images: np.ndarray) -> Iterator[np.ndarray]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 
 from lottery_core.findings.lines import Line
+from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.own import short
@@ -65,6 +66,7 @@ def what_differs(chosen: Sequence[Line]) -> list[str]:
     return found
 
 
+_SCOPES = {"erk": "ERK layer budgets", "balanced": "balanced layer budgets"}
 _LABELS = {"way": "schedule", "output": "output layer", "rewind": "rewinding"}
 
 
@@ -106,11 +108,12 @@ def _facts(experiment: Experiment) -> dict[str, str]:
             found[name] = words(value)
     if pruned:
         last = pruned[-1]
-        if last.restart in ("rewind", "rate-rewind"):
+        if RULES[last.restart].asks_iteration and last.restart != "ticket":
             found["rewind"] = f"rewound to iteration {last.rewind_iteration:,}"
-        found["scope"] = f"{last.scope} pruning"
+        found["scope"] = _SCOPES.get(last.scope, f"{last.scope} pruning")
         found["way"] = f"by way of {', '.join(_percent(step.sparsity) for step in pruned)}"
-        found["output"] = f"output layer to {_percent(last.output_sparsity)}"
+        if last.scope == "layerwise":
+            found["output"] = f"output layer to {_percent(last.output_sparsity)}"
     if steps and steps[0].ticket:
         found["ticket"] = f"ticket {steps[0].ticket[:8]}"
     if experiment.control:

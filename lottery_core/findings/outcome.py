@@ -109,8 +109,13 @@ class Outcome:
         main = self.runs["main"]
         gap = paired(reached(self.runs[arm]), reached(main))
         what = ARMS[arm].title
-        if ARMS[arm].trains_on and n:
-            what += f", {n + 1} trainings in a row instead of one,"
+        levels = [infos[n] for infos in self.runs[arm].values() if len(infos) > n]
+        explored = replicates.band([info.explored for info in levels], "range")
+        if explored.n and explored.mean < 1:
+            part = replicates.in_percent(100 * explored.mean)
+            what += f" ({part} of all weights were in its mask at some time)"
+        if ARMS[arm].is_longer and n:
+            what += f", trained {n + 1} times as long,"
         percent = None if arm == "dense-longer" else next(iter(main.values()))[n].percent_remaining
         return difference_in_words(gap, what, name, percent)
 
@@ -145,7 +150,7 @@ class Outcome:
         return early_stop_figure(
             [curve for curve in curves if len(curve.x)],
             sizes_of(self.main),
-            self.main.recipe.iterations,
+            axes_of([arm[0] for arm in self.arms.values()]).iterations,
         )
 
     def _curves(self, field: str, kind: str) -> list[figures.Curve]:
@@ -189,7 +194,7 @@ def axes_of(experiments: Sequence[Experiment]) -> Axes:
     """The axes that hold all that will come of these experiments."""
     return Axes(
         sizes=[percent for one in experiments for percent in sizes_of(one)],
-        iterations=max(one.recipe.iterations for one in experiments),
+        iterations=max(one.iterations(n) for one in experiments for n in range(len(one.keys))),
         chance=min(map(chance_of, experiments)),
     )
 
@@ -207,7 +212,6 @@ def sparsity(
     if live:
         infos = [*infos, live]
         trained.append(live.iteration - live.first_iteration)
-    total = experiment.recipe.iterations
     return sparsity_figure(
         {
             name: [1 - i.layers[name].kept / i.layers[name].weights for i in infos]
@@ -215,6 +219,9 @@ def sparsity(
         },
         [info.sparsity for info in infos],
         np.cumsum(trained).tolist(),
-        iterations_total=total + sum(total - one.rewind_iteration for one in experiment.rounds),
+        iterations_total=sum(
+            experiment.iterations(n) - experiment.first_iteration(n)
+            for n in range(len(experiment.keys))
+        ),
         height=440,
     )

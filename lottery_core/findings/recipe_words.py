@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.own import is_own
-from lottery_core.spec.terms import AUGMENTATIONS, INITS, OPTIMISERS
+from lottery_core.spec.terms import AUGMENTATIONS, CONTROLS, INITS, OPTIMISERS
 
 
 def recipe_rows(experiment: dict) -> list[list[str]]:
@@ -34,7 +35,7 @@ def recipe_rows(experiment: dict) -> list[list[str]]:
         ["learning rate", rate],
         ["weight decay", f"{recipe['weight_decay']:g}"],
         ["batch", f"{recipe['batch_size']:,} images"],
-        ["training", f"{recipe['iterations']:,} iterations a level"],
+        ["training", _length(experiment)],
         ["seed", str(recipe["seed"])],
     ]
     if rounds:
@@ -48,11 +49,27 @@ def recipe_rows(experiment: dict) -> list[list[str]]:
         if last["output_sparsity"] != last["sparsity"]:
             rows.append(["output layer's sparsity", f"{100 * last['output_sparsity']:.4g} %"])
         rows += [[f"sparsity of `{name}`", f"{100 * part:.4g} %"] for name, part in last["layers"]]
-        if last["restart"] in ("rewind", "rate-rewind", "ticket"):
+        if last["restart"] in RULES and RULES[last["restart"]].asks_iteration:
             rows.append(["rewound to iteration", f"{last['rewind_iteration']:,}"])
     if experiment.get("control"):
         rows.append(["control", ARMS[experiment["control"]].summary])
     return rows
+
+
+def last_round(experiment: dict) -> dict:
+    """The last round of an experiment in plain values, as its control changes it; empty where there
+    is none."""
+    rounds = experiment["rounds"]
+    return rounds[-1] | CONTROLS.get(experiment.get("control", ""), {}) if rounds else {}
+
+
+def _length(experiment: dict) -> str:
+    each = experiment["recipe"]["iterations"]
+    words = f"{each:,} iterations a level"
+    if last_round(experiment).get("as_long_as_search"):
+        whole = each * (len(experiment["rounds"]) + 1)
+        words += f", {whole:,} in this one; warm-up and decay at the same parts of them"
+    return words
 
 
 def _network_in_words(experiment: dict) -> str:

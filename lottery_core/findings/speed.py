@@ -78,8 +78,8 @@ def answers_table(measured: Speed, row: LevelSpeed) -> pd.DataFrame:
                 "dense": _short(times.dense.median),
                 "ticket": _short(times.ticket.median),
                 "faster": f"{times.dense.median / times.ticket.median:.1f}x",
-                "dense, images/s": _count(batch / times.dense.median),
-                "ticket, images/s": _count(batch / times.ticket.median),
+                "dense, per second": _count(batch / times.dense.median),
+                "ticket, per second": _count(batch / times.ticket.median),
             }
             for batch, times in row.forward.items()
         ]
@@ -120,7 +120,7 @@ def size_table(measured: Speed, row: LevelSpeed) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "": name,
+                "cost": name,
                 "dense tensors, zeros included": dense,
                 "ticket": ticket,
                 "times less": "-" if ratio is None else f"{ratio:.1f}",
@@ -179,6 +179,13 @@ def in_words(measured: Speed, ticket: LevelSpeed) -> tuple[str, str]:
     return first, second
 
 
+def was_disturbed(measured: Speed) -> bool:
+    """Whether something else kept the machine busy: most turns of some steps took half as long
+    again as the fastest, or more."""
+    steps = [step for row in measured.levels for step in (row.step.masked, row.step.ours)]
+    return any(step.median > 1.5 * step.least for step in steps)
+
+
 def _times(ratio: float) -> str:
     return f"{ratio:.1f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"
 
@@ -187,13 +194,13 @@ def _short(seconds: float) -> str:
     """A duration to three digits: 13.2 µs, 450 ms, 1.85 s."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size or unit == "µs":
-            return f"{seconds / size:.3g} {unit}"
+            return f"{seconds / size:.3g}\u202f{unit}"
     raise AssertionError
 
 
 def _count(number: float) -> str:
     """A large number to three digits: 512, 41.2 k, 5.33 M."""
-    for unit, size in ((" M", 1e6), (" k", 1e3)):
+    for unit, size in (("\u202fM", 1e6), ("\u202fk", 1e3)):
         if number >= size:
             return f"{number / size:.3g}{unit}"
     return f"{number:.3g}"

@@ -26,7 +26,7 @@ def has_learned(info: LevelInfo, accuracy: float) -> bool:
 
 def levels_table(levels: Sequence[Level]) -> pd.DataFrame:
     """One row per level. Accuracies are fractions of the test images, `seconds` wall time,
-    `loop` what trained it."""
+    `explored` that of the weights that were in a mask at any time, `loop` what trained it."""
     return pd.DataFrame(
         [
             {
@@ -38,12 +38,19 @@ def levels_table(levels: Sequence[Level]) -> pd.DataFrame:
                 "test_accuracy": info.test_accuracy,
                 "test_accuracy_before_retraining": info.test_accuracy_before_retraining,
                 "early_stop_iteration": info.early_stop_iteration,
+                "explored": info.explored,
                 "seconds": info.seconds,
                 "loop": info.loop,
             }
             for info in (level.info for level in levels)
         ]
-    ).astype({"early_stop_iteration": "Int64", "test_accuracy_before_retraining": float})
+    ).astype(
+        {
+            "early_stop_iteration": "Int64",
+            "test_accuracy_before_retraining": float,
+            "explored": float,
+        }
+    )
 
 
 def layers_table(levels: Sequence[Level]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 from lottery_core.findings.lines import MAX_LINES
 from lottery_core.findings.replicates import KINDS
-from lottery_core.spec.checks import InvalidValue, check_known, check_number
+from lottery_core.spec.checks import InvalidValue, check_known, check_number, is_whole
 from lottery_core.spec.limits import MAX_SEED
 
 
@@ -84,7 +84,7 @@ def _check_lines(asked: Sequence[str], known: Container[str]) -> None:
 def read_seeds(text: str) -> tuple[int, ...]:
     """Seeds as in a link: 0,1,2. Raises `InvalidValue`."""
     parts = text.split(",")
-    if not all(part.strip().isdecimal() and int(part) <= MAX_SEED for part in parts):
+    if not all(is_whole(part.strip()) and int(part) <= MAX_SEED for part in parts):
         raise InvalidValue("seeds", text, f"must be whole numbers from 0 to {MAX_SEED}, as in 0,1")
     return tuple(sorted({int(part) for part in parts}))
 

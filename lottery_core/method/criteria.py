@@ -1,13 +1,13 @@
 """Evidence -> a score for every weight; the lowest scores go first.
 
-To add a criterion, write a function with the signature of `magnitude` and list it in `CRITERIA`.
+To add a criterion, write a function with the signature of `magnitude` and list it in `_GROUPS`.
 In formulas w_i is a weight before training, w_f the same weight when the level before ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,8 +17,9 @@ from lottery_core.method.seeds import seed_of
 
 
 class Slopes(Protocol):
-    """What the loss, or the network, changes by with each weight: by name, shaped like the mask,
-    pruned 0.0. `weights` are by name, biases included; only those that `mask` keeps take part."""
+    """What the loss, or the network, changes by with each weight, and what each weight reads: by
+    name, shaped like the mask, pruned 0.0. `weights` are by name, biases included; only those that
+    `mask` keeps take part."""
 
     def of_loss(self, weights: Arrays, mask: Arrays) -> Arrays:
         """g = dL/dw of the mean cross-entropy on training images."""
@@ -28,6 +29,15 @@ class Slopes(Protocol):
 
     def of_synaptic_flow(self, weights: Arrays, mask: Arrays) -> Arrays:
         """dR/d|w|, R the sum of the outputs for an input of ones with absolute weights."""
+
+    def of_curvature(self, weights: Arrays, mask: Arrays) -> Arrays:
+        """h = d2L/dw2 by Gauss-Newton."""
+
+    def of_inverse_fisher(self, weights: Arrays, mask: Arrays) -> Arrays:
+        """[F^-1]_ii, F the empirical Fisher matrix in place of the loss's second derivatives."""
+
+    def input_norms(self, weights: Arrays, mask: Arrays) -> Arrays:
+        """The l2 norm of the values that each weight is multiplied with, on training images."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +152,50 @@ def gradient_weight(evidence: Evidence) -> Arrays:
     return {name: np.abs(final * slopes[name]) for name, _, final in evidence.layers()}
 
 
+def optimal_brain_damage(evidence: Evidence) -> Arrays:
+    """h w_f^2 / 2, h = d2L/dw_f2: what the loss would rise by, to second order, without the weight.
+
+    Optimal Brain Damage (LeCun, Denker, Solla 1989), for a loss at its minimum, whose second
+    derivatives by two weights count as 0. h is the diagonal of the Gauss-Newton matrix on training
+    images, which leaves out the second derivatives of the outputs, as the paper does; it is exact
+    where the paper sends it back layer by layer and leaves out more.
+    """
+    curvature = evidence.slopes.of_curvature(evidence.trained, evidence.mask)
+    return {name: curvature[name] * np.square(final) / 2 for name, _, final in evidence.layers()}
+
+
+def woodfisher(evidence: Evidence) -> Arrays:
+    """w_f^2 / (2 [F^-1]_ii): what the loss would rise by without the weight, to second order, if
+    the others then made up for it as well as they can.
+
+    Optimal Brain Surgeon's saliency (Hassibi & Stork 1992) with the empirical Fisher matrix in
+    blocks for the second derivatives (WoodFisher: Singh & Alistarh 2020, arXiv 2004.14340). The
+    blocks are of 16 weights of one output unit, with 1e-5 added to the diagonal: where gradients
+    are far below its root, 0.003, magnitude decides. The others are not changed for it, as
+    survivors restart anyway.
+    """
+    inverse = evidence.slopes.of_inverse_fisher(evidence.trained, evidence.mask)
+    return {
+        name: np.divide(
+            np.square(final, dtype=np.float64), 2 * inverse[name],
+            out=np.zeros(final.shape), where=evidence.mask[name],
+        )
+        for name, _, final in evidence.layers()
+    }  # fmt: skip
+
+
+def wanda(evidence: Evidence) -> Arrays:
+    """|w_f| ||x||, x what the weight reads of training images (Sun et al. 2023, arXiv 2306.11695).
+
+    x are all values that the weight is multiplied with: of a fully connected layer one an image, of
+    a convolution one for each place of its kernel on the image, zeros beyond the edge included. The
+    paper ranks the weights of each output unit by themselves; here the scope says what is ranked
+    together.
+    """
+    norms = evidence.slopes.input_norms(evidence.trained, evidence.mask)
+    return {name: np.abs(final) * norms[name] for name, _, final in evidence.layers()}
+
+
 def snip(evidence: Evidence) -> Arrays:
     """|w_i dL/dw_i|, the connection sensitivity before training (Lee et al. 2019).
 
@@ -186,7 +240,8 @@ def random(evidence: Evidence) -> Arrays:
 
 @dataclass(frozen=True)
 class Criterion:
-    """A scoring function, and what a menu says of it.
+    """A scoring function, and what a menu says of it: its `title`, the `group` it stands in and a
+    `summary`, a sentence with its source.
 
     `reads` is "trained", "initial", "both" or "neither": the weights that decide. In each of
     `steps` a part of what has to go goes, and the rest is scored anew. `version` is raised when
@@ -198,29 +253,113 @@ class Criterion:
     reads: str
     steps: int = 1
     version: int = 1
+    group: str = "your own"
+    summary: str = ""
+
+    @property
+    def asks_slopes(self) -> bool:
+        """Whether it asks for `Evidence.slopes`; if not it looks at the weights alone."""
+        return self.group not in ("magnitude", "change in training", "chance")
 
 
+_ZHOU = "Zhou et al. 2019 (arXiv 1905.01067)"
+# By group, in the order of a menu.
+_GROUPS: dict[str, dict[str, Criterion]] = {
+    "magnitude": {
+        "magnitude": Criterion(
+            magnitude, "Smallest final magnitude", "trained",
+            summary="Weights go that are near zero after training. Frankle & Carbin 2018 "
+            "(arXiv 1803.03635)",
+        ),
+        "magnitude-initial": Criterion(
+            magnitude_initial, "Smallest initial magnitude", "initial",
+            summary=f"Weights go that are near zero before training. {_ZHOU}",
+        ),
+        "small-final": Criterion(
+            small_final, "Largest final magnitude (control)", "trained",
+            summary=f"The opposite of magnitude: the largest weights go. {_ZHOU}",
+        ),
+        "small-initial": Criterion(
+            small_initial, "Largest initial magnitude (control)", "initial",
+            summary=f"Weights go that are largest before training. {_ZHOU}",
+        ),
+    },
+    "change in training": {
+        "magnitude-increase": Criterion(
+            magnitude_increase, "Smallest magnitude increase", "both",
+            summary=f"Weights go that shrank most, or grew least. {_ZHOU}",
+        ),
+        "movement": Criterion(
+            movement, "Smallest movement", "both",
+            summary=f"Weights go that training changed least. {_ZHOU}",
+        ),
+        "large-initial-large-final": Criterion(
+            large_both, "Smallest of initial and final magnitude", "both",
+            summary=f"Weights stay that are large before and after training. {_ZHOU}",
+        ),
+        "small-both": Criterion(
+            small_both, "Largest of initial and final magnitude (control)", "both",
+            summary=f"Weights stay that are small before and after training. {_ZHOU}",
+        ),
+        "magnitude-same-sign": Criterion(
+            same_sign, "Sign changed, then smallest final magnitude", "both",
+            summary=f"Weights go first whose sign training changed. {_ZHOU}",
+        ),
+        "magnitude-different-sign": Criterion(
+            different_sign, "Sign kept, then smallest final magnitude", "both",
+            summary=f"Weights go first whose sign training kept. {_ZHOU}",
+        ),
+    },
+    "effect on the loss": {
+        "gradient-weight": Criterion(
+            gradient_weight, "Smallest weight × gradient", "trained",
+            summary="Weights go without which the loss would change least, by its slope. "
+            "Molchanov et al. 2017 (arXiv 1611.06440)",
+        ),
+        "obd": Criterion(
+            optimal_brain_damage, "Optimal Brain Damage: smallest curvature × weight²", "trained",
+            summary="Weights go without which the loss would rise least, by its curvature. "
+            "LeCun, Denker & Solla 1989",
+        ),
+        "woodfisher": Criterion(
+            woodfisher, "WoodFisher: smallest loss if the others make up for it", "trained",
+            summary="Weights go without which the loss would rise least if the others made up for "
+            "it: Optimal Brain Surgeon, by blocks. Singh & Alistarh 2020 (arXiv 2004.14340)",
+        ),
+    },
+    "what a weight reads": {
+        "wanda": Criterion(
+            wanda, "WANDA: smallest weight × norm of its input", "trained",
+            summary="Weights go that add least to the sums they are part of. Sun et al. 2023 "
+            "(arXiv 2306.11695)",
+        ),
+    },
+    "before training": {
+        "snip": Criterion(
+            snip, "SNIP: least sensitive at initialisation", "initial",
+            summary="Weights go to which the untrained network's loss is least sensitive. Lee et "
+            "al. 2019 (arXiv 1810.02340)",
+        ),
+        "grasp": Criterion(
+            grasp, "GraSP: least gradient flow at initialisation", "initial",
+            summary="Weights go whose removal leaves most gradient to learn by. Wang et al. 2020 "
+            "(arXiv 2002.07376)",
+        ),
+        # As many steps as in the paper; in one, whole layers go at high sparsities.
+        "synflow": Criterion(
+            synflow, "SynFlow: least synaptic flow at initialisation", "initial", 100,
+            summary="Weights go on the weakest paths from input to output, without any image. "
+            "Tanaka et al. 2020 (arXiv 2006.05467)",
+        ),
+    },
+    "chance": {
+        "random": Criterion(
+            random, "Random (control)", "neither", summary="Every weight is as likely to go.",
+        ),
+    },
+}  # fmt: skip
 CRITERIA = {
-    "magnitude": Criterion(magnitude, "Smallest final magnitude", "trained"),
-    "magnitude-initial": Criterion(magnitude_initial, "Smallest initial magnitude", "initial"),
-    "magnitude-increase": Criterion(magnitude_increase, "Smallest magnitude increase", "both"),
-    "movement": Criterion(movement, "Smallest movement", "both"),
-    "small-final": Criterion(small_final, "Largest final magnitude (control)", "trained"),
-    "small-initial": Criterion(small_initial, "Largest initial magnitude (control)", "initial"),
-    "large-initial-large-final": Criterion(
-        large_both, "Smallest of initial and final magnitude", "both"
-    ),
-    "small-both": Criterion(small_both, "Largest of initial and final magnitude (control)", "both"),
-    "magnitude-same-sign": Criterion(
-        same_sign, "Sign changed, then smallest final magnitude", "both"
-    ),
-    "magnitude-different-sign": Criterion(
-        different_sign, "Sign kept, then smallest final magnitude", "both"
-    ),
-    "gradient-weight": Criterion(gradient_weight, "Smallest weight × gradient", "trained"),
-    "snip": Criterion(snip, "SNIP: least sensitive at initialisation", "initial"),
-    "grasp": Criterion(grasp, "GraSP: least gradient flow at initialisation", "initial"),
-    # As many steps as in the paper; in one, whole layers go at high sparsities.
-    "synflow": Criterion(synflow, "SynFlow: least synaptic flow at initialisation", "initial", 100),
-    "random": Criterion(random, "Random (control)", "neither"),
+    name: replace(one, group=group)
+    for group, found in _GROUPS.items()
+    for name, one in found.items()
 }

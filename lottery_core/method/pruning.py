@@ -7,38 +7,52 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lottery_core.method.budgets import kept_by
 from lottery_core.method.criteria import CRITERIA, Evidence
 from lottery_core.method.masks import Arrays, removed_of
 
 
 @dataclass(frozen=True)
 class Target:
-    """Layers that are ranked together, by the names of their weights, and the fraction of all their
-    weights that is gone afterwards, earlier ones included."""
+    """Layers by the names of their weights, and the fraction of all these that is gone afterwards,
+    earlier ones included. They are ranked together, or, with a `budget` of `BUDGETS`, each by
+    itself, which says how many of what is left it keeps."""
 
     names: tuple[str, ...]
     sparsity: float
+    budget: str = ""
 
 
 def prune(evidence: Evidence, criterion: str, targets: Sequence[Target]) -> Arrays:
     """The mask after one round by a criterion of `CRITERIA`.
 
-    Exactly `removed_of(...)` weights of each target are gone afterwards; ties go in order of
-    position. A criterion of several steps gets there by equal factors of what is kept (Tanaka et
-    al. 2020). Raises `ValueError` for scores that are no finite numbers.
+    Exactly `removed_of(...)` weights of each target are gone afterwards, or as many as were gone
+    before if these are more; ties go in order of position. A criterion of several steps gets there
+    by equal factors of what is kept (Tanaka et al. 2020). Raises `ValueError` for scores that are
+    no finite numbers.
     """
     known, mask = CRITERIA[criterion], evidence.mask
-    kept_before = [sum(int(mask[name].sum()) for name in target.names) for target in targets]
+    parts = [part for target in targets for part in _parts(target, mask)]
 
     for k in range(1, known.steps + 1):
         scores = known.score(replace(evidence, mask=mask))
         _check_finite(scores, criterion)
-        for target, before in zip(targets, kept_before, strict=True):
-            total = sum(mask[name].size for name in target.names)
-            after = min(before, total - removed_of(target.sparsity, total))
+        for names, before, after in parts:
             now = round(before * (after / before) ** (k / known.steps)) if before else 0
-            mask = mask | _keep_best(scores, {name: mask[name] for name in target.names}, now)
+            mask = mask | keep_best(scores, {name: mask[name] for name in names}, now)
     return mask
+
+
+def _parts(target: Target, mask: Arrays) -> list[tuple[tuple[str, ...], int, int]]:
+    """(names, how many are kept, how many shall be) of the layers that are ranked together."""
+    before = {name: int(mask[name].sum()) for name in target.names}
+    total = sum(mask[name].size for name in target.names)
+    left = total - removed_of(target.sparsity, total)
+    if target.budget:
+        after = kept_by(target.budget, left, {name: mask[name] for name in target.names})
+        return [((name,), before[name], after[name]) for name in target.names]
+    kept = sum(before.values())
+    return [(target.names, kept, min(kept, left))]
 
 
 def _check_finite(scores: Arrays, criterion: str) -> None:
@@ -52,8 +66,9 @@ def _check_finite(scores: Arrays, criterion: str) -> None:
             )
 
 
-def _keep_best(scores: Arrays, mask: Arrays, count: int) -> Arrays:
-    """The `count` best of the weights that `mask` keeps, all its layers ranked together."""
+def keep_best(scores: Arrays, mask: Arrays, count: int) -> Arrays:
+    """The `count` best of the weights that `mask` keeps, all its layers ranked together by finite
+    `scores`; of equal ones the first go."""
     kept = np.concatenate([values.ravel() for values in mask.values()])
     # Only survivors are ranked: one may score no more than a weight that is gone, and must not
     # change places with it.

@@ -7,8 +7,10 @@ signature of `rewind` and list it in `RULES`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from lottery_core.method.masks import Arrays
 
@@ -19,13 +21,15 @@ class Origins:
 
     `snapshots` maps iterations of level 0 to its weights then; `trained` are the weights the
     level before ended with; `draw()` makes new initial weights, others at every level.
-    `ticket` are the weights of the ticket that the round takes its mask from, if it has any.
+    `ticket` are the weights of the ticket that the round takes its mask from, if it has any,
+    `prunable` the names of those that can be pruned.
     """
 
     snapshots: Mapping[int, Arrays]
     trained: Arrays
     draw: Callable[[], Arrays]
     ticket: Arrays | None = None
+    prunable: Collection[str] = ()
 
 
 def rewind(origins: Origins, iteration: int) -> Arrays:
@@ -44,6 +48,47 @@ def keep(origins: Origins, iteration: int) -> Arrays:
 def reinit(origins: Origins, iteration: int) -> Arrays:
     """New random weights from the recipe's initialisation: the mask alone, not the ticket."""
     return origins.draw()
+
+
+def signs(origins: Origins, iteration: int) -> Arrays:
+    """Of each initial weight its sign alone: all weights of a layer have the magnitude that is the
+    standard deviation of the layer's initial weights, those that are pruned included.
+
+    The signed constants of Zhou et al. 2019, arXiv 1905.01067. What can't be pruned, biases
+    say, restarts from its initial values; a weight that was drawn as 0 counts as positive.
+    """
+    initial = origins.snapshots[0]
+    spreads = {name: np.float32(values.std(dtype=np.float64)) for name, values in initial.items()}
+    return _composed(origins, initial, spreads, initial)
+
+
+def new_magnitudes(origins: Origins, iteration: int) -> Arrays:
+    """The signs of level 0 at `iteration` with the magnitudes of new initial weights; what can't be
+    pruned is level 0's. One of the reinitialisations of Zhou et al. 2019, arXiv 1905.01067."""
+    own = origins.snapshots[iteration]
+    return _composed(origins, own, magnitudes=origins.draw(), signs=own)
+
+
+def new_signs(origins: Origins, iteration: int) -> Arrays:
+    """The magnitudes of level 0 at `iteration` with the signs of new initial weights; what can't be
+    pruned is level 0's. Drawn as for `new_magnitudes`: `reinit` has both."""
+    own = origins.snapshots[iteration]
+    return _composed(origins, own, magnitudes=own, signs=origins.draw())
+
+
+def _composed(
+    origins: Origins,
+    rest: Arrays,
+    magnitudes: Mapping[str, np.ndarray | np.float32],
+    signs: Arrays,
+) -> Arrays:
+    """What can be pruned with these magnitudes and signs, 0 counting as positive; and the rest."""
+    return {
+        name: np.copysign(magnitudes[name], np.where(signs[name], signs[name], np.float32(1)))
+        if name in origins.prunable
+        else values
+        for name, values in rest.items()
+    }
 
 
 def rate_rewind(origins: Origins, iteration: int) -> Arrays:
@@ -77,5 +122,8 @@ RULES = {
     "keep": Rule(keep),
     "rate-rewind": Rule(rate_rewind, asks_iteration=True),
     "reinit": Rule(reinit),
+    "signs": Rule(signs),
+    "new-magnitudes": Rule(new_magnitudes, asks_iteration=True),
+    "new-signs": Rule(new_signs, asks_iteration=True),
     "ticket": Rule(ticket, asks_iteration=True),
 }

@@ -9,11 +9,14 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lottery_core.report.figures import (
+    BLUE,
     GREEN,
     GREY,
     LOG_TICKS,
     MARGIN,
     ORANGE,
+    PINK,
+    STYLES,
     Curve,
     Style,
     above,
@@ -26,6 +29,37 @@ from lottery_core.report.figures import (
     spread,
 )
 from lottery_core.spec.sizes import size_in_words
+
+# Where the arms' own styles are not enough, or not different enough from each other.
+_COLOURS = (BLUE, ORANGE, GREEN, PINK, "#b59a1b", "#7f6fd0", "#5bb4e5", "#a5572b", GREY)
+_DASHES = (
+    "solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "2px,7px",
+    "12px,3px,3px,3px,3px,3px",
+)  # fmt: skip
+_SYMBOLS = (
+    "circle", "square", "diamond", "triangle-up", "x", "star", "triangle-down", "cross", "hexagon",
+)  # fmt: skip
+MAX_STYLES = len(_DASHES)
+
+
+def distinct_styles(arms: Sequence[str]) -> list[Style]:
+    """A style for each of at most `MAX_STYLES` curves, by the names of their arms: the arm's own
+    where no curve before has its colour, dash or symbol, and else the first of each that is
+    free. Any two differ in all three."""
+    found: list[Style] = []
+    for arm in arms:
+        own = STYLES.get({"ticket": "main"}.get(arm, arm), STYLES["main"])
+        parts = zip((own.colour, own.dash, own.symbol), (_COLOURS, _DASHES, _SYMBOLS), strict=True)
+        taken = list(zip(*((s.colour, s.dash, s.symbol) for s in found), strict=True)) or [()] * 3
+        found.append(
+            Style(
+                *(
+                    next(part for part in (mine, *others) if part not in used)
+                    for (mine, others), used in zip(parts, taken, strict=True)
+                )
+            )
+        )
+    return found
 
 
 def compared_accuracy_figure(
@@ -111,6 +145,82 @@ def training_figure(
 def _without_legend(figure: go.Figure) -> go.Figure:
     figure.update_xaxes(title_standoff=8)
     return figure.update_layout(showlegend=False, margin={**MARGIN, "b": 50})
+
+
+def differences_figure(rows: Sequence[Curve], slight: float, *, title: str) -> go.Figure:
+    """A forest plot: a row each, named as its curve, with the difference of accuracies that is its
+    one `y`, a fraction, and its 95 % interval (`low`, `high`) where it rests on more than one seed.
+    Differences within `slight` of nothing lie in a band."""
+    said = [
+        f"{row.name}: {100 * row.y[0]:+z.2f} points"
+        + (f" ({100 * row.low[0]:+z.2f} to {100 * row.high[0]:+z.2f})" if row.n > 1 else "")
+        for row in rows
+        if len(row.y)
+    ]
+    names = [row.name for row in rows]
+    figure = begin_figure(
+        title,
+        110 + 38 * len(rows),
+        f"{title}. {'; '.join(said) or 'Nothing yet'}.",
+        xaxis={
+            "title": "points of test accuracy",
+            "title_standoff": 8,
+            "range": _points_range(rows, slight),
+            "autorange": False,
+        },
+        yaxis={
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": names,
+            "tickvals": names,
+            "range": [len(names) - 0.5, -0.5],
+            "autorange": False,
+        },
+        margin={**MARGIN, "l": 14 + 7 * max(map(len, names)), "b": 50},
+        showlegend=False,
+        uirevision=title,
+    )
+    band = {"fillcolor": GREY, "opacity": 0.15, "line_width": 0, "layer": "below"}
+    figure.add_vrect(-100 * slight, 100 * slight, **band)
+    figure.add_vline(x=0, line={"color": GREY, "width": 1.5})
+    for row in rows:
+        _add_difference(figure, row)
+    return figure
+
+
+def _points_range(rows: Sequence[Curve], slight: float) -> list[float]:
+    """All intervals and the band; but those of two or three seeds may reach far beyond what there
+    is to see."""
+    there = [row for row in rows if len(row.y)]
+    reach = max([6 * slight, *(2.5 * abs(row.y[0]) for row in there)])
+    ends = [end for row in there if row.n > 1 for end in (row.low[0], row.high[0])]
+    low, high = max(-reach, min([-slight, *ends])), min(reach, max([slight, *ends]))
+    room = 0.06 * (high - low)
+    return [100 * (low - room), 100 * (high + room)]
+
+
+def _add_difference(figure: go.Figure, row: Curve) -> None:
+    is_there, colour = bool(len(row.y)), row.style.colour
+    bar = None
+    if is_there and row.n > 1:
+        bar = {
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * (row.high[0] - row.y[0])],
+            "arrayminus": [100 * (row.y[0] - row.low[0])],
+            "color": colour,
+            "thickness": 2.5,
+            "width": 6,
+        }
+    figure.add_scatter(
+        x=[100 * row.y[0] if is_there else None],
+        y=[row.name],
+        name=row.name,
+        mode="markers",
+        marker={"color": colour, "symbol": row.style.symbol, "size": 11},
+        error_x=bar,
+        hovertemplate="%{x:+.2f} points<extra>%{fullData.name}</extra>",
+    )
 
 
 # Stability

@@ -28,8 +28,6 @@ DIVERGING = [
 Figure = go.Figure
 MARGIN = {"l": 58, "r": 14, "t": 44, "b": 78}
 TWO_ROWS = {**MARGIN, "b": 94}  # of a legend, below the axis's title
-
-
 LOG_TICKS = [m * 10.0**p for p in range(-4, 4) for m in (1, 2, 5)]
 
 
@@ -49,43 +47,25 @@ STYLES = {
     "main": Style(BLUE),
     "fine-tune": Style(GREEN, "dash", "diamond"),
     "reinit": Style("#b59a1b", "longdash", "square"),
+    "signs": Style("#7a7a1f", "12px,3px,3px,3px,3px,3px", "hourglass"),
+    "new-order": Style("#4d6bd6", "6px,3px", "circle-open"),
+    "new-magnitudes": Style("#2aa198", "longdash", "triangle-right"),
+    "new-signs": Style("#cf5c5c", "dot", "bowtie"),
+    "transplanted": Style("#7d8f2f", "dashdot", "square-open"),
+    "permuted": Style("#b3739c", "dash", "diamond-open"),
     "random-mask": Style("#7f6fd0", "longdashdot", "star"),
+    "random-erk": Style("#9b3fc9", "2px,7px", "pentagon"),
+    "set": Style("#0f7f6a", "longdash", "triangle-left"),
+    "set-long": Style("#57a897", "dot", "triangle-left-open"),
+    "rigl": Style("#3b3b98", "longdash", "triangle-ne"),
+    "rigl-long": Style("#8c8cd9", "dot", "triangle-ne-open"),
+    "gradual": Style("#5d6d1e", "dashdot", "star-square"),
     "reshuffled-reinit": Style("#5bb4e5", "dashdot", "cross"),
     "rate-rewind": Style("#a5572b", "dash", "hexagon"),
     "dense-longer": Style(GREY, "dash", "triangle-down"),
     "not retrained": Style(ORANGE, "dot", "triangle-up"),
     "dense pruned": Style(PINK, "dashdot", "x"),
 }
-# What is left to take where these are not enough, or not different enough from each other.
-_COLOURS = (BLUE, ORANGE, GREEN, PINK, "#b59a1b", "#7f6fd0", "#5bb4e5", "#a5572b", GREY)
-_DASHES = (
-    "solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "2px,7px",
-    "12px,3px,3px,3px,3px,3px",
-)  # fmt: skip
-_SYMBOLS = (
-    "circle", "square", "diamond", "triangle-up", "x", "star", "triangle-down", "cross", "hexagon",
-)  # fmt: skip
-MAX_STYLES = len(_DASHES)
-
-
-def distinct_styles(arms: Sequence[str]) -> list[Style]:
-    """A style for each of at most `MAX_STYLES` curves, by the names of their arms: the arm's own
-    where no curve before has its colour, dash or symbol, and else the first of each that is
-    free. Any two differ in all three."""
-    found: list[Style] = []
-    for arm in arms:
-        own = STYLES.get({"ticket": "main"}.get(arm, arm), STYLES["main"])
-        parts = zip((own.colour, own.dash, own.symbol), (_COLOURS, _DASHES, _SYMBOLS), strict=True)
-        taken = list(zip(*((s.colour, s.dash, s.symbol) for s in found), strict=True)) or [()] * 3
-        found.append(
-            Style(
-                *(
-                    next(part for part in (mine, *others) if part not in used)
-                    for (mine, others), used in zip(parts, taken, strict=True)
-                )
-            )
-        )
-    return found
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from plotly.colors import sequential
 
 from lottery_core.report.figures import DIVERGING, PRUNED
 
+_SHADES = 63  # of a layer's cells, in its own file
 _SATURATED = 99.5  # percentile of the magnitudes
 # After Cividis, told apart by all readers and in grey: dark blue through grey to yellow.
 _BRIGHT = np.array([ImageColor.getrgb(c) for c in sequential.Cividis], float)
@@ -78,6 +79,23 @@ def bright_of(parts: np.ndarray) -> np.ndarray:
     stops = np.linspace(0, 1, len(_BRIGHT))
     found = [np.interp(np.nan_to_num(parts), stops, _BRIGHT[:, k]) for k in range(3)]
     return np.rint(np.stack(found, axis=-1)).astype(np.uint8)
+
+
+def layer_png(cells: np.ndarray, scale: float | None) -> str:
+    """A PNG in base64 of a layer's cells, (rows, columns), transparent where they are NaN: weights
+    from -scale to scale, or without a scale densities from 0 to 1. It has so few shades that it
+    is a fifth as large as with all."""
+    parts = np.linspace(0, 1, _SHADES)
+    if scale is None:
+        colours, at = bright_of(parts), cells
+    else:
+        colours, at = diverging_of(2 * parts - 1, 1), (np.clip(cells / scale, -1, 1) + 1) / 2
+    # Number 0 of the palette is transparent.
+    numbers = np.where(np.isnan(cells), 0, 1 + np.rint(np.nan_to_num(at) * (_SHADES - 1)))
+    image, buffer = Image.fromarray(numbers.astype(np.uint8)), io.BytesIO()
+    image.putpalette(bytes(3) + colours.tobytes())
+    image.save(buffer, "PNG", transparency=0)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def png_of(pixels: np.ndarray) -> str:

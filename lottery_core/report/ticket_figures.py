@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from lottery_core.report.figures import (
     GREY,
     MARGIN,
     ORANGE,
+    Curve,
+    Style,
+    add_curve,
     begin_figure,
 )
 from lottery_core.report.tiles import place, tiles
@@ -24,6 +27,12 @@ from lottery_core.spec.limits import MAX_CELLS
 # own, lighter than any of them.
 _DEATHS = ("#20242b", "#27364f", "#2f4a78", "#3d62a0", "#5a80bb", "#86a5cf", "#b9cbe2")
 _ALIVE = "#ffb547"
+RUBBED = GREEN  # out by hand: on the picture, and as a curve
+_BY_HAND = {
+    "by hand": Style(RUBBED),
+    "magnitude": Style(BLUE, "dash", "square"),
+    "random": Style(GREY, "dot", "diamond"),
+}
 
 
 def layers_figure(table: pd.DataFrame, height: int = 300) -> go.Figure:
@@ -252,4 +261,29 @@ def links_figure(
         marker={"color": ["#b2182b" if weight > 0 else "#2166ac" for weight in weights]},
         hovertemplate="%{y}: %{x:.4f}<extra></extra>",
     )
+    return figure
+
+
+def by_hand_figure(
+    removed: Sequence[int], accuracies: Mapping[str, Sequence[float]], height: int = 300
+) -> go.Figure:
+    """Test accuracies (fractions) of a network as weights are removed, by what chose them: "by
+    hand", "magnitude" or "random". The axis shows five points at least, so that what a few images
+    make does not look like much."""
+    low, high = (end(map(end, accuracies.values())) for end in (min, max))
+    said = "; ".join(f"{name} {values[-1]:.1%}" for name, values in accuracies.items())
+    figure = begin_figure(
+        "As weights were removed",
+        height,
+        f"Without {removed[-1]:,} weights, not trained again: {said}.",
+        xaxis={"title": "weights removed", "rangemode": "tozero"},
+        yaxis={
+            "title": "test accuracy, %",
+            "range": [100 * min(low, high - 0.05) - 1, 100 * high + 1],
+            "autorange": False,
+        },
+    )
+    for name, values in accuracies.items():
+        curve = Curve(name, removed, values, _BY_HAND[name])
+        add_curve(figure, curve, "%{y:.2f} % without %{x:,} weights", by=100)
     return figure

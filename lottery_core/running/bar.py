@@ -31,7 +31,7 @@ def bar(
     """
     hidden = console.is_jupyter or not console.is_terminal
     with Progress(*_COLUMNS, console=console, transient=True, disable=hidden) as shown:
-        task = shown.add_task(f"{words}level 0", total=experiment.recipe.iterations)
+        task = shown.add_task(f"{words}level 0", total=experiment.iterations(0))
         ended = threading.Event()
         draw = _drawn_in_notebook(shown) if console.is_jupyter else None
 
@@ -42,7 +42,7 @@ def bar(
                 progress = store.read_progress(experiment.keys[n])
                 done = progress.iteration if isinstance(progress, LevelProgress) else 0
                 of = f"{words}level {n} of {len(experiment.rounds)}"
-                shown.update(task, description=of, completed=done)
+                shown.update(task, description=of, completed=done, total=experiment.iterations(n))
                 if draw:
                     draw(shown.get_renderable())
 

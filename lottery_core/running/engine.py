@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,9 @@ import torch
 
 from lottery_core.data import Data, load_data
 from lottery_core.method.criteria import Evidence
-from lottery_core.method.masks import Arrays, apply, dense_mask, reshuffle
+from lottery_core.method.dynamics import DYNAMICS, Moving
+from lottery_core.method.masks import Arrays, apply, dense_mask
+from lottery_core.method.matching import match, put_in_order
 from lottery_core.method.pruning import prune
 from lottery_core.method.restart import RULES, Origins
 from lottery_core.method.seeds import seed_of
@@ -29,6 +32,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.keys import VERSION
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round
+from lottery_core.spec.symmetries import axes_of
 from lottery_core.store import Level, LevelInfo, Store, counts_of
 from lottery_core.training.base import Evaluation, Trained, Training
 from lottery_core.training.context import Context, Monitor
@@ -45,34 +49,51 @@ def run(experiment: Experiment, context: Context) -> Iterator[Level]:
     stay. Any number of processes may run experiments that share levels: one trains, the others
     wait. Raises `InvalidValue`, `DataUnavailable` and `TrainingDiverged`.
     """
-    store, check = context.store, context.monitor.check
     dense = previous = None
     trunk = run(experiment.trunk, context) if experiment.control else None
-    for n, key in enumerate(experiment.keys):
+    for n in range(len(experiment.keys)):
         if trunk and n:
             previous = next(trunk)
-        with store.held(f"level-{key}", check):
-            level = store.read(key)
-            if level is None:
-                level = train_level(experiment, n, dense, previous, context)
-                store.write(key, level)
-                learn(store, level.info)
+        if n and experiment.round(n).transplant and not context.store.has(experiment.keys[n]):
+            next(run(experiment.donor, context))
+        level = find_level(experiment, n, dense, previous, context)
         dense = dense or level
         if not trunk:
             previous = level
         yield level
 
 
+def find_level(
+    experiment: Experiment,
+    n: int,
+    dense: Level | None,
+    previous: Level | None,
+    context: Context,
+) -> Level:
+    """Level `n` from the store or, if it is not there, by `train_level`, and put there."""
+    store, key = context.store, experiment.keys[n]
+    with store.held(f"level-{key}", context.monitor.check):
+        level = store.read(key)
+        if level is None:
+            level = train_level(experiment, n, dense, previous, context)
+            store.write(key, level)
+            learn(store, level.info)
+    return level
+
+
 @dataclass(frozen=True)
 class _Start:
     """What a level begins with: `mask`, the `weights` of its survivors, where in the `schedule`
-    they stand, and what the network could do before it is trained again."""
+    they stand, what the network could do before it is trained again, in which `order` the data
+    come, and how the mask is `moving`."""
 
     mask: Arrays
     weights: Arrays
     schedule: Recipe
     first_iteration: int = 0
     accuracies: dict[str, float] = field(default_factory=dict)
+    order: int = 0
+    moving: Moving | None = None
 
 
 def train_level(
@@ -99,6 +120,8 @@ def train_level(
             start.mask,
             start.first_iteration,
             recipe.snapshot_iterations if n == 0 else (),
+            start.order,
+            start.moving,
         )
         watched = replace(context, monitor=Monitor(check, say=watch.say))
         trained, loop = train(training, data, watch, watched)
@@ -107,7 +130,6 @@ def train_level(
         info=_info(
             experiment,
             n,
-            start.mask,
             trained,
             **start.accuracies,
             device=context.device,
@@ -115,10 +137,10 @@ def train_level(
             seconds=seconds,
             data=data.digest,
         ),
-        mask=start.mask,
+        mask=trained.mask,
         start=start.weights,
         # A product with the mask leaves -0.0 of a negative weight: equal to 0, but other bits.
-        end=apply(trained.weights, start.mask),
+        end=apply(trained.weights, trained.mask),
         losses=trained.losses,
         history=pd.DataFrame(trained.history),
         snapshots=trained.snapshots,
@@ -138,24 +160,35 @@ def _prune(
         slopes=Slopes(recipe, data, seed_of(recipe.seed, "criterion", n)),
     )
     given, weights = _ticket(store, step, recipe) if step.ticket else (None, None)
-    targets = step.targets([*recipe.shapes])
-    mask = given or prune(evidence, step.criterion, targets)
-    if step.reshuffled:
-        mask = reshuffle(mask, seed_of(recipe.seed, "reshuffle", n))
+    mask = step.cut(evidence, seed_of(recipe.seed, "reshuffle", n), given)
+    lender = _donor(experiment, store) if step.transplant else dense
+    if step.transplant == "permuted":
+        mask = _matched(mask, recipe, dense.end, lender.end)
     origins = Origins(
-        snapshots=dense.snapshots,
+        snapshots=lender.snapshots,
         trained=previous.end,
         draw=lambda: initial_weights(recipe, "reinit", n),
         ticket=weights,
+        prunable=tuple(mask),
     )
     start = RULES[step.restart].start(origins, step.rewind_iteration)
+    if step.dynamics:
+        first = dense.mask if DYNAMICS[step.dynamics].left else mask
+        moving = Moving(
+            step.dynamics,
+            kept={name: int(now.sum()) for name, now in mask.items()},
+            seed=seed_of(recipe.seed, "dynamics", n),
+            slopes=partial(evidence.slopes.of_batch, order=step.order),
+        )
+        schedule = experiment.schedule(n)
+        return _Start(first, apply(start, first), schedule, order=step.order, moving=moving)
 
     unpruned = replace(evidence, trained=dense.end, mask=dense.mask)
-    in_one_go = given or prune(unpruned, step.criterion, targets)
+    in_one_go = given or prune(unpruned, step.criterion, step.targets([*recipe.shapes]))
     return _Start(
         mask,
         apply(start, mask),
-        recipe.at_last_rate() if step.restart == "keep" else recipe,
+        experiment.schedule(n),
         step.rewind_iteration,
         {
             "test_accuracy_before_retraining": test_accuracy(
@@ -163,7 +196,24 @@ def _prune(
             ),
             "test_accuracy_dense_pruned": test_accuracy(recipe, apply(dense.end, in_one_go), data),
         },
+        step.order,
     )
+
+
+def _donor(experiment: Experiment, store: Store) -> Level:
+    level = store.read(experiment.donor.key)
+    if level is None:
+        raise RuntimeError("the dense network of the next seed is not in the store; run it again")
+    return level
+
+
+def _matched(mask: Arrays, recipe: Recipe, found_in: Arrays, used_on: Arrays) -> Arrays:
+    """A mask with its units in the order in which one trained dense network's match another's."""
+    axes = axes_of(recipe.net)
+    one, other = (
+        {name: end[name] for name in recipe.net.parameters} for end in (found_in, used_on)
+    )
+    return put_in_order(mask, match(one, other, axes), axes)
 
 
 def _ticket(store: Store, step: Round, recipe: Recipe) -> tuple[Arrays, Arrays | None]:
@@ -187,7 +237,7 @@ def _ticket(store: Store, step: Round, recipe: Recipe) -> tuple[Arrays, Arrays |
     return mask, weights
 
 
-def _info(experiment: Experiment, n: int, mask: Arrays, trained: Trained, **how) -> LevelInfo:
+def _info(experiment: Experiment, n: int, trained: Trained, **how) -> LevelInfo:
     """What came out of level `n`; `how` are the fields that say how it was trained."""
     last = trained.history[-1]
     stop = early_stop(trained.history)
@@ -195,8 +245,9 @@ def _info(experiment: Experiment, n: int, mask: Arrays, trained: Trained, **how)
         key=experiment.keys[n],
         level=n,
         experiment=replace(experiment, rounds=experiment.rounds[:n]).as_dict(),
-        weights=tuple(mask),
-        layers=counts_of(mask),
+        weights=tuple(trained.mask),
+        layers=counts_of(trained.mask),
+        explored=trained.explored,
         iterations_trained=len(trained.losses),
         test_accuracy=last.test_accuracy,
         validation_accuracy=None if stop is None else last.validation_accuracy,

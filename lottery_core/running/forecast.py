@@ -5,13 +5,13 @@ from __future__ import annotations
 import heapq
 import json
 import math
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count
 
-from lottery_core.running.fair import TURN, Turns
+from lottery_core.running.graph import Graph
+from lottery_core.running.parts import Part, asked_by
 from lottery_core.running.starts import copying
 from lottery_core.running.time_left import left_of, seconds_of_level, seconds_per_iteration
 from lottery_core.spec.experiment import Experiment
@@ -23,11 +23,15 @@ _STEPS = 30  # ... and as many of torch's dense steps more, where they are long
 
 @dataclass(frozen=True)
 class Queued:
-    """What a queue is at: for each worker the seconds until it is ready for a job (0 for one that
-    runs), and the jobs that run, as "running", and then those that wait, in order."""
+    """What a queue is at: for each worker the seconds until it is ready (0 for one that is); the
+    jobs that run, as "running", and then those that wait, in order; the parts that are on workers,
+    each by its key and that of the job it was begun for; and the machine that trains, if another
+    does (see `Store.read_machine`)."""
 
     ready: tuple[float, ...]
     jobs: tuple[Job, ...] = ()
+    begun: tuple[tuple[str, str], ...] = ()
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,13 @@ def plan(
     """What running `experiments` would take for a visitor: those that the queue has already in
     their places, all others after all its jobs."""
     keys = {key for experiment in experiments for key in experiment.keys}
+    keys |= {  # what is lent by dense networks of other seeds
+        key
+        for one in experiments
+        if not store.has(one.key)
+        for key, (other, _) in one.parents(len(one.rounds)).items()
+        if other.recipe.seed != one.recipe.seed
+    }
     missing = {key for key in keys if not store.has(key)}
     asked = {job.key for job in queued.jobs}
     new = [
@@ -68,7 +79,7 @@ def plan(
     ]
     seconds: float | None = 0.0
     if missing:
-        known = forecast(store, Queued(queued.ready, (*queued.jobs, *new)))
+        known = forecast(store, replace(queued, jobs=(*queued.jobs, *new)))
         mine = {one.key for one in experiments} & (asked | {job.key for job in new})
         ends = [known[key].ends if key in known else math.inf for key in mine]
         seconds = max(ends, default=0.0)
@@ -78,27 +89,26 @@ def plan(
 
 def forecast(store: Store, queued: Queued) -> dict[str, Expected]:
     """What to expect of each job of a queue, by key; without those whose time can't be told."""
-    jobs = [job for job in queued.jobs if _experiment(job)]
-    facts = store.read_machine()
-    left = {job.key: _levels_left(store, facts, job) for job in jobs}
-    found = _played(jobs, left, queued.ready or (0.0,))
+    facts, there = store.read_machine(queued.machine), lru_cache(maxsize=None)(store.has)
+    asked: list[tuple[Job, list[Part]]] = []
+    seconds: dict[str, float] = {}
+    for job in queued.jobs:
+        if experiment := _experiment(job):
+            parts = asked_by(job, experiment, there)
+            asked.append((job, parts))
+            for part in parts:
+                if part.key not in seconds:
+                    seconds[part.key] = _seconds_left(store, facts, part, job)
+    found = played(asked, seconds, queued.ready or (0.0,), queued.begun)
     return {key: one for key, one in found.items() if math.isfinite(one.ends)}
 
 
-Levels = deque[tuple[str, float]]  # keys of what is missing, and the seconds that each takes
-
-
-def _levels_left(store: Store, facts: dict, job: Job) -> Levels:
-    experiment = _experiment(job)
-    left: Levels = deque()
-    for n, key in enumerate(experiment.keys):
-        if not store.has(key):
-            usual = seconds_of_level(facts, experiment, n, job.device, job.loop)
-            seconds = left_of(store, key, usual)
-            left.append((key, math.inf if seconds is None else seconds))
-    if job.task != "run":
-        left.append((job.key, _measuring(store, job, experiment)))
-    return left
+def _seconds_left(store: Store, facts: dict, part: Part, job: Job) -> float:
+    if part.task != "run":
+        return _measuring(store, facts, part)
+    usual = seconds_of_level(facts, part.experiment, part.level, job.device, job.loop)
+    seconds = left_of(store, part.key, usual)
+    return math.inf if seconds is None else seconds
 
 
 def measuring(facts: dict, experiment: Experiment) -> float:
@@ -107,15 +117,15 @@ def measuring(facts: dict, experiment: Experiment) -> float:
     return (MEASURING + _STEPS * step) * len(experiment.keys)
 
 
-def _measuring(store: Store, job: Job, experiment: Experiment) -> float:
+def _measuring(store: Store, facts: dict, part: Part) -> float:
     """Seconds that what comes after the levels takes."""
-    progress = store.read_progress(job.key)
+    progress = store.read_progress(part.key)
     if isinstance(progress, PartsDone) and progress.seconds_each:
         return progress.seconds_each * (progress.of - progress.done)
-    if job.task == "instability":
-        seconds = copying(store, experiment)
+    if part.task == "instability":
+        seconds = copying(store, part.experiment)
         return math.inf if seconds is None else seconds
-    return measuring(store.read_machine(), experiment)
+    return measuring(facts, part.experiment)
 
 
 def _experiment(job: Job) -> Experiment | None:
@@ -128,36 +138,41 @@ def _known(text: str) -> Experiment | None:
     return Experiment.known(json.loads(text))
 
 
-def _played(
-    jobs: Sequence[Job], left: dict[str, Levels], ready: Sequence[float]
+def played(
+    asked: Sequence[tuple[Job, Sequence[Part]]],
+    seconds: Mapping[str, float],
+    ready: Sequence[float],
+    begun: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Expected]:
-    turns, order = Turns(), count()
-    free, busy = sorted(ready), []  # when workers are, and (end of its turn, order, job)
-    waiting = [job for job in jobs if job.state != "running"]
-    trained: dict[str, float] = {}  # what several share is trained once, the others wait for it
-    begins: dict[str, float] = {}
+    """What a queue does with these jobs and their missing parts, where each part takes its
+    `seconds`, workers are ready at these times, and some parts are `begun`."""
+    graph, order, now = Graph(), count(), 0.0
+    free, busy = sorted(ready), []  # when workers are, and (end of a part, order, its key)
+    begins: dict[str, float] = {job.key: 0.0 for job, _ in asked if job.started}
     ends: dict[str, float] = {}
+    for job, parts in asked:
+        graph.add(job, parts)
+        if not parts:
+            ends[job.key] = begins[job.key] = 0.0
 
-    def start(job: Job) -> None:
-        begin = now = heapq.heappop(free)
-        begins.setdefault(job.key, 0.0 if job.started or job.state == "running" else now)
-        others = any(other.visitor != job.visitor for other in waiting)
-        while left[job.key] and not (others and now - begin >= TURN):
-            key, seconds = left[job.key].popleft()
-            now = trained[key] = max(now, trained[key]) if key in trained else now + seconds
-        turns.take(job, [*waiting, *(other for *_, other in busy)])
-        heapq.heappush(busy, (now, next(order), job))
+    def work_at(key: str, job_key: str) -> None:
+        begin = max(now, heapq.heappop(free))
+        begins.setdefault(job_key, begin)
+        heapq.heappush(busy, (begin + seconds[key], next(order), key))
 
-    for job in jobs:
-        if job.state == "running" and free:
-            start(job)
-    while busy or waiting:
-        while waiting and free and (not busy or free[0] <= busy[0][0]):
-            start(waiting.pop(turns.next(waiting, [job for *_, job in busy])))
-        now, _, job = heapq.heappop(busy)
+    for key, job_key in begun:
+        if free and key in graph.parts_left(job_key):
+            graph.begin(key, job_key)
+            work_at(key, job_key)
+    while True:
+        while free and (not busy or free[0] <= busy[0][0]) and (found := graph.take()):
+            part, job = found
+            work_at(part.key, job.key)
+        if not busy:
+            break
+        now, _, key = heapq.heappop(busy)
         heapq.heappush(free, now)
-        if left[job.key]:
-            waiting.insert(0, job)
-        else:
-            ends[job.key] = now
+        for job_key in graph.done(key):
+            begins.setdefault(job_key, now)
+            ends[job_key] = now
     return {key: Expected(begins[key], ends[key]) for key in ends}

@@ -26,11 +26,12 @@ from lottery_core.store import Copies, Instability, Level, Line, Store, task_key
 from lottery_core.training.base import Training
 from lottery_core.training.context import Context
 from lottery_core.training.loops import train
-from lottery_core.training.torch_loop import accuracy
+from lottery_core.training.torch_loop import accuracies
 
 ALPHAS = tuple(n / 20 for n in range(21))
 # Not 0: in that order the iterations before k were trained, so it is no order like any other.
 ORDERS = (1, 2)
+_MOST = 2**26  # bytes of networks that are judged at once
 TRAIN_IMAGES = 10_000  # judged on; all of them would cost as much as the training
 
 
@@ -113,10 +114,12 @@ def path_of(
         "test": (data.test_images, data.test_labels),
     }
     errors: dict[str, list[float]] = {"train": [], "test": []}
-    for alpha in ALPHAS:
-        weights = between(one, other, alpha)
+    together = max(1, _MOST // sum(values.nbytes for values in one.values()))
+    for first in range(0, len(ALPHAS), together):
+        points = [between(one, other, alpha) for alpha in ALPHAS[first : first + together]]
         for name, (images, labels) in sets.items():
-            errors[name].append(1 - accuracy(recipe, weights, images, labels, check))
+            found = accuracies(recipe, points, images, labels, check)
+            errors[name] += [1 - accuracy for accuracy in found]
     return Line(
         alphas=ALPHAS,
         train_error=tuple(errors["train"]),
@@ -145,7 +148,7 @@ def instability(errors: Sequence[float]) -> float:
 def _weights_at(experiment: Experiment, start: Start, level: Level) -> Arrays:
     known = level.snapshots
     if start.level:
-        known = {experiment.round(start.level).rewind_iteration: level.start}
+        known = {experiment.first_iteration(start.level): level.start}
     if start.iteration not in known:
         raise InvalidValue(
             "iteration",
@@ -158,6 +161,5 @@ def _weights_at(experiment: Experiment, start: Start, level: Level) -> Arrays:
 
 def _schedule(experiment: Experiment, n: int) -> Recipe:
     """The recipe that level `n` was trained with, evaluated no more often than a loop must."""
-    fine_tuned = n > 0 and experiment.round(n).restart == "keep"
-    recipe = experiment.recipe.at_last_rate() if fine_tuned else experiment.recipe
+    recipe = experiment.schedule(n)
     return replace(recipe, evaluate_every=recipe.iterations)

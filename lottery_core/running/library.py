@@ -164,7 +164,7 @@ class Run:
         dense = levels[0].history if shown is not levels[0] else None
         options = {
             "level": shown.info.level,
-            "iterations_total": self._outcome.main.recipe.iterations,
+            "iterations_total": self._outcome.main.iterations(shown.info.level),
         }
         if name == "training":
             return level_accuracy_figure(shown.history, dense, **options)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lottery_core.running.crew import Crew
 from lottery_core.running.queue import Queue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, Store
@@ -26,11 +27,12 @@ class Asked:
 @dataclass(frozen=True)
 class Standing:
     """How far all of it is: levels of `of`, each counted once, and the jobs that did not end well,
-    by the key of their experiment."""
+    by the key of their experiment; `problem` says what keeps it from going on, if anything does."""
 
     done: int
     of: int
     failed: Mapping[str, Job]
+    problem: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -40,17 +42,17 @@ class Standing:
 
 def run_all(
     store: Store,
-    workers: int,
+    crew: Crew,
     asked: Sequence[Asked],
     *,
     device: str = "cpu",
     loop: str = "auto",
     folder: Path | None = None,
 ) -> Iterator[Standing]:
-    """Train what is missing of all these on `workers` processes, in their order; yields now and
-    then how far it is, at least once. What several share is trained once. An experiment that
-    fails, or that somebody stops, does not keep the others. Whoever stops iterating stops the
-    workers; what is finished is in the store.
+    """Have a crew train what is missing of all these, in their order; yields now and then how far
+    it is, at least once. What several share is trained once. An experiment that fails, or that
+    somebody stops, does not keep the others. It ends before all is done only where the crew is
+    lost. Whoever stops iterating stops the workers; what is finished is in the store.
     """
     wanted = {one.experiment.key: one for one in asked}
     keys = {key for one in wanted.values() for key in one.experiment.keys}
@@ -60,12 +62,14 @@ def run_all(
     if not left:
         yield Standing(len(keys), len(keys), failed)
         return
-    queue = Queue(store, workers)
+    queue = Queue(store, crew)
     given: dict[str, Experiment] = {}
     try:
         while left or given:
-            yield Standing(len(keys) - len(missing), len(keys), failed)
-            while left and len(given) < _AHEAD * workers:
+            yield Standing(len(keys) - len(missing), len(keys), failed, queue.problem)
+            if crew.is_lost:
+                return
+            while left and len(given) < _AHEAD * len(queue.queued().ready):
                 one = left.pop(0)
                 given[one.experiment.key] = one.experiment
                 options = {"device": device, "loop": loop, "folder": folder}

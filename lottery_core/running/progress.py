@@ -34,9 +34,8 @@ class Watch:
         check: Callable[[], None],
     ):
         self._store, self._key, self.check = store, key, check
-        self._recipe = experiment.recipe
+        self._iterations = experiment.iterations(level)
         self._level, self._first = level, 0
-        self._mask: Arrays = {}
         self._counts: dict[str, LayerCounts] = {}
         self._accuracies: dict[str, float] = {}
         self._began = self._written = 0.0
@@ -56,8 +55,8 @@ class Watch:
     def begin(self, mask: Arrays, first_iteration: int, accuracies: dict[str, float]) -> None:
         """Say what is about to be trained; `accuracies` are those of `LevelProgress` that are
         known before."""
-        self._mask, self._began = mask, time.perf_counter()
-        self._first, self._counts, self._accuracies = first_iteration, counts_of(mask), accuracies
+        self._began, self._counts = time.perf_counter(), counts_of(mask)
+        self._first, self._accuracies = first_iteration, accuracies
 
     def say(self, words: str) -> None:
         """Show what has to be waited for before the training begins."""
@@ -74,16 +73,17 @@ class Watch:
             return
         self._written, self._rows = now, len(moment.history)
         done, seconds = moment.iteration - self._first, now - self._began
-        left = seconds / done * (self._recipe.iterations - moment.iteration) if done else None
+        left = seconds / done * (self._iterations - moment.iteration) if done else None
         if now >= self._picture_due:
-            self._pictures = pack(moment.weights(), self._mask)
+            self._counts = counts_of(moment.mask)
+            self._pictures = pack(moment.weights(), moment.mask)
             cost = time.perf_counter() - now
             self._picture_due = now + _LEISURE * cost
         pictures, scales = self._pictures
         at, losses = thin(moment.losses, self._first)
         progress = LevelProgress(
             level=self._level,
-            iterations=self._recipe.iterations,
+            iterations=self._iterations,
             first_iteration=self._first,
             layers=self._counts,
             **self._accuracies,

@@ -1,124 +1,94 @@
-"""Submit, watch, cancel: a queue over known executors that serves visitors in turn.
+"""Submit, watch, cancel: a queue that gives its workers one training at a time.
 
-Each executor runs one job at a time, so that a worker that dies takes no other job down. While
-others wait a job gives way between two of its trainings, and waits for its next turn. What becomes
-of a job is written to the store, where every page, process and browser reads it.
+What is asked for becomes a graph of levels (see graph.py), and whatever is ready and whose turn it
+is goes to the next free worker. A worker that dies costs what it was at: that is given to another,
+three times at most. What becomes of a job is written to the store, where every page, process and
+browser reads it.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from loky.process_executor import ProcessPoolExecutor
+from filelock import FileLock
 
-from lottery_core.running.fair import MAX_QUEUED, Turns, runs_of_one
+from lottery_core.running.crew import Crew, ending, keep_to_limit, perform, stop
+from lottery_core.running.fair import check_room, runs_of_one
 from lottery_core.running.forecast import Queued
-from lottery_core.running.time_left import learn_warm_up
-from lottery_core.spec.checks import InvalidValue
+from lottery_core.running.graph import Graph
+from lottery_core.running.parts import Outcome, Part, Work, asked_by, cancel_name
+from lottery_core.running.upkeep import limit_is_set
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import STOPPED, Job, Store, StoreUnavailable, task_key
 from lottery_core.training.base import check_measurable
-from lottery_core.training.process import follow
 
-_TRY_AGAIN = 5.0  # seconds until a worker that could not be started is tried again
-
-
-# These run in workers alone: torch is imported there, and only once the parent is watched.
-_performed: tuple[Store, Job] | None = None
+MAX_DEATHS = 3  # of workers at one part, before its jobs are given up
+_LOOK = 0.25  # seconds between two looks at what others ask of its jobs
 
 
-def _warm(root: Path, parent: int, started: float) -> None:
-    follow(parent, _tell_of_the_stop)
-    from lottery_core.running import worker
+@dataclass
+class _Asked:
+    """A job, the folder of its data if it has one, and the lock that says that it is performed
+    here, held from its first part on."""
 
-    worker.warm(root)
-    learn_warm_up(Store(root), time.time() - started)
-
-
-def _perform(root: Path, job: Job, folder: Path | None) -> Job:
-    global _performed
-    from lottery_core.running import worker
-
-    _performed = Store(root), job
-    try:
-        return worker.perform(*_performed, folder=folder)
-    finally:
-        _performed = None
+    job: Job
+    folder: Path | None
+    lock: FileLock | None = None
 
 
-def _tell_of_the_stop() -> None:
-    """A server that was killed can't say so: its worker does, before it ends too."""
-    if _performed is not None:
-        store, job = _performed
-        written = store.job(job.key) or job
-        if written.active:
-            ended = {"state": "cancelled", "message": STOPPED, "finished": time.time()}
-            store.write_job(replace(written, **ended))
+@dataclass
+class _Stopping:
+    """A job that was told to stop or can't go on, the parts it still waits for, and how it ends."""
 
-
-def local_worker(root: Path) -> Executor:
-    """One process of this machine, warmed up as soon as it starts (loky: its children do not
-    run the main script again, as multiprocessing's spawned ones would)."""
-    executor = ProcessPoolExecutor(
-        max_workers=1,
-        timeout=None,
-        initializer=_warm,
-        initargs=(root, os.getpid(), time.time()),
-        env={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-    )
-    executor.submit(int)
-    return executor
+    job: Job
+    parts: set[str]
+    state: str
+    message: str = ""
 
 
 @dataclass(frozen=True)
 class _Busy:
-    """A job, the folder of its data if it has one, and the executor that performs it."""
+    """A part, and the executor that performs it."""
 
-    job: Job
-    folder: Path | None
+    part: Part
     executor: Executor
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the worker has started."""
+        ready = getattr(self.executor, "ready", None)
+        return ready is None or ready.done()
 
 
 class Queue:
-    """Jobs on `workers` executors, those of several visitors in turn (see `Turns`); `visitor` says
-    who asks, and all that it does not tell apart are one.
+    """Jobs on a crew's workers, those of several visitors in turn (see `Graph`); `visitor` says
+    who asks, and all that it does not tell apart are one."""
 
-    `start(root)` makes an executor with one worker; it is called again when one breaks, and
-    again every few seconds while it fails. For a cluster, hand it one that asks Dask:
-    `client.get_executor(workers=[address])`, with the store on storage that all share.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        workers: int,
-        start: Callable[[Path], Executor] = local_worker,
-        visitor: Callable[[], str] = str,
-    ):
-        self._store, self._start, self._visitor = store, start, visitor
-        self._turns, self._most = Turns(), runs_of_one()
+    def __init__(self, store: Store, crew: Crew, visitor: Callable[[], str] = str):
+        self._store, self._crew, self._visitor = store, crew, visitor
+        self._most = runs_of_one()
         self._owner = f"queue-{uuid.uuid4().hex}"
         self._alive = store.lasting(self._owner)
         self._guard = threading.RLock()
-        self._waiting: deque[tuple[Job, Path | None]] = deque()
+        self._graph = Graph()
+        self._asked: dict[str, _Asked] = {}
+        self._elsewhere: dict[str, _Asked] = {}  # another process has begun them
+        self._stopping: list[_Stopping] = []
         self._idle: list[Executor] = []
-        self._hired: dict[Executor, float] = {}  # when, by time.monotonic()
         self._busy: dict[str, _Busy] = {}
+        self._deaths: Counter[str] = Counter()
         self._closed = threading.Event()
-        self._no_worker = ""
-        for _ in range(workers):
-            if not self._hire():
-                self._replace()
+        crew.open(store, self._join)
+        threading.Thread(target=self._look, daemon=True).start()
         # Before the executors' own hook of this kind, which would wait for running jobs to end;
         # plain atexit comes after it.
         threading._register_atexit(self.close)
@@ -126,33 +96,33 @@ class Queue:
     @property
     def problem(self) -> str:
         """What keeps the queue from its work right now, in a sentence; empty if nothing does."""
-        return " ".join(filter(None, (self._no_worker, self._store.tell_again())))
+        return " ".join(filter(None, (self._crew.problem, self._store.tell_again())))
+
+    @property
+    def machine(self) -> str:
+        """The machine that trains, if that is another (see `Store.read_machine`)."""
+        return self._crew.machine
 
     def queued(self) -> Queued:
-        """What this queue is at: how soon each worker is ready, and its jobs in order."""
-        usual = self._store.read_machine().get("warm_up", 0.0)
+        """What this queue is at: how soon each worker is ready, its jobs in order, and what is
+        trained right now."""
+        usual = self._store.read_machine(self.machine).get("warm_up", 0.0)
         with self._guard:
-            jobs, hired = tuple(self.jobs()), [*self._hired.values()]
-        now = time.monotonic()
-        ready = tuple(max(0.0, usual - (now - since)) for since in hired)
-        return Queued(ready or (usual,), jobs)
+            jobs = tuple(self.jobs())
+            wanted = ((key, self._graph.jobs_of(key)) for key in self._busy)
+            begun = tuple((key, jobs[0]) for key, jobs in wanted if jobs)
+        return Queued(self._crew.ready_in(usual) or (usual,), jobs, begun, self.machine)
 
-    def submit(
-        self,
-        experiment: Experiment,
-        *,
-        device: str = "cpu",
-        loop: str = "auto",
-        folder: Path | None = None,
-        params: dict[str, str] | None = None,
-        task: str = "run",
-    ) -> Job:
-        """Ask for an experiment, and with `task` "measure" or "instability" for that of its
-        levels too; joins the job that is already queued or running for it.
+    def submit(self, experiment: Experiment, folder: Path | None = None, **asked: Any) -> Job:
+        """Ask for an experiment, with its data set's original files in `folder` if it is named;
+        joins the job that is already queued or running for it, whatever levels that asks for.
 
-        Raises `InvalidValue` when the queue is full or there is nothing to "measure", and
-        `StoreUnavailable` when the request can't be written down; then nothing was asked for.
+        `asked` are the fields of `Job` that say how and for what: device, loop, params, levels,
+        and the task "measure" or "instability". Raises `InvalidValue` when the queue is full or
+        there is nothing to "measure", and `StoreUnavailable` when the request can't be written
+        down; then nothing was asked for.
         """
+        task = asked.get("task", "run")
         if task == "measure":
             check_measurable(experiment.recipe)
         with self._guard:
@@ -162,38 +132,41 @@ class Queue:
             self.check_room([experiment])
             job = Job(
                 key=key,
-                task=task,
                 state="queued",
                 owner=self._owner,
                 submitted=time.time(),
                 experiment=experiment.as_dict(),
-                device=device,
-                loop=loop,
-                params=params or {},
                 visitor=self._visitor(),
+                **asked,
             )
             self._alive.renew()
-            if job.key not in self._busy:
-                self._store.clear_cancel(job.key)
+            self._store.clear_cancel(key)
             self._store.write_job(job)
-            self._waiting.append((job, folder))
+            self._enter(_Asked(job, folder), experiment)
             self._dispatch()
             return job
+
+    def _enter(self, asked: _Asked, experiment: Experiment) -> None:
+        job = asked.job
+        parts = asked_by(job, experiment, self._store.has)
+        if not parts:  # all of it is there
+            self._end(job, "done")
+            _release(asked)
+            return
+        for part in parts:
+            self._deaths.pop(part.key, None)
+        self._asked[job.key] = asked
+        self._graph.add(job, parts)
 
     def _known(self, key: str) -> Job | None:
         """The job that is queued or running under that key, unless it has been told to stop."""
         known = self._store.job(key)
+        if mine := self._asked.get(key) or self._elsewhere.get(key):
+            if known is None:  # its record was deleted meanwhile
+                self._store.write_job(mine.job)
+            return mine.job
         if known and known.active and not self._store.cancel_requested(key):
             return known
-        for job, _ in self._waiting:
-            if job.key == key:
-                return job
-        busy = self._busy.get(key)
-        if known is None and busy and not self._store.cancel_requested(key):
-            # It runs, and its record was deleted meanwhile.
-            job = replace(busy.job, state="running", owner=f"job-{key}", started=time.time())
-            self._store.write_job(job)
-            return job
         return None
 
     def submit_all(self, experiments: Sequence[Experiment], **options) -> list[Job]:
@@ -205,42 +178,26 @@ class Queue:
     def check_room(self, experiments: Sequence[Experiment]) -> None:
         """Raise `InvalidValue` unless who asks may have all these runs, and there is room."""
         with self._guard:
-            known = [job for job, _ in self._waiting] + [one.job for one in self._busy.values()]
-            taken, who = {job.key for job in known}, self._visitor()
-            new = sum(experiment.key not in taken for experiment in experiments)
-            mine = sum(job.visitor == who for job in known)
-            remedy = "wait for runs to end, stop some, or ask for fewer seeds or controls"
-            if new and mine + new > self._most:
-                raise InvalidValue(
-                    "queue",
-                    mine,
-                    f"has no room for {new} more runs (one visitor may have {self._most}); "
-                    f"{remedy}",
-                )
-            if new and len(known) + new > MAX_QUEUED:
-                raise InvalidValue(
-                    "queue",
-                    len(known),
-                    f"has no room for {new} more runs (it holds {MAX_QUEUED}); {remedy}",
-                )
+            keys = {experiment.key for experiment in experiments}
+            check_room(self.jobs(), keys, self._visitor(), self._most)
 
     def jobs(self) -> list[Job]:
-        """Those on its workers, as "running", and those that wait, in their order."""
+        """Those that have a part on a worker, as "running", and then those that wait, in their
+        order."""
         with self._guard:
-            busy = [replace(one.job, state="running") for one in self._busy.values()]
-            return busy + [job for job, _ in self._waiting]
+            jobs = [one.job for one in (*self._asked.values(), *self._elsewhere.values())]
+            return sorted(jobs, key=lambda job: job.state != "running")
 
     def cancel(self, key: str) -> None:
         """Stop a job, queued or running; its finished levels stay. Unknown keys do nothing."""
         with self._guard:
-            asked = {job.key for job, _ in self._waiting} | self._busy.keys()
-            if key not in asked and self._store.job(key) is None:
+            is_mine = key in self._asked or key in self._elsewhere
+            if not is_mine and self._store.job(key) is None:
                 return
             self._store.request_cancel(key)
-            self._waiting = deque(entry for entry in self._waiting if entry[0].key != key)
-            job = self._store.job(key)
-            if job and job.state == "queued" and job.owner == self._owner:
-                self._end(job, "cancelled")
+            if is_mine:
+                self._leave(key, "cancelled")
+                self._dispatch()
 
     def close(self) -> None:
         """Stop all workers at once; what they were at is taken up when it is asked for again."""
@@ -248,136 +205,176 @@ class Queue:
             if self._closed.is_set():
                 return
             self._closed.set()
-            busy = {key: one.job for key, one in self._busy.items()}
+            self._crew.close()
             executors = [*self._idle, *(one.executor for one in self._busy.values())]
-            waiting = {job.key: job for job, _ in self._waiting}
+            asked = [*self._asked.values(), *self._elsewhere.values()]
         for executor in executors:
-            _stop(executor)
-        for key, job in (busy | waiting).items():
-            written = self._store.job(key) or job
-            if written.finished is None:
-                self._end(written, "cancelled", STOPPED)
+            stop(executor)
+        for job in [*(one.job for one in asked), *(one.job for one in self._stopping)]:
+            self._end(job, "cancelled", STOPPED)
+        for one in asked:
+            _release(one)
         self._alive.remove()
+
+    def _join(self, executor: Executor) -> None:
+        """A worker has come."""
+        with self._guard:
+            if self._closed.is_set():
+                stop(executor)
+                return
+            self._idle.append(executor)
+            self._dispatch()
+        if ready := getattr(executor, "ready", None):
+            ready.add_done_callback(lambda _: self._tell())
+
+    def _dispatch(self) -> None:
+        """Give each idle worker what is next."""
+        while self._idle and not self._closed.is_set():
+            found = self._graph.take()
+            if found is None:
+                break
+            part, job = found
+            asked = self._asked[job.key]
+            if not self._hold(asked):
+                self._graph.again(part.key)
+                self._graph.drop(job.key)
+                self._elsewhere[job.key] = self._asked.pop(job.key)
+                continue
+            executor = self._idle.pop(0)
+            with suppress(StoreUnavailable):
+                self._store.clear_cancel(cancel_name(part.key))
+            try:
+                work = Work(part, job.device, job.loop, asked.folder)
+                future = executor.submit(perform, self._store.root, work)
+            except Exception:  # noqa: BLE001 - whatever is wrong with it, another takes its place
+                self._graph.again(part.key)  # it died while idle
+                self._crew.lost(executor)
+                continue
+            self._busy[part.key] = _Busy(part, executor)
+            future.add_done_callback(lambda ended, key=part.key: self._ended(key, ended))
+        self._tell()
+
+    def _hold(self, asked: _Asked) -> bool:
+        """Whether this process is the one that performs the job."""
+        if asked.lock is None:
+            try:
+                asked.lock = self._store.take(f"job-{asked.job.key}", timeout=0)
+            except StoreUnavailable:
+                return True  # a lock that can't be written: the part itself will say why
+        return asked.lock is not None
+
+    def _ended(self, key: str, future: Future) -> None:
+        with self._guard:
+            busy = self._busy.pop(key)
+            if self._closed.is_set():
+                return
+            error = future.exception()
+            any_finished = False
+            try:
+                any_finished = self._settle(key, error, None if error else future.result())
+            finally:
+                # Whatever became of the record, the worker goes on.
+                if isinstance(error, BrokenExecutor):
+                    self._crew.lost(busy.executor)
+                else:
+                    self._idle.append(busy.executor)
+                    if any_finished and limit_is_set():
+                        busy.executor.submit(keep_to_limit, self._store.root)
+                self._dispatch()
+
+    def _settle(self, key: str, error: BaseException | None, outcome: Outcome | None) -> bool:
+        """Note in the graph what came of a part, and end the jobs that end with it; whether any
+        is done."""
+        finished: list[str] = []
+        if isinstance(error, BrokenExecutor):
+            self._deaths[key] += 1
+            if self._deaths[key] >= MAX_DEATHS:
+                times = f"{MAX_DEATHS} times at the same training"
+                self._give_up(key, "killed", f"{ending(error)}, {times}")
+            self._graph.again(key)
+        elif error is not None:
+            self._give_up(key, "failed", f"{type(error).__name__}: {error}")
+            self._graph.again(key)
+        elif outcome.state == "done":
+            finished = self._graph.done(key)
+            for job_key in finished:
+                asked = self._asked.pop(job_key)
+                self._end(asked.job, "done")
+                _release(asked)
+        elif outcome.state == "lacks":
+            gone = set(outcome.lacks)
+            self._graph.lacks(key, gone, lambda one: one not in gone and self._store.has(one))
+        else:
+            if outcome.state == "failed":
+                self._give_up(key, "failed", outcome.message)
+            self._graph.again(key)
+        for one in [*self._stopping]:
+            one.parts.discard(key)
+            if not one.parts:
+                self._stopping.remove(one)
+                if one.job.key not in self._asked:  # or it has been asked for again
+                    self._end(one.job, one.state, one.message)
+        return bool(finished)
+
+    def _give_up(self, key: str, state: str, message: str) -> None:
+        """End all jobs that want a part which can't be done."""
+        for job_key in self._graph.jobs_of(key):
+            self._leave(job_key, state, message)
+
+    def _leave(self, job_key: str, state: str, message: str = "") -> None:
+        """A job ends before it is done: at once, or when the workers that are only at its parts
+        have stopped."""
+        asked = self._asked.pop(job_key, None) or self._elsewhere.pop(job_key)
+        at = [key for key in self._graph.drop(job_key) if key in self._busy]
+        for key in at:
+            with suppress(StoreUnavailable):
+                self._store.request_cancel(cancel_name(key))
+        _release(asked)
+        parts = {key for key in at if self._busy[key].is_ready}
+        if parts:
+            self._stopping.append(_Stopping(asked.job, parts, state, message))
+        else:
+            self._end(asked.job, state, message)
 
     def _end(self, job: Job, state: str, message: str = "") -> None:
         self._store.tell_job(replace(job, state=state, message=message, finished=time.time()))
 
-    def _dispatch(self) -> None:
-        while self._idle and not self._closed.is_set():
-            # A job that was cancelled and asked for again waits until it has stopped.
-            ready = [entry for entry in self._waiting if entry[0].key not in self._busy]
-            if not ready:
-                return
-            busy = [one.job for one in self._busy.values()]
-            job, folder = entry = ready[self._turns.next([job for job, _ in ready], busy)]
-            self._waiting.remove(entry)
-            executor = self._idle.pop(0)
-            with suppress(StoreUnavailable):
-                self._store.clear_cancel(job.key)
-            try:
-                future = executor.submit(_perform, self._store.root, job, folder)
-            except Exception:  # noqa: BLE001 - whatever is wrong with it, another takes its place
-                # It died while idle: the job goes to a new worker, ahead of all others.
-                self._waiting.appendleft(entry)
-                self._replace(executor)
-                continue
-            self._turns.take(job, [*busy, *(other for other, _ in self._waiting)])
-            self._busy[job.key] = _Busy(job, folder, executor)
-            future.add_done_callback(lambda ended, job=job: self._ended(job, ended))
-        self._ask_to_give_way()
-
-    def _ask_to_give_way(self) -> None:
-        """Have what runs pause after a training where somebody else waits."""
-        waiting = {job.visitor for job, _ in self._waiting}
-        for key, one in self._busy.items():
-            if waiting - {one.job.visitor}:
-                with suppress(StoreUnavailable):
-                    self._store.request_pause(key)
-
-    def _ended(self, job: Job, future: Future) -> None:
+    def _tell(self) -> None:
+        """Write down which jobs have begun, and which wait again."""
         with self._guard:
-            one = self._busy.pop(job.key)
             if self._closed.is_set():
                 return
-            error = future.exception()
-            try:
-                with suppress(StoreUnavailable):
-                    self._store.clear_pause(job.key)
-                ended = None if error else future.result()
-                if ended is None or ended.state != "queued":
-                    self._record(job, error, ended)
-                elif self._store.cancel_requested(job.key):
-                    self._record(job, None, replace(ended, state="cancelled", finished=time.time()))
-                else:  # it gave way, and waits ahead of its visitor's other jobs
-                    self._waiting.appendleft((ended, one.folder))
-                    self._record(job, None, ended)
-            finally:
-                # Whatever became of the record, the worker goes on.
-                if isinstance(error, BrokenExecutor):
-                    self._replace(one.executor)
-                else:
-                    self._idle.append(one.executor)
-                    self._dispatch()
+            at = {}
+            for key, busy in self._busy.items():
+                if busy.is_ready:
+                    process = getattr(busy.executor, "process", None)
+                    at |= dict.fromkeys(self._graph.jobs_of(key), process)
+            for key, asked in self._asked.items():
+                job, state = asked.job, "running" if key in at else "queued"
+                process = at.get(key, job.process)
+                if (state, process) != (job.state, job.process):
+                    began = job.started or (time.time() if key in at else None)
+                    asked.job = replace(job, state=state, process=process, started=began)
+                    self._store.tell_job(asked.job)
 
-    def _record(self, job: Job, error: BaseException | None, ended: Job | None) -> None:
-        written = None
-        with suppress(StoreUnavailable):
-            written = self._store.job(job.key)
-        if isinstance(error, BrokenExecutor):
-            self._end(written or job, "killed", f"the worker process {_ending(error)}")
-        elif error is not None:
-            self._end(written or job, "failed", f"{type(error).__name__}: {error}")
-        elif ended is not None and written != ended:
-            self._store.tell_job(ended)  # the worker could not, or somebody deleted it
-        for again, _ in self._waiting:
-            if again.key == job.key:  # its record has just been written over
-                self._store.tell_job(again)
-
-    def _hire(self) -> bool:
-        """Start a worker and hand it a job; False, with `problem` saying so, if none starts."""
-        began = time.monotonic()
-        try:
-            fresh = self._start(self._store.root)
-        except Exception as error:  # noqa: BLE001 - whatever is in the way, the remedy is one
-            self._no_worker = (
-                f"A worker process can't be started ({type(error).__name__}: {error}); it is "
-                f"tried again every {_TRY_AGAIN:g} seconds. Runs wait until then."
-            )
-            return False
-        with self._guard:
-            self._no_worker = ""
-            if self._closed.is_set():
-                _stop(fresh)
-            else:
-                self._idle.append(fresh)
-                self._hired[fresh] = began
-                self._dispatch()
-        return True
-
-    def _replace(self, executor: Executor | None = None) -> None:
-        self._hired.pop(executor, None)
-
-        # Not on this thread, which may belong to the broken executor.
-        def restart() -> None:
-            if executor is not None:
-                with suppress(Exception):  # it is broken, and may say so again
-                    _stop(executor)
-            while not self._closed.is_set() and not self._hire():
-                self._closed.wait(_TRY_AGAIN)
-
-        threading.Thread(target=restart, daemon=True).start()
+    def _look(self) -> None:
+        """See, now and then, to what other processes ask of this queue's jobs."""
+        while not self._closed.wait(_LOOK):
+            with self._guard, suppress(StoreUnavailable):
+                if not self._asked and not self._elsewhere:
+                    continue
+                self._alive.renew()
+                for key in [*self._asked, *self._elsewhere]:
+                    if self._store.cancel_requested(key):
+                        self.cancel(key)
+                for key, asked in [*self._elsewhere.items()]:
+                    if self._hold(asked):
+                        del self._elsewhere[key]
+                        self._enter(asked, Experiment.from_dict(asked.job.experiment))
+                        self._dispatch()
 
 
-def _stop(executor: Executor) -> None:
-    if isinstance(executor, ProcessPoolExecutor):
-        executor.shutdown(wait=True, kill_workers=True)
-    else:
-        executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _ending(error: BaseException) -> str:
-    """How a worker ended, in words; loky puts the signal's name into its error."""
-    for name in ("SIGKILL", "SIGTERM", "SIGSEGV", "SIGABRT"):
-        if name in str(error):
-            return f"was ended by {name} ({signal.strsignal(getattr(signal, name))})"
-    return "ended unexpectedly"
+def _release(asked: _Asked) -> None:
+    if asked.lock is not None:
+        asked.lock.release()
+        asked.lock = None

@@ -21,11 +21,12 @@ class Start:
 
 def starts_of(experiment: Experiment) -> list[Start]:
     """The dense network at each iteration of its grid up to half of the training, then every
-    level n >= 1 where it starts."""
+    level n >= 1 where it starts, but for those whose mask changes in training: copies of them would
+    end in two networks."""
     recipe = experiment.recipe
     dense = [Start(0, k) for k in recipe.snapshot_iterations if 2 * k <= recipe.iterations]
-    levels = range(1, len(experiment.keys))
-    return dense + [Start(n, experiment.round(n).rewind_iteration) for n in levels]
+    levels = [n for n in range(1, len(experiment.keys)) if not experiment.dynamics(n)]
+    return dense + [Start(n, experiment.first_iteration(n)) for n in levels]
 
 
 def copying(store: Store, experiment: Experiment) -> float | None:
@@ -39,6 +40,6 @@ def copying(store: Store, experiment: Experiment) -> float | None:
         level = seconds_of_level(facts, experiment, n)
         if level is None:
             return None
-        first = experiment.round(n).rewind_iteration if n else 0
-        total += 2 * level * (recipe.iterations - k) / (recipe.iterations - first)
+        steps = recipe.iterations - experiment.first_iteration(n)
+        total += 2 * level * (recipe.iterations - k) / steps
     return total

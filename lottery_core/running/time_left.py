@@ -3,9 +3,11 @@
 `machine.json` in the store holds the seconds of one step and of one evaluated image for a
 small and a large network in torch, measured when a worker warms up, and the seconds per
 iteration of every kind of training that was run since, by the loop that ran it and at each density
-it ran at; these are preferred. What one loop took says nothing of the other. A pruned level begins
-with two evaluations, which are counted beside its iterations. How long a worker takes to get ready
-is learned too; what a queue has to do before, forecast.py knows.
+it ran at; these are preferred. What one loop took says nothing of the other. A kind that was never
+trained takes what is reckoned from the measured steps, times what others of its family took over
+what was reckoned of them. A pruned level begins with two evaluations, which are counted beside its
+iterations. How long a worker takes to get ready is learned too; what a queue has to do before,
+forecast.py knows.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from lottery_core.store import LevelInfo, LevelProgress, Store
 _RECENT = 0.5  # weight of the newest run in the running mean
 
 
-def _kind(recipe: Recipe, device: str) -> str:
+def _kind(recipe: Recipe, device: str, dynamics: str = "") -> str:
     """Trainings of one kind take equally long per iteration."""
     parts = (
         device,
@@ -32,6 +34,7 @@ def _kind(recipe: Recipe, device: str) -> str:
         recipe.batch_size,
         recipe.evaluate_every,
         recipe.validation_size,
+        *filter(None, [dynamics]),
     )
     return " ".join(map(str, parts))
 
@@ -40,16 +43,21 @@ def learn(store: Store, info: LevelInfo) -> None:
     """Take in how long a level took; `info` is the level's."""
     if info.iterations_trained < 100:
         return  # mostly evaluation and start-up: says little of longer runs
-    recipe = Experiment.from_dict(info.experiment).recipe
-    kind = _kind(recipe, info.device)
+    experiment = Experiment.from_dict(info.experiment)
+    recipe, dynamics = experiment.recipe, experiment.dynamics(info.level)
+    device, kind = info.device, _kind(recipe, info.device, dynamics)
     density = f"{info.percent_remaining / 100:.3g}"
 
     def take_in(facts: dict) -> dict:
-        before = _before_training(facts, recipe) if info.level else 0.0
+        before = _before_training(facts, experiment, info.level)
         seconds = max(0.0, info.seconds - before) / info.iterations_trained
         loops = facts.setdefault("seconds_learned", {}).setdefault(kind, {})
         learned = loops.setdefault(info.loop, {})
         learned[density] = _mean(learned.get(density), seconds)
+        if not dynamics and (reckoned := _reckoned(facts, recipe)):
+            ratios = facts.setdefault("over_reckoned", {}).setdefault(_family(recipe, device), {})
+            ratios = ratios.setdefault(info.loop, {})
+            ratios[density] = _mean(ratios.get(density), seconds / reckoned)
         return facts
 
     store.revise_machine(take_in)
@@ -65,16 +73,37 @@ def _mean(before: float | None, newest: float) -> float:
 
 
 def seconds_per_iteration(
-    facts: dict, recipe: Recipe, device: str = "cpu", density: float = 1.0, loop: str = "auto"
+    facts: dict,
+    recipe: Recipe,
+    device: str = "cpu",
+    density: float = 1.0,
+    loop: str = "auto",
+    dynamics: str = "",
 ) -> float | None:
     """One step with its share of evaluation; None while nothing is known of this machine and that
-    `loop`. "auto" takes the faster loop of those that are known."""
-    learned = facts.get("seconds_learned", {}).get(_kind(recipe, device), {})
+    `loop`. "auto" takes the faster loop of those that are known. A mask that changes, by a name in
+    `DYNAMICS`, takes as long as one that does not until one was trained."""
+    kinds = facts.get("seconds_learned", {})
+    learned = kinds.get(_kind(recipe, device, dynamics)) or kinds.get(_kind(recipe, device), {})
     known = [points for name, points in learned.items() if loop in ("auto", name)]
     if known:
         return min(_between(points, density) for points in known)
-    if loop == "compiled":  # the measured steps are torch's
-        return None
+    reckoned = _reckoned(facts, recipe)
+    # What others of its family took over what was reckoned: the machine may have been busy when its
+    # steps were measured, and these are torch's dense ones.
+    ratios = facts.get("over_reckoned", {}).get(_family(recipe, device), {})
+    known = [points for name, points in ratios.items() if loop in ("auto", name)]
+    if reckoned and known:
+        return reckoned * min(_between(points, density) for points in known)
+    return None if loop == "compiled" else reckoned
+
+
+def _family(recipe: Recipe, device: str) -> str:
+    return f"{device} {'convolutions' if recipe.net.is_convolutional else 'dense layers'}"
+
+
+def _reckoned(facts: dict, recipe: Recipe) -> float | None:
+    """The same of a dense network and torch, from the steps that a worker measured."""
     if recipe.net.is_convolutional:
         return _of_convolutions(facts, recipe)
     if "step" not in facts:
@@ -116,9 +145,12 @@ def _per_image(facts: dict, recipe: Recipe) -> tuple[float, float]:
     return float(step), float(answer)
 
 
-def _before_training(facts: dict, recipe: Recipe) -> float:
-    """Seconds that a pruned level takes before it trains: it is judged on the test images as it
-    was pruned, and so is the dense network pruned in one go."""
+def _before_training(facts: dict, experiment: Experiment, n: int) -> float:
+    """Seconds that level `n` takes before it trains: if it is pruned then, it is judged on the test
+    images as it was pruned, and so is the dense network pruned in one go."""
+    if not n or experiment.dynamics(n):
+        return 0.0
+    recipe = experiment.recipe
     return 2 * _judging(facts, recipe) * DATASETS[recipe.dataset].test_size
 
 
@@ -132,13 +164,13 @@ def seconds_of_level(
     facts: dict, experiment: Experiment, n: int, device: str = "cpu", loop: str = "auto"
 ) -> float | None:
     """How long training level `n` will take; None while nothing is known of this machine."""
+    recipe, dynamics = experiment.recipe, experiment.dynamics(n)
     density = 1 - experiment.rounds[n - 1].sparsity if n else 1.0
-    per_iteration = seconds_per_iteration(facts, experiment.recipe, device, density, loop)
+    per_iteration = seconds_per_iteration(facts, recipe, device, density, loop, dynamics)
     if per_iteration is None:
         return None
-    recipe, first = experiment.recipe, experiment.round(n).rewind_iteration if n else 0
-    before = _before_training(facts, recipe) if n else 0.0
-    return before + per_iteration * (recipe.iterations - first)
+    before = _before_training(facts, experiment, n)
+    return before + per_iteration * (experiment.iterations(n) - experiment.first_iteration(n))
 
 
 def left_of(store: Store, key: str, estimate: float | None) -> float | None:
@@ -152,7 +184,7 @@ def done_part(store: Store, experiments: Sequence[Experiment]) -> float:
     """The part of all iterations of `experiments` that is done, 0 to 1; what they share counts
     once."""
     levels = {
-        key: (experiment.recipe.iterations, experiment.round(n).rewind_iteration if n else 0)
+        key: (experiment.iterations(n), experiment.first_iteration(n))
         for experiment in experiments
         for n, key in enumerate(experiment.keys)
     }

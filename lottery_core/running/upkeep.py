@@ -93,11 +93,15 @@ def size_of_cache(store: Store, found: Found) -> int:
     return store.size_of_rest() + sum(found.sizes.values())
 
 
+def limit_is_set() -> bool:
+    """Whether the cache has a limit, be it one that can be read or not."""
+    return bool(os.environ.get(LIMIT, "").strip())
+
+
 def limit_of_cache() -> int | None:
     """The limit that `LOTTERY_CACHE_LIMIT` sets, in bytes; None without one. Raises
     `InvalidValue`."""
-    text = os.environ.get(LIMIT, "")
-    return read_size(LIMIT, text) if text.strip() else None
+    return read_size(LIMIT, os.environ[LIMIT]) if limit_is_set() else None
 
 
 def read_size(name: str, text: str) -> int:

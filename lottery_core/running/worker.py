@@ -1,7 +1,5 @@
-"""What a worker process does: warm up, then perform one job after another.
-
-The command line performs its job with the same function, in its own process.
-"""
+"""What a worker process does: warm up, then perform one part of a job after another; and how the
+command line performs a whole job, in its own process."""
 
 from __future__ import annotations
 
@@ -18,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from lottery_core.data import DataUnavailable, load_data, own
+from lottery_core.data import DataUnavailable, own
 from lottery_core.running import engine, instability, pace, upkeep
-from lottery_core.running.fair import TURN
+from lottery_core.running.parts import Outcome, Part, Work, cancel_name
 from lottery_core.running.starts import starts_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
@@ -39,10 +37,6 @@ _READ = 0.2  # seconds; what takes less was not measured but read
 
 class Cancelled(Exception):
     """Somebody asked for this job to stop."""
-
-
-class Paused(Exception):
-    """Others wait: this job goes on when it is its turn again."""
 
 
 class Record:
@@ -69,16 +63,13 @@ class Record:
         owner = f"job-{self.job.key}"
         try:
             with self._store.held(owner, self._check_asked) as self._lock:
-                asker, began = self.job.owner, self.job.started or time.time()
+                began = self.job.started or time.time()
                 self._note(state="running", owner=owner, started=began, process=os.getpid())
                 try:
                     self._store.write_job(self.job)
                     self.check()
                     yield
                     self._note(state="done", message="", finished=time.time())
-                except Paused:
-                    self._note(state="queued", owner=asker, process=None)
-                    raise
                 except BaseException as error:
                     self._note(**_ended_by(error))
                     raise
@@ -122,7 +113,7 @@ def perform(
             _perform(store, job, folder, show, record.check)
         with suppress(StoreUnavailable):  # the run itself has ended well
             upkeep.keep_to_limit(store)
-    except (Cancelled, Paused, KeyboardInterrupt, SystemExit, *_TOLD):
+    except (Cancelled, KeyboardInterrupt, SystemExit, *_TOLD):
         pass  # it is in the record
     except Exception:  # noqa: BLE001 - a fault of ours: the record has a sentence, the log the rest
         traceback.print_exc()
@@ -138,41 +129,57 @@ def _perform(
 ) -> None:
     own.register(store.datasets)
     experiment = Experiment.from_dict(job.experiment)
-    if job.task == "measure":  # said before the levels are trained
-        check_measurable(experiment.recipe)
     context = Context(store, job.device, job.loop, folder, Monitor(check))
-    turn = _Turn(store, job.key, experiment.keys)
     for level in engine.run(experiment, context):
         show(level)
         check()
-        turn.end_after(level.info.key)
-    if job.task == "measure":
-        _measure_speed(job, experiment, context)
-    elif job.task == "instability":
-        _measure_instability(job, experiment, context)
 
 
-class _Turn:
-    """A job's time on a worker: at least one training, and of short ones a few."""
+def perform_part(store: Store, work: Work) -> Outcome:
+    """Do one part of a job; what comes of it is in the store. Whatever goes wrong is in what is
+    returned."""
+    name = cancel_name(work.part.key)
 
-    def __init__(self, store: Store, key: str, levels: tuple[str, ...]):
-        self._store, self._key, self._last = store, key, levels[-1]
-        self._missing = {level for level in levels if not store.has(level)}
-        self._began, self._trained = time.monotonic(), False
+    def check() -> None:
+        if store.cancel_requested(name):
+            raise Cancelled
 
-    def end_after(self, level: str) -> None:
-        """Raise `Paused` where others wait and the turn has been long enough."""
-        self._trained |= level in self._missing
-        over = self._trained and time.monotonic() - self._began >= TURN
-        if over and level != self._last and self._store.pause_requested(self._key):
-            raise Paused
+    try:
+        own.register(store.datasets)
+        context = Context(store, work.device, work.loop, work.folder, Monitor(check))
+        if work.part.task != "run":
+            if gone := tuple(key for key in work.part.needs if not store.has(key)):
+                return Outcome("lacks", lacks=gone)
+            _MEASURES[work.part.task](work.part, context)
+            return Outcome("done")
+        return _train(work.part, context)
+    except (Cancelled, KeyboardInterrupt, SystemExit):
+        return Outcome("cancelled")
+    except Exception as error:  # noqa: BLE001 - a fault of ours: its record has a sentence
+        if not isinstance(error, _TOLD):
+            traceback.print_exc()  # and the log the rest
+        return Outcome("failed", _ended_by(error)["message"])
 
 
-def _measure_speed(job: Job, experiment: Experiment, context: Context) -> None:
+def _train(part: Part, context: Context) -> Outcome:
+    store = context.store
+    if store.read(part.key) is not None:  # another process was faster
+        return Outcome("done")
+    levels = {key: store.read(key) for key in part.needs}
+    if gone := tuple(key for key, level in levels.items() if level is None):
+        return Outcome("lacks", lacks=gone)
+    trunk, n = part.experiment.trunk.keys, part.level
+    dense, previous = (levels[trunk[0]], levels[trunk[n - 1]]) if n else (None, None)
+    engine.find_level(part.experiment, part.level, dense, previous, context)
+    return Outcome("done")
+
+
+def _measure_speed(part: Part, context: Context) -> None:
+    check_measurable(part.experiment.recipe)
     store = context.store
 
     def others() -> int:
-        return sum(other.state == "running" and other.key != job.key for other in store.jobs())
+        return sum(other.state == "running" and other.key != part.key for other in store.jobs())
 
     beside = others()
 
@@ -180,25 +187,28 @@ def _measure_speed(job: Job, experiment: Experiment, context: Context) -> None:
         nonlocal beside
         beside = max(beside, others())
 
-    with _monitored(context, job, len(experiment.keys), watch) as monitored:
+    with _monitored(context, part.key, len(part.experiment.keys), watch) as monitored:
         loops.prepare(store, monitored.monitor.check, monitored.monitor.say)
         # Compiled code, whose import settles where it is kept: only now, when that is known.
         from lottery_core.running import measurement
 
-        measured = measurement.measure(experiment, monitored)
-        store.write_measurement(job.key, replace(measured, beside=beside))
+        measured = measurement.measure(part.experiment, monitored)
+        store.write_measurement(part.key, replace(measured, beside=beside))
 
 
-def _measure_instability(job: Job, experiment: Experiment, context: Context) -> None:
-    starts = starts_of(experiment)
-    with _monitored(context, job, len(starts)) as monitored:
-        measured = instability.measure(experiment, starts, monitored)
-        context.store.write_measurement(job.key, measured)
+def _measure_instability(part: Part, context: Context) -> None:
+    starts = starts_of(part.experiment)
+    with _monitored(context, part.key, len(starts)) as monitored:
+        measured = instability.measure(part.experiment, starts, monitored)
+        context.store.write_measurement(part.key, measured)
+
+
+_MEASURES = {"measure": _measure_speed, "instability": _measure_instability}
 
 
 @contextmanager
 def _monitored(
-    context: Context, job: Job, of: int, watch: Callable[[int], None] = lambda done: None
+    context: Context, key: str, of: int, watch: Callable[[int], None] = lambda done: None
 ) -> Iterator[Context]:
     """A context in which a measurement of so many parts tells how far it is; that is forgotten
     after it."""
@@ -211,15 +221,15 @@ def _monitored(
         # Without those that were measured before and only read now.
         taken = [end - start for start, end in pairwise(stamps) if end - start > _READ]
         each = sum(taken) / len(taken) if taken else None
-        store.write_progress(job.key, PartsDone(done, of, each))
+        store.write_progress(key, PartsDone(done, of, each))
 
     def say(words: str) -> None:
-        store.write_progress(job.key, Waiting(words))
+        store.write_progress(key, Waiting(words))
 
     try:
         yield replace(context, monitor=Monitor(context.monitor.check, report, say))
     finally:
-        store.clear_progress(job.key)
+        store.clear_progress(key)
 
 
 def warm(root: Path) -> None:
@@ -231,22 +241,25 @@ def warm(root: Path) -> None:
     if hasattr(os, "nice"):
         os.nice(5)  # on a machine with few cores, pages come before training
     try:
-        _warm(Store(root))
+        get_ready(Store(root))
     except Exception:  # noqa: BLE001 - see above
         traceback.print_exc()
 
 
-def _warm(store: Store) -> None:
+def get_ready(store: Store) -> None:
+    """Load what a first run needs, measure this machine unless it is known, and have the compiled
+    loop made beside."""
     # Scaled as a newcomer's first run needs it: it would wait for it to be done again.
     usual = PRESETS["quick"].choice.recipe()
-    load_data(usual, store.datasets)
-    measured = pace.measure(store, usual)  # a rehearsal too: the first steps of a process are slow
-    prepare_in_background(store)
     here = {"processor": processor(), "torch": torch.__version__, "devices": devices()}
     facts = store.read_machine()
     is_known = all(facts.get(name) == value for name, value in here.items())
-    if not (is_known and facts.get("convolutions")):  # or measured by a version that had none
+    if is_known and facts.get("convolutions"):  # else measured by a version that had none
+        pace.rehearse(store, usual)
+    else:
+        measured = pace.measure(store, usual)
         store.revise_machine(lambda facts: here | measured)
+    prepare_in_background(store)
 
 
 def prepare_in_background(store: Store) -> None:

@@ -6,7 +6,7 @@ import os
 
 import loky
 
-from lottery_core.spec.checks import InvalidValue
+from lottery_core.spec.checks import InvalidValue, is_whole
 
 MAX_WORKERS = 64
 
@@ -20,7 +20,7 @@ def workers_here() -> int:
     asked = os.environ.get("LOTTERY_WORKERS", "").strip()
     if not asked:
         return loky.cpu_count()
-    if not asked.isdecimal() or not 1 <= int(asked) <= MAX_WORKERS:
+    if not is_whole(asked) or not 1 <= int(asked) <= MAX_WORKERS:
         raise InvalidValue(
             "LOTTERY_WORKERS",
             asked,

@@ -1,6 +1,7 @@
 """What can be asked for, and nothing else: values that are checked when they are made.
 
-networks.py    a network as a value: operations, shapes, counts
+networks.py    a network as a value: operations, shapes, counts; symmetries.py: which of its
+               units can change places
 own.py         code that a process brings along: names, own criteria
 datasets.py    the data sets one can name
 terms.py       what names of initialisations, optimisers, augmentations, scopes stand for

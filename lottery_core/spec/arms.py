@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from lottery_core.method.dynamics import DYNAMICS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.own import short
 from lottery_core.spec.rounds import Round
@@ -17,13 +18,13 @@ from lottery_core.spec.rounds import Round
 
 @dataclass(frozen=True)
 class Arm:
-    """`of` makes the arm of an experiment; level n of both belong together. `trains_on` says that
-    its levels go on from one another: at level n it was trained n + 1 times as long as a ticket."""
+    """`of` makes the arm of an experiment; level n of both belong together. `is_longer` says that
+    at level n it was trained n + 1 times as long as a ticket: as long as the search for that."""
 
     title: str
     summary: str
     of: Callable[[Experiment], Experiment]
-    trains_on: bool = False
+    is_longer: bool = False
 
 
 def _control(name: str) -> Callable[[Experiment], Experiment]:
@@ -43,39 +44,95 @@ def _never_pruned(experiment: Experiment) -> Experiment:
     return Experiment(experiment.recipe, (on,) * len(experiment.rounds))
 
 
+def _moving(rule: str, *, is_longer: bool = False) -> Arm:
+    """The control that trains by a rule of `DYNAMICS`, as long as the search or as the ticket."""
+    known = DYNAMICS[rule]
+    name, title = rule, known.title
+    summary = "as many weights in all, spread by ERK, that change places in training"
+    if known.left:
+        summary = "from all weights down to the ticket's count in each layer in one training"
+    summary += f": {known.summary}"
+    if is_longer:
+        name, title = f"{rule}-long", f"{title}, as long as the search"
+        summary += "; trained as long as the ticket's level and all before it together"
+    return Arm(title, summary, _control(name), is_longer)
+
+
 ARMS = {
     "reinit": Arm(
         "random reinit",
         "the ticket's mask with new random weights",
         _control("reinit"),
     ),
+    "signs": Arm(
+        "signs only",
+        "the ticket's mask and initial signs, with one magnitude for all weights of a layer",
+        _control("signs"),
+    ),
+    "new-order": Arm(
+        "other data order",
+        "the ticket's mask and weights, trained on the images in another order",
+        _control("new-order"),
+    ),
+    "new-magnitudes": Arm(
+        "new magnitudes",
+        "the ticket's mask and signs, with magnitudes drawn anew",
+        _control("new-magnitudes"),
+    ),
+    "new-signs": Arm(
+        "new signs",
+        "the ticket's mask and magnitudes, with signs drawn anew",
+        _control("new-signs"),
+    ),
+    "transplanted": Arm(
+        "transplanted mask",
+        "the ticket's mask as it is, with the weights that the next seed's dense network had",
+        _control("transplanted"),
+    ),
+    "permuted": Arm(
+        "permuted mask",
+        "the ticket's mask, its units in the order that matches the next seed's dense network, "
+        "with the weights that this one had",
+        _control("permuted"),
+    ),
     "random-mask": Arm(
         "random mask",
         "as many weights per layer, others than the ticket's, from their original values",
         _control("random-mask"),
+    ),
+    "random-erk": Arm(
+        "ERK random mask",
+        "as many weights in all, of each layer by ERK's budget (Evci et al. 2020) and drawn by "
+        "chance, from their original values",
+        _control("random-erk"),
     ),
     "reshuffled-reinit": Arm(
         "reshuffled mask, random reinit",
         "as many weights per layer, others than the ticket's, with new random weights",
         _control("reshuffled-reinit"),
     ),
+    "set": _moving("set"),
+    "set-long": _moving("set", is_longer=True),
+    "rigl": _moving("rigl"),
+    "rigl-long": _moving("rigl", is_longer=True),
+    "gradual": _moving("gradual"),
     "fine-tune": Arm(
         "fine-tuned, no rewind",
         "the same rounds; survivors keep their trained weights and the last learning rate",
         _restarting(restart="keep", rewind_iteration=0),
-        trains_on=True,
+        is_longer=True,
     ),
     "rate-rewind": Arm(
         "learning-rate rewinding",
         "the same rounds; survivors keep their trained weights, the learning rate starts over",
         _restarting(restart="rate-rewind"),
-        trains_on=True,
+        is_longer=True,
     ),
     "dense-longer": Arm(
         "dense, equally long",
         "nothing is pruned; trained on for as many iterations as all levels up to there",
         _never_pruned,
-        trains_on=True,
+        is_longer=True,
     ),
 }
 
@@ -98,16 +155,24 @@ def arm_of(experiment: Experiment) -> str:
     step = experiment.rounds[-1]
     if not step.sparsity:
         return "dense-longer"
+    if step.dynamics:
+        return step.dynamics + "-long" * step.as_long_as_search
+    if step.reshuffled_as:
+        return f"random-{step.reshuffled_as}"
     if step.reshuffled:
         return "reshuffled-reinit" if step.restart == "reinit" else "random-mask"
+    if step.transplant:
+        return {"plain": "transplanted"}.get(step.transplant, step.transplant)
+    if step.order:
+        return "new-order"
     return {"rewind": "ticket", "keep": "fine-tune"}.get(step.restart, step.restart)
 
 
 def how_much_longer(experiment: Experiment) -> str:
-    """Of an arm whose levels go on from one another how long its last one was trained, beside a
+    """Of an arm that is trained as long as the search how long that is at its last level, beside a
     ticket: " (up to 7x as long)"; empty of the others."""
     name = arm_of(experiment)
-    if name in ARMS and ARMS[name].trains_on and experiment.rounds:
+    if name in ARMS and ARMS[name].is_longer and experiment.rounds:
         return f" (up to {len(experiment.rounds) + 1}x as long)"
     return ""
 

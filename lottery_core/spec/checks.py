@@ -78,3 +78,9 @@ def make_floats(checked: object, *names: str) -> None:
     # 0, 0.0 and -0.0 must not make three keys of one request.
     for name in names:
         object.__setattr__(checked, name, float(getattr(checked, name)) + 0.0)
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text from outside is a whole number that `int` reads: the digits 0 to 9, which
+    `str.isdigit` is not particular about, and not thousands of them, which Python refuses."""
+    return text.isascii() and text.isdecimal() and len(text) <= 18

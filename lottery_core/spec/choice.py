@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import (
     InvalidValue,
@@ -39,8 +40,11 @@ class Choice:
     `content` is that of `Recipe`: empty for the published files of the data set.
     `length` counts epochs or iterations (`unit`). `evaluate_every` is in iterations; 0 means
     five times an epoch. `rate` and `rounds` belong to the iterative schedule, `sparsity` to
-    the one-shot one and `sparsities` to the list; the others are ignored. `layer_factors` names
-    layers that have a factor of their own in place of 1 (or of `output_factor` or, of
+    the one-shot one and `sparsities` to the list; the others are ignored. `scope`, a name in
+    `terms.SCOPES`, says what is ranked together and how the cut is spread over the layers,
+    `criterion`, in `criteria.CRITERIA`, what goes first, `restart`, in `restart.RULES`, what the
+    survivors restart from. The factors belong to the layerwise scope; `layer_factors` names layers
+    that have a factor of their own in place of 1 (or of `output_factor` or, of
     convolutions, `conv_factor`): fc2=0.5 loses half as large a part a round. `rewind_percent`,
     if above 0, stands for `rewind_iteration`, in percent of the training. `controls` are the
     names in `arms.ARMS` to run beside it, `replicates` the number of seeds, from `seed` on.
@@ -174,7 +178,8 @@ class Choice:
         return factors | {f"{name}.weight": factor for name, factor in self.layer_factors}
 
     def _rewind_iteration(self, recipe: Recipe) -> int:
-        if self.restart not in ("rewind", "rate-rewind"):
+        check_known("restart", self.restart, RULES)
+        if not RULES[self.restart].asks_iteration:
             return 0
         if not self.rewind_percent:
             return self.rewind_iteration
@@ -198,6 +203,13 @@ class Choice:
         check_integer("seed", self.seed, 0, MAX_SEED - self.replicates + 1)
         for name in self.controls:
             check_known("controls", name, ARMS)
+        if "permuted" in self.controls and self.recipe().net.is_own:
+            raise InvalidValue(
+                "controls",
+                "permuted",
+                "can't match the units of a module of your own, whose operations are not known; "
+                "leave it out",
+            )
         seeds = range(self.seed, self.seed + self.replicates)
         main = tuple(replace(self, seed=seed).experiment() for seed in seeds)
         found = {"main": main}

@@ -23,10 +23,13 @@ from functools import cached_property
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.keys import hashed, key_of
-from lottery_core.spec.limits import MAX_MULTIPLY_ADDS, MAX_ROUNDS, times_too_much
+from lottery_core.spec.limits import MAX_MULTIPLY_ADDS, MAX_ROUNDS, MAX_SEED, times_too_much
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round
 from lottery_core.spec.terms import CONTROLS
+
+# What only the last round may do, and the control that does it at every level.
+_LAST = {"reshuffled": "random-mask", "transplant": "transplanted"}
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,14 @@ class Experiment:
                     step.ticket,
                     "may keep what an earlier round pruned, so only the first round may have one",
                 )
-            if step.reshuffled and step is not self.rounds[-1]:
-                raise InvalidValue(
-                    "reshuffled",
-                    True,
-                    "leaves nothing to go on from, so only the last round may be; for every level "
-                    "choose control=random-mask",
-                )
+            for name, control in _LAST.items():
+                if getattr(step, name) and step is not self.rounds[-1]:
+                    raise InvalidValue(
+                        name,
+                        getattr(step, name),
+                        "leaves nothing to go on from, so only the last round may be; for every "
+                        f"level choose control={control}",
+                    )
             if step.sparsity < earlier or step.sparsity == earlier > 0:
                 raise InvalidValue(
                     "sparsities",
@@ -78,6 +82,7 @@ class Experiment:
                     step.rewind_iteration,
                     f"is not a saved snapshot; choose one of {', '.join(map(str, known))}",
                 )
+        self._check_dynamics()
         if self.multiply_adds > MAX_MULTIPLY_ADDS:
             raise InvalidValue(
                 "iterations",
@@ -87,22 +92,79 @@ class Experiment:
                 "ask for; choose fewer iterations, fewer rounds or a smaller network",
             )
 
+    def _check_dynamics(self) -> None:
+        for n, step in enumerate(self.rounds, 1):
+            if step.dynamics and n < len(self.rounds):
+                raise InvalidValue(
+                    "dynamics",
+                    step.dynamics,
+                    "leaves nothing to go on from, so only the last round may have it; for every "
+                    f"level choose control={step.dynamics}",
+                )
+            if self.dynamics(n) and self.recipe.iterations < 2:
+                raise InvalidValue(
+                    "iterations",
+                    self.recipe.iterations,
+                    "leaves no time to change a mask in; choose at least 2",
+                )
+
     @property
     def multiply_adds(self) -> int:
         """Dense multiply-adds of all trainings: forward, and twice that backward."""
-        recipe = self.recipe
-        per_step = 3 * recipe.net.multiply_adds() * recipe.batch_size
-        return per_step * recipe.iterations * (len(self.rounds) + 1)
+        per_step = 3 * self.recipe.net.multiply_adds() * self.recipe.batch_size
+        return per_step * sum(self.iterations(n) for n in range(len(self.rounds) + 1))
 
-    @property
+    def iterations(self, n: int) -> int:
+        """How many iterations the schedule of level `n` has."""
+        is_long = n and self._asked(n, "as_long_as_search")
+        return self.recipe.iterations * (n + 1 if is_long else 1)
+
+    def first_iteration(self, n: int) -> int:
+        """The one of them at which level `n` begins."""
+        return self._asked(n, "rewind_iteration") if n else 0
+
+    def dynamics(self, n: int) -> str:
+        """How the mask of level `n` changes while it trains: a name in `DYNAMICS`; empty of one
+        that does not."""
+        return self._asked(n, "dynamics") if n else ""
+
+    def schedule(self, n: int) -> Recipe:
+        """The recipe as level `n` is trained by it: with its length and its learning rates."""
+        if n and self._asked(n, "restart") == "keep":
+            return self.recipe.at_last_rate()
+        times = self.iterations(n) // self.recipe.iterations
+        return self.recipe.stretched(times) if times > 1 else self.recipe
+
+    def _asked(self, n: int, field: str) -> object:
+        # As in `round(n)`, which is checked as it is made: some thousand are read for one page.
+        return CONTROLS.get(self.control, {}).get(field, getattr(self.rounds[n - 1], field))
+
+    @cached_property
     def trunk(self) -> Experiment:
         """The experiment beside whose levels this control stands; without a control, itself."""
         return replace(self, control="") if self.control else self
 
+    @cached_property
+    def donor(self) -> Experiment:
+        """The dense network with the next seed (with the greatest, the one before), which lends its
+        weights to a transplanted mask."""
+        seed = self.recipe.seed
+        return Experiment(replace(self.recipe, seed=seed + 1 if seed < MAX_SEED else seed - 1))
+
+    def parents(self, n: int) -> dict[str, tuple[Experiment, int]]:
+        """The levels that level `n` goes on from, by key: whose they are and which."""
+        if n == 0:
+            return {}
+        trunk = self.trunk
+        found = {trunk.keys[m]: (trunk, m) for m in (0, n - 1)}
+        if self._asked(n, "transplant"):
+            found[self.donor.key] = (self.donor, 0)
+        return found
+
     def round(self, n: int) -> Round:
         """What leads from level n-1 of the trunk to level n."""
         step, changes = self.rounds[n - 1], CONTROLS.get(self.control, {})
-        if step.restart == "ticket" and "restart" not in changes and changes:
+        if step.restart == "ticket" and "restart" not in changes and "reshuffled" in changes:
             # Other places than the ticket's: its weights are not known there.
             changes = {**changes, "restart": "rewind"}
         return replace(step, **changes)

@@ -150,7 +150,12 @@ FIELDS = {
         "Training images are shown", "What happens to training images as they are shown.",
         known=AUGMENTATIONS,
     ),
-    "scope": Field("Scope of pruning", known=SCOPES),
+    "scope": Field(
+        "Scope of pruning",
+        "What is ranked together, and how much of each layer goes. ERK: Evci et al. 2020 (arXiv "
+        "1911.11134); balanced: Gadhikar et al. 2022 (arXiv 2210.02412).",
+        known=SCOPES,
+    ),
     "output_factor": Field(
         "Output layer's rate, as a factor of the others'",
         "The output layer's rate, as a factor of the others'. 1: as the others (notebook). 0.5: "
@@ -168,6 +173,7 @@ FIELDS = {
         item=_factor, example="fc1=1, fc2=0.5",
     ),
     "criterion": Field(
-        "Prune first, by", known={name: one.title for name, one in CRITERIA.items()}
+        "Prune first, by",
+        known={name: f"{one.title} · {one.group}" for name, one in CRITERIA.items()},
     ),
 }  # fmt: skip

@@ -16,6 +16,11 @@ class Word:
 
 WORDS = {
     "P_m": Word("The percentage of all weights that a mask keeps, as the paper calls it.", "P_m"),
+    "ERK": Word(
+        "A budget that has each layer keep weights in proportion to the sum of its sides, so that "
+        "small layers stay denser.",
+        "ERK",
+    ),
     "cross-entropy": Word(
         "The loss that training lowers: it is large where a network was sure of a wrong answer.",
         "cross-entropy|(?:training|validation|test) loss",
@@ -45,6 +50,11 @@ WORDS = {
         "To put the weights that are kept back to the values they had at the beginning, or early "
         "in training.",
         "rewind(?:ing)?|rewound",
+    ),
+    "RigL": Word(
+        "A network that is sparse all along: while it trains, small weights go and others come "
+        "where the loss is steepest.",
+        "RigL",
     ),
     "seed": Word("The number from which all chance in a run follows.", "seeds?"),
     "sparsity": Word(

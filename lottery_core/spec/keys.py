@@ -12,6 +12,7 @@ import json
 from dataclasses import asdict
 
 from lottery_core.method.criteria import CRITERIA
+from lottery_core.method.dynamics import DYNAMICS
 from lottery_core.method.restart import RULES
 from lottery_core.spec.terms import AUGMENTATIONS, INITS, OPTIMISERS
 
@@ -26,10 +27,18 @@ _VERSIONS = {
     "init": lambda name: INITS[name].version,
     "optimiser": lambda name: OPTIMISERS[name].version,
     "augmentation": lambda name: AUGMENTATIONS[name].version,
+    "dynamics": lambda name: DYNAMICS[name].version,
 }
 
 # Fields of recipes and rounds added since: the value of each that means what was done before.
-_LATER: dict[str, object] = {"augmentation": "none"}
+_LATER: dict[str, object] = {
+    "augmentation": "none",
+    "reshuffled_as": "",
+    "order": 0,
+    "transplant": "",
+    "dynamics": "",
+    "as_long_as_search": False,
+}
 
 
 def hashed(checked: object) -> dict:
@@ -40,8 +49,11 @@ def hashed(checked: object) -> dict:
         for name, value in asdict(checked).items()
         if name not in _LATER or value != _LATER[name]
     }
-    for field in found.keys() & _VERSIONS.keys():
-        if (version := _VERSIONS[field](found[field])) > 1:
+    versions = {name: _VERSIONS[name](found[name]) for name in found.keys() & _VERSIONS.keys()}
+    if "network" in found:
+        versions["network"] = checked.net.version
+    for field, version in versions.items():
+        if version > 1:
             found[field] = f"{found[field]} {version}"
     return found
 

@@ -54,6 +54,9 @@ class Operation:
     padding: int = 0
 
 
+_VECTOR = 16  # float32 numbers of the longest
+
+
 @dataclass(frozen=True)
 class Network:
     """What a text means for images of one shape (channels, rows, columns) and a number of classes.
@@ -136,6 +139,24 @@ class Network:
     def is_convolutional(self) -> bool:
         """Whether it has convolutions."""
         return any(at.kind == "conv" for at in self.operations)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether a 1x1 convolution with a stride reads fewer channels than a processor's vector
+        may hold: with channels last, torch's gradient of it is written beyond where it belongs, and
+        processes end without a word (github.com/uxlfoundation/oneDNN/issues/6035)."""
+        return any(
+            at.kind == "conv"
+            and at.kernel == 1 < at.stride
+            and self.shape_of(at.reads[0])[0] < _VECTOR
+            for at in self.operations
+        )
+
+    @property
+    def version(self) -> int:
+        """Raised where the same network would now give other numbers: narrow ones were trained with
+        wrong gradients."""
+        return 2 if self.is_narrow else 1
 
     @cached_property
     def activations(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -157,6 +158,19 @@ class Recipe:
         """The recipe with the learning rate it ends with throughout: fine-tuning's."""
         (rate,) = self.learning_rates(self.iterations - 1, self.iterations)
         return replace(self, learning_rate=float(rate), warmup=0, decay_at=(), decay_factor=0.1)
+
+    def stretched(self, times: int) -> Recipe:
+        """The recipe with so many times the iterations: warm-up, decays and evaluations come at the
+        same parts of the training.
+
+        Not held to the limit of what may be asked for in one training: its work is the experiment's
+        to limit.
+        """
+        found = copy.copy(self)
+        for name in ("iterations", "warmup", "evaluate_every"):
+            object.__setattr__(found, name, times * getattr(self, name))
+        object.__setattr__(found, "decay_at", tuple(times * at for at in self.decay_at))
+        return found
 
     @property
     def data_title(self) -> str:

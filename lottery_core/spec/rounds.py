@@ -6,8 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lottery_core.method.criteria import CRITERIA
-from lottery_core.method.pruning import Target
+from lottery_core.method.budgets import BUDGETS, respread
+from lottery_core.method.criteria import CRITERIA, Evidence
+from lottery_core.method.dynamics import DYNAMICS
+from lottery_core.method.masks import Arrays, reshuffle
+from lottery_core.method.pruning import Target, prune
 from lottery_core.method.restart import RULES
 from lottery_core.spec.checks import (
     InvalidValue,
@@ -16,9 +19,14 @@ from lottery_core.spec.checks import (
     check_number,
     make_floats,
 )
-from lottery_core.spec.limits import MAX_ITERATIONS, MAX_ROUNDS
-from lottery_core.spec.terms import SCOPES
+from lottery_core.spec.limits import MAX_ITERATIONS, MAX_ROUNDS, MAX_SEED
+from lottery_core.spec.terms import SCOPES, TRANSPLANTS
 
+# Scopes that leave no rate to choose for a layer, and why.
+_OWN_RATES = {
+    "global": "where all layers are ranked together",
+    **dict.fromkeys(BUDGETS, "which says itself what each layer keeps"),
+}
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -28,12 +36,23 @@ class Round:
 
     `sparsity` and `output_sparsity` are cumulative: the fraction of all weights of a layer
     (of the output layer) that are gone after this round. With `scope="global"` all layers
-    are ranked together and `sparsity` is the fraction of the whole network; no layer has a
-    rate of its own then. `layers` names other sparsities for single layers, as pairs of weight
-    name and cumulative fraction. `criterion` and `restart` are names in `pruning.CRITERIA` and
-    `restart.RULES`; `rewind_iteration` belongs to "rewind" and "rate-rewind" alone. With
-    `reshuffled` the criterion decides how many weights each layer keeps, and chance which.
-    A sparsity of 0 prunes nothing: the network is only trained on.
+    are ranked together and `sparsity` is the fraction of the whole network; with a scope of
+    `budgets.BUDGETS`, "erk" or "balanced", it is that too, and of what is left each layer keeps as
+    much as the budget says. No layer has a rate of its own in these scopes. `layers` names other
+    sparsities for single layers, as pairs of weight name and cumulative fraction. `criterion` and
+    `restart` are names in `criteria.CRITERIA` and `restart.RULES`; `rewind_iteration` belongs to
+    the rules that ask for one. The survivors see the training images in that `order`, of which 0
+    is the dense network's (see `training.base.batch_order`). With a `transplant`, a name in
+    `TRANSPLANTS`, they are rewound to the weights of another seed's dense network, which
+    `Experiment.donor` names. With `reshuffled` the criterion
+    decides how many weights each layer keeps, and chance which; with `reshuffled_as`, a name in
+    `BUDGETS`, it decides how many are kept in all, the budget how many of each layer, and chance
+    which. A sparsity of 0 prunes nothing: the network is only trained on.
+
+    With `dynamics`, a name in `dynamics.DYNAMICS`, that mask changes while the network trains, from
+    the initial weights on; "gradual" begins with all weights and comes to as many of each layer.
+    `as_long_as_search` trains it as long as the level and all before it are together: its whole
+    schedule is stretched, as Evci et al. 2020 do.
 
     With a `ticket`, the content hash of one that was brought to the store, its mask is taken as
     it is; the criterion is not asked, and the sparsities only say how much is gone. Restart
@@ -50,17 +69,22 @@ class Round:
     layers: tuple[tuple[str, float], ...] = ()
     reshuffled: bool = False
     ticket: str = ""
+    reshuffled_as: str = ""
+    order: int = 0
+    transplant: str = ""
+    dynamics: str = ""
+    as_long_as_search: bool = False
 
     def __post_init__(self) -> None:
         check_number("sparsity", self.sparsity, 0, 1, below=True)
         check_number("output_sparsity", self.output_sparsity, 0, 1, below=True)
         check_known("scope", self.scope, SCOPES)
-        if self.scope == "global" and self.output_sparsity != self.sparsity:
+        if self.scope in _OWN_RATES and self.output_sparsity != self.sparsity:
             raise InvalidValue(
                 "output_sparsity",
                 self.output_sparsity,
-                f"must equal sparsity={self.sparsity:g} with scope=global, where all layers are "
-                "ranked together",
+                f"must equal sparsity={self.sparsity:g} with scope={self.scope}, "
+                f"{_OWN_RATES[self.scope]}",
             )
         self._check_layers()
         check_known("criterion", self.criterion, CRITERIA)
@@ -72,9 +96,15 @@ class Round:
                 self.rewind_iteration,
                 f"does not apply to restart={self.restart}; set it to 0",
             )
-        if not isinstance(self.reshuffled, bool):
-            raise InvalidValue("reshuffled", self.reshuffled, "must be True or False")
+        check_integer("order", self.order, 0, MAX_SEED)
+        self._check_reshuffled()
         self._check_ticket()
+        if self.transplant:
+            check_known("transplant", self.transplant, TRANSPLANTS)
+            if self.restart != "rewind":
+                rule = f"does not apply to restart={self.restart}; set it to rewind"
+                raise InvalidValue("transplant", self.transplant, rule)
+        self._check_dynamics()
         if not self.sparsity and self.restart not in ("keep", "rate-rewind"):
             raise InvalidValue(
                 "sparsity",
@@ -82,6 +112,35 @@ class Round:
                 f"with restart={self.restart} repeats the training before; prune something",
             )
         make_floats(self, "sparsity", "output_sparsity")
+
+    def _check_reshuffled(self) -> None:
+        if not isinstance(self.reshuffled, bool):
+            raise InvalidValue("reshuffled", self.reshuffled, "must be True or False")
+        if self.reshuffled_as == "":
+            return
+        check_known("reshuffled_as", self.reshuffled_as, BUDGETS)
+        if not self.reshuffled:
+            raise InvalidValue(
+                "reshuffled_as", self.reshuffled_as, "does not apply without reshuffled=True"
+            )
+
+    def _check_dynamics(self) -> None:
+        if not isinstance(self.as_long_as_search, bool):
+            raise InvalidValue("as_long_as_search", self.as_long_as_search, "must be True or False")
+        if self.dynamics == "":
+            if self.as_long_as_search:
+                raise InvalidValue(
+                    "as_long_as_search", True, f"needs dynamics: one of {', '.join(DYNAMICS)}"
+                )
+            return
+        check_known("dynamics", self.dynamics, DYNAMICS)
+        if self.restart != "rewind" or self.rewind_iteration or self.transplant:
+            raise InvalidValue(
+                "dynamics",
+                self.dynamics,
+                "begins with the dense network's initial weights; choose restart=rewind, "
+                "rewind_iteration=0 and no transplant",
+            )
 
     def _check_ticket(self) -> None:
         if self.ticket and not (isinstance(self.ticket, str) and _HASH.fullmatch(self.ticket)):
@@ -99,11 +158,11 @@ class Round:
     def _check_layers(self) -> None:
         for name, sparsity in self.layers:
             check_number(f"layers: {name}", sparsity, 0, 1, below=True)
-        if self.layers and self.scope == "global":
+        if self.layers and self.scope in _OWN_RATES:
             raise InvalidValue(
                 "layers",
                 self.layers,
-                "can't have rates of their own with scope=global; choose scope=layerwise",
+                f"can't have rates of their own with scope={self.scope}; choose scope=layerwise",
             )
         named = dict(self.layers)
         if len(named) < len(self.layers):
@@ -112,13 +171,22 @@ class Round:
         object.__setattr__(self, "layers", plain)
 
     def targets(self, names: Sequence[str]) -> list[Target]:
-        """What is ranked together, and how much of it goes; `names` are those of all prunable
-        weights, the output layer's last."""
-        if self.scope == "global":
-            return [Target(tuple(names), self.sparsity)]
+        """What is ranked or budgeted together, and how much of it goes; `names` are those of all
+        prunable weights, the output layer's last."""
+        if self.scope in _OWN_RATES:
+            budget = self.scope if self.scope in BUDGETS else ""
+            return [Target(tuple(names), self.sparsity, budget)]
         sparsities = dict.fromkeys(names, self.sparsity)
         sparsities |= {names[-1]: self.output_sparsity} | dict(self.layers)
         return [Target((name,), sparsities[name]) for name in names]
+
+    def cut(self, evidence: Evidence, chance: int, given: Arrays | None = None) -> Arrays:
+        """The mask after this round: the criterion's, or the one that is `given`; drawn by the seed
+        `chance` where the round is reshuffled."""
+        mask = given or prune(evidence, self.criterion, self.targets([*evidence.mask]))
+        if self.reshuffled_as:
+            mask = respread(mask, self.reshuffled_as)
+        return reshuffle(mask, chance) if self.reshuffled else mask
 
 
 def one_shot(sparsity: float) -> list[float]:
@@ -152,13 +220,14 @@ def rounds_of(
     check_number("output_factor", output_factor, 0, 1)
     for factor in factors.values():
         check_number("layer_factors", factor, 0, 1)
-    if same.get("scope") == "global" and (output_factor != 1 or factors):
+    scope = same.get("scope")
+    if scope in _OWN_RATES and (output_factor != 1 or factors):
         name = "output_factor" if output_factor != 1 else "layer_factors"
         raise InvalidValue(
             name,
             output_factor if output_factor != 1 else factors,
-            "cannot apply with scope=global, where all layers are ranked together; "
-            "leave it out or choose scope=layerwise",
+            f"cannot apply with scope={scope}, {_OWN_RATES[scope]}; leave it out or choose "
+            "scope=layerwise",
         )
     if len(sparsities) > MAX_ROUNDS:
         raise InvalidValue("rounds", len(sparsities), f"must be at most {MAX_ROUNDS}")

@@ -22,12 +22,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from lottery_core.spec.checks import InvalidValue, check_known
+from lottery_core.spec.checks import InvalidValue, check_known, is_whole
 from lottery_core.spec.choice import TYPES, Choice
-from lottery_core.spec.limits import MAX_SEED
+from lottery_core.spec.limits import MAX_SEED, TIMES
 from lottery_core.spec.links import read_choice, write_choice, write_value
 
-MAX_CHOICES = 10_000  # of one sweep, seeds counted
+MAX_CHOICES = 10_000 * TIMES  # of one sweep, seeds counted
 _SEEDS = ("seed", "replicates")  # given by `seeds` where that is given
 
 
@@ -138,7 +138,7 @@ def read_seeds(text: str) -> tuple[int, ...]:
     """Seeds from `0:10` (0 to 9) or `1,5,7`. Raises `InvalidValue`."""
     begin, colon, end = (part.strip() for part in text.partition(":"))
     numbers = (begin, end) if colon else [part.strip() for part in text.split(",")]
-    if all(part.isdecimal() and len(part) < 12 for part in numbers):
+    if all(is_whole(part) and len(part) < 12 for part in numbers):
         seeds = tuple(map(int, numbers))
         if colon:
             seeds = tuple(range(seeds[0], min(seeds[1], seeds[0] + MAX_CHOICES + 1)))

@@ -40,15 +40,37 @@ AUGMENTATIONS = {
     ),
 }
 SCOPES = {
-    "layerwise": "each layer loses the same fraction",
+    "layerwise": "each layer loses the same fraction (uniform)",
     "global": "all layers are ranked together",
+    "erk": "each layer keeps weights in proportion to the sum of its sides (ERK)",
+    "balanced": "each layer keeps equally many weights (balanced)",
 }
 
-# A control stands beside each level of an experiment: the same mask, or the same count of weights
-# per layer, treated otherwise. Level n of a control follows level n-1 of the experiment itself and
+# How a mask is put on the weights of another dense network.
+TRANSPLANTS = {
+    "plain": "as it is",
+    "permuted": "with its units in the order that matches that network's",
+}
+
+# A control stands beside each level of an experiment: the same mask, or the same count of weights,
+# treated otherwise. Level n of a control follows level n-1 of the experiment itself and
 # costs one training. The fields of `Round` that it changes:
+_INITIAL = {"restart": "rewind", "rewind_iteration": 0, "transplant": ""}
+_ERK = {"reshuffled": True, "reshuffled_as": "erk"}
 CONTROLS = {
     "reinit": {"restart": "reinit", "rewind_iteration": 0},
+    "signs": {"restart": "signs", "rewind_iteration": 0},
+    "new-order": {"order": 1},
+    "new-magnitudes": {"restart": "new-magnitudes"},
+    "new-signs": {"restart": "new-signs"},
+    "transplanted": {"restart": "rewind", "transplant": "plain"},
+    "permuted": {"restart": "rewind", "transplant": "permuted"},
     "random-mask": {"reshuffled": True},
+    "random-erk": _ERK,
     "reshuffled-reinit": {"reshuffled": True, "restart": "reinit", "rewind_iteration": 0},
+    "set": _INITIAL | _ERK | {"dynamics": "set"},
+    "set-long": _INITIAL | _ERK | {"dynamics": "set", "as_long_as_search": True},
+    "rigl": _INITIAL | _ERK | {"dynamics": "rigl"},
+    "rigl-long": _INITIAL | _ERK | {"dynamics": "rigl", "as_long_as_search": True},
+    "gradual": _INITIAL | {"dynamics": "gradual"},
 }

@@ -15,7 +15,8 @@ computes it again. Nothing here is pickled.
     locks/             one lock a level, a job and a queue; the system frees a dead owner's
     labels/            <line>.json: what people call a run, its tags and a note
     shelf.json         what was worked out of all runs, so that nobody need do it again
-    machine.json       what this machine can do (see speed.py)
+    machine.json       what this machine can do (see running/time_left.py)
+    machines/          <name>.json: the same of others that train for it
 
 A folder is made when something is first written to it, and made again when it was deleted.
 """

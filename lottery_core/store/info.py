@@ -70,8 +70,10 @@ class LevelInfo(Pruned):
     Accuracies are fractions of the images. `experiment` is that of `Experiment.as_dict`, up to
     this level and as the version that trained it wrote it; `weights` are the prunable weights'
     names in the order of the network; `seconds` is wall time, `data` the digest of the data set.
-    What is None was not to be had: validation and the early stop where no images were held out,
-    accuracies of pruning alone at level 0.
+    `explored` is the fraction of the weights that were in its mask at any time, of one that changed
+    while it trained (Liu et al. 2021, arXiv 2102.02887). What is None was not to be had: validation
+    and the early stop where no images were held out, accuracies of pruning alone where nothing is
+    pruned before the training, `explored` where the mask stood still.
     """
 
     level: int
@@ -85,6 +87,7 @@ class LevelInfo(Pruned):
     test_accuracy_dense_pruned: float | None = None
     early_stop_iteration: int | None = None
     test_accuracy_at_early_stop: float | None = None
+    explored: float | None = None
     device: str
     loop: str = "torch"  # levels that do not say so are older than any other loop
     seconds: float

@@ -17,8 +17,9 @@ _READ = 20_000  # records that are remembered as they were read last
 @dataclass(frozen=True)
 class Job:
     """What became of one request. With `task` "run" it asks for an experiment, whose key it
-    has; with "measure" for the speed of that experiment's levels, with "instability" for what
-    another data order does to them (see `task_key`).
+    has, or for the first so many of its `levels`; with "measure" for the speed of that
+    experiment's levels, with "instability" for what another data order does to them (see
+    `task_key`).
 
     `state` is queued, running, done, cancelled, failed or killed. `owner` names the lock
     that whoever answers for this state holds: a queued or running job whose owner's lock is
@@ -40,6 +41,7 @@ class Job:
     params: dict[str, str] = field(default_factory=dict)
     task: str = "run"
     visitor: str = ""
+    levels: int | None = None
 
     @property
     def active(self) -> bool:
@@ -95,15 +97,15 @@ class Jobs(Locks):
         return ""
 
     def job(self, key: str) -> Job | None:
-        """What became of an experiment. Where its owner died without a word: "killed" if it
-        was running; "cancelled" if it waited, and the server it waited for stopped. Raises
+        """What became of an experiment. Where its owner died without a word: "killed"; or
+        "cancelled", if that was a queue, or what it waited for: the server stopped. Raises
         `StoreUnavailable` where the record is not ours to read."""
         job = self._recorded(key)
         if job and job.active and not self.is_held(job.owner):
             # The owner may have finished between the two looks.
             if self._recorded(key) != job:
                 return self.job(key)
-            if job.state == "queued":
+            if job.state == "queued" or job.owner.startswith("queue-"):
                 return replace(job, state="cancelled", message=STOPPED)
             message = "its process ended without a word"
             return replace(job, state="killed", message=job.message or message)
@@ -125,19 +127,6 @@ class Jobs(Locks):
     def clear_cancel(self, key: str) -> None:
         """Take a request to cancel back."""
         self._forget(self._job_path(key, ".cancel"))
-
-    def request_pause(self, key: str) -> None:
-        """Ask whoever runs the job to give way to others after the training it is at."""
-        self._put(self._job_path(key, ".pause"), b"")
-
-    def pause_requested(self, key: str) -> bool:
-        """Whether `request_pause` was called since the last `clear_pause`."""
-        with explained(self.root, f"job {key}"):
-            return self._job_path(key, ".pause").exists()
-
-    def clear_pause(self, key: str) -> None:
-        """Take a request to pause back."""
-        self._forget(self._job_path(key, ".pause"))
 
     def _readable(self) -> Iterator[Job]:
         for name in self._names("jobs"):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,9 @@ from lottery_core.store.info import LevelInfo
 from lottery_core.store.tensors import load, save
 
 _SUMS = "SHA256SUMS"
+_NAMES = {
+    "level.json", "weights.safetensors", "snapshots.safetensors", "history.parquet", _SUMS
+}  # fmt: skip
 OPENED = "weights.safetensors"  # the file whose time of access says when a level was read last
 # Other refusals of the system say nothing about what a level holds.
 _DAMAGE = (
@@ -46,7 +50,8 @@ class Level:
     `info` says what was asked for, what came out, with which versions. `mask` (bool), `start` and
     `end` (float32) are arrays by weight name, `losses` the training loss of every iteration,
     `history` one row per evaluation, `snapshots` level 0's weights at the iterations of its grid
-    (empty for other levels).
+    (empty for other levels). Where the mask changed in training it is the last one, and `start` has
+    the weights under the first.
     """
 
     info: LevelInfo
@@ -127,28 +132,43 @@ class Levels(Kept):
 
     def read(self, key: str) -> Level | None:
         """A level, verified; None if it is absent, or with a warning if it is damaged."""
-        folder, identity = self._folder(key), self._identity(key)
+        identity = self._identity(key)
         with explained(self.root, f"level {key}"):
-            if not folder.is_dir():
-                return None
             try:
-                # What begins with a dot is the system's: .DS_Store, .nfs0123.
-                paths = [path for path in folder.iterdir() if path.name[0] != "."]
-                files = {path.name: path.read_bytes() for path in paths if path.name != _SUMS}
-                if (folder / _SUMS).read_bytes() != _sums(files):
-                    raise ValueError("a checksum does not match")
-                level = _level(key, files)
+                files = self._files(key)
+                level = None if files is None else _level(key, files)
             except _DAMAGE as error:
                 return self._warn(key, identity, error)
-        self._found_damaged.pop(key, None)
-        _touch(folder / OPENED)
+        if level is not None:
+            self._found_damaged.pop(key, None)
+            _touch(self._folder(key) / OPENED)
         return level
 
     def write(self, key: str, level: Level) -> None:
         """Put a level in place, whole, instead of whatever may be there. Raises
         `StoreUnavailable`."""
-        files = _files(key, level)
+        self._place(key, _files(key, level))
 
+    def take_out(self, key: str) -> dict[str, bytes] | None:
+        """A level's files by name, verified, as `put_in` of another store takes them; None as for
+        `read`."""
+        return None if self.read(key) is None else self._files(key)
+
+    def put_in(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Put a level from another store in place, instead of whatever may be there. Raises
+        ValueError where its files are not those of that level, whole, and `StoreUnavailable`."""
+        try:
+            if not re.fullmatch("[0-9a-f]{40}", key) or not _NAMES.issuperset(files):
+                raise ValueError("it has other names than a level has")
+            plain = {name: content for name, content in files.items() if name != _SUMS}
+            if files[_SUMS] != _sums(plain):
+                raise ValueError("a checksum does not match")
+            _level(key, plain)
+        except _DAMAGE as error:
+            raise ValueError(f"level {key} arrived damaged ({error})") from error
+        self._place(key, files)
+
+    def _place(self, key: str, files: Mapping[str, bytes]) -> None:
         def make(folder: Path) -> None:
             folder.mkdir()
             for name, content in files.items():
@@ -157,6 +177,17 @@ class Levels(Kept):
         with explained(self.root):
             place(self._folder(key), make)
             sync_folder(self._folder(key).parent)
+
+    def _files(self, key: str) -> dict[str, bytes] | None:
+        """What a level's folder holds, its sums checked; None if it is absent."""
+        folder = self._folder(key)
+        if not folder.is_dir():
+            return None
+        # What begins with a dot is the system's: .DS_Store, .nfs0123.
+        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name[0] != "."}
+        if files[_SUMS] != _sums({name: files[name] for name in files if name != _SUMS}):
+            raise ValueError("a checksum does not match")
+        return files
 
     def _folder(self, key: str) -> Path:
         return self.root / "levels" / key

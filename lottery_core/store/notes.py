@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -47,6 +48,17 @@ class Notes(Locks):
 
         return self._progress.get(path, read)
 
+    def progress_content(self, key: str) -> bytes | None:
+        """The file of a progress, as `put_progress` of another store takes it; None if absent."""
+        with suppress(StoreUnavailable):
+            return self._get(self._progress_path(key), f"progress {key}")
+        return None
+
+    def put_progress(self, key: str, content: bytes) -> None:
+        """Show what another store knows of a progress."""
+        with suppress(StoreUnavailable):
+            self._put(self._progress_path(key), content)
+
     def clear_progress(self, key: str) -> None:
         """Forget a progress."""
         with suppress(StoreUnavailable):
@@ -72,26 +84,44 @@ class Notes(Locks):
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
+    def measurement_content(self, key: str) -> bytes | None:
+        """The file of a measurement, as `put_measurement` of another store takes it."""
+        return self._get(self._measurement_path(key), f"measurement {key}")
+
+    def put_measurement(self, key: str, content: bytes) -> None:
+        """Keep what another store measured. Raises ValueError where it is no measurement, and
+        `StoreUnavailable`."""
+        try:
+            self.write_measurement(key, read_measurement(key, json.loads(content)))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"measurement {key} arrived damaged ({error})") from error
+
     def _measurement_path(self, key: str) -> Path:
         return self.root / "measurements" / f"{key}.json"
 
-    # What this machine can do
+    # What this machine can do, and others that train for it
 
-    def read_machine(self) -> dict:
-        """What is known of this machine (see speed.py); empty if there is nothing readable."""
+    def read_machine(self, name: str = "") -> dict:
+        """What is known of this machine (see time_left.py), or of another of that name; empty if
+        there is nothing readable."""
         with suppress(StoreUnavailable):
-            return self._machine()
+            return self._machine(name)
         return {}
 
-    def revise_machine(self, change: Callable[[dict], dict]) -> None:
-        """Put `change(facts)` in place of the facts that are known of this machine."""
+    def revise_machine(self, change: Callable[[dict], dict], name: str = "") -> None:
+        """Put `change(facts)` in place of the facts that are known of this machine, or another."""
         with suppress(StoreUnavailable), self.held("machine"):
-            facts = self._machine()
-            self._put(self.root / "machine.json", json.dumps(change(facts), indent=1).encode())
+            facts = json.dumps(change(self._machine(name)), indent=1)
+            self._put(self._machine_path(name), facts.encode())
 
-    def _machine(self) -> dict:
-        content = self._get(self.root / "machine.json", "what is known of the machine")
+    def _machine(self, name: str) -> dict:
+        content = self._get(self._machine_path(name), "what is known of the machine")
         return _dictionary(content or b"") or {}
+
+    def _machine_path(self, name: str) -> Path:
+        if not name:
+            return self.root / "machine.json"
+        return self.root / "machines" / f"{re.sub('[^a-z0-9.-]', '-', name.lower())}.json"
 
 
 def _dictionary(content: bytes) -> dict | None:

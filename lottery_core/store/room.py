@@ -130,7 +130,7 @@ class Room(Levels, Jobs, Notes):
         Raises `StoreUnavailable`."""
         freed = 0
         for name in (task_key(task, key) for task in TASKS):
-            paths = [self.root / "jobs" / f"{name}{end}" for end in (".json", ".cancel", ".pause")]
+            paths = [self.root / "jobs" / f"{name}{end}" for end in (".json", ".cancel")]
             for path in (*paths, self.root / "measurements" / f"{name}.json"):
                 freed += on_disk(path)
                 self._forget(path)

@@ -45,6 +45,15 @@ class Tickets(Kept):
             return None
         return self._get(self._ticket_path(digest), f"ticket {digest}")
 
+    def put_ticket(self, digest: str, content: bytes) -> None:
+        """Keep what `ticket_content` of another store gave. Raises ValueError where it is not the
+        ticket of that digest, and `StoreUnavailable`."""
+        try:
+            _read_ticket(digest, content)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"ticket {digest} arrived damaged ({error})") from error
+        self._put(self._ticket_path(digest), content)
+
     def read_ticket(self, digest: str) -> tuple[Arrays, Arrays | None] | None:
         """Mask and restart weights, verified; None if absent, or with a warning if damaged. Raises
         `StoreUnavailable` where it is not ours to read."""

@@ -9,14 +9,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lottery_core.findings.lines import asked_with, with_seed
-from lottery_core.findings.recipe_words import recipe_rows
+from lottery_core.findings.recipe_words import last_round, recipe_rows
 from lottery_core.findings.replicates import Band, band, paired
+from lottery_core.findings.rewinding import MOVED, Rewinding, proof
 from lottery_core.findings.verdict import verdicts
+from lottery_core.method.dynamics import DYNAMICS
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import LayerCounts, Level, LevelInfo, Store
-from lottery_core.tickets.content import data_in_words, digest, network_of
+from lottery_core.tickets.content import data_in_words, digest, network_of, parts_of
 from lottery_core.tickets.repeat import command_of, repeat_in_words
 
 # By seed, the infos of level 0 and of the level itself (of level 0 alone where it is that).
@@ -27,8 +29,8 @@ Runs = Mapping[int, list[LevelInfo]]
 class Known:
     """What a card tells of: a level's info and the digests of its arrays, the same level of every
     seed that is there, its own included, and of its arms by name; the command that repeats it,
-    None where there is none; and the seeds that were asked for together, which one verdict is
-    on."""
+    None where there is none; the seeds that were asked for together, which one verdict is on; and
+    the proof of its rewinding, where there is one."""
 
     info: LevelInfo
     digests: Mapping[str, str]
@@ -36,13 +38,13 @@ class Known:
     controls: Mapping[str, Runs] = field(default_factory=dict)
     command: str | None = None
     together: frozenset[int] = frozenset()
+    rewinding: Rewinding | None = None
 
 
 def gather(store: Store, level: Level) -> Known:
     """All that the store knows of a level that belongs on its card."""
     info, n = level.info, level.info.level
-    parts = {"mask": level.mask, "restart": level.start, "trained": level.end}
-    digests = {name: digest(arrays) for name, arrays in parts.items()}
+    digests = {name: digest(arrays) for name, arrays in parts_of(level).items()}
     alone = {info.seed: [info]}
     experiment = Experiment.known(info.experiment)
     if experiment is None or experiment.keys[n] != info.key:  # of another version
@@ -56,7 +58,8 @@ def gather(store: Store, level: Level) -> Known:
     there = {name: found for name, found in controls.items() if found}
     asked = asked_with(experiment, store.job(experiment.key))
     together = frozenset(one.recipe.seed for one in asked)
-    return Known(info, digests, runs or alone, there, command_of(experiment), together)
+    command, proven = command_of(experiment), proof(store, level)
+    return Known(info, digests, runs or alone, there, command, together, proven)
 
 
 def _seeds(store: Store) -> list[int]:
@@ -104,6 +107,7 @@ def _head(known: Known) -> str:
     ]
     if rounds:
         what.append(_origin(info.experiment))
+        what += [known.rewinding.in_words()] if known.rewinding else []
     else:
         what.append("It is the dense network: nothing is pruned.")
     what.append(
@@ -130,8 +134,10 @@ def _title(info: LevelInfo) -> str:
 
 
 def _origin(experiment: dict) -> str:
-    step, control = experiment["rounds"][-1], experiment.get("control", "")
-    restart = "reinit" if control in ("reinit", "reshuffled-reinit") else step["restart"]
+    step = last_round(experiment)
+    if step.get("dynamics"):
+        return _moved(experiment, step)
+    restart = step["restart"]
     iteration = step["rewind_iteration"]
     words = {
         "rewind": "Its survivors restart from "
@@ -144,13 +150,41 @@ def _origin(experiment: dict) -> str:
         "rate-rewind": "Its survivors keep their trained weights; the learning rate restarts at "
         f"iteration {iteration:,}",
         "reinit": "Its survivors restart from new random weights",
+        "signs": "Its survivors restart with their initial signs and one magnitude a layer, the "
+        "standard deviation of its initial weights",
+        "new-magnitudes": "Its survivors restart with the signs that they had in the dense network "
+        f"at iteration {iteration:,} and with magnitudes drawn anew",
+        "new-signs": "Its survivors restart with the magnitudes that they had in the dense network "
+        f"at iteration {iteration:,} and with signs drawn anew",
         "ticket": "Its survivors restart from the weights that came with its mask",
     }[restart]
     if experiment["rounds"][0].get("ticket"):
         words = f"Its mask was brought here from outside. {words}"
-    if step["reshuffled"] or control in ("random-mask", "reshuffled-reinit"):
+    if step.get("reshuffled_as"):
+        words += (
+            "; as many are kept in all as in its experiment, of each layer by ERK's budget, and "
+            "which is chance"
+        )
+    elif step["reshuffled"]:
         words += "; which weights of a layer survive is chance, how many is not"
+    if step.get("transplant"):
+        words += ", which is not its own but the next seed's"
+        if step["transplant"] == "permuted":
+            words += "; of its mask the units are in the order that matches that network"
+    if step.get("order"):
+        words += "; they are trained on the images in another order than the dense network"
     return f"{words}."
+
+
+def _moved(experiment: dict, step: dict) -> str:
+    """How a mask came about that changed while its network trained."""
+    rule, times = DYNAMICS[step["dynamics"]], len(experiment["rounds"]) + 1
+    mask = "with every weight" if rule.left else "under a random mask with ERK's budget"
+    longer = f", {times} times as long as its experiment's level" * step["as_long_as_search"]
+    return (
+        f"It began from the dense network's initial weights {mask}, and its mask changed while it "
+        f"trained{longer}. {rule.title}: {rule.summary}. {MOVED}"
+    )
 
 
 def _verdict(runs: Runs) -> str:
@@ -175,6 +209,7 @@ _NUMBERS = {
     "early_stop_iteration": ("Early stop (least validation loss), iteration", "{:,.0f}"),
     "test_accuracy_before_retraining": ("Test accuracy before retraining", "{:.2%}"),
     "iterations_trained": ("Iterations trained", "{:,.0f}"),
+    "explored": ("Weights that were in its mask at any time", "{:.2%}"),
 }
 
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from lottery_core.findings import recipe_words
+from lottery_core.method.masks import Arrays, apply
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network, Operation
 from lottery_core.spec.own import is_own, short
-from lottery_core.store import LevelInfo
+from lottery_core.store import Level, LevelInfo
 from lottery_core.store import digest as digest  # the store verifies by it what it keeps
 
 FORMAT = "lottery-ticket 1"  # the header field "format" of every file of ours
 PARTS = ("mask", "restart", "trained")
+
+
+def parts_of(level: Level) -> dict[str, Arrays]:
+    """The arrays of a level that a ticket holds, by part. Of a mask that changed in training these
+    are the weights in its last one; what grew later than the training began is 0 in "restart"."""
+    has_moved = level.info.explored is not None
+    restart = apply(level.start, level.mask) if has_moved else level.start
+    return {"mask": level.mask, "restart": restart, "trained": level.end}
 
 
 def network_of(info: LevelInfo) -> Network | None:

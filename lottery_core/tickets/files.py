@@ -29,6 +29,7 @@ from lottery_core.tickets.content import (
     known_network_of,
     network_of,
     own_code_of,
+    parts_of,
 )
 
 _TIMEOUT = 120  # seconds; what needs torch takes about three
@@ -38,6 +39,7 @@ _RESULTS = (
     "early_stop_iteration",
     "test_accuracy_at_early_stop",
     "iterations_trained",
+    "explored",
 )
 
 
@@ -78,7 +80,7 @@ def ticket_safetensors(level: Level) -> bytes:
     and `trained/<name>` with those it ends with; biases and batch norm are in the last two."""
     arrays = {
         f"{part}/{name}": values
-        for part, weights in _parts(level).items()
+        for part, weights in parts_of(level).items()
         for name, values in weights.items()
     }
     contents = (
@@ -88,15 +90,13 @@ def ticket_safetensors(level: Level) -> bytes:
     return save(arrays, metadata=_header(level, contents, ("mask", "restart", "trained")))
 
 
-def _parts(level: Level) -> dict[str, dict[str, np.ndarray]]:
-    return {"mask": level.mask, "restart": level.start, "trained": level.end}
-
-
 def _header(level: Level, contents: str, parts: tuple[str, ...]) -> dict[str, str]:
-    info, arrays, net = level.info, _parts(level), network_of(level.info)
+    info, arrays, net = level.info, parts_of(level), network_of(level.info)
     more = {"network": json.dumps(in_header(net))} if net and net.operations else {}
     if own := own_code_of(info.experiment, "network"):
         contents += f" Names are those of the state_dict of its author's own module, {own[0]}."
+    if info.explored is not None:
+        contents += " Its mask changed in training; what grew then is 0 in restart/*."
     more |= {"data": info.data} if info.data else {}  # SHA-256 of the images and labels
     return more | {
         "format": FORMAT,
@@ -131,7 +131,7 @@ def _pt(part: str) -> Callable[[Store, str], bytes]:
         from lottery_core.tickets import torch_form  # torch: only when such a file is asked for
 
         level = read(store, key)
-        weights, net = _parts(level)[part], network_of(level.info)
+        weights, net = parts_of(level)[part], network_of(level.info)
         order = net.parameters | net.buffers if net else sorted(weights)
         return torch_form.pruned_state({name: weights[name] for name in order}, level.mask)
 

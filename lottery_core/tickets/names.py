@@ -13,6 +13,8 @@ import re
 from functools import lru_cache
 from itertools import zip_longest
 
+from lottery_core.spec.checks import is_whole
+
 # Words that say what an array is and not which layer it belongs to, with a number of it or none.
 _LONG = re.compile(r"(.*?)(mask|weight|kernel|bias)(?:e?s)?([0-9]*)")
 _SHORT = re.compile(r"()(w|b|m|orig|original)([0-9]*)")
@@ -102,7 +104,9 @@ def goes_with(conv: tuple[str, ...], norm: tuple[str, ...]) -> bool:
     if not conv or not norm or conv[:-1] != norm[:-1]:
         return False
     number, following = conv[-1], norm[-1]
-    return number.isdigit() and following.isdigit() and int(following) == int(number) + 1
+    if not (is_whole(number) and is_whole(following)):
+        return False
+    return int(following) == int(number) + 1
 
 
 def _place(words: tuple[str, ...]) -> list[str]:
@@ -149,7 +153,7 @@ def _path(name: str) -> tuple[tuple[str | int, ...], ...]:
     steps = []
     for part in re.split("[/.]", _plain(name)):
         tokens = re.findall("[0-9]+|[^0-9]+", "_".join(_read(part)[1]).replace("_", " "))
-        step = [int(token) if token.isdigit() else token.strip() for token in tokens]
+        step = [int(token) if is_whole(token) else token.strip() for token in tokens]
         if step := tuple(token for token in step if token != ""):
             steps.append(step)
     return tuple(steps)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 
+from lottery_core.findings.recipe_words import last_round
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice
@@ -132,4 +133,6 @@ def repeat_in_words(experiment: dict, command: str | None) -> str:
             "\n\nWithout it: the ticket file beside its script, which needs torch, torchvision and "
             "numpy alone."
         )
+        if last_round(experiment).get("dynamics"):
+            text += " The script trains the mask that this one ended with, and changes it no more."
     return text

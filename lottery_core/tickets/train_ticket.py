@@ -12,10 +12,11 @@ which says itself which network it is:
     python train-ticket.py other.safetensors --data /where/it/is
 
 With the recipe's own seed it repeats the training that made the file: the same images held out,
-batches in the same order, the same steps, so that what differs is rounding. The data set is
-downloaded into --data unless it is there, as torchvision keeps it: data/MNIST/raw/*.gz. Where the
-recipe names a content, other files than the published ones, it takes them from there alone; a data
-set of somebody's own images is read from data/NAME.safetensors, as it lies in cache/datasets.
+batches in the same order, the same steps, so that what differs is rounding. Of a mask that changed
+in training it knows the last alone, and trains that. The data set is downloaded into --data unless
+it is there, as torchvision keeps it: data/MNIST/raw/*.gz. Where the recipe names a content, other
+files than the published ones, it takes them from there alone; a data set of somebody's own images
+is read from data/NAME.safetensors, as it lies in cache/datasets.
 """
 
 import argparse
@@ -66,6 +67,11 @@ def main() -> None:
         f"Ticket {header['key'][:8]}, level {header['level']}: {kept:,} of {total:,} weights "
         f"({kept / total:.2%}), seed {recipe['seed']}"
     )
+    if results.get("explored") is not None:
+        print(
+            "Its mask changed while it trained. This script trains the mask that it ended with, "
+            "which is another training; what came into it later begins at 0."
+        )
     try:
         data, test_images, test_labels = load_data(recipe, given.data, header.get("data", ""))
     except (OSError, RuntimeError) as error:
@@ -92,8 +98,13 @@ class Network(nn.Module):
         super().__init__()
         self.image, self.operations = network["input"], network["operations"]
         # As where it was trained: faster for convolutions, and rounded otherwise.
-        self.convolutional = any(at["kind"] == "conv" for at in self.operations)
-        self.layout = torch.channels_last if self.convolutional else torch.contiguous_format
+        convolutions = [at for at in self.operations if at["kind"] == "conv"]
+        self.convolutional = bool(convolutions)
+        # torch's gradient of those is wrong then: github.com/uxlfoundation/oneDNN/issues/6035
+        narrow = any(at["kernel"] == 1 < at["stride"] and weights[f"{at['name']}.weight"].shape[1]
+                     < 16 for at in convolutions)  # fmt: skip
+        is_last = self.convolutional and not narrow
+        self.layout = torch.channels_last if is_last else torch.contiguous_format
         last_read = {read: n for n, at in enumerate(self.operations) for read in at["reads"]}
         # What nobody reads any more is let go: a thousand images' results would fill the memory.
         self.done = [[r for r in at["reads"] if last_read[r] == n]
@@ -146,13 +157,19 @@ def build(network: dict, weights: dict[str, np.ndarray]) -> nn.Module:
 
 
 def schedule_of(experiment: dict) -> tuple[dict, int]:
-    """(recipe, first iteration) of the level that the file holds."""
-    recipe, rounds = experiment["recipe"], experiment["rounds"]
+    """(recipe, first iteration) of the level that the file holds; the recipe with the data's
+    "order", if it has another than the dense network."""
+    recipe, rounds, control = experiment["recipe"], experiment["rounds"], experiment.get("control")
     if not rounds:  # level 0, the dense network
         return recipe, 0
+    recipe = recipe | {"order": 1 if control == "new-order" else rounds[-1].get("order", 0)}
     restart, first = rounds[-1]["restart"], rounds[-1]["rewind_iteration"]
-    if experiment.get("control") in ("reinit", "reshuffled-reinit"):  # level n beside its trunk's
-        restart, first = "reinit", 0
+    if control in ("reinit", "reshuffled-reinit", "signs"):
+        restart, first = "reinit", 0  # level n beside its trunk's, which may have rewound
+    elif control in ("new-magnitudes", "new-signs", "transplanted", "permuted"):
+        restart = "rewind"  # whatever its trunk's does
+    elif control in ("set", "set-long", "rigl", "rigl-long", "gradual"):
+        restart, first = "rewind", 0
     if restart == "keep":  # fine-tuning goes on at the rate the training ended with
         rate = learning_rate(recipe, recipe["iterations"] - 1)
         return recipe | {"learning_rate": rate, "warmup": 0, "decay_at": []}, first
@@ -179,7 +196,7 @@ def train(
     for iteration in range(first, steps):
         epoch, batch = divmod(iteration, per_epoch)
         if epoch != epoch_of_order:
-            order, epoch_of_order = batch_order(recipe["seed"], epoch, len(images)), epoch
+            order, epoch_of_order = batch_order(recipe, epoch, len(images)), epoch
             moved = moves(recipe, epoch, len(images), model.image)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, iteration)
@@ -209,9 +226,13 @@ def make_optimiser(model: nn.Module, recipe: dict) -> torch.optim.Optimizer:
         return kind(model.parameters(), lr=recipe["learning_rate"], **options)
 
 
-def batch_order(seed: int, epoch: int, count: int) -> torch.Tensor:
-    generator = np.random.default_rng(seed_of(seed, "order", epoch))
-    return torch.from_numpy(generator.permutation(count))
+def batch_order(recipe: dict, epoch: int, count: int) -> torch.Tensor:
+    return torch.from_numpy(chance(recipe, "order", epoch).permutation(count))
+
+
+def chance(recipe: dict, purpose: str, epoch: int) -> np.random.Generator:
+    order = [recipe["order"]] if recipe.get("order") else []
+    return np.random.default_rng(seed_of(recipe["seed"], purpose, epoch, *order))
 
 
 def moves(
@@ -222,7 +243,7 @@ def moves(
     kind = recipe.get("augmentation", "none")
     if kind == "none":
         return None
-    generator = np.random.default_rng(seed_of(recipe["seed"], "augmentation", epoch))
+    generator = chance(recipe, "augmentation", epoch)
     is_mirrored = generator.integers(0, 2, (count, 1), dtype=bool)
     shifts = generator.integers(0, 2 * MAX_SHIFT + 1, (2, count, 1))
     if "shift" not in kind:

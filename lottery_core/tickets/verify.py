@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lottery_core.data import is_prepared
+from lottery_core.findings.rewinding import rewinding, snapshot_of
 from lottery_core.method.masks import Arrays, apply
 from lottery_core.spec.datasets import title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.keys import VERSION
 from lottery_core.store import Level, LevelInfo, Store, StoreUnavailable, counts_of
-from lottery_core.tickets.content import PARTS, digest
+from lottery_core.tickets.content import PARTS, digest, parts_of
 from lottery_core.tickets.incoming import Upload
 
 _TITLES = {"mask": "mask", "restart": "restart weights", "trained": "trained weights"}
@@ -23,6 +24,7 @@ _LEVEL = "level in the cache"
 _SAME_MASK = "the same mask in the cache"
 _RESULTS = "results in the cache"
 _HASH = "hash of the "
+_REWINDING = "dense network's weights"
 _IN_CACHE, _OF_THAT_LEVEL = " in the cache", " of that level"
 _UNSAID = "not said"
 
@@ -51,7 +53,7 @@ def verify(upload: Upload, store: Store) -> list[Finding]:
     key = upload.claims.get("key") or _key_of(upload.claims)
     level, found = _look_up(store, key)
     if level:
-        findings += _against(upload, level)
+        findings += [*_against(upload, level), *_rewound(upload, store, level)]
     elif key:
         findings.append(Finding(_LEVEL, _named(upload.claims.get("level"), key), found, "unknown"))
     if level is None or not _same(upload.mask, level.mask):
@@ -159,14 +161,31 @@ def _against(upload: Upload, level: Level) -> Iterator[Finding]:
         yield _finding(_RESULTS, f"{len(said)} numbers", found, not other)
 
 
+def _rewound(upload: Upload, store: Store, level: Level) -> Iterator[Finding]:
+    """The file's restart weights against the dense network that they should be those of."""
+    if upload.restart is None:
+        return
+    if level.info.explored is not None:
+        found = "not to be had: its mask changed while it trained"
+        yield Finding(_REWINDING + _IN_CACHE, _UNSAID, found, "unknown")
+        return
+    known = snapshot_of(store, level)
+    if known is None:
+        return
+    found = rewinding(upload.mask, upload.restart, *known)
+    unlike = found.kept_unlike + found.others_unlike + found.pruned_unlike
+    yield _finding(
+        _REWINDING + _IN_CACHE,
+        f"its survivors have those of iteration {found.iteration:,}",
+        f"{unlike:,} differ" if unlike else "they have, bit for bit",
+        found.holds,
+    )
+
+
 def _parts(upload: Upload, level: Level, where: str) -> Iterator[Finding]:
     has = {"mask": upload.mask, "restart": upload.restart, "trained": upload.trained}
     # A pruned weight may be a negative zero there.
-    kept = {
-        "mask": level.mask,
-        "restart": apply(level.start, level.mask),
-        "trained": apply(level.end, level.mask),
-    }
+    kept = parts_of(level) | {"trained": apply(level.end, level.mask)}
     for part, arrays in has.items():
         if arrays is not None:
             said, found = digest(arrays), digest(kept[part])
@@ -185,7 +204,7 @@ def origin(upload: Upload, store: Store) -> Level | None:
         if level is None or not _same(upload.mask, level.mask):
             continue
         best = best or level
-        if upload.restart is None or _same(upload.restart, apply(level.start, level.mask)):
+        if upload.restart is None or _same(upload.restart, parts_of(level)["restart"]):
             best = level
             break
     return best

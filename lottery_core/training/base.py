@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from lottery_core.method.dynamics import Moving, changes
 from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.checks import InvalidValue
@@ -96,13 +97,14 @@ class Evaluation:
 class Moment:
     """What a loop shows of itself while it runs, many times a second.
 
-    `losses` holds the training loss of every iteration so far; `weights()` copies the
-    weights of this moment, so that it costs nothing when nobody looks.
+    `losses` holds the training loss of every iteration so far, `mask` is that of this moment;
+    `weights()` copies its weights, so that it costs nothing when nobody looks.
     """
 
     iteration: int
     losses: np.ndarray
     history: list[Evaluation]
+    mask: Arrays
     weights: Callable[[], Arrays]
 
 
@@ -113,7 +115,7 @@ Report = Callable[[Moment], None]
 class Training:
     """A training to be done: from `weights` under `mask`, from `first_iteration` to the recipe's
     last, with the data in that `order` (see `batch_order`). The weights at the iterations in
-    `snapshots` are kept."""
+    `snapshots` are kept. With `moving` the mask is the first of several."""
 
     recipe: Recipe
     weights: Arrays
@@ -121,17 +123,33 @@ class Training:
     first_iteration: int = 0
     snapshots: tuple[int, ...] = ()
     order: int = 0
+    moving: Moving | None = None
+
+    @property
+    def changes(self) -> range:
+        """The iterations before which the mask changes."""
+        return changes(self.recipe.iterations) if self.moving else range(0)
+
+    @property
+    def usual_mask(self) -> Arrays:
+        """A mask as full as its masks are on average."""
+        moving, iterations = self.moving, self.recipe.iterations
+        return moving.usual(iterations, self.mask) if moving else self.mask
 
 
 @dataclass(frozen=True)
 class Trained:
     """What a loop returns: rows of history, the loss of each iteration (float32), final
-    weights, and the weights at each iteration of level 0's grid that was asked for."""
+    weights and mask, the weights at each iteration of level 0's grid that was asked for, and, of a
+    mask that moved, the fraction of the prunable weights that were in it at any time: those that
+    were explored (Liu et al. 2021, arXiv 2102.02887)."""
 
     history: list[Evaluation]
     losses: np.ndarray
     weights: Arrays
+    mask: Arrays
     snapshots: dict[int, Arrays]
+    explored: float | None = None
 
 
 class Network(Protocol):
@@ -148,12 +166,17 @@ class Network(Protocol):
     def weights(self) -> Arrays:
         """A copy, never a view: saved weights must not follow the live ones."""
 
+    def under(self, mask: Arrays) -> Network:
+        """The network to go on with under another mask, where the training is of one that moves.
+        Weights that are new in it are exactly 0.0, with nothing remembered of them by the
+        optimiser; others have what they had, bit for bit. This one is not to be used again."""
+
 
 def batch_order(recipe: Recipe, epoch: int, order: int = 0) -> np.ndarray:
     """Positions in the training split, in the order of `epoch`; alike for every loop, level
     and device, so that two levels differ by their weights alone.
 
-    All levels are trained in `order` 0; each other number is an order of its own.
+    Levels are trained in `order` 0 unless their round names another; each is one of its own.
     """
     purpose = ("order", epoch, order) if order else ("order", epoch)
     return np.random.default_rng(seed_of(recipe.seed, *purpose)).permutation(recipe.train_size)
@@ -166,13 +189,14 @@ def rates_of(recipe: Recipe, epoch: int, batch: int, count: int) -> np.ndarray:
 
 
 def drive(training: Training, network: Network, report: Report) -> Trained:
-    """Train `network`, evaluating as it goes.
+    """Train `network`, evaluating as it goes, and changing its mask if that moves.
 
     `report` is called about every 50 ms and may raise to stop. Raises `TrainingDiverged` when
     the loss is no longer finite.
     """
     recipe, first_iteration = training.recipe, training.first_iteration
-    snapshots = training.snapshots
+    stops = sorted({*training.snapshots, *training.changes, recipe.iterations})
+    mask, seen = training.mask, training.mask
     losses = np.zeros(recipe.iterations - first_iteration, np.float32)
     history: list[Evaluation] = []
     kept: dict[int, Arrays] = {}
@@ -181,7 +205,7 @@ def drive(training: Training, network: Network, report: Report) -> Trained:
     def tick() -> None:
         done = losses[: iteration - first_iteration]
         _check_finite(done, first_iteration, recipe)
-        report(Moment(iteration, done, history, network.weights))
+        report(Moment(iteration, done, history, mask, network.weights))
 
     def evaluate() -> None:
         since = losses[evaluated_at - first_iteration : iteration - first_iteration]
@@ -192,15 +216,19 @@ def drive(training: Training, network: Network, report: Report) -> Trained:
 
     evaluate()
     while iteration < recipe.iterations:
-        if iteration in snapshots:
+        if iteration in training.snapshots:
             kept[iteration] = network.weights()
+        if iteration in training.changes:
+            weights = network.weights()
+            mask = training.moving.after(iteration, recipe.iterations, mask, weights)
+            network = network.under(mask)
+            seen = {name: seen[name] | now for name, now in mask.items()}
         epoch, batch = divmod(iteration, recipe.iterations_per_epoch)
         end = min(
             iteration + chunk,
             (epoch + 1) * recipe.iterations_per_epoch,
             iteration - iteration % recipe.evaluate_every + recipe.evaluate_every,
-            min((step for step in snapshots if step > iteration), default=recipe.iterations),
-            recipe.iterations,
+            next(stop for stop in stops if stop > iteration),
         )
         began = time.perf_counter()
         network.steps(epoch, batch, losses[iteration - first_iteration : end - first_iteration])
@@ -212,7 +240,12 @@ def drive(training: Training, network: Network, report: Report) -> Trained:
             evaluated_at = iteration
         else:
             tick()
-    return Trained(history, losses, network.weights(), kept)
+    explored = _part(seen) if training.moving else None
+    return Trained(history, losses, network.weights(), mask, kept, explored)
+
+
+def _part(mask: Arrays) -> float:
+    return sum(int(now.sum()) for now in mask.values()) / sum(now.size for now in mask.values())
 
 
 def _check_finite(losses: np.ndarray, first_iteration: int, recipe: Recipe) -> None:

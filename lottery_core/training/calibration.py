@@ -71,6 +71,10 @@ class Costs:
         )
         return self.compiled - saved
 
+    def faster(self, mask: Arrays) -> str:
+        """The name of the loop that a step under `mask` is expected to take less time in."""
+        return "torch" if self.torch < self.compiled_at(mask) else "compiled"
+
 
 def costs_of(
     recipe: Recipe,

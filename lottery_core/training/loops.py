@@ -61,10 +61,9 @@ def train(training: Training, data: Data, report: Report, context: Context) -> t
     from lottery_core.training import calibration, sparse_loop
 
     costs = calibration.costs_of(recipe, data, store, monitor.check, monitor.say)
-    if loop == "auto" and costs.torch < costs.compiled_at(training.mask):
+    if loop == "auto" and costs.faster(training.usual_mask) == "torch":
         return torch_loop.train(training, data, report), "torch"
-    forms = costs.forms(training.mask)
-    return sparse_loop.train(training, data, report, forms=forms), "compiled"
+    return sparse_loop.train(training, data, report, forms=costs.forms), "compiled"
 
 
 def prepare(
@@ -73,9 +72,9 @@ def prepare(
     say: Callable[[str], None] = lambda words: None,
 ) -> None:
     """Load the compiled loop, compiled first if this machine never did; returns when it is
-    there. In another process, so that this one's interpreter stays free; of all processes
-    that ask, one compiles. What is compiled is kept in the store's folder. Raises
-    `CannotCompile` and `StoreUnavailable`."""
+    there. In another process, so that this one's interpreter stays free, and no nicer than this
+    one, as levels are the slower until it is done; of all processes that ask, one compiles. What
+    is compiled is kept in the store's folder. Raises `CannotCompile` and `StoreUnavailable`."""
     if _loaded.is_set():
         return
     if not kept.is_ready(store.root):
@@ -129,8 +128,6 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:  # by `prepare`: for that process, and where it says
         follow(int(sys.argv[1]))
         kept.place(Path(sys.argv[2]))
-    if hasattr(os, "nice"):
-        os.nice(10)  # torch trains meanwhile, and somebody watches that
     try:
         with explained(kept.place()):
             _load()

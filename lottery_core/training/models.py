@@ -13,6 +13,18 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.training import own
 
 
+# Their values are not drawn, as they are set afterwards. `nn.utils.skip_init` does the same and
+# imports the symbolic algebra of torch's compiler for it, which takes half a second.
+class _Conv2d(nn.Conv2d):
+    def reset_parameters(self) -> None:
+        pass
+
+
+class _Linear(nn.Linear):
+    def reset_parameters(self) -> None:
+        pass
+
+
 class Model(nn.Module):
     """A network value as a torch module: (batch, *input) float32 -> (batch, classes) logits.
 
@@ -32,10 +44,9 @@ class Model(nn.Module):
             if at.kind == "conv":
                 options = {"stride": at.stride, "padding": at.padding}
                 options["bias"] = f"{at.name}.bias" in network.parameters
-                layer = nn.utils.skip_init(nn.Conv2d, inputs[0], at.shape[0], at.kernel, **options)
-                self.add_module(at.name, layer)
+                self.add_module(at.name, _Conv2d(inputs[0], at.shape[0], at.kernel, **options))
             elif at.kind == "fc":
-                self.add_module(at.name, nn.utils.skip_init(nn.Linear, inputs[0], at.shape[0]))
+                self.add_module(at.name, _Linear(inputs[0], at.shape[0]))
             elif at.kind == "norm":
                 layer = nn.BatchNorm2d(at.shape[0])
                 layer.num_batches_tracked = None  # a count that nothing here asks for
@@ -88,7 +99,7 @@ def build(recipe: Recipe, device: str = "cpu") -> nn.Module:
         return own.built(network, recipe.seed).to(device)
     # Channels last is 1.2 to 1.5 times as fast on the CPU, but 0.75 to 0.95 times on CUDA where
     # numbers are not rounded to TF32: see benchmarks/training_overhead.py and benchmarks/cuda.py.
-    is_last = network.is_convolutional and device == "cpu"
+    is_last = network.is_convolutional and device == "cpu" and not network.is_narrow
     layout = torch.channels_last if is_last else torch.contiguous_format
     return Model(network, layout).to(device=device, memory_format=layout)
 

@@ -31,7 +31,8 @@ from lottery_core.training.blas import SGEMM
 from lottery_core.training.compiled import Pictures, Stretch
 from lottery_core.training.convolution.loop import ConvolutionalNetwork
 from lottery_core.training.layers import Answers
-from lottery_core.training.packing import Packer, aligned, fill, rule_of
+from lottery_core.training.packed import Forms, Packed, with_holes
+from lottery_core.training.packing import Packer, aligned, fill
 
 # Examples of a panel at most. The sparse form reads rows of a panel in any order, so a panel
 # has to fit a core's second-level cache; BLAS likes them wider, the more so without training.
@@ -39,27 +40,35 @@ _SPARSE_PANEL, _PANEL, _JUDGED_PANEL = 32, 64, 256
 _SLICE = 1_024  # examples judged between two looks at the clock; whole panels of either width
 
 
-def train(
-    training: Training, data: Data, report: Report, *, forms: dict[str, bool] | None = None
-) -> Trained:
+def train(training: Training, data: Data, report: Report, *, forms: Forms = with_holes) -> Trained:
     """Do a training.
 
-    `forms` says which layers take the sparse form; by default those with holes. `report` is
-    called about every 50 ms and may raise to stop. Raises `TrainingDiverged` when the loss is
-    no longer finite.
+    `forms` says which layers take the sparse form under a mask. `report` is called about every
+    50 ms and may raise to stop. Raises `TrainingDiverged` when the loss is no longer finite.
     """
     with one_blas_thread():
-        network = packed(training.recipe, training.weights, training.mask, forms)
+        network = packed(
+            training.recipe,
+            training.weights,
+            training.mask,
+            forms(training.mask),
+            moving=forms if training.moving else None,
+        )
         network.attach(data, order=training.order)
         return drive(training, network, report)
 
 
 def packed(
-    recipe: Recipe, weights: Arrays, mask: Arrays, forms: dict[str, bool] | None = None
+    recipe: Recipe,
+    weights: Arrays,
+    mask: Arrays,
+    forms: dict[str, bool] | None = None,
+    *,
+    moving: Forms | None = None,
 ) -> SparseNetwork | ConvolutionalNetwork:
     """Weights and mask in the form that compiled code works on."""
     network = SparseNetwork if is_plain(recipe) else ConvolutionalNetwork
-    return network(recipe, weights, mask, forms)
+    return network(recipe, weights, mask, forms, moving=moving)
 
 
 def one_blas_thread() -> threadpool_limits:
@@ -73,12 +82,12 @@ def _width(batch_size: int, most: int) -> int:
     return 8 * -(-batch_size // (8 * panels))
 
 
-class SparseNetwork:
-    """Weights and mask in the form that compiled code works on (see `base.Network`).
+class SparseNetwork(Packed):
+    """A fully connected network; `forms` are by default those of `with_holes`.
 
     Only what can matter is packed: units that lead to an output, and of their inputs those
     that a kept weight reads. Kept weights of other units get no gradient; they decay if the
-    recipe says so, and stay what they are if not.
+    recipe says so, and stay what they are if not; of a mask that moves they are packed too.
     """
 
     def __init__(
@@ -87,28 +96,26 @@ class SparseNetwork:
         weights: Arrays,
         mask: Arrays,
         forms: dict[str, bool] | None = None,
+        *,
+        moving: Forms | None = None,
     ) -> None:
-        self._recipe = recipe
-        self._start = {name: value.copy() for name, value in weights.items()}
-        self.rule = rule_of(recipe)
-        self._steps = 0
-        forms = forms or {name: not kept.all() for name, kept in mask.items()}
+        super().__init__(recipe, weights, mask, moving)
+        forms = forms or with_holes(mask)
         largest = max(mask, key=lambda name: mask[name].sum())
         self._mostly_sparse = forms[largest]
         width = _width(recipe.batch_size, _SPARSE_PANEL if forms[largest] else _PANEL)
         self.panels_per_batch = -(-recipe.batch_size // width)
         packer = Packer(weights, mask, forms)
-        if recipe.weight_decay > 0:
+        if self._has_idle:
             packer.pack_idle()
         self.net = packer.net(recipe, width)
-        self._places = packer.places
+        self.parts = [(packer.places, self.net)]
         self._predict = self._answers(width)
         self._classes = int(self.net.sizes[-1])
 
     def attach(self, data: Data, *, judge: bool = True, order: int = 0) -> None:
-        """Say what to train on and in which order, and to judge on if that is wanted."""
-        self._data, self._images, self._epoch = data, _pictures(data.images), -1
-        self._order_number = order
+        super().attach(data, judge=judge, order=order)
+        self._images = _pictures(data.images)
         if not judge:
             return
         width = _SPARSE_PANEL if self._mostly_sparse else _JUDGED_PANEL
@@ -167,14 +174,6 @@ class SparseNetwork:
         work = partial(compiled.rehearse, self.net, self.rule, SGEMM, layer, is_head=False)
         fill(self.net.activity, self.net.delta)
         return work, self.panels_per_batch
-
-    def weights(self) -> Arrays:
-        found = {name: value.copy() for name, value in self._start.items()}
-        for name, place, where in self._places:
-            values = self.net.parameters[where]
-            target = found[name][place]
-            found[name][place] = values.reshape(target.shape)
-        return found
 
 
 def _pictures(images: Images) -> Pictures:

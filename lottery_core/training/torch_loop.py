@@ -8,7 +8,7 @@ depend on how many cores the machine has.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -25,6 +25,7 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.training.augmentation import Moves, moved
 from lottery_core.training.base import Report, Trained, Training, batch_order, drive, rates_of
 from lottery_core.training.models import build, load, tensors
+from lottery_core.training.optimisers import Optimiser
 from lottery_core.training.recorded import Recorded, exact
 
 _EVALUATION_BATCH = 1_000
@@ -91,15 +92,19 @@ class TorchNetwork:
             shown(data.images.take(held_out), data.labels[held_out]),
             shown(data.test_images, data.test_labels),
         ]
-        self._optimiser = _optimiser(recipe, self._model, device)
+        self._optimiser = Optimiser(self._model.parameters(), recipe, device)
         self._rate = recipe.learning_rate
         parameters = dict(self._model.named_parameters())
-        # Only layers that lost something are masked: level 0 pays nothing.
-        pruned = [name for name, kept in mask.items() if not kept.all()]
-        self._masked = [parameters[name].data for name in pruned]
+        # Only layers that lost something, or may, are masked: level 0 pays nothing.
+        self._pruned = {
+            name: parameters[name]
+            for name, kept in mask.items()
+            if training.moving or not kept.all()
+        }
+        self._masked = [parameter.data for parameter in self._pruned.values()]
         self._masks = [
             torch.empty_like(where).copy_(torch.from_numpy(mask[name]))
-            for name, where in zip(pruned, self._masked, strict=True)
+            for name, where in zip(self._pruned, self._masked, strict=True)
         ]
         self._epoch = -1
         self._step = Recorded(self._take) if device == "cuda" else self._take
@@ -113,7 +118,9 @@ class TorchNetwork:
         size = self._recipe.batch_size
         written = torch.empty(len(losses), device=self._data.device)
         for n, rate in enumerate(rates_of(self._recipe, epoch, batch, len(losses)).tolist()):
-            self._set_rate(rate)
+            if rate != self._rate:
+                self._rate = rate
+                self._optimiser.set_rate(rate)
             at = slice((batch + n) * size, (batch + n + 1) * size)
             written[n] = self._step(self._order[at], *(part[at] for part in self._moves))
         losses[:] = written.cpu().numpy()
@@ -132,18 +139,17 @@ class TorchNetwork:
             torch._foreach_mul_(self._masked, self._masks)  # what torch's optimisers use
         return loss.detach()
 
-    def _set_rate(self, rate: float) -> None:
-        if rate == self._rate:
-            return
-        self._rate = rate
-        (group,) = self._optimiser.param_groups
-        if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
-
     def evaluate(self, tick: Callable[[], None]) -> list[tuple[float, float]]:
         return _evaluate(self._model, self._judged_on, tick)
+
+    def under(self, mask: Arrays) -> TorchNetwork:
+        # In place: a recorded step knows its tensors by where they stand.
+        for (name, parameter), before in zip(self._pruned.items(), self._masks, strict=True):
+            now = torch.empty_like(before).copy_(torch.from_numpy(mask[name]))
+            parameter.data.masked_fill_((now == 0) | (before == 0), 0)
+            self._optimiser.forget(parameter, (now != 0) & (before == 0))
+            before.copy_(now)
+        return self
 
     def weights(self) -> Arrays:
         return {
@@ -207,16 +213,6 @@ class _ShownElsewhere:
         return numbers / self._lengths[chosen].unsqueeze(1), self._labels[chosen]
 
 
-def _optimiser(recipe: Recipe, model: nn.Module, device: str) -> torch.optim.Optimizer:
-    rate: float | torch.Tensor = recipe.learning_rate
-    if device == "cuda":  # a recorded step reads its rate from where it stood
-        rate = torch.tensor(rate, device=device)
-    options = {"lr": rate, "weight_decay": recipe.weight_decay, "fused": True}
-    if recipe.optimiser == "sgd":
-        return torch.optim.SGD(model.parameters(), momentum=recipe.momentum, **options)
-    return torch.optim.Adam(model.parameters(), capturable=device == "cuda", **options)
-
-
 def _evaluate(
     model: nn.Module,
     sets: list[_Shown] | list[_ShownElsewhere],
@@ -224,14 +220,12 @@ def _evaluate(
 ) -> list[tuple[float, float]]:
     """(mean cross-entropy in nats, accuracy) on each set of images and labels; NaN if empty."""
     results = []
-    numbers = _EVALUATION_NUMBERS[sets[0].device]
-    at_once = min(_EVALUATION_BATCH, max(32, numbers // model.activations))
     model.eval()
     for shown in sets:
         loss, correct = 0.0, 0
         with torch.inference_mode():
-            for start in range(0, len(shown), at_once):
-                images, answers = shown[start : start + at_once]
+            for batch in _batches(model, shown):
+                images, answers = shown[batch]
                 logits = model(images)
                 loss += float(F.cross_entropy(logits, answers, reduction="sum"))
                 correct += int((logits.argmax(1) == answers).sum())
@@ -256,7 +250,33 @@ def accuracy(
 ) -> float:
     """Fraction of the images that the network with these weights names rightly; `tick` is
     called every thousand images and may raise to stop."""
-    with one_torch_thread():
-        model = build(recipe)
-        load(model, weights)
-        return _evaluate(model, [_Shown(images, labels)], tick)[0][1]
+    return accuracies(recipe, [weights], images, labels, tick)[0]
+
+
+def accuracies(
+    recipe: Recipe,
+    networks: Sequence[Arrays],
+    images: Images,
+    labels: np.ndarray,
+    tick: Callable[[], None] = lambda: None,
+) -> list[float]:
+    """As `accuracy`, of several sets of weights: images are made ready once for all of them, which
+    for a small network takes longer than its answers."""
+    shown, right = _Shown(images, labels), np.zeros(len(networks), np.int64)
+    with one_torch_thread(), torch.inference_mode():
+        models = [build(recipe) for _ in networks]
+        for model, weights in zip(models, networks, strict=True):
+            load(model, weights)
+            model.eval()
+        for batch in _batches(models[0], shown):
+            numbers, answers = shown[batch]
+            right += [int((model(numbers).argmax(1) == answers).sum()) for model in models]
+            tick()
+    return (right / len(shown)).tolist()
+
+
+def _batches(model: nn.Module, shown: _Shown | _ShownElsewhere) -> Iterator[slice]:
+    """Slices of so many images as are judged at once."""
+    numbers = _EVALUATION_NUMBERS[shown.device]
+    at_once = min(_EVALUATION_BATCH, max(32, numbers // model.activations))
+    return (slice(first, first + at_once) for first in range(0, len(shown), at_once))

@@ -82,6 +82,19 @@ def wait_for_charts(page: Page, charts: int) -> None:
     )
 
 
+def wait_for_rest(page: Page) -> None:
+    """Until the page's script has ended and nothing of what it left is still fading.
+
+    The browser's word that it runs comes half a second late, so its absence says nothing.
+    """
+    page.wait_for_function(
+        """() => document.querySelector('[data-test-script-state=notRunning]')
+          && !document.querySelector('[data-stale=true]')
+          && document.getAnimations().every(one => one.playState !== 'running'
+            || one.effect.getComputedTiming().iterations === Infinity)"""
+    )
+
+
 def overflow(page: Page) -> int:
     """By how many pixels the page is wider than its window; its main part is what scrolls."""
     return page.evaluate(
@@ -142,6 +155,7 @@ class Server:
 
         wait_until(begun)
         worker = self.store.job(keys[-1]).process
+        assert worker, "the run was over too soon: train it for longer"
         os.kill(worker, signal.SIGSTOP)
         assert not self.store.has(key), "the level was over too soon: train it for longer"
         try:

@@ -6,11 +6,12 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Page, expect
 
-from lottery_core.running import engine
+from lottery_core.running import engine, measurement
 from lottery_core.spec.glossary import WORDS
 from lottery_core.spec.links import read_choice
+from lottery_core.store import measurement_key
 from lottery_core.training.context import Context
-from tests.browser.server import PATIENCE, wait_for_charts, wait_until
+from tests.browser.server import wait_for_charts, wait_for_rest, wait_until
 from ui.shared.frame import PAGES
 from ui.ticket.subject import VIEWS
 
@@ -41,20 +42,23 @@ def broken(page: Page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(server):
-    """A run to look at, trained once for all pages."""
-    list(engine.run(EXPERIMENT, Context(server.store)))
+    """A run to look at, trained and measured once for all pages."""
+    context = Context(server.store)
+    list(engine.run(EXPERIMENT, context))
+    measured = measurement.measure(EXPERIMENT, context)
+    server.store.write_measurement(measurement_key(EXPERIMENT.key), measured)
 
 
 def places() -> list[tuple[str, dict[str, str]]]:
     """Every page with what it shows of that run, and every view of the Ticket page."""
     key = EXPERIMENT.key
-    found = [("", SMALL), ("", SMALL | {"seed": "99"})]
+    found = [("", SMALL), ("", SMALL | {"seed": "99"}), ("", SMALL | {"steps": "on", "at": "1"})]
     for path, _, _ in PAGES[1:]:
         name = Path(path).stem
         if name == "ticket":
             found += [(name, {"key": key, "level": "1", "view": view}) for view in VIEWS]
         else:
-            found.append((name, {"key": key} if name in ("speed", "stability") else {}))
+            found.append((name, {"key": key} if name in ("luck", "speed", "stability") else {}))
     return found
 
 
@@ -62,7 +66,7 @@ def places() -> list[tuple[str, dict[str, str]]]:
 def test_no_page_breaks_a_rule(server, visit, trained, name, params):
     page = visit(server.url(params, name))
     wait_until(lambda: page.get_by_test_id("stAppViewContainer").locator("h1").count() == 1)
-    page.get_by_test_id("stStatusWidget").wait_for(state="detached", timeout=1000 * PATIENCE)
+    wait_for_rest(page)
     wait_for_charts(page, 0)
     page.evaluate(RULES)
     papers = {}
@@ -70,6 +74,7 @@ def test_no_page_breaks_a_rule(server, visit, trained, name, params):
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)
         page.wait_for_timeout(300)  # for what is drawn anew
+        wait_for_rest(page)
         assert broken(page) == [], (width, scheme)
         app = page.get_by_test_id("stApp")
         papers[scheme] = app.evaluate("node => getComputedStyle(node).backgroundColor")

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.browser import executable
-from tests.browser.server import ARGUMENTS, PATIENCE, fits, visiting, wait_until
+from tests.browser.server import ARGUMENTS, PATIENCE, fits, visiting, wait_for_rest, wait_until
 from tests.browser.test_accessible import LOOKS, RULES, broken
 
 pytestmark = pytest.mark.browser
@@ -44,7 +44,7 @@ def apart(running: Browser):
 
 def settle(page: Page) -> None:
     """Until all of a page is there: what is under way when one leaves it counts as a fault."""
-    page.get_by_test_id("stStatusWidget").wait_for(state="detached")
+    wait_for_rest(page)
     page.wait_for_load_state("networkidle")
 
 

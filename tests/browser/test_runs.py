@@ -13,8 +13,8 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.spec.sizes import bytes_in_words
-from lottery_core.store import Label
-from tests.browser.server import overflow, wait_until
+from lottery_core.store import Job, Label
+from tests.browser.server import Server, overflow, wait_until
 from tests.kept_runs import record
 
 pytestmark = pytest.mark.browser
@@ -75,3 +75,33 @@ def test_runs_are_found_named_and_deleted(server, visit):
     expect(cell(page, 0, "Levels")).to_have_text("2 of 2")
     assert all(map(store.has, SHORT.keys))
     assert store.label(line_id(LONG)) == Label()
+
+
+def test_five_thousand_runs_are_listed_and_searched(make_store, tmp_path, visit):
+    store = make_store(tmp_path / "store")
+    recipes = [replace(RECIPE, network=f"{width} 9") for width in range(16, 116)]
+    for n, recipe in enumerate(recipes):
+        for seed in range(50):
+            asked = Experiment(replace(recipe, seed=seed), SHORT.rounds)
+            fields = {"owner": "", "submitted": 50.0 * n + seed, "experiment": asked.as_dict()}
+            store.write_job(Job(asked.key, "cancelled", **fields))
+    done = record(store, Experiment(replace(recipes[7], seed=0), SHORT.rounds), submitted=1e9)
+    server = Server(store)
+    try:
+        page = visit(server.url({}, "runs"))
+        # Only cells near the screen are there; the table says how many rows it has.
+        rows = page.locator("table[role=grid]")
+        expect(rows).to_have_attribute("aria-rowcount", "101", timeout=120_000)
+        expect(page.get_by_text("more to be read")).to_have_count(0, timeout=120_000)
+        page.get_by_text("Fold seeds").click()
+        expect(rows).to_have_attribute("aria-rowcount", "5001", timeout=120_000)
+        expect(cell(page, 0, "Network")).to_have_text("784-23-9-10")
+        expect(cell(page, 0, "Levels")).to_have_text("2 of 2")
+        search = page.get_by_role("textbox", name="Search")
+        search.fill(done.key[:8])
+        search.press("Enter")
+        expect(rows).to_have_attribute("aria-rowcount", "2")
+        expect(page.get_by_text("1 row of 5,000")).to_be_visible()
+        page.goto("about:blank")  # before its server goes, which it would miss
+    finally:
+        server.stop()

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 # Three layers and two controls, as in the quick preset; held in the middle by the tests.
 WATCHED = {
     "preset": "quick", "replicates": "1", "learning_rate": "0.1", "network": "32 16",
-    "length": "1000", "unit": "iterations", "rounds": "2",
+    "length": "6000", "unit": "iterations", "rounds": "2",
 }  # fmt: skip
 HEAD = (".st-key-now [data-testid=stProgress]", ".st-key-stop button")
 CURVES = ".st-key-plot_accuracy .lottery-plot"
@@ -65,7 +65,7 @@ def is_on_screen(page: Page, parts: tuple[str, ...]) -> bool:
 
 
 def test_all_there_is_to_watch_is_on_one_screen_while_it_trains(server, visit):
-    params = WATCHED | {"seed": "51", "length": "3000"}
+    params = WATCHED | {"seed": "51"}
     page = start(visit, server, params)
     with server.paused(keys_of(params), 1):
         for size, parts in (
@@ -100,7 +100,7 @@ def test_five_layers_and_a_layer_of_many_are_on_one_screen_too(server, visit):
         ("4 4 pool 16 8", five, "fc3"),
         ("4 4 pool 4 4 pool 16 8", many, "conv1"),
     ):
-        params = WATCHED | {"network": network, "seed": "53", "length": "3000", "controls": "none"}
+        params = WATCHED | {"network": network, "seed": "53", "controls": "none"}
         page = start(visit, server, params)
         with server.paused(keys_of(params), 0):
             shown = f".st-key-plot_weights_{last} .lottery-plot"

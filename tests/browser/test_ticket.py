@@ -6,6 +6,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from lottery_core.findings.by_hand import accuracy, as_many, sample
 from lottery_core.spec.links import read_choice
 from lottery_core.store import Store
 from lottery_core.tickets.incoming import read_upload
@@ -109,6 +110,55 @@ def test_a_unit_is_pressed_and_shows_what_it_reads(visit, server, trained):
     expect(title).to_have_text(f"Unit {number} of fc1 reads {kept[int(number)]} of 784")
     units.nth(5).press("ArrowRight")
     expect(title).to_contain_text(f"Unit {units.nth(6).get_attribute('data-number')} of fc1")
+
+
+def test_what_is_rubbed_out_is_counted_and_comes_back(visit, server, trained):
+    level = trained.read(EXPERIMENT.key)
+    kept, recipe = level.mask["fc1.weight"], EXPERIMENT.recipe
+    page = open_view(visit, server, "hand")
+
+    def told(label: str):
+        metric = page.get_by_test_id("stMetric").filter(has_text=label)
+        return metric.get_by_test_id("stMetricValue")
+
+    def press(button: str) -> None:
+        page.locator(".lottery-rubber").get_by_role("button", name=button, exact=True).click()
+
+    left, by_hand, magnitude = told("Weights left, fc1"), told("By hand"), told("By magnitude")
+    expect(left).to_have_text(f"{kept.sum():,}")
+    images = sample(recipe, trained.datasets)
+    whole = f"{accuracy(recipe, level.end, level.mask, images):.2%}"
+    expect(by_hand).to_have_text(whole)
+    expect(magnitude).to_have_text(whole)
+
+    # A unit, with the mouse; then one beside it, with the keys.
+    press("Units")
+    press("1")
+    canvas = page.locator(".lottery-rubber canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.click(box["x"] + 30, box["y"] + 10.5 / 64 * box["height"])
+    expect(left).to_have_text(f"{kept.sum() - kept[10].sum():,}")
+    canvas.press("ArrowDown")
+    canvas.press(" ")
+    mask = level.mask | {"fc1.weight": kept.copy()}
+    mask["fc1.weight"][10:12] = False
+    expect(left).to_have_text(f"{mask['fc1.weight'].sum():,}")
+    expect(by_hand).to_have_text(f"{accuracy(recipe, level.end, mask, images):.2%}")
+    smallest_gone = as_many("magnitude", level.end, level.mask, mask)
+    expected = accuracy(recipe, level.end, smallest_gone, images)
+    expect(magnitude).to_have_text(f"{expected:.2%}")
+
+    # It is still so after a look elsewhere, and can be taken back from there.
+    page.get_by_role("radio", name="Survival map").click()
+    expect(page.locator(".st-key-plot_survival_fc1 .gtitle")).to_be_visible()
+    page.get_by_role("radio", name="Prune by hand").click()
+    expect(left).to_have_text(f"{mask['fc1.weight'].sum():,}")
+    press("Undo")
+    expect(left).to_have_text(f"{kept.sum() - kept[10].sum():,}")
+    press("Start over")
+    expect(left).to_have_text(f"{kept.sum():,}")
+    expect(by_hand).to_have_text(whole)
 
 
 def test_rounds_are_scrubbed_through(visit, server, trained):

@@ -19,7 +19,7 @@ from lottery_core.spec.presets import PRESETS
 from ui.compare.chosen import Compared
 from ui.compare.link import offer
 from ui.compare.states import is_complete, is_running
-from ui.shared.jobs import plan_of, rest_in_words, show_jobs
+from ui.shared.jobs import plan_of, rest_in_words, show_jobs, show_stop
 from ui.shared.runtime import runtime
 from ui.shared.text import many, seeds_in_words
 from ui.shared.trouble import asking, show_refused
@@ -94,13 +94,7 @@ def show_actions(compared: Compared) -> None:
             key="add_seeds",
         )
         if active:
-            st.button(
-                "Stop",
-                icon=":material/stop:",
-                on_click=_stop,
-                args=(compared.experiments,),
-                key="stop",
-            )
+            show_stop(compared.experiments)
         elif begun:
             st.button(
                 "Resume",
@@ -175,14 +169,6 @@ def _add_seeds(lines: tuple[Line, ...], n: int) -> None:
         return replace(st.session_state.compare, seeds=tuple(sorted(together)))
 
     _ask(start)
-
-
-@asking
-def _stop(experiments: list[Experiment]) -> None:
-    for experiment in experiments:
-        job = runtime().store.job(experiment.key)
-        if job is not None and job.active:
-            runtime().queue.cancel(experiment.key)
 
 
 @asking

@@ -11,7 +11,7 @@ from lottery_core.findings.lines import MAX_LINES, Line, Runs, lines_of, with_se
 from lottery_core.findings.naming import line_names
 from lottery_core.findings.outcome import Axes, axes_of
 from lottery_core.findings.view import View
-from lottery_core.report import figures
+from lottery_core.report import compared_figures, figures
 from lottery_core.spec.experiment import Experiment
 from ui.compare.link import follow_url, widget_key
 from ui.compare.states import begun, is_running, signature
@@ -117,7 +117,7 @@ def _with_chosen_seeds(lines: tuple[Line, ...]) -> tuple[Line, ...]:
 
 def _compared(lines: tuple[Line, ...]) -> Compared:
     before = signature(lines)
-    styles = figures.distinct_styles([line.arm for line in lines])
+    styles = compared_figures.distinct_styles([line.arm for line in lines])
     found = {line.id: infos(line.experiments) for line in lines}
     every = list(found.values())
     return Compared(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from lottery_core.findings.lines import Line
 from lottery_core.spec.experiment import Experiment
-from ui.shared.jobs import finished_keys
-from ui.shared.runtime import runtime
+from ui.shared import jobs
+from ui.shared.runtime import has_level
 
 
 def begun(line: Line) -> bool:
     """Whether it has a level that is its own."""
-    return any(map(runtime().store.has, line.own_keys))
+    return any(map(has_level, line.own_keys))
 
 
 def is_finished(line: Line) -> bool:
@@ -20,17 +20,14 @@ def is_finished(line: Line) -> bool:
 
 def is_complete(experiment: Experiment) -> bool:
     """Whether an experiment has all levels."""
-    return all(map(runtime().store.has, experiment.keys))
+    return all(map(has_level, experiment.keys))
 
 
 def is_running(line: Line) -> bool:
     """Whether any of it is queued or running."""
-    jobs = (runtime().store.job(experiment.key) for experiment in line.experiments)
-    return any(job is not None and job.active for job in jobs)
+    return jobs.any_active(line.experiments)
 
 
 def signature(lines: tuple[Line, ...]) -> tuple:
     """What, when it changes, changes more of the page than its live parts."""
-    experiments = [experiment for line in lines for experiment in line.experiments]
-    jobs = [runtime().store.job(experiment.key) for experiment in experiments]
-    return tuple(job and job.state for job in jobs), finished_keys(experiments)
+    return jobs.signature([experiment for line in lines for experiment in line.experiments])

@@ -17,7 +17,7 @@ from ui.explorer.sidebar import Selection
 from ui.shared.chart_options import AXES, BANDS, choose_axis, choose_bands, say_one_seed
 from ui.shared.frame import one_of
 from ui.shared.plot import Packed, drawn, plot
-from ui.shared.reading import HISTORY, finished, history_so_far, summary, training_now
+from ui.shared.reading import HISTORY, history_so_far, summary, training_now
 
 _LARGE = Path(__file__).parent / "large.css"
 _QUANTITIES = {"loss": "Loss", "accuracy": "Accuracy"}
@@ -42,13 +42,14 @@ def show_screen(selection: Selection, active: bool) -> None:
             )
         )
     with which:
-        n = choose_level(selection.main, active, selection.level_to_show())
+        most = selection.place.levels - 1 if selection.place else len(selection.main.rounds)
+        n = choose_level(selection.main, active, selection.level_to_show(), most)
         quantity = LINK.option("curve", _QUANTITIES, _choose_quantity)
         with st.popover("View", icon=":material/tune:"):
             axis = LINK.option("axis", AXES, choose_axis)
             kind = _band_of(selection.choice.replicates)
             shown = choose_weights(n)
-    levels = finished(selection.main)
+    levels = selection.levels()
     live = training_now(selection.main, len(levels))
     with accuracy:
         plot(_accuracy(selection, n, axis, kind, live), "plot_accuracy", styled=True)
@@ -125,7 +126,7 @@ def _training_figure(
         history, at, losses = pd.DataFrame(columns=HISTORY, dtype=float), [], []
     options = {
         "level": n,
-        "iterations_total": experiment.recipe.iterations,
+        "iterations_total": experiment.iterations(n),
         "chance": chance_of(experiment),
     }
     before = dense.history if dense else None

@@ -11,6 +11,7 @@ import streamlit as st
 from lottery_core.findings.outcome import Outcome
 from lottery_core.report import figures
 from lottery_core.running import classroom
+from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Class
@@ -25,7 +26,7 @@ from ui.shared.runtime import runtime
 from ui.shared.text import many, plain
 from ui.shared.trouble import asking, live
 from ui.shared.visitor import visitor
-from ui.shared.words import say
+from ui.shared.words import say, show_words
 
 _DRAW = 1.5  # seconds between two drawings of the one screen that all look at
 _HERE = ("localhost", "127.0.0.1", "::1")
@@ -59,12 +60,20 @@ def show_class(selection: Selection) -> None:
 
 
 def _show_opening(selection: Selection) -> None:
-    with st.sidebar.expander("A class"):
+    folded = st.sidebar.expander("A class", key="a_class", on_change="rerun")
+    if not folded.open:
+        return
+    with folded:
         st.caption(
             "A link and a QR code for your class: everyone trains what is chosen here with a seed "
             "of their own, and all runs are one chart on your screen."
         )
-        name = st.text_input("Name of the class", key="class_to_open", placeholder="physics-10b")
+        name = st.text_input(
+            "Name of the class",
+            key="class_to_open",
+            placeholder="physics-10b",
+            persist_state="page",
+        )
         args = (name, selection.preset, selection.choice)
         st.button("Open the class", on_click=open_class, args=args, disabled=not name.strip())
 
@@ -130,6 +139,8 @@ def _show_board(selection: Selection, seat: Seat) -> None:
         _show_way_in(seat.found)
         kind = choose_bands("Bands over the seeds", "class_bands", "interval")
         _show_reins(selection, seat)
+        arms = [ARMS[name].title for name in seat.asked()[1].controls]
+        show_words("dense, pruned, seed, ticket", *arms)  # in the chart
 
     @live(_DRAW, first=True)
     def show_chart() -> None:

@@ -23,7 +23,7 @@ from ui.shared.network import choose_part
 from ui.shared.plot import drawn, plot
 from ui.shared.reading import Look, Picture, finished, live_look, look, training_now, whole
 from ui.shared.reads import show_reads, word_of
-from ui.shared.runtime import runtime
+from ui.shared.runtime import has_level
 from ui.shared.scrubber import scrubber
 
 _PARTS = {"end": "Trained", "start": "As they restarted"}
@@ -42,15 +42,16 @@ class Shown:
     shared: bool
 
 
-def choose_level(experiment: Experiment, active: bool, wanted: int | None) -> int:
-    """The level to look at, by a slider; the `wanted` or the newest until another is chosen."""
+def choose_level(experiment: Experiment, active: bool, wanted: int | None, most: int) -> int:
+    """The level to look at, by a slider, of those up to `most`; the `wanted` or the newest until
+    another is chosen."""
     last = len(experiment.rounds)
     here = current_level(experiment)
-    newest = last if here is None else here
+    newest = min(most, last if here is None else here)
     # While its training waits to begin, the level before stays.
     if not _exists(experiment, newest):
         newest = max(0, newest - 1)
-    levels = [] if active else finished(experiment)
+    levels = [] if active or most < last else finished(experiment)
     spans = [(span.iloc[0], span.iloc[-1]) for span in (one.history["iteration"] for one in levels)]
     return scrubber(
         newest,
@@ -97,7 +98,7 @@ def show_weights(
 
 
 def _exists(experiment: Experiment, n: int) -> bool:
-    return runtime().store.has(experiment.keys[n]) or training_now(experiment, n) is not None
+    return has_level(experiment.keys[n]) or training_now(experiment, n) is not None
 
 
 def _live(experiment: Experiment, n: int) -> Look | None:
@@ -159,7 +160,7 @@ def _reads(
 ) -> np.ndarray | None:
     """A unit's weights in the `shape` of what it reads, NaN where pruned; from the level itself
     once it is there, since a picture may be coarser."""
-    level = whole(key) if runtime().store.has(key) else None
+    level = whole(key) if has_level(key) else None
     if level is not None:
         weights = getattr(level, part)[name][unit]
         return np.where(level.mask[name][unit], weights, np.float32(np.nan)).reshape(shape)

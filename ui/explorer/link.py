@@ -11,7 +11,7 @@ from ui.shared.link import Link
 
 LINK = Link("explorer")
 # What a link says besides the choice: how it is looked at.
-VIEW = ("curve", "axis", "bands", "weights", "colours")
+VIEW = ("curve", "axis", "bands", "weights", "colours", "steps", "at")
 
 
 def follow_url() -> list[str]:

@@ -13,7 +13,7 @@ from lottery_core.findings.life import life_of
 from lottery_core.report.tiles import weight_at
 from lottery_core.spec.experiment import Experiment
 from ui.shared.reading import deaths, look, whole
-from ui.shared.runtime import runtime
+from ui.shared.runtime import has_level
 from ui.shared.scripts import brought
 
 _KEY = "life"
@@ -53,7 +53,7 @@ def _told(experiment: Experiment, n: int, at: object) -> str:
     name = names[at["layer"]]
     shape = network.shapes[name]
     keys = anatomy.chain(experiment, n)
-    if not all(map(runtime().store.has, keys)):
+    if not all(map(has_level, keys)):
         return "What became of each weight is known when this level is finished."
     shown = look(keys[-1], "end")
     if shown is None:

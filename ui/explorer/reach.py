@@ -27,7 +27,7 @@ def reach_start(selection: Selection, state: State) -> None:
 def _show_start_in_choices(selection: Selection, state: State) -> None:
     """Start at the foot of the choices, which the style sheet shows on a phone alone: there they
     lie over the page's own."""
-    if can_start(selection, state):
+    if can_start(selection, state) and not selection.place:
         st.sidebar.button(
             "Start with these choices",
             icon=":material/play_arrow:",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pandas as pd
+import pyarrow as pa
 import streamlit as st
 
 from lottery_core.findings.handout.asked import Asked, stem_of
@@ -12,6 +13,7 @@ from lottery_core.findings.handout.paper import TABLES, archive, csv
 from lottery_core.findings.handout.run_page import run_page
 from lottery_core.findings.lines import line_id
 from lottery_core.findings.tables import levels_table
+from lottery_core.spec.arms import ARMS
 from lottery_core.spec.links import command, python
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.sizes import size_in_words
@@ -65,6 +67,13 @@ def show_what_will_happen() -> None:
             say_small(text)
 
 
+def show_words_of_charts(selection: Selection) -> None:
+    """The words of the charts that nothing above them explains: all, until there is a sentence."""
+    arms = [ARMS[name].title for name in selection.arms if name in ARMS]
+    before = [] if selection.is_judged else ["dense", "ticket", *arms]
+    show_words("cross-entropy, iteration, pruned, sparsity", *before)
+
+
 def show_sentence(selection: Selection) -> None:
     """The result in a sentence once all levels are there, and the mask it speaks of."""
     main = selection.main
@@ -76,7 +85,6 @@ def show_sentence(selection: Selection) -> None:
     verdict, *beside = outcome.sentences()
     words = "\n".join([f"{verdict}\n", *(f"- {one}" for one in beside)])
     say_verdict(words, won=outcome.has_won)
-    show_words("cross-entropy, iteration, sparsity")  # in the charts
     with st.container(horizontal=True, vertical_alignment="center"):
         if outcome.verdict:
             st.download_button(
@@ -106,8 +114,7 @@ def show_sentence(selection: Selection) -> None:
 
 def show_results(selection: Selection) -> None:
     """Tables, downloads, and the command that repeats it, as far as levels are there."""
-    main = selection.main
-    levels = finished(main)
+    levels = selection.levels()
     if not levels:
         return
     st.header("Take it away")
@@ -132,6 +139,9 @@ def _table(levels: list[Level]) -> None:
             "test accuracy, %": st.column_config.NumberColumn(format="%.2f"),
             "before retraining, %": st.column_config.NumberColumn(format="%.2f"),
             "seconds": st.column_config.NumberColumn(format="%.1f"),
+            "explored, %": st.column_config.NumberColumn(
+                format="%.1f", help="Weights that were in its mask at any time."
+            ),
             "early stop, iteration": st.column_config.NumberColumn(
                 help=meaning("early stop", "iteration")
             ),
@@ -139,9 +149,10 @@ def _table(levels: list[Level]) -> None:
     )
 
 
-def _level_by_level(levels: list[Level]) -> pd.DataFrame:
+def _level_by_level(levels: list[Level]) -> pa.Table:
+    """As it is sent: made of a data frame once for all visitors, not for each."""
     table = levels_table(levels)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "level": table["level"],
             "weights left": table["weights_remaining"],
@@ -152,6 +163,7 @@ def _level_by_level(levels: list[Level]) -> pd.DataFrame:
             "seconds": table["seconds"],
             "trained by": table["loop"],
         }
+        | ({"explored, %": 100 * table["explored"]} if table["explored"].notna().any() else {})
         | {
             f"{name.removesuffix('.weight')} kept": [
                 level.info.layers[name].kept for level in levels
@@ -159,6 +171,7 @@ def _level_by_level(levels: list[Level]) -> pd.DataFrame:
             for name in levels[0].info.layers
         }
     )
+    return pa.Table.from_pandas(frame)
 
 
 def _downloads(selection: Selection, levels: list[Level]) -> None:

@@ -7,42 +7,52 @@ their own stand in `_OWN`.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
 from lottery_core.findings.outcome import Outcome
+from lottery_core.method.criteria import CRITERIA
+from lottery_core.method.restart import RULES
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice, held_out_for, rates_for
+from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.fields import ADVANCED, FIELDS, GROUPS, in_words
 from lottery_core.spec.limits import SNAPSHOT_BYTES
 from lottery_core.spec.notation import NAMED, shortest
 from lottery_core.spec.presets import PRESETS
+from lottery_core.store import Level
 from lottery_core.training.base import LOOPS
 from ui.explorer.classroom import Seat, take_seat
 from ui.explorer.form import Form
 from ui.explorer.link import follow_url, keep, offer, widget_key
+from ui.explorer.machine import ask_device, ask_loop, device, loop
 from ui.explorer.source import choose_source
+from ui.explorer.stepping import Place, choose_mode, place_in
 from ui.shared.reading import finished, infos
 from ui.shared.runtime import runtime
 from ui.shared.text import capital, plain
 from ui.shared.words import meaning
 
 _OTHER = "other"
-_RESTARTS = {
+RESTARTS = {
     "initial": "Their initial weights (rewinding)",
     "later": "Weights from early in dense training",
     "keep": "Their trained weights (no rewind)",
     "rate-rewind": "Their trained weights; the learning rate starts over",
     "reinit": "New random weights",
+    "signs": "Their initial signs, of one magnitude in each layer",
+    "new-magnitudes": "Their own signs, of new random magnitudes",
+    "new-signs": "Their own magnitudes, of new random signs",
 }
 
 
 @dataclass(frozen=True)
 class Selection:
     """What is chosen, as `Choice.arms`; without any it can't run, and `problem` says why. `seat` is
-    that of a class, where the link names one."""
+    that of a class, where the link names one; `place` where its visitor is who goes step by step,
+    with the first seed alone."""
 
     preset: str
     choice: Choice
@@ -52,6 +62,8 @@ class Selection:
     loop: str
     folder: str | None
     seat: Seat | None = None
+    place: Place | None = None
+    _whole: list[Outcome] = field(default_factory=list, compare=False)
 
     @property
     def experiments(self) -> tuple[Experiment, ...]:
@@ -66,18 +78,36 @@ class Selection:
     @property
     def is_judged(self) -> bool:
         """Whether every seed has all its levels, so that there is something to say of it."""
-        return all(len(finished(one)) == len(one.keys) for one in self.arms["main"])
+        return not self.place and all(
+            len(finished(one)) == len(one.keys) for one in self.arms["main"]
+        )
 
     def level_to_show(self) -> int | None:
         """The level to begin with once all are there: the one of which everything speaks."""
         return self.outcome().level if self.is_judged else None
 
+    def levels(self) -> list[Level]:
+        """The levels of the first seed that are there, as far as they may be shown."""
+        return finished(self.main)[: self.place.levels if self.place else None]
+
     def outcome(self) -> Outcome:
         """What came of it so far; one for all who look at the same."""
+        if self._whole:  # nothing is added to it
+            return self._whole[0]
         runs = {name: infos(arm) for name, arm in self.arms.items()}
-        done = (tuple((seed, len(one)) for seed, one in arm.items()) for arm in runs.values())
+        if self.place:
+            runs = {
+                name: {seed: levels[: self.place.levels] for seed, levels in arm.items()}
+                for name, arm in runs.items()
+            }
+        done = [tuple((seed, len(one)) for seed, one in arm.items()) for arm in runs.values()]
         what = ("outcome", *(one.key for one in self.experiments), *self.arms, *done)
-        return runtime().tables.get(what, lambda: Outcome(self.arms, runs))
+        found = runtime().tables.get(what, lambda: Outcome(self.arms, runs))
+        if sum(levels for arm in done for _, levels in arm) == sum(
+            len(one.keys) for one in self.experiments
+        ):
+            self._whole.append(found)
+        return found
 
 
 def choose() -> Selection:
@@ -97,13 +127,14 @@ def choose() -> Selection:
                     icon=":material/lock:",
                 )
         form = Form(state.base, state.choice, _fixed(seat))
+        steps = False
         for group in GROUPS:
             if group != ADVANCED:
                 st.header(group)
                 _ask(form, group)
-        with st.expander(ADVANCED):
-            _ask(form, ADVANCED)
-            device, loop = _device(locked), _loop(locked)
+                if "restart" in (name for name, one in FIELDS.items() if one.group == group):
+                    steps = choose_mode(disabled=seat is not None)
+        _ask_folded(form, locked)
         choice, source = form.choice, form.source
         if locked:
             choice = seat.asked()[1]  # whatever a forged client says
@@ -111,7 +142,12 @@ def choose() -> Selection:
             _fit_rates(choice)
         arms, problem = ({}, source.problem) if source.problem else _check(choice, form.slots)
     keep(choice)
-    return Selection(state.preset, choice, arms, problem, device, loop, source.folder, seat)
+    place = None
+    if steps and arms:
+        arms = {"main": arms["main"][:1]}
+        place = place_in(arms["main"][0])
+    where = (device(), loop(), source.folder)
+    return Selection(state.preset, choice, arms, problem, *where, seat, place)
 
 
 def _fixed(seat: Seat | None) -> Collection[str]:
@@ -123,7 +159,11 @@ def _fixed(seat: Seat | None) -> Collection[str]:
 
 def _check(choice: Choice, slots: dict) -> tuple[dict[str, tuple[Experiment, ...]], str]:
     try:
-        return choice.arms(), ""
+        # For all who choose the same, with their keys reckoned; a data set of one's own may be
+        # another under its old name.
+        dataset = DATASETS.get(choice.dataset)
+        what = ("arms", choice, dataset and dataset.digest)
+        return runtime().tables.get(what, choice.arms), ""
     except InvalidValue as error:
         slot = slots.get(error.field)
         if slot is not None:
@@ -220,21 +260,22 @@ def _ask_network(form: Form) -> None:
 def _ask_restart(form: Form) -> None:
     picked = st.radio(
         FIELDS["restart"].words,
-        list(_RESTARTS),
-        list(_RESTARTS).index(_restart_of(form.base)),
+        list(RESTARTS),
+        list(RESTARTS).index(restart_of(form.base)),
         key=widget_key("restart"),
-        format_func=lambda name: _RESTARTS[name],
+        format_func=lambda name: RESTARTS[name],
         help=meaning("rewind"),
         disabled="restart" in form.fixed,
     )
     form.slot("restart")
     form.new["restart"] = "rewind" if picked in ("initial", "later") else picked
     form.new |= {"rewind_iteration": 0, "rewind_percent": 0.0}
-    if picked in ("later", "rate-rewind"):
+    if picked == "later" or (picked in RULES and RULES[picked].asks_iteration):
         _ask_rewind(form, [] if picked == "later" else [0])
 
 
-def _restart_of(choice: Choice) -> str:
+def restart_of(choice: Choice) -> str:
+    """A choice's restart, as a name in `RESTARTS`."""
     if choice.restart == "rewind":
         return "later" if choice.rewind_iteration or choice.rewind_percent else "initial"
     return choice.restart
@@ -278,10 +319,18 @@ def _grid(choice: Choice) -> tuple[list[int], int, int]:
 
 
 def _ask_conv_factor(form: Form) -> None:
-    if any(word in form.value("network") for word in ("pool", "mean", "resnet")):
+    if _has_convolutions(form):
         form.ask("conv_factor")
-    else:
-        form.new["conv_factor"] = 1.0
+
+
+def _ask_criterion(form: Form) -> None:
+    form.ask("criterion")
+    if known := CRITERIA.get(form.value("criterion")):
+        st.caption(plain(known.summary))
+
+
+def _has_convolutions(form: Form) -> bool:
+    return any(word in form.value("network") for word in ("pool", "mean", "resnet"))
 
 
 _OWN = {
@@ -289,28 +338,42 @@ _OWN = {
     "network": _ask_network,
     "restart": _ask_restart,
     "conv_factor": _ask_conv_factor,
+    "criterion": _ask_criterion,
 }
 
 
-# What is no part of the choice
+# What is folded, with what is no part of the choice
 
 
-def _device(locked: bool) -> str:
-    """Where to train; only asked where there is a choice."""
-    devices = runtime().store.read_machine().get("devices", ["cpu"])
-    if len(devices) == 1:
-        return devices[0]
-    return st.selectbox(
-        "Device", devices, key="device", help="Does not change what is computed.", disabled=locked
-    )
+def _ask_folded(form: Form, locked: bool) -> None:
+    """The advanced choices, whose widgets are a third of the page's and made only for who unfolds
+    them; folded, a line says which are not the preset's, and what is wrong with them."""
+    if not _has_convolutions(form):
+        form.new["conv_factor"] = 1.0
+    with st.container(gap="xsmall"):
+        part = st.expander(ADVANCED, key="advanced", on_change="rerun")
+        if part.open:
+            with part:
+                _ask(form, ADVANCED)
+                ask_device(locked)
+                ask_loop(locked)
+            return
+        if changed := _not_the_presets(form):
+            st.caption(f"Not as in the preset: {', '.join(changed)}.")
+        names = [name for name, one in FIELDS.items() if one.group == ADVANCED]
+        form.slot(*names)
+    # Widgets that are folded are forgotten: the next begin with what is chosen now.
+    now = {name: form.value(name) for name in names}
+    st.session_state.base = replace(form.base, **now)
 
 
-def _loop(locked: bool) -> str:
-    return st.selectbox(
-        "Training loop",
-        list(LOOPS),
-        key="loop",
-        format_func=lambda name: capital(LOOPS[name]),
-        help="Does not change what is computed, only how long it takes.",
-        disabled=locked,
-    )
+def _not_the_presets(form: Form) -> list[str]:
+    """What is folded and differs from the preset, in words."""
+    preset, choice = PRESETS[st.session_state.preset].choice, form.choice
+    words = [
+        one.words
+        for name, one in FIELDS.items()
+        if one.group == ADVANCED and form.applies(one)
+        if getattr(choice, name) != getattr(preset, name)
+    ]
+    return words + ["Training loop"] * (loop() != next(iter(LOOPS)))

@@ -16,18 +16,20 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.limits import MAX_SEED
 from lottery_core.spec.links import write_choice
 from lottery_core.spec.sizes import schedule_in_words
+from lottery_core.spec.terms import CONTROLS
 from lottery_core.store import Job
 from ui.explorer.link import offer
 from ui.explorer.sidebar import Selection
 from ui.shared.jobs import (
     current_level,
+    finished_keys,
     level_in_words,
     place,
     plan_of,
     rest_in_words,
     show_jobs,
 )
-from ui.shared.runtime import runtime
+from ui.shared.runtime import has_level, runtime
 from ui.shared.text import capital, many, plain
 from ui.shared.trouble import asking, show_refused
 from ui.shared.words import say
@@ -37,10 +39,17 @@ _FIRST_POINT = 0.6  # seconds; a busy or cold worker takes longer, and is not wa
 
 @dataclass(frozen=True)
 class State:
-    """Where the chosen experiments stand; `jobs` are what became of each request, if any."""
+    """Where the chosen experiments stand: what became of each request, if any, and how many of
+    their levels are `finished`, of how many."""
 
     jobs: tuple[Job | None, ...]
-    complete: bool
+    finished: int
+    of: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is something, and all of it is there."""
+        return 0 < self.of == self.finished
 
     @property
     def active(self) -> bool:
@@ -50,12 +59,9 @@ class State:
 
 def state_of(selection: Selection) -> State:
     """Look the chosen experiments up in the store."""
-    store = runtime().store
-    return State(
-        tuple(store.job(experiment.key) for experiment in selection.experiments),
-        bool(selection.experiments)
-        and all(store.has(key) for experiment in selection.experiments for key in experiment.keys),
-    )
+    every = selection.experiments
+    jobs = tuple(runtime().store.job(experiment.key) for experiment in every)
+    return State(jobs, finished_keys(every), sum(len(experiment.keys) for experiment in every))
 
 
 def _plan(selection: Selection) -> Plan:
@@ -71,6 +77,8 @@ def plan_in_words(selection: Selection) -> str:
     if choice.length == 1:
         amount = amount.removesuffix("s")
     words = f"{many(todo.trainings, 'training')} of {amount}"
+    if any(CONTROLS.get(name, {}).get("as_long_as_search") for name in selection.arms):
+        words += ", some longer"
     if choice.replicates > 1:
         words += f", {choice.replicates} seeds"
     if controls := [ARMS[name].title for name in selection.arms if name in ARMS]:
@@ -81,6 +89,11 @@ def plan_in_words(selection: Selection) -> str:
 @asking
 def start(selection: Selection) -> None:
     """Ask the queue for everything that is chosen."""
+    ask_for(selection)
+
+
+def ask_for(selection: Selection, levels: int | None = None) -> None:
+    """As `start`, of each run so many of the first levels, where that is said."""
     params = write_choice(selection.preset, selection.choice)
     folder = Path(selection.folder) if selection.folder else None
     runtime().queue.submit_all(
@@ -89,6 +102,7 @@ def start(selection: Selection) -> None:
         loop=selection.loop,
         folder=folder,
         params=params,
+        levels=levels,
     )
     _wait_for_first_point(selection.main)
 
@@ -161,7 +175,7 @@ def start_with_new_seed(selection: Selection) -> None:
     choice = selection.choice
     for seed in range(choice.seed + choice.replicates, MAX_SEED, choice.replicates):
         new = replace(choice, seed=seed)
-        if not all(map(runtime().store.has, new.experiment().keys)):
+        if not all(map(has_level, new.experiment().keys)):
             break
     offer(selection.preset, new)
     start(replace(selection, choice=new, arms=new.arms()))
@@ -185,8 +199,10 @@ def show_now(selection: Selection, state: State) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.progress(done_part(runtime().store, selection.experiments), _bar_words(selection, state))
-        with st.popover("Runs"):
-            _show_each(selection, state)
+        runs = st.popover("Runs", key="runs_popover", on_change="rerun")
+        if runs.open:
+            with runs:
+                _show_each(selection, state)
 
 
 def show_ends(selection: Selection, state: State) -> None:
@@ -259,6 +275,12 @@ def watched(selection: Selection) -> tuple[Experiment, ...]:
 
 def _watched_experiments() -> tuple[Experiment, ...]:
     return tuple(st.session_state.watched[1].experiments())
+
+
+def signature(selection: Selection, state: State) -> tuple:
+    """What, when it changes, changes more of the page than its live parts."""
+    states = tuple(job and job.state for job in state.jobs)
+    return states, state.finished, len(watched(selection))
 
 
 def show_watched(selection: Selection) -> None:

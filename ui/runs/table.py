@@ -20,7 +20,7 @@ _COLUMNS = {
     "arm": st.column_config.TextColumn("Arm", width=140),
     "criterion": st.column_config.TextColumn("Criterion", width=90),
     "seeds": st.column_config.TextColumn("Seeds", width=70),
-    "state": st.column_config.TextColumn("State", width=105),
+    "state": st.column_config.TextColumn("State", width=150),
     "levels": st.column_config.TextColumn("Levels", width=80),
     "result": st.column_config.TextColumn(
         "Result", width=90, help="By the verdict over all seeds of the row."

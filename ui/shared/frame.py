@@ -27,6 +27,7 @@ PAGES = (
     ("pages/story.py", "Story", ":material/auto_stories:"),
     ("pages/compare.py", "Compare", ":material/compare_arrows:"),
     ("pages/ticket.py", "Ticket", ":material/confirmation_number:"),
+    ("pages/luck.py", "Luck", ":material/casino:"),
     ("pages/stability.py", "Stability", ":material/landscape:"),
     ("pages/speed.py", "Speed", ":material/speed:"),
     ("pages/runs.py", "Runs", ":material/history:"),

@@ -12,9 +12,9 @@ from lottery_core.running.forecast import Expected, Plan, Queued, forecast, plan
 from lottery_core.running.time_left import in_words, seconds_of_level
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, LevelProgress, Progress, Waiting
-from ui.shared.runtime import runtime
+from ui.shared.runtime import has_level, machine_facts, runtime
 from ui.shared.text import plain
-from ui.shared.trouble import show_problem
+from ui.shared.trouble import asking, show_problem
 from ui.shared.visitor import visitor
 
 _FORECAST = 2.0  # seconds for which what the queue will do is reckoned once for all
@@ -35,7 +35,7 @@ def show_jobs(rows: Iterable[tuple[Experiment, Job | None, str]]) -> None:
             waiting.append((job, name))
         elif job.state == "running":
             _show_running(experiment, job, name)
-        elif not all(runtime().store.has(key) for key in experiment.keys):
+        elif not all(has_level(key) for key in experiment.keys):
             if (job.state, job.message) not in said:
                 _show_end(experiment, job, name)
             said.add((job.state, job.message))
@@ -46,7 +46,7 @@ def show_jobs(rows: Iterable[tuple[Experiment, Job | None, str]]) -> None:
 
 
 def _show_running(experiment: Experiment, job: Job, name: str) -> None:
-    store, facts = runtime().store, runtime().store.read_machine()
+    store, facts = runtime().store, machine_facts()
     n = current_level(experiment)
     if n is None:
         return
@@ -87,7 +87,7 @@ def _where(n: int, last: int, progress: Progress | None) -> str:
 
 
 def _show_end(experiment: Experiment, job: Job, name: str) -> None:
-    done = sum(runtime().store.has(key) for key in experiment.keys)
+    done = sum(has_level(key) for key in experiment.keys)
     kept = f"{done} of {len(experiment.keys)} levels are finished and kept. Resume goes on there."
     if job.state == "cancelled":
         because = f", because {plain(job.message)}" if job.message else ""
@@ -107,7 +107,7 @@ def place(job: Job) -> str:
         ahead = sum(other.submitted < job.submitted for other in runtime().queue.jobs())
         return f"{ahead} before it in the queue" if ahead else "next in the queue"
     if not mine.begins:
-        return "while others have their turn"
+        return "while others have their turn" if job.started else "next in the queue"
     ahead = sum(0 < other.begins < mine.begins for other in known.values())
     words = f"{ahead} before it in the queue" if ahead else "next in the queue"
     return f"{words}, begins in about {in_words(mine.begins)}"
@@ -129,7 +129,9 @@ def _at(queued: Queued) -> tuple:
 
 def plan_of(experiments: Sequence[Experiment], device: str = "cpu", loop: str = "auto") -> Plan:
     """What running these would take for this visitor, with what the queue has to do before."""
-    shared = runtime()
+    shared, keys = runtime(), {key for one in experiments for key in one.keys}
+    if all(map(has_level, keys)):
+        return Plan(len(keys), len(keys), 0.0)
     queued = shared.queue.queued()
     make = partial(plan, shared.store, experiments, queued, device, loop, visitor())
     if not {job.key for job in queued.jobs}.issuperset(one.key for one in experiments):
@@ -173,11 +175,36 @@ def rest_in_words(todo: Plan) -> str:
 def current_level(experiment: Experiment) -> int | None:
     """The first level that is not there; None when all are."""
     for n, key in enumerate(experiment.keys):
-        if not runtime().store.has(key):
+        if not has_level(key):
             return n
     return None
 
 
+def signature(experiments: Sequence[Experiment]) -> tuple:
+    """What, when it changes, changes more of a page than its live parts."""
+    jobs = [runtime().store.job(experiment.key) for experiment in experiments]
+    return tuple(job and job.state for job in jobs), finished_keys(experiments)
+
+
+def any_active(experiments: Iterable[Experiment]) -> bool:
+    """Whether any of them is queued or running."""
+    jobs = (runtime().store.job(experiment.key) for experiment in experiments)
+    return any(job is not None and job.active for job in jobs)
+
+
+@asking
+def stop(experiments: Iterable[Experiment]) -> None:
+    """Stop those that are queued or running; for a button."""
+    for experiment in experiments:
+        if any_active([experiment]):
+            runtime().queue.cancel(experiment.key)
+
+
+def show_stop(experiments: Sequence[Experiment]) -> None:
+    """A button that stops those that are queued or running."""
+    st.button("Stop", icon=":material/stop:", on_click=stop, args=(experiments,), key="stop")
+
+
 def finished_keys(experiments: Sequence[Experiment]) -> int:
     """How many levels of all experiments are there; a change asks for a new look."""
-    return sum(runtime().store.has(key) for e in experiments for key in e.keys)
+    return sum(has_level(key) for e in experiments for key in e.keys)

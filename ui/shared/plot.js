@@ -44,8 +44,15 @@ const grown = (value, key = "") => {
 
 // A chart may say in `meta.narrow` what else its layout has where there is little room.
 const NARROW = 375; // pixels
+const TOOLBAR = 200, LETTER = 7; // of which a title needs so many beside its toolbar
+const cramped = (layout, node) => {
+  const title = TOOLBAR + LETTER * (layout.title?.text?.length ?? 0);
+  return [node.clientWidth < NARROW, node.clientWidth < Math.max(NARROW, title)];
+};
 const fitted = (layout, node) => {
-  node.classList.toggle("narrow", node.clientWidth < NARROW);
+  const room = cramped(layout, node);
+  node.lotteryRoom = String(room);
+  node.classList.toggle("narrow", room[1]);
   if (!layout.meta.narrow || node.clientWidth >= NARROW) return layout;
   return { ...layout, ...layout.meta.narrow };
 };
@@ -405,7 +412,7 @@ const showPlot = (node, data, parentElement) => {
       if (levels || layer !== undefined) openParts(node);
       node.lotteryObserver = new ResizeObserver(() => {
         if (!node.isConnected || !node.clientWidth) return;
-        if (node.classList.contains("narrow") !== node.clientWidth < NARROW) node.lotteryDraw?.();
+        if (node.lotteryRoom !== String(cramped(figure.layout, node))) node.lotteryDraw?.();
         else busy(Plotly.Plots.resize(node));
       });
       node.lotteryObserver.observe(node);

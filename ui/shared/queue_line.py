@@ -20,17 +20,18 @@ _TICK = 2.0  # seconds between two looks
 def show_queue_line() -> None:
     """How many runs train and wait, while one of this visitor's is among them; else nothing."""
     with suppress(StoreUnavailable):  # what the page asks for says so itself
-        any_mine = any(job.visitor == visitor() for job in runtime().queue.jobs())
+        if any(job.visitor == visitor() for job in runtime().queue.jobs()):
+            live(_TICK)(_line)()
+        else:  # so that what follows stays in its place
+            st.container(key="queue_line")
 
-        @live(_TICK if any_mine else None)
-        def line() -> None:
-            jobs = runtime().queue.jobs()
-            with st.container(key="queue_line"):
-                if any(job.visitor == visitor() for job in jobs):
-                    begins = {key: one.begins for key, one in expected().items()}
-                    st.caption(queue_in_words(jobs, visitor(), begins))
 
-        line()
+def _line() -> None:
+    jobs = runtime().queue.jobs()
+    with st.container(key="queue_line"):
+        if any(job.visitor == visitor() for job in jobs):
+            begins = {key: one.begins for key, one in expected().items()}
+            st.caption(queue_in_words(jobs, visitor(), begins))
 
 
 def queue_in_words(jobs: Sequence[Job], who: str, begins: Mapping[str, float]) -> str:

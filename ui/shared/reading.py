@@ -16,6 +16,7 @@ import streamlit as st
 from lottery_core.findings import anatomy
 from lottery_core.findings.anatomy import kept_per_pixel
 from lottery_core.findings.lines import asked_with
+from lottery_core.findings.rewinding import Rewinding, proof, rewound_to
 from lottery_core.report.pixels import saturation
 from lottery_core.running.progress import thin
 from lottery_core.spec.datasets import DATASETS
@@ -25,7 +26,7 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level, LevelInfo, LevelProgress
 from lottery_core.store.pictures import averaged, counted, shrink, unpack
 from ui.shared.once import Once
-from ui.shared.runtime import runtime
+from ui.shared.runtime import has_level, runtime
 
 _LEISURE = 3  # seconds between two pictures of a training that has gone on for as long
 _LIVE_CELLS = 20_000
@@ -99,6 +100,19 @@ def deaths(keys: tuple[str, ...]) -> dict[str, np.ndarray] | None:
     return runtime().deaths.get(keys, lambda: _deaths(keys))
 
 
+def proven(experiment: Experiment, n: int) -> Rewinding | None:
+    """The proof of level `n`'s rewinding (`rewinding.proof`); None where there is none."""
+    if rewound_to(experiment, n) is None:
+        return None
+    key = experiment.keys[n]
+    return runtime().tables.get(("rewinding", key), lambda: _proven(key))
+
+
+def _proven(key: str) -> Rewinding | None:
+    level = runtime().store.read(key)
+    return proof(runtime().store, level) if level else None
+
+
 def _deaths(keys: tuple[str, ...]) -> dict[str, np.ndarray] | None:
     levels = (whole(key) for key in keys)
     masks = [level.mask if level else None for level in levels]
@@ -106,11 +120,10 @@ def _deaths(keys: tuple[str, ...]) -> dict[str, np.ndarray] | None:
 
 
 def _read(known: Once, make: Callable, key: str, *rest: str):
-    store = runtime().store
-    if not store.has(key):
+    if not has_level(key):
         return None
     found = known.get((key, *rest), lambda: make(key, *rest))
-    if found is None and store.damaged(key):
+    if found is None and runtime().store.damaged(key):
         # It counts as absent from now on, and what was drawn so far took it for finished.
         st.rerun()
     return found
@@ -121,8 +134,10 @@ def _summary(key: str) -> Level | None:
     if level is None:
         return None
     first = int(level.history["iteration"].iloc[0])
-    losses = np.stack(thin(level.losses, first))
-    return replace(level, mask={}, start={}, end={}, snapshots={}, losses=losses)
+    losses = np.stack(thin(level.losses, first)).astype(np.float32)
+    # A copy: what was read holds the file's own memory, more than twice as much.
+    history = level.history.copy()
+    return replace(level, mask={}, start={}, end={}, snapshots={}, losses=losses, history=history)
 
 
 def _whole(key: str) -> Level | None:

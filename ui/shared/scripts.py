@@ -1,13 +1,15 @@
 """Scripts of components that are drawn again and again.
 
 What a component is registered with travels with every drawing of it. So its script comes with the
-page once, and what is registered are a few lines that call it. A drawing may come before the
-script: it waits.
+page once, all of them in one message, and what is registered are a few lines that call it. A
+drawing may come before the script: it waits.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import streamlit as st
@@ -16,9 +18,6 @@ _BEGINS = "export default function ("
 _PART = """
 const part = ((globalThis.lotteryParts ??= {})[NAME] ??= {});
 part.ready ??= new Promise((done) => { part.done = done; });
-"""
-_BRING = """
-export default function () { part.done(show); }
 """
 _CALL = """
 export default function (component) {
@@ -30,7 +29,7 @@ export default function (component) {
   };
 }
 """
-_BRINGING: dict = {}
+_SCRIPTS: dict[str, str] = {}
 
 
 def brought(name: str, *files: Path) -> str:
@@ -40,15 +39,22 @@ def brought(name: str, *files: Path) -> str:
     if script.count(_BEGINS) != 1:
         raise ValueError(f"the script {name!r} must hold {_BEGINS!r} once, at a line's beginning")
     part = _PART.replace("NAME", json.dumps(name))
-    _BRINGING[name] = st.components.v2.component(
-        f"lottery_{name}_script",
-        html="<span hidden></span>",
-        js=script.replace(_BEGINS, "const show = function (") + part + _BRING,
-    )
+    # In braces, so that no name in it is another script's.
+    shown = script.replace(_BEGINS, "const show = function (")
+    _SCRIPTS[name] = f"{{\n{shown}{part}part.done(show);\n}}\n"
     return part + _CALL
 
 
 def send_scripts() -> None:
     """Send them with the page."""
-    for name, bring in list(_BRINGING.items()):
-        bring(key=f"script_{name}")
+    _bringing(tuple(_SCRIPTS))(key="scripts_of_all")
+
+
+@lru_cache
+def _bringing(names: tuple[str, ...]) -> Callable[..., object]:
+    """The component that brings these."""
+    return st.components.v2.component(
+        f"lottery_scripts_{len(names)}",
+        html="<span hidden></span>",
+        js="".join(_SCRIPTS[name] for name in names) + "export default function () {}\n",
+    )

@@ -80,8 +80,8 @@ def choose(known: Runs, link: Link) -> str:
         key=link.widget_key("measured_run"),
         format_func=lambda key: known[key][2],
     )
-    part = link.params.get("part") if link.params.get("key", chosen) == chosen else None
-    link.write({"key": chosen} | ({"part": part} if part else {}))
+    same = link.params.get("key", chosen) == chosen
+    link.write((link.params if same else {}) | {"key": chosen})
     return chosen
 
 

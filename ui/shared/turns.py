@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+Asked = TypeVar("Asked")
 
 # Pages are made by Python code, of which one line runs at a time: more than a few at once only
 # take the processor from each other, and all are finished late.
@@ -15,7 +18,7 @@ TURNS = 3
 
 class Turns:
     """Lets a few threads in at once, the others in the order in which they came. A thread that is
-    in may enter again."""
+    in may enter again. What it has asked while it is in it need not ask twice."""
 
     def __init__(self, turns: int = TURNS):
         self._free = turns
@@ -30,12 +33,23 @@ class Turns:
             yield
             return
         self._take()
-        self._mine.taken = True
+        self._mine.taken, self._mine.answers = True, {}
         try:
             yield
         finally:
             self._mine.taken = False
             self._give_back()
+
+    def once(self, ask: Callable[..., Asked], *about: Hashable) -> Asked:
+        """What `ask(*about)` gives, asked no more than once while it is this thread's turn. Where
+        that is nothing yet it is asked for again."""
+        if not getattr(self._mine, "taken", False):
+            return ask(*about)
+        answers, what = self._mine.answers, (ask, about)
+        found = answers.get(what)
+        if not found:
+            found = answers[what] = ask(*about)
+        return found
 
     def _take(self) -> None:
         with self._guard:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ui.shared.jobs import current_level
-from ui.shared.runtime import runtime
+from ui.shared.runtime import has_level, runtime
 from ui.story.falling import fall_of
 from ui.story.run import NEEDS, StoryRun, active, job_of, measured_of, measures_next
 
@@ -24,9 +24,9 @@ def signature(run: StoryRun) -> tuple:
 
 def is_live(run: StoryRun, step: int) -> bool:
     """Whether a step has to be drawn again and again."""
-    there = map(runtime().store.has, run.main.keys)
+    there = map(has_level, run.main.keys)
     if step == 2:  # nobody needs to press anything for it
-        return runtime().store.has(run.main.keys[0]) and not fall_of(run).done
+        return has_level(run.main.keys[0]) and not fall_of(run).done
     if not active(run):
         return False
     n = current_level(run.main)

@@ -13,7 +13,7 @@ from lottery_core.spec.links import write_choice
 from lottery_core.store import Job, Speed, measurement_key
 from ui.shared.link import Link
 from ui.shared.reading import training_now
-from ui.shared.runtime import runtime
+from ui.shared.runtime import has_level, machine_facts, runtime
 from ui.shared.text import plain
 
 LINK = Link("story")
@@ -61,7 +61,7 @@ def is_there(run: StoryRun, need: str) -> bool:
     if need == "measure":
         return measured_of(run) is not None
     experiment = getattr(run, need)
-    return all(map(runtime().store.has, experiment.keys))
+    return all(map(has_level, experiment.keys))
 
 
 def job_of(run: StoryRun, need: str) -> Job | None:
@@ -89,7 +89,7 @@ def measures_next(run: StoryRun) -> bool:
 
 def begin_word(run: StoryRun) -> str:
     """What the button says that has the rest computed."""
-    return "Go on" if any(map(runtime().store.has, run.main.keys)) else "Begin"
+    return "Go on" if any(map(has_level, run.main.keys)) else "Begin"
 
 
 def active(run: StoryRun) -> bool:
@@ -100,7 +100,7 @@ def active(run: StoryRun) -> bool:
 def seconds_left(run: StoryRun, n: int) -> float | None:
     """Until level n is trained; None while nobody knows."""
     store, total = runtime().store, 0.0
-    facts = store.read_machine()
+    facts = machine_facts()
     for k in range(n + 1):
         if store.has(run.main.keys[k]):
             continue

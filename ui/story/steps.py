@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from ui.shared.text import plain
+from ui.shared.words import say, show_words
 from ui.story.own_numbers import (
     show_again,
     show_catch,
@@ -22,12 +23,14 @@ from ui.story.run import LINK, StoryRun
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the story; `show` fills its two columns."""
+    """A part of the story; `show` fills its two columns. `words` are those of its chart that the
+    text has not."""
 
     short: str
     title: str
     text: str
     show: Callable[[StoryRun, DeltaGenerator, DeltaGenerator], None]
+    words: str = ""
 
 
 STEPS = {
@@ -39,6 +42,7 @@ STEPS = {
         "corrects the weights a little each time. For a reason that comes later, we keep a copy "
         "of the random weights it began with.",
         show_train,
+        "iteration",
     ),
     2: Step(
         "Prune",
@@ -55,6 +59,7 @@ STEPS = {
         "to the random value it began with, from the copy. Then they train once more, as "
         "before; what is pruned stays zero.",
         show_rewind,
+        "iteration, sparsity",
     ),
     4: Step(
         "Again",
@@ -63,6 +68,7 @@ STEPS = {
         "like this that reads as well as the whole one, after no more training, is called a "
         "**winning ticket**: the whole network is a pile of lottery tickets, and this one won.",
         show_again,
+        "dense",
     ),
     5: Step(
         "Start",
@@ -70,6 +76,7 @@ STEPS = {
         "Is it the places of the weights that won, or the values they began with? Keep the "
         "places that are left after the last round, draw new random weights for them, and train.",
         show_matter,
+        "iteration",
     ),
     6: Step(
         "Catch",
@@ -119,7 +126,8 @@ def show_step(run: StoryRun, n: int) -> None:
     st.header(f"{n}. {step.title}", anchor=f"step-{n}")
     words, picture = st.columns([4, 5], gap="medium")
     with words:
-        st.markdown(step.text)
+        say(step.text)
+        show_words(step.words)
     step.show(run, words, picture)
 
 

@@ -15,6 +15,7 @@ from ui.shared.layers import one_layer
 from ui.shared.plot import plot
 from ui.shared.reading import whole
 from ui.shared.text import capital
+from ui.shared.words import show_words
 from ui.ticket.subject import GONE, Subject
 from ui.ticket.units import show_units
 
@@ -124,6 +125,7 @@ def _values(subject: Subject, level: Level, dense: Level) -> None:
                 found.edges, dict(found.shares), dict(found.counts), title, axis
             )
             plot(figure, f"plot_ticket_{axis.split()[-1].strip('|')}_{title[0]}")
+    show_words("dense, pruned")  # in the charts
     st.markdown(values.moves_in_words(values.moves(level, names)))
     if not subject.n:
         st.caption("Level 0 keeps every weight: all of them are survivors.")

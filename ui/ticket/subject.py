@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lottery_core.findings.lines import known_experiments
+from lottery_core.findings.rewinding import MOVED
 from lottery_core.findings.verdict import level_to_show
 from lottery_core.spec.arms import arm_of, title_of
+from lottery_core.spec.checks import is_whole
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.sizes import schedule_in_words, size_in_words
 from lottery_core.store import Level
 from ui.shared.frame import one_of
 from ui.shared.jobs import show_damaged
 from ui.shared.link import Link
-from ui.shared.reading import asked_together, finished
+from ui.shared.reading import asked_together, finished, proven
 from ui.shared.runtime import runtime
 from ui.shared.scrubber import scrubber
 from ui.shared.words import meaning, say_small
@@ -39,9 +41,16 @@ VIEWS = {
     "inside": "Look inside",
     "survival": "Survival map",
     "try": "Try it",
+    "hand": "Prune by hand",
     "take": "Take it away",
     "bring": "Bring it back",
 }
+
+_AT_ITS_START = (
+    "Of the weights that the level starts with, in its mask, before they are trained. A mask that "
+    "training has found often names far more images rightly than guessing, though none of its "
+    "weights was ever trained: a supermask (Zhou et al. 2019, arXiv 1905.01067)."
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ def _asked(found: dict[str, Experiment]) -> tuple[str, int | None]:
     """The experiment and level that the link asks for; adds it to `found` where only its levels
     are known."""
     key, text = LINK.asked.get("key", ""), LINK.asked.get("level", "")
-    n = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else None
+    n = int(text) if is_whole(text) else None
     if key and key not in found:
         # Not an experiment's key: a level's own, as the command line and files name it.
         for one in found.values():
@@ -156,37 +165,57 @@ def in_words(experiment: Experiment) -> str:
     return ", ".join([*words, f"seed {recipe.seed}"])
 
 
+def show_number(label: str, value: str, note: str, explained: str | None = None) -> None:
+    """A number with what belongs to it below."""
+    st.metric(label, value, note, delta_color="off", delta_arrow="off", help=explained)
+
+
 def show_numbers(subject: Subject) -> None:
     """What this level is, beside its dense network."""
     info, dense = subject.level.info, subject.dense.info
     stop = info.early_stop_iteration
     with st.container(horizontal=True, key="ticket_numbers"):
-        st.metric(
+        show_number(
             "Weights kept",
             f"{info.weights_kept:,}",
             f"{size_in_words(info.percent_remaining)} of {info.weights_total:,}",
-            delta_color="off",
-            delta_arrow="off",
-            help=meaning("P_m"),
+            meaning("P_m"),
         )
-        st.metric(
+        show_number(
             "Test accuracy, end of training",
             f"{info.test_accuracy:.2%}",
             f"dense: {dense.test_accuracy:.2%}" if subject.n else "dense",
-            delta_color="off",
-            delta_arrow="off",
-            help=meaning("dense"),
+            meaning("dense"),
+        )
+        begins, of_dense = (_at_its_start(level) for level in (subject.level, subject.dense))
+        show_number(
+            "Test accuracy, at its start",
+            f"{begins:.2%}",
+            f"dense: {of_dense:.2%}" if subject.n else "dense",
+            _AT_ITS_START,
         )
         if stop is not None:
-            st.metric(
+            show_number(
                 "Early stop, iteration",
                 f"{stop:,}",
                 f"dense: {dense.early_stop_iteration:,}" if subject.n else "dense",
-                delta_color="off",
-                delta_arrow="off",
-                help=meaning("early stop", "iteration"),
+                meaning("early stop", "iteration"),
             )
+    if found := proven(subject.experiment, subject.n):
+        if found.holds:
+            say_small(f":material/verified: {found.in_words()}")
+        else:
+            st.error(found.in_words())
+    if info.explored is not None:
+        say_small(
+            f"Its mask changed while it trained: {info.explored:.1%} of all weights were in it at "
+            f"some time. {MOVED}"
+        )
     say_small(f"One seed: {subject.experiment.recipe.seed}. Key of this level: `{subject.key}`")
+
+
+def _at_its_start(level: Level) -> float:
+    return float(level.history["test_accuracy"].iloc[0])
 
 
 def show_empty() -> None:

@@ -18,8 +18,8 @@ from lottery_core.findings.naming import in_common, line_names, what_differs
 from lottery_core.findings.outcome import axes_of
 from lottery_core.findings.tables import empty_in_words
 from lottery_core.findings.verdict import has_won, verdict_in_words
-from lottery_core.report.compared_figures import early_stop_figure
-from lottery_core.report.figures import Curve, accuracy_figure, distinct_styles
+from lottery_core.report.compared_figures import distinct_styles, early_stop_figure
+from lottery_core.report.figures import Curve, accuracy_figure
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.links import command, read_choice
 from lottery_core.store import Store

@@ -123,7 +123,7 @@ def _trainings(store: Store, main: Experiment, infos: list[LevelInfo], first: in
         n = level.info.level
         history = _thin(level.history)
         dense = history if dense is None else dense
-        options = {"level": n, "iterations_total": main.recipe.iterations}
+        options = {"level": n, "iterations_total": main.iterations(n)}
         options["chance"] = chance_of(main)
         before = dense if n else None
         at, losses = history[["iteration", "train_loss"]].dropna().to_numpy(float).T

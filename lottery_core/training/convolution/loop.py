@@ -25,8 +25,9 @@ from lottery_core.training.convolution.packing import Packer
 from lottery_core.training.convolution.plan import Plan
 from lottery_core.training.convolution.program import CONVOLVE, MEAN, NORM, POOL
 from lottery_core.training.convolution.steps import Shown, Task
+from lottery_core.training.packed import Forms, Packed, with_holes
 from lottery_core.training.packing import Packer as HeadPacker
-from lottery_core.training.packing import fill, live_units, rule_of
+from lottery_core.training.packing import fill, live_units
 
 # Examples of a panel: as many numbers as a line of the cache holds, or more where rows are short.
 _WIDTHS = (16, 32, 64)
@@ -47,11 +48,12 @@ _NO_IMAGES = Shown(
 _NOTHING = Stretch(_NO_PLACES[0], 1, 0, 0, _NO_NUMBERS)
 
 
-class ConvolutionalNetwork:
-    """Weights and mask in the form that compiled code works on (see `base.Network`).
+class ConvolutionalNetwork(Packed):
+    """A network with convolutions; `forms` are by default those of `with_holes`.
 
     Only what can matter is packed: channels that lead to an output, and their kept weights. What
-    else there is gets no gradient; it decays if the recipe says so, and stays what it is if not.
+    else there is gets no gradient; it decays if the recipe says so, and stays what it is if not, as
+    does what batch norm remembers of other channels; of a mask that moves it is packed too.
     One that never `trains` takes a single image pixel by pixel, where it can.
     """
 
@@ -63,13 +65,11 @@ class ConvolutionalNetwork:
         forms: dict[str, bool] | None = None,
         *,
         trains: bool = True,
+        moving: Forms | None = None,
     ) -> None:
-        self._recipe = recipe
-        self._start = {name: value.copy() for name, value in weights.items()}
-        self.rule = rule_of(recipe)
-        self._steps = 0
+        super().__init__(recipe, weights, mask, moving)
         self.plan = Plan(recipe.net)
-        forms = forms or {name: not kept.all() for name, kept in mask.items()}
+        forms = forms or with_holes(mask)
         layers = [f"{name}.weight" for name in self.plan.layers]
         head_mask = {name: mask[name] for name in layers}
         units = live_units(head_mask)[0]
@@ -83,19 +83,18 @@ class ConvolutionalNetwork:
         most = max(1, (_SPARSE_HEAD if forms[layers[0]] else _HEAD) // width)
         at_once = -(-panels // -(-panels // most))  # as few as that allows, all about as many
         head = HeadPacker(weights, head_mask, {name: forms[name] for name in layers}, eights=False)
-        if recipe.weight_decay > 0:
+        if self._has_idle:
             packer.pack_idle()
             head.pack_idle()
         whole = trains and any(step.kind == NORM for step in self.plan.steps)
         self.net = packer.program(recipe, panels if whole else at_once, units)
         self.head = head.net(recipe, max(8, width * at_once))
-        self._places = (packer.places, head.places)
+        self.parts = [(packer.places, self.net), (head.places, self.head)]
         self._remembered = packer.remembered
         self._classes = int(self.head.sizes[-1])
 
     def attach(self, data: Data, *, judge: bool = True, order: int = 0) -> None:
-        """Say what to train on and in which order, and to judge on if that is wanted."""
-        self._data, self._epoch, self._order_number = data, -1, order
+        super().attach(data, judge=judge, order=order)
         self._images = _shown(self._recipe, data.images, data.labels)
         if judge:
             test = np.arange(len(data.test_images))
@@ -169,12 +168,7 @@ class ConvolutionalNetwork:
         return lambda times: rehearse(times=times), self._recipe.batch_size / count
 
     def weights(self) -> Arrays:
-        found = {name: value.copy() for name, value in self._start.items()}
-        for places, net in zip(self._places, (self.net, self.head), strict=True):
-            for name, place, where in places:
-                values = net.parameters[where]
-                target = found[name][place]
-                found[name][place] = values.reshape(target.shape)
+        found = super().weights()
         for name, live, where in self._remembered:
             found[f"{name}.running_mean"][live] = self.net.running_mean[where]
             found[f"{name}.running_var"][live] = self.net.running_variance[where]

@@ -1,0 +1,175 @@
+"""Step by step: what happens to the weights at each stage of a round, and the button to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from lottery_core.findings import steps
+from lottery_core.findings.anatomy import short
+from lottery_core.findings.answers import answers, reader, unseen_images
+from lottery_core.findings.steps import RoundSteps
+from lottery_core.method.criteria import CRITERIA
+from lottery_core.method.masks import Arrays
+from lottery_core.report.figures import Figure
+from lottery_core.spec.experiment import Experiment
+from ui.explorer import status
+from ui.explorer.sidebar import RESTARTS, Selection, restart_of
+from ui.explorer.status import State, ask_for
+from ui.explorer.stepping import STAGES, Place, go_to
+from ui.shared.layers import one_layer
+from ui.shared.plot import drawn, plot
+from ui.shared.reading import summary, whole
+from ui.shared.runtime import has_level, runtime
+from ui.shared.text import many
+from ui.shared.trouble import asking
+from ui.shared.words import say
+
+_ROW = 3  # layers beside each other; of more, one is looked at
+_MOST = 4 * 10**9  # multiply-adds: a second, about
+
+
+def show_stage(selection: Selection, state: State) -> None:
+    """Where one is and what happens there, in a sentence and a chart a layer."""
+    place = selection.place
+    if place is None:
+        return
+    main = selection.main
+    if state.active or not has_level(main.keys[place.n - (place.stage != "train")]):
+        return
+    with st.container(key="steps"):
+        if place.stage == "train":
+            _show_charts(main, place, partial(_trained, main, place.n))
+        elif not steps.why_not(main.round(place.n)):
+            found = _steps(main, place.n)
+            _show_charts(main, place, partial(_stage, found, place.stage))
+
+
+def show_now(selection: Selection, state: State) -> None:
+    """As `status.show_now`; where one goes step by step, what has happened at this stage."""
+    if selection.place and not state.active:
+        say(stage_in_words(selection))
+    else:
+        status.show_now(selection, state)
+
+
+def stage_in_words(selection: Selection) -> str:
+    """What has just happened, or what the button will do first."""
+    place, main = selection.place, selection.main
+    where = f"**Round {place.n} of {len(main.rounds)}, {place.stage}.** " if place.n else ""
+    if place.stage == "train":
+        level = summary(main.keys[place.n])
+        if level is None:
+            return f"{where}The {'dense ' * (not place.n)}network is to be trained."
+        words = (
+            f"{where}With {level.info.percent_remaining:.3g} % of its weights the trained network "
+            f"names {100 * level.info.test_accuracy:.2f} % of the test images rightly."
+        )
+        if place.n == len(main.rounds):
+            words += " That was the last round. Turn Step by step off to read what came of it."
+        return words
+    step = main.round(place.n)
+    if why := steps.why_not(step):
+        return f"{where}{why} What was pruned can be seen once level {place.n} is trained."
+    found = _steps(main, place.n)
+    pruned = found.before - found.after
+    if place.stage == "rank":
+        known = CRITERIA[step.criterion]
+        return f"{where}{known.summary.partition('. ')[0]}: {found.before:,} weights are ranked."
+    if place.stage == "cut":
+        words = f"{where}{pruned:,} of {found.before:,} weights go, {found.after:,} stay."
+        if found.accuracy is not None:
+            words += f" Not trained again, the network names {100 * found.accuracy:.2f} % of the "
+            words += "test images rightly."
+        return words
+    restart = RESTARTS[restart_of(selection.choice)]
+    begin = f"{where}The {many(found.after, 'weight')} that stay restart from"
+    return f"{begin} {restart[:1].lower()}{restart[1:]}."
+
+
+def show_button(selection: Selection, state: State) -> None:
+    """As `status.show_button`; where one goes step by step, back and on to the next stage."""
+    if selection.place is None or state.active:
+        status.show_button(selection, state)
+        return
+    with st.container(horizontal=True, gap="small"):
+        if selection.place.number:
+            before = selection.place.before
+            st.button("Back", on_click=go_to, args=(before,), key="back_a_step")
+        _show_next(selection)
+
+
+def _show_next(selection: Selection) -> None:
+    place, main = selection.place, selection.main
+    is_trained = has_level(main.keys[place.n])
+    if place.stage == "train" and not is_trained:
+        label = "Start: train" if not place.n else f"Train level {place.n}"
+        on = partial(_train, selection, place)
+    elif place.number == len(STAGES) * len(main.rounds):
+        label = ""
+    else:
+        label, on = f"Go on: {place.next.stage}", partial(_go_on, selection)
+    if label:
+        st.button(
+            label, icon=":material/play_arrow:", type="primary", on_click=on, key="start",
+            width="stretch",
+        )  # fmt: skip
+
+
+@asking
+def _go_on(selection: Selection) -> None:
+    there = selection.place.next
+    go_to(there)
+    if there.stage == "train" and not has_level(selection.main.keys[there.n]):
+        ask_for(selection, there.levels)
+
+
+@asking
+def _train(selection: Selection, place: Place) -> None:
+    ask_for(selection, place.levels)
+
+
+def _steps(experiment: Experiment, n: int) -> RoundSteps | None:
+    """What round `n` does, made once for all visitors."""
+    return runtime().tables.get(("steps", experiment.keys[n]), partial(_made, experiment, n))
+
+
+def _made(experiment: Experiment, n: int) -> RoundSteps | None:
+    store = runtime().store
+    dense, previous = (store.read(experiment.keys[k]) for k in (0, n - 1))
+    if dense is None or previous is None:
+        return None
+    return steps.steps_of(experiment, n, dense, previous, partial(_judge, experiment))
+
+
+def _judge(experiment: Experiment, weights: Arrays) -> float | None:
+    """Test accuracy, where that is soon found."""
+    recipe, root = experiment.recipe, runtime().store.datasets
+    images, labels = unseen_images(recipe.dataset, root, content=recipe.content)
+    if recipe.net.multiply_adds() * len(images) > _MOST:
+        return None
+    read = reader(recipe, root)(images)
+    return float(np.mean(answers(recipe, weights, read) == labels))
+
+
+def _show_charts(experiment: Experiment, place: Place, make: Callable[[str], Figure]) -> None:
+    """A chart of each layer, or of the one that is chosen."""
+    names = [*experiment.recipe.net.shapes]
+    if len(names) > _ROW:
+        names = [one_layer("Layer", "step_layer", {name: short(name) for name in names})]
+    for column, name in zip(st.columns(len(names), gap="small"), names, strict=True):
+        with column:
+            what = ("steps", experiment.keys[place.n], place.stage, name)
+            plot(drawn(what, partial(make, name)), f"plot_step_{short(name)}")
+
+
+def _trained(experiment: Experiment, n: int, name: str) -> Figure:
+    level = whole(experiment.keys[n])
+    return steps.trained_figure(short(name), level.end[name][level.mask[name]])
+
+
+def _stage(found: RoundSteps, stage: str, name: str) -> Figure:
+    return steps.figure(stage, short(name), found.layers[name])
