@@ -260,12 +260,15 @@ def test_a_worker_that_is_cut_off_is_given_up_and_another_does_its_work(lone, st
     try:
         experiment = Experiment(MEDIUM)
         with queue_of(lone, store) as queue:
+            wait_until(lambda: queue.queued().ready == (0.0,))
+            # The other stands idle, so that it is given the part as soon as the first is given up.
+            lone.add_worker()
+            wait_until(lambda: queue.queued().ready == (0.0, 0.0))
             queue.submit(experiment)
             wait_until(lambda: store.read_progress(experiment.key) is not None)
             monkeypatch.setattr(crews, "_PATIENCE", 3.0)
             there.cut()
             back.cut()
-            lone.add_worker()
             wait_until(lambda: done(store, experiment))
     finally:
         there.close()

@@ -7,11 +7,12 @@ far it is, which is shown as if it were here, and is told to stop if it is to.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -176,7 +177,7 @@ class _Ask:
         watch: Callable[[], None] = lambda: None,
     ) -> bytes:
         """As a task, which is retried by nobody; `watch` is called while it runs, and may raise to
-        give it up. Raises `WorkerGone`."""
+        give it up: with `WorkerGone` for all who asked for that key. Raises `WorkerGone`."""
         future = self.client.submit(
             function, *args, key=key, workers=[self.address], pure=False, retries=0
         )
@@ -188,9 +189,16 @@ class _Ask:
                 if timeout is not None and time.monotonic() - began > timeout:
                     raise WorkerGone(f"the worker at {self.address} does not answer")
             return future.result()
+        except WorkerGone:
+            # The scheduler may not know yet, and would keep the task of that key for this worker.
+            with suppress(Exception):
+                self.client.cancel([future], force=True)
+            raise
         finally:
+            # Until that is through, the same key asked of another worker would be this task.
             with suppress(Exception):
                 future.release()
+                self.client.sync(asyncio.sleep, 0)
 
     def at_once(self, function: Callable[..., bytes | None], *args: object) -> bytes | None:
         """Beside what it is at."""
@@ -205,7 +213,7 @@ class ClusterWorker(Executor):
         self.machine = machine
         self._ask, self._store, self._root = ask, store, root
         self._thread = ThreadPoolExecutor(1)
-        self._left, self._key = "", ""
+        self._left, self._key, self._is_closed = "", "", False
 
     def submit(self, function: Callable, *args: object) -> Future:
         """`perform(root, work)` is done there, and what came of it kept here."""
@@ -221,6 +229,7 @@ class ClusterWorker(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leave it; what it is at is told to stop, as far as it can be reached."""
+        self._is_closed = True
         self.leave(self._left or "the queue was closed")
         if cancel_futures and self._key:
             with suppress(Exception):
@@ -267,6 +276,8 @@ class ClusterWorker(Executor):
 
     def _send(self, key: str, attempt: int, message: bytes) -> tuple[dict, dict[str, bytes]]:
         def watch() -> None:
+            if self._is_closed:  # another queue may wait for it too
+                raise CancelledError
             if self._left:
                 raise WorkerGone(self._left)
             self._look(key)
