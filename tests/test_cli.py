@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lottery_core.__main__ import start
 from lottery_core.data import identify
 from lottery_core.running import engine
 from lottery_core.spec.links import read_choice
@@ -41,8 +42,10 @@ def mask_file() -> bytes:
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
+    """In a process of its own, with one worker: each takes seconds of the processor to start."""
     command = [sys.executable, "-m", "lottery_core", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    alone = os.environ | {"LOTTERY_WORKERS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -115,24 +118,25 @@ def test_the_app_finds_the_run_with_its_link(finished):
         (["--sparsities", "0.9,0.5", "--schedule", "list"], "in rising order"),
     ],
 )
-def test_bad_input_is_refused_with_the_rule_and_the_remedy(arguments, reason, tmp_path):
-    result = run("run", *arguments, "--cache", tmp_path)
-    assert result.returncode == 2
-    assert reason in result.stderr
-    assert "Traceback" not in result.stderr
+def test_bad_input_is_refused_with_the_rule_and_the_remedy(arguments, reason, tmp_path, command):
+    code, printed = command("run", *arguments, "--cache", tmp_path)
+    assert code == 2
+    assert reason in printed
     assert not list(tmp_path.glob("levels/*"))
 
 
-@pytest.mark.parametrize("command", ["run", "train"])
-def test_a_folder_that_is_not_there_is_refused_though_the_data_set_is(winner, tmp_path, command):
+@pytest.mark.parametrize("task", ["run", "train"])
+def test_a_folder_that_is_not_there_is_refused_though_the_data_set_is(
+    winner, tmp_path, command, task
+):
     level, store = winner
-    what = [command]
-    if command == "train":
+    what = [task]
+    if task == "train":
         (tmp_path / "mask.npz").write_bytes(files.mask_npz(level))
         what.append(tmp_path / "mask.npz")
-    result = run(*what, "--dataset-folder", tmp_path / "none", "--cache", store.root)
-    assert result.returncode == 2
-    assert "is not a folder on this machine" in " ".join(result.stderr.replace("│", "").split())
+    code, printed = command(*what, "--dataset-folder", tmp_path / "none", "--cache", store.root)
+    assert code == 2
+    assert "is not a folder on this machine" in " ".join(printed.replace("│", "").split())
 
 
 def test_other_files_than_the_published_ones_are_kept_apart_and_told(tmp_path, monkeypatch):
@@ -173,13 +177,20 @@ def test_an_output_that_is_a_file_is_refused_and_left_alone(tmp_path):
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """The command line in an empty folder; the project is found by its path alone."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+def here(tmp_path, monkeypatch, capsysbinary):
+    """The command line in an empty folder, called in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOTTERY_WORKERS", "1")
 
     def run_here(*arguments: object) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "lottery_core", *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True)
+        monkeypatch.setattr(sys, "argv", ["lottery_core", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            start()
+        out, said = capsysbinary.readouterr()
+        code = ended.value.code
+        if isinstance(code, str):
+            code, said = 1, said + code.encode()
+        return subprocess.CompletedProcess(arguments, code or 0, out, said)
 
     return run_here
 
@@ -224,7 +235,7 @@ def test_export_to_standard_output_is_the_file_alone(here, winner, tmp_path):
     assert not list(tmp_path.glob("card*"))
 
 
-@pytest.mark.parametrize("command", ["export", "show"])
+@pytest.mark.parametrize("task", ["export", "show"])
 @pytest.mark.parametrize(
     ("key", "reason"),
     [
@@ -233,8 +244,8 @@ def test_export_to_standard_output_is_the_file_alone(here, winner, tmp_path):
         ("../../..", b"key='../../..' is of no level in"),
     ],
 )
-def test_a_key_that_names_no_level_is_refused(here, winner, command, key, reason):
-    done = here(command, key, "--cache", winner[1].root)
+def test_a_key_that_names_no_level_is_refused(here, winner, task, key, reason):
+    done = here(task, key, "--cache", winner[1].root)
     assert done.returncode == 2
     assert reason in done.stderr
     assert b"Traceback" not in done.stderr

@@ -225,14 +225,21 @@ def assert_landed(network, reference):
             assert (slack <= allowed).mean() > 0.9, "what is allowed would hide a fault"
 
 
+# At each density once with either optimiser; what else a recipe may say at one of them.
+MOMENTS_OF = [
+    pytest.param(recipe, density, id=f"{name}-{density}")
+    for name, recipe in RECIPES.items()
+    for density in (DENSITIES if recipe in (NOTEBOOK, LENET) else DENSITIES[1:2])
+]
+
+
 # A step at which rounding could open a ReLU shows nothing: then it is the next.
-@pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize(("recipe", "density"), MOMENTS_OF)
 def test_from_any_moment_of_a_training_both_loops_take_the_step_that_float64_takes(
     recipe, density, mnist
 ):
     reference = Reference(recipe, *start_of(recipe, density), mnist)
-    moments = [0, 1, 10, 100]
+    moments = [0, 1, 10, 60]  # after all that the schedules change
     while moments:
         networks = []
         if reference.iteration >= moments[0]:
@@ -247,7 +254,7 @@ def test_from_any_moment_of_a_training_both_loops_take_the_step_that_float64_tak
             assert losses == pytest.approx(expected, rel=2e-6)
             for network in networks:
                 assert_landed(network, reference)
-    assert reference.iteration < 150
+    assert reference.iteration < 100
 
 
 @pytest.mark.parametrize("form", [True, False], ids=["sparse", "dense"])

@@ -178,7 +178,19 @@ def test_of_a_mask_that_moved_it_says_that_it_trains_the_last(store, tiny, monke
 # The same procedure as the core's, part by part
 
 
-def trained_by_the_script(store, experiment, mnist) -> dict[str, np.ndarray]:
+def tensors_of(data) -> tuple:
+    """What the script's loop trains on: images, labels, and what a black pixel is."""
+    black = data.images.values.reshape(-1, 256)[:, 0].copy()
+    some = (data.images[data.train_index], data.labels[data.train_index], black)
+    return tuple(map(train_ticket.torch.from_numpy, some))
+
+
+@pytest.fixture(scope="module")
+def tensors(datasets):
+    return tensors_of(load_data(SCHEDULED, datasets))
+
+
+def trained_by_the_script(store, experiment, tensors) -> dict[str, np.ndarray]:
     """The weights that the script's own loop makes of an experiment's last level."""
     path = store.root / "ticket.safetensors"
     path.write_bytes(files.export(store, experiment.key, "ticket"))
@@ -186,9 +198,6 @@ def trained_by_the_script(store, experiment, mnist) -> dict[str, np.ndarray]:
     told = json.loads(header["experiment"])
     model = train_ticket.build(json.loads(header["network"]), parts["restart"])
     recipe, first = train_ticket.schedule_of(told)
-    black = mnist.images.values.reshape(-1, 256)[:, 0].copy()
-    data = (mnist.images[mnist.train_index], mnist.labels[mnist.train_index], black)
-    tensors = tuple(map(train_ticket.torch.from_numpy, data))
     train_ticket.train(model, parts["mask"], recipe, first, tensors)
     return {name: value.numpy() for name, value in model.state_dict().items()}
 
@@ -197,7 +206,7 @@ def trained_by_the_script(store, experiment, mnist) -> dict[str, np.ndarray]:
     "case",
     ["dense", "rewound", "adam", "decayed", "mirrored and shifted", *STILL, "reshuffled-once"],
 )
-def test_it_repeats_every_kind_of_level_to_the_bit(store, case, datasets):
+def test_it_repeats_every_kind_of_level_to_the_bit(store, case, tensors):
     recipe = SCHEDULED
     if case == "adam":
         recipe = replace(recipe, optimiser="adam", momentum=0.0, learning_rate=0.002)
@@ -218,7 +227,7 @@ def test_it_repeats_every_kind_of_level_to_the_bit(store, case, datasets):
         experiment = replace(experiment, rounds=(*experiment.rounds[:-1], last))
     *_, level = engine.run(experiment, Context(store, loop="torch"))
     with one_torch_thread():
-        found = trained_by_the_script(store, experiment, load_data(recipe, datasets))
+        found = trained_by_the_script(store, experiment, tensors)
     assert set(found) == set(level.end)
     for name, values in level.end.items():
         np.testing.assert_array_equal(found[name], values)
@@ -237,7 +246,7 @@ def test_it_trains_every_network_as_the_cores_torch_loop_does(store, few, networ
     store.write(experiment.key, replace(level, info=info))
     trained = torch_loop.train(Training(recipe, level.start, level.mask), few, lambda moment: None)
     with one_torch_thread():
-        found = trained_by_the_script(store, experiment, few)
+        found = trained_by_the_script(store, experiment, tensors_of(few))
     assert set(found) == set(trained.weights)
     for name, values in trained.weights.items():
         moved = np.abs(values - level.start[name]).max()
