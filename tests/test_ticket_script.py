@@ -498,7 +498,7 @@ def test_torchvisions_colour_images_are_laid_out_one_channel_after_another(monke
 
 
 @pytest.mark.slow
-def test_a_lenet_5_lands_on_the_recorded_accuracy_whatever_the_seed(store, home):
+def test_a_lenet_5_with_another_seed_lands_near_the_recorded_accuracy(store, home):
     recipe = replace(
         RECIPE, network="lenet-5", batch_size=60, iterations=200, evaluate_every=200,
         learning_rate=0.03,
@@ -508,10 +508,9 @@ def test_a_lenet_5_lands_on_the_recorded_accuracy_whatever_the_seed(store, home)
     recorded = 100 * level.info.test_accuracy
     assert recorded > 90
     script = download(store, experiment, home)
-    for seed in (0, 1):
-        done = run(script, "--seed", seed)
-        assert done.returncode == 0, done.stderr
-        found = accuracies(done.stdout)
-        # Batches of 100 sum in another order than the core's: one image may change its mind.
-        assert found["The trained"] == pytest.approx(recorded, abs=0.03)
-        assert found["Trained now"] == pytest.approx(recorded, abs=3)
+    done = run(script, "--seed", 1)
+    assert done.returncode == 0, done.stderr
+    found = accuracies(done.stdout)
+    # Batches of 100 sum in another order than the core's: one image may change its mind.
+    assert found["The trained"] == pytest.approx(recorded, abs=0.03)
+    assert found["Trained now"] == pytest.approx(recorded, abs=3)

@@ -28,14 +28,17 @@ NOT_OURS = "[data-testid=stFileUploaderDropzone]"
 LOOKS = [(width, scheme) for scheme in ("light", "dark") for width in (1440, 1024, 390)]
 
 
-def broken(page: Page) -> list[str]:
-    """Every rule that the page breaks, with where."""
+def broken(page: Page, scheme: str) -> list[str]:
+    """Every rule that the page breaks, with where. In the dark the page has other colours and
+    nothing else: there the rules on colours are enough."""
+    only = ["color-contrast", "link-in-text-block"] if scheme == "dark" else []
     found = page.evaluate(
-        """ours => axe.run(
-          {include: [['body']], exclude: [[ours]]}, {resultTypes: ['violations']}
+        """([ours, only]) => axe.run(
+          {include: [['body']], exclude: [[ours]]},
+          {resultTypes: ['violations'], ...(only.length ? {runOnly: only} : {})}
         ).then(said => said.violations.map(one =>
           `${one.id}: ${one.nodes.map(node => node.html.slice(0, 200)).join(' ... ')}`))""",
-        NOT_OURS,
+        [NOT_OURS, only],
     )
     return list(found)
 
@@ -75,7 +78,7 @@ def test_no_page_breaks_a_rule(server, visit, trained, name, params):
         page.emulate_media(color_scheme=scheme)
         page.wait_for_timeout(300)  # for what is drawn anew
         wait_for_rest(page)
-        assert broken(page) == [], (width, scheme)
+        assert broken(page, scheme) == [], (width, scheme)
         app = page.get_by_test_id("stApp")
         papers[scheme] = app.evaluate("node => getComputedStyle(node).backgroundColor")
     assert papers["light"] != papers["dark"]  # both themes were looked at
