@@ -8,8 +8,11 @@ import streamlit as st
 
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.tickets import files
+from lottery_core.tickets.smaller import smaller
+from ui.shared.reading import whole
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
+from ui.shared.words import say
 from ui.ticket.subject import Subject
 
 # What belongs together, and what to say of it.
@@ -28,27 +31,17 @@ _FITTING = """<style>
 
 def show_takeaway(subject: Subject) -> None:
     """A button a format, with what it holds; then the card itself."""
-    info = subject.level.info
     st.header(f"Level {subject.n} as a file")
     for column, (title, names) in zip(st.columns(3), _GROUPS.items(), strict=True):
         with column.container(border=True):
             st.markdown(f"**{title}**")
             for name in names:
-                form = files.FORMATS[name]
-                st.download_button(
-                    form.title,
-                    _made(subject.key, name),
-                    files.file_name(info, name),
-                    on_click="ignore",
-                    icon=":material/download:",
-                    width="stretch",
-                    key=f"take_{name}",
-                )
-                st.caption(plain(form.summary))
+                _show_button(subject, name)
     st.caption(
         "A ticket is a mask with the weights its survivors restart from; the trained weights are "
         "what came of them. Files for torch take a few seconds to be made."
     )
+    _show_smaller(subject)
     st.header("The same from the command line")
     st.code(
         f"python -m lottery_core export {subject.key[:10]} --format ticket",
@@ -62,6 +55,36 @@ def show_takeaway(subject: Subject) -> None:
             st.markdown(_card(subject.key, finished_count()))
     except InvalidValue as error:
         st.warning(plain(str(error)))
+
+
+def _show_button(subject: Subject, name: str) -> None:
+    form = files.FORMATS[name]
+    st.download_button(
+        form.title,
+        _made(subject.key, name),
+        files.file_name(subject.level.info, name),
+        on_click="ignore",
+        icon=":material/download:",
+        width="stretch",
+        key=f"take_{name}",
+    )
+    st.caption(plain(form.summary))
+
+
+def _show_smaller(subject: Subject) -> None:
+    """The smaller dense network, of a level of which whole units are gone."""
+    level, net = whole(subject.key), subject.experiment.recipe.net
+    found = smaller(net, level.mask) if level and not net.is_own else None
+    if found is None or not found.is_smaller:
+        return
+    st.header("As a smaller dense network")
+    say(
+        "Some units of this level are read by nothing. Without them the network is smaller and "
+        f"answers the same: {found.in_words()}"
+    )
+    for column, name in zip(st.columns(3), files.OF_SMALLER, strict=True):
+        with column.container(border=True):
+            _show_button(subject, name)
 
 
 def finished_count() -> int:
