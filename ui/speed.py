@@ -39,7 +39,9 @@ def plan_in_words(experiment: Experiment) -> str:
     levels = len(experiment.keys)
     if missing := sum(not has_level(key) for key in experiment.keys):
         return f"Trains {missing_in_words(missing)}, then times all {levels}."
-    ways = f"{'four' if is_plain(experiment.recipe) else 'two'} ways to train and two to answer"
+    answers = "up to four" if experiment.rounds[-1].takes_units else "two"
+    train = "four" if is_plain(experiment.recipe) else "two"
+    ways = f"{train} ways to train and {answers} to answer"
     seconds = measuring(machine_facts(), experiment)
     return f"Times {many(levels, 'level')}, {ways}; about {in_words(seconds)}."
 
@@ -94,6 +96,7 @@ def _show_smaller(row: LevelSpeed, experiment: Experiment, params: dict[str, str
     if table is None:
         return
     say(catch.smaller_in_words(row))
+    st.caption("Median times, and how many times as fast as the dense network with its zeros:")
     st.table(table, border="horizontal", hide_index=True)
     if row.unstructured or not experiment.round(row.level).takes_units:
         return

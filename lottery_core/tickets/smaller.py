@@ -40,7 +40,7 @@ class Smaller:
         net = self.network
         named = [f"{left} of {of} in {name}" for name, (left, of) in self.units.items()]
         if len(named) > _NAMED:
-            named[_NAMED - 1 :] = [f"as many as are left in {len(named) - _NAMED + 1} more layers"]
+            named[_NAMED - 1 :] = [f"what is left in {len(named) - _NAMED + 1} more layers"]
         text = "" if RESNET.match(net.text) else f" It is the network `{net.text}`."
         return f"it has {', '.join(named)}, and {net.weights_total:,} weights in all.{text}"
 

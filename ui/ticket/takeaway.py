@@ -9,7 +9,7 @@ import streamlit as st
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.tickets import files
 from lottery_core.tickets.smaller import smaller
-from ui.shared.reading import whole
+from ui.shared.reading import network_of, whole
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
 from ui.shared.words import say
@@ -73,18 +73,25 @@ def _show_button(subject: Subject, name: str) -> None:
 
 def _show_smaller(subject: Subject) -> None:
     """The smaller dense network, of a level of which whole units are gone."""
-    level, net = whole(subject.key), subject.experiment.recipe.net
-    found = smaller(net, level.mask) if level and not net.is_own else None
-    if found is None or not found.is_smaller:
+    words = "" if subject.experiment.recipe.net.is_own else _smaller_in_words(subject.key)
+    if not words:
         return
     st.header("As a smaller dense network")
     say(
         "Some units of this level are read by nothing. Without them the network is smaller and "
-        f"answers the same: {found.in_words()}"
+        f"answers the same: {words}"
     )
     for column, name in zip(st.columns(3), files.OF_SMALLER, strict=True):
         with column.container(border=True):
             _show_button(subject, name)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _smaller_in_words(key: str) -> str:
+    """What is left of a level of which whole units are gone; empty of another."""
+    level = whole(key)
+    found = level and smaller(network_of(level), level.mask)
+    return found.in_words() if found and found.is_smaller else ""
 
 
 def finished_count() -> int:
@@ -103,6 +110,7 @@ def _card(key: str, levels: int) -> str:
 def _made(key: str, name: str) -> Callable[[], bytes]:
     store = runtime().store
     # Torch, and a library that few ask for, stay out of this process.
-    apart = files.FORMATS[name].needs_torch or name == "onnx"
+    form = files.FORMATS[name]
+    apart = form.needs_torch or form.suffix == ".onnx"
     make = files.export_in_subprocess if apart else files.export
     return lambda: make(store, key, name)
