@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
+import lottery_core as lt
 from lottery_core.findings.forward import logits
 from lottery_core.findings.unstructured import unstructured_beside
 from lottery_core.method.criteria import CRITERIA
@@ -34,6 +35,7 @@ from lottery_core.training.context import Context
 from lottery_core.training.models import Model
 from tests.infos import judged_info
 from tests.networks import CONVOLUTIONAL
+from tests.test_own import Everything
 
 GREY = (1, 28, 28)
 NETWORKS = ("9 7", *CONVOLUTIONAL)
@@ -206,6 +208,13 @@ def test_a_sparsity_beyond_the_last_units_is_refused_with_the_most_there_is():
         Experiment(recipe, rounds_of([0.5, 0.6], criterion="unit-norm"))
     with pytest.raises(InvalidValue, match="no two in any layer; choose a wider network"):
         Experiment(Recipe(network="none"), rounds_of([0.5], criterion="unit-norm"))
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_units_of_a_module_of_ones_own_are_not_known():
+    own = lt.network("everything", 1, Everything)
+    with pytest.raises(InvalidValue, match="nor a criterion that takes whole units"):
+        Experiment(Recipe(network=own), rounds_of([0.5], criterion="unit-norm"))
 
 
 # In the procedure

@@ -344,14 +344,14 @@ _GROUPS: dict[str, dict[str, Criterion]] = {
     },
     "whole units by magnitude": {
         "unit-norm": Criterion(
-            unit_norm, "Units and channels of smallest norm", "trained", takes_units=True,
+            unit_norm, "Smallest norm: whole units and channels", "trained", takes_units=True,
             summary="Whole units and channels go, those first whose weights are smallest in sum. "
             "Li et al. 2017 (arXiv 1608.08710)",
         ),
     },
     "whole units by effect on the loss": {
         "unit-gradient": Criterion(
-            unit_gradient, "Units and channels of smallest activation × gradient", "trained",
+            unit_gradient, "Smallest activation × gradient: whole units and channels", "trained",
             takes_units=True,
             summary="Whole units and channels go, those first without which the loss would change "
             "least, by its slope. Molchanov et al. 2017 (arXiv 1611.06440)",

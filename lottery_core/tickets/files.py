@@ -177,7 +177,7 @@ def _smaller_safetensors(store: Store, key: str) -> bytes:
             "level": str(info.level),
             "network": json.dumps(in_header(found.network)),
             "units": json.dumps(found.units),
-            "of": json.dumps(info.experiment["recipe"]),
+            "recipe": json.dumps(info.experiment["recipe"]),
             "versions": json.dumps(info.versions),
         },
     )
