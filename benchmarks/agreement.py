@@ -23,7 +23,7 @@ from unittest import mock
 import numpy as np
 
 from lottery_core.data import load_data
-from lottery_core.method.criteria import Evidence
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.method.pruning import prune
 from lottery_core.spec.recipe import Recipe

@@ -42,7 +42,7 @@ from torch import nn
 
 from benchmarks.training_overhead import processor, without_evaluation
 from lottery_core.data import Data, Images, load_data
-from lottery_core.method.criteria import Evidence
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.pruning import prune
 from lottery_core.running import engine
@@ -598,7 +598,7 @@ def forward_rows(setting: Setting) -> Iterator[Row]:
     ticket = network.levels[-1]
     for batch, target in ((1, 5), (32, 5), (1024, 4)):
         images = network.data.test_images[:batch]
-        dense = yardsticks.forward_dense(network.recipe, ticket.end)
+        dense = yardsticks.forward_dense(network.recipe.net, ticket.end)
         sparse = yardsticks.forward_ticket(network.recipe, ticket.end, ticket.mask, batch)
         if not np.allclose(dense(images), sparse(images), atol=1e-3):
             raise SystemExit(f"the forward passes of {batch} images differ")

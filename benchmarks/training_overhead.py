@@ -29,7 +29,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data, load_data
-from lottery_core.method.criteria import Evidence
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.pruning import prune
 from lottery_core.spec.choice import Choice

@@ -33,5 +33,5 @@ with page("Speed"):
             controls()
     with st.container():
         if not why:
-            show_measured(experiment)
+            show_measured(experiment, params)
     show_limits()

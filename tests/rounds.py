@@ -1,7 +1,7 @@
 """A round's pruning, as the engine asks for it."""
 
 from lottery_core.method import pruning
-from lottery_core.method.criteria import Evidence
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.rounds import Round
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lottery_core.method.budgets import BUDGETS, kept_by, respread, spread
-from lottery_core.method.criteria import Evidence
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import dense_mask
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round, rounds_of

@@ -13,7 +13,8 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from lottery_core.data import Data, Images
 from lottery_core.method.budgets import BUDGETS, kept_by
-from lottery_core.method.criteria import CRITERIA, Criterion, Evidence
+from lottery_core.method.criteria import CRITERIA, Criterion
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.method.seeds import seed_of
 from lottery_core.running.engine import run
@@ -21,6 +22,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.fields import FIELDS
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round, rounds_of
+from lottery_core.spec.symmetries import axes_of
 from lottery_core.spec.terms import SCOPES
 from lottery_core.training import gradients, per_image
 from lottery_core.training.context import Context
@@ -32,8 +34,10 @@ from tests.rounds import prune
 RECIPE = Recipe(network="6 5")
 NAMES = list(RECIPE.shapes)
 NO_DATA = None  # whatever looks at it fails
-WITH_IMAGES = ("gradient-weight", "snip", "grasp", "obd", "woodfisher", "wanda")
+WITH_IMAGES = ("gradient-weight", "snip", "grasp", "obd", "woodfisher", "wanda", "unit-gradient")
+OF_WEIGHTS = [name for name, known in CRITERIA.items() if not known.takes_units]
 each_criterion = pytest.mark.parametrize("criterion", CRITERIA)
+each_of_weights = pytest.mark.parametrize("criterion", OF_WEIGHTS)
 each_scope = pytest.mark.parametrize("scope", SCOPES)
 
 
@@ -62,7 +66,14 @@ def evidence(data):
     mask = {name: source.random(shape) < 0.7 for name, shape in RECIPE.shapes.items()}
     trained["fc2.weight"][0] = 0.1
     trained["fc3.weight"][0] = 0.0
-    return Evidence(initial, apply(trained, mask), mask, seed=2, slopes=Slopes(RECIPE, data, 3))
+    return Evidence(
+        initial,
+        apply(trained, mask),
+        mask,
+        seed=2,
+        slopes=Slopes(RECIPE, data, 3),
+        axes=axes_of(RECIPE.net),
+    )
 
 
 def scores(criterion, evidence):
@@ -351,7 +362,7 @@ def assert_exact(evidence, step, later):
         assert removed(later) == [max(math.floor(r * n + 1e-9), b) for r, n, b in expected]
 
 
-@each_criterion
+@each_of_weights
 @each_scope
 @pytest.mark.parametrize("sparsity", [0.25, 0.5, 0.75, 0.96875])
 @pytest.mark.parametrize("alike", [False, True], ids=["drawn", "all alike"])
@@ -363,7 +374,7 @@ def test_exactly_its_count_goes_and_pruned_stay_pruned(criterion, scope, sparsit
     assert_exact(evidence, step, prune(evidence, step))
 
 
-@each_criterion
+@each_of_weights
 def test_each_layer_has_the_sparsity_its_round_names(criterion, evidence):
     step = Round(0.5, 0.4, criterion=criterion, layers=(("fc2.weight", 0.8),))
     later = prune(evidence, step)
@@ -371,7 +382,7 @@ def test_each_layer_has_the_sparsity_its_round_names(criterion, evidence):
     assert removed(later)[1] == 24
 
 
-@each_criterion
+@each_of_weights
 @each_scope
 def test_a_layer_of_which_nothing_is_left_is_no_obstacle(criterion, scope, evidence):
     mask = evidence.mask | {"fc2.weight": np.zeros((5, 6), bool)}
@@ -381,7 +392,7 @@ def test_a_layer_of_which_nothing_is_left_is_no_obstacle(criterion, scope, evide
 
 
 # Images and chance tell equal weights apart.
-@pytest.mark.parametrize("criterion", [c for c in CRITERIA if c not in (*WITH_IMAGES, "random")])
+@pytest.mark.parametrize("criterion", [c for c in OF_WEIGHTS if c not in (*WITH_IMAGES, "random")])
 def test_weights_that_tie_go_in_order_of_position(criterion):
     class Alike:
         def of_synaptic_flow(self, weights, mask):
@@ -424,7 +435,7 @@ def test_a_criterion_reads_what_it_says_it_reads(criterion, evidence):
         others = initial_weights(RECIPE, "others")
         others = apply(others, evidence.mask) if part == "trained" else others
         one, other = (scores(criterion, e) for e in (evidence, replace(evidence, **{part: others})))
-        return any(not np.array_equal(one[name], other[name]) for name in NAMES)
+        return any(not np.array_equal(one[name], other[name]) for name in one)
 
     read = [part for part in ("initial", "trained") if changed(part)]
     assert {"initial": ["initial"], "trained": ["trained"], "neither": []}.get(
@@ -440,7 +451,7 @@ def test_a_menu_of_criteria_goes_by_groups_and_says_a_sentence_of_each():
     assert len([*groupby(groups)]) == len({*groups})
     for name, known in CRITERIA.items():
         assert FIELDS["criterion"].words_of(name) == f"{known.title} · {known.group}"
-        assert known.summary.startswith(("Weights ", "The opposite ", "Every weight "))
+        assert known.summary.startswith(("Weights ", "The opposite ", "Every weight ", "Whole "))
 
 
 @each_criterion
@@ -454,7 +465,7 @@ def test_nothing_that_is_handed_in_is_changed(criterion, evidence):
     assert bits() == before
 
 
-@each_criterion
+@each_of_weights
 def test_a_weight_that_is_gone_has_no_say(criterion, evidence):
     """But at its own place: by percentiles, gradients or flow it could reach the survivors."""
     other = {
@@ -491,16 +502,14 @@ def test_the_same_seed_draws_the_same_images_and_another_others(criterion, evide
         scores(criterion, replace(evidence, slopes=Slopes(RECIPE, data, seed)))
         for seed in (3, 3, 4)
     )
-    for name in NAMES:
+    for name in one:
         assert np.array_equal(one[name], again[name])
         assert not np.array_equal(one[name], other[name])
 
 
 @pytest.mark.parametrize("criterion", [name for name in CRITERIA if name not in WITH_IMAGES])
 def test_the_others_look_at_no_image(criterion, evidence):
-    assert scores(criterion, replace(evidence, slopes=Slopes(RECIPE, NO_DATA, 0))).keys() == set(
-        NAMES
-    )
+    assert scores(criterion, replace(evidence, slopes=Slopes(RECIPE, NO_DATA, 0)))
 
 
 # In the procedure
@@ -519,6 +528,7 @@ def test_every_criterion_runs_and_its_masks_are_those_of_its_evidence(criterion,
             before.mask,
             seed_of(recipe.seed, "prune", n),
             Slopes(recipe, mnist, seed_of(recipe.seed, "criterion", n)),
+            axes_of(recipe.net),
         )
         expected = prune(evidence, step)
         assert all(np.array_equal(level.mask[name], expected[name]) for name in expected)

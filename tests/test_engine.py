@@ -15,7 +15,7 @@ import pytest
 
 from lottery_core.data import load_data
 from lottery_core.findings.verdict import level_to_show
-from lottery_core.method.criteria import Evidence
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import apply
 from lottery_core.running import engine
 from lottery_core.running.engine import early_stop

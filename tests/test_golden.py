@@ -6,7 +6,8 @@ No training is in them, and weights are drawn uniformly, so they hold on any pro
 import pytest
 
 from lottery_core.method.budgets import respread
-from lottery_core.method.criteria import CRITERIA, Evidence
+from lottery_core.method.criteria import CRITERIA
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import dense_mask, reshuffle
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.recipe import Recipe

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lottery_core.data import load_data
-from lottery_core.method.criteria import Evidence
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.method.pruning import prune
 from lottery_core.running.engine import run

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lottery_core.findings.forward import logits
-from lottery_core.method.matching import Axis, match, put_in_order
+from lottery_core.method.matching import match
+from lottery_core.method.units import Axis, put_in_order
 from lottery_core.spec.networks import network
 from lottery_core.spec.symmetries import axes_of
 from tests.networks import CONVOLUTIONAL

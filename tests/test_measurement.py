@@ -1,12 +1,14 @@
 """A measurement times what it says, on the levels it is given, and can be stopped."""
 
 import zlib
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from lottery_core.findings import speed as catch
+from lottery_core.findings.unstructured import unstructured_beside
 from lottery_core.running import engine, measurement
 from lottery_core.running.parts import Outcome
 from lottery_core.spec.checks import InvalidValue
@@ -62,7 +64,8 @@ def test_a_job_to_measure_trains_what_is_missing_and_times_every_level(
         assert row.iterations == 30
         assert row.seconds == level.info.seconds
         assert set(row.forward) == {1, 32, 1024}
-        for timed in [*vars(row.step).values(), *vars(row.forward[32]).values()]:
+        answers = row.forward[32]
+        for timed in [*vars(row.step).values(), answers.dense, answers.ticket]:
             assert 0 < timed.least <= timed.median <= timed.most
 
 
@@ -159,3 +162,32 @@ def test_sizes_are_those_of_bytes_from_which_the_network_can_be_had_again():
         zlib.compress(weights["fc1.weight"].tobytes() + weights["fc1.bias"].tobytes())
     )
     assert size.ticket_compressed <= size.ticket + 64
+
+
+def test_a_network_without_whole_units_is_timed_beside_a_ticket_as_accurate(store, monkeypatch):
+    monkeypatch.setattr(measurement, "_SECONDS", 0.002)
+    asked = SMALL | {"length": "4", "rounds": "1"}
+    by_units = read_choice(asked | {"criterion": "unit-norm"})[1].experiment()
+    job = job_for(by_units)
+    assert do(store, job) == Outcome("done")
+    dense, pruned = store.read_measurement(job.key).levels
+    assert (dense.smaller, dense.unstructured, dense.forward[1].smaller) == ("", None, None)
+    assert catch.smaller_table(dense) is None
+    assert (pruned.smaller, pruned.smaller_weights) == ("12", pruned.kept)
+    assert pruned.unstructured is None
+    assert len(catch.smaller_table(pruned)) == 3
+
+    # As accurate as it may be: a ticket by magnitude stands in its place.
+    monkeypatch.setattr(measurement, "unstructured_beside", as_if_accurate)
+    *_, ticket = engine.run(read_choice(asked)[1].experiment(), Context(store))
+    assert do(store, job) == Outcome("done")
+    pruned = store.read_measurement(job.key).levels[1]
+    assert pruned.unstructured.kept == ticket.info.weights_kept
+    assert pruned.forward[32].unstructured.median > 0
+    assert list(catch.smaller_table(pruned)["form"])[-1] == "unstructured ticket, compiled loop"
+    assert pruned.unstructured.key[:8] in catch.smaller_in_words(pruned)
+
+
+def as_if_accurate(experiment, level, others):
+    """Whatever came of so short a training."""
+    return unstructured_beside(experiment, replace(level, validation_accuracy=0.0), others)

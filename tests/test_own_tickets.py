@@ -21,7 +21,7 @@ from tests.test_own import Everything, saliency
 pytestmark = pytest.mark.usefixtures("forgotten")
 
 SERVED = ("ticket", "mask", "mask-npz", "pt", "pt-trained", "card")
-REFUSED = ("onnx", "script", "bundle")
+REFUSED = ("onnx", "script", "bundle", *files.OF_SMALLER)
 
 
 @pytest.fixture

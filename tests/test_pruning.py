@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lottery_core.method.criteria import Evidence
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import apply, dense_mask, removed_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.recipe import Recipe

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lottery_core.data import Data
-from lottery_core.method.criteria import Evidence
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of

@@ -58,7 +58,7 @@ def taken(shelf, level, tmp_path_factory):
     """A folder with a file of every format, by name of the format."""
     store, experiment = shelf
     folder, paths = tmp_path_factory.mktemp("taken"), {}
-    for name in files.FORMATS:
+    for name in files.offered(level):
         paths[name] = folder / files.file_name(level.info, name)
         paths[name].write_bytes(files.export(store, experiment.key, name))
     return paths
@@ -195,7 +195,7 @@ def other(request, make_store, tmp_path_factory):
     key, paths = level.info.key, {}
     store.write(key, level)
     level = store.read(key)
-    for name in files.FORMATS:
+    for name in files.offered(level):
         paths[name] = folder / files.file_name(level.info, name)
         paths[name].write_bytes(files.export(store, key, name))
     return level, paths
@@ -365,7 +365,7 @@ def test_names_say_level_and_key_so_that_files_stay_together(taken, shelf):
     assert taken["ticket"].name == f"ticket-{short}-level2.safetensors"
     assert taken["script"].name == f"train-ticket-{short}-level2.py"
     assert f'TICKET = "{taken["ticket"].name}"' in taken["script"].read_text()
-    assert len({path.name for path in taken.values()}) == len(files.FORMATS)
+    assert len({path.name for path in taken.values()}) == len(taken)
 
 
 # What can go wrong
@@ -396,10 +396,11 @@ def test_an_unknown_format_is_refused(shelf):
 # Without torch in the process that asks
 
 
-def test_only_the_formats_that_say_so_load_torch(shelf):
+def test_only_the_formats_that_say_so_load_torch(shelf, level):
     store, experiment = shelf
-    light = [name for name, form in files.FORMATS.items() if not form.needs_torch]
-    assert set(files.FORMATS) - set(light) == {"pt", "pt-trained"}
+    heavy = {name for name, form in files.FORMATS.items() if form.needs_torch}
+    assert heavy == {"pt", "pt-trained", "smaller-pt"}
+    light = [name for name in files.offered(level) if name not in heavy]
     done = subprocess.run(
         [
             sys.executable,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lottery_core.data import load_data
-from lottery_core.method.criteria import Evidence
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.method.seeds import seed_of
 from lottery_core.spec.checks import InvalidValue

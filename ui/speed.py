@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import streamlit as st
 
@@ -12,8 +13,9 @@ from lottery_core.report import time_figures
 from lottery_core.running.forecast import measuring
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.links import command, read_choice, write_choice
 from lottery_core.spec.sizes import size_in_words
-from lottery_core.store import Speed
+from lottery_core.store import LevelSpeed, Speed
 from lottery_core.training.base import is_plain, why_not_compiled
 from ui.shared.link import Link
 from ui.shared.plot import plot
@@ -21,6 +23,7 @@ from ui.shared.reading import asked_together
 from ui.shared.runtime import has_level, machine_facts
 from ui.shared.tasks import choose_part, is_active, measured_of
 from ui.shared.text import many, missing_in_words, plain
+from ui.shared.words import say
 
 LINK = Link("speed")
 
@@ -36,13 +39,16 @@ def plan_in_words(experiment: Experiment) -> str:
     levels = len(experiment.keys)
     if missing := sum(not has_level(key) for key in experiment.keys):
         return f"Trains {missing_in_words(missing)}, then times all {levels}."
-    ways = f"{'four' if is_plain(experiment.recipe) else 'two'} ways to train and two to answer"
+    answers = "up to four" if experiment.rounds[-1].takes_units else "two"
+    train = "four" if is_plain(experiment.recipe) else "two"
+    ways = f"{train} ways to train and {answers} to answer"
     seconds = measuring(machine_facts(), experiment)
     return f"Times {many(levels, 'level')}, {ways}; about {in_words(seconds)}."
 
 
-def show_measured(experiment: Experiment) -> None:
-    """Sentences, curves and tables of the last measurement, if there is one."""
+def show_measured(experiment: Experiment, params: dict[str, str]) -> None:
+    """Sentences, curves and tables of the last measurement, if there is one; `params` are the
+    run's choice."""
     measured = measured_of("measure", experiment)
     if measured is None:
         active = is_active("measure", experiment)
@@ -73,6 +79,7 @@ def show_measured(experiment: Experiment) -> None:
     *some, most = (f"{images:,}" for images in rows[n].forward)
     st.caption(f"How long answering takes, for {', '.join(some)} and {most} images at once:")
     st.table(catch.answers_table(measured, rows[n]), border="horizontal", hide_index=True)
+    _show_smaller(rows[n], experiment, params)
     st.caption("What it takes to keep and to run:")
     st.table(catch.size_table(measured, rows[n]), border="horizontal", hide_index=True)
     if rows[n].layers:
@@ -81,6 +88,31 @@ def show_measured(experiment: Experiment) -> None:
             "of its forms: where pruning pays."
         )
         st.table(catch.layers_table(rows[n]), border="horizontal", hide_index=True)
+
+
+def _show_smaller(row: LevelSpeed, experiment: Experiment, params: dict[str, str]) -> None:
+    """The smaller network of a level of which whole units are gone, and what it is held against."""
+    table = catch.smaller_table(row)
+    if table is None:
+        return
+    say(catch.smaller_in_words(row))
+    st.caption("Median times, and how many times as fast as the dense network with its zeros:")
+    st.table(table, border="horizontal", hide_index=True)
+    if row.unstructured or not experiment.round(row.level).takes_units:
+        return
+    preset, choice = read_choice(params)
+    alike = replace(choice, criterion="magnitude")
+    st.info(
+        "No finished run of this recipe by magnitude is as accurate as this level, so no "
+        "unstructured ticket stands beside it. Train one and measure again:"
+    )
+    st.code(command(preset, alike), language="bash", wrap_lines=True)
+    st.page_link(
+        "app.py",
+        label="The same by magnitude, in the Explorer",
+        icon=":material/explore:",
+        query_params=write_choice(preset, alike),
+    )
 
 
 def _show_label(measured: Speed) -> None:

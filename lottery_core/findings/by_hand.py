@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from lottery_core.findings import answers
-from lottery_core.method.criteria import Evidence
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, apply
 from lottery_core.method.pruning import Target, prune
 from lottery_core.method.seeds import seed_of

@@ -159,7 +159,9 @@ class Outcome:
         for name, arm in self.arms.items():
             frame = replicates.curve(self.runs[name], field, kind)
             if name == "dense-longer":  # it keeps all; drawn beside the levels it trains as long as
-                frame["percent"] = sizes_of(self.main)[: len(frame)]
+                there = replicates.curve(self.runs["main"], field)["percent"].tolist()
+                places = there + sizes_of(self.main)[len(there) :]
+                frame["percent"] = places[: len(frame)]
             title = ARMS[name].title if name != "main" else title_of(arm[0])
             title += how_much_longer(arm[0])
             curves.append(_curve(title, figures.STYLES[name], frame))

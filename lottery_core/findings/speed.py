@@ -86,6 +86,61 @@ def answers_table(measured: Speed, row: LevelSpeed) -> pd.DataFrame:
     )
 
 
+# The ways in which a network with whole units gone answers, in the order of a table.
+_FORMS = {
+    "dense": "dense, with zeros",
+    "ticket": "its kept weights, compiled loop",
+    "smaller": "smaller dense network",
+    "unstructured": "unstructured ticket, compiled loop",
+}
+
+
+def smaller_table(row: LevelSpeed) -> pd.DataFrame | None:
+    """Of a level of which whole units are gone one row a form: median time of an answer by the
+    number of images at once, and how many times as fast as the dense one; None of another."""
+    if not row.smaller:
+        return None
+    found = []
+    for form, words in _FORMS.items():
+        each = {batch: getattr(times, form) for batch, times in row.forward.items()}
+        if not all(each.values()):
+            continue
+        cells = {"form": words}
+        for batch, timed in each.items():
+            ratio = row.forward[batch].dense.median / timed.median
+            faster = "" if form == "dense" else f" ({ratio:.1f}x)"
+            cells[_images(batch)] = f"{_short(timed.median)}{faster}"
+        found.append(cells)
+    return pd.DataFrame(found)
+
+
+def smaller_in_words(row: LevelSpeed) -> str:
+    """The smaller network of a level, and whether its answers come sooner than those of the dense
+    one, and than an unstructured ticket's that is as accurate: sentences."""
+    many = max(row.forward)
+    times = row.forward[many]
+    words = (
+        f"Without the units that are gone the network is `{row.smaller}`, dense, with "
+        f"{row.smaller_weights:,} weights. {_images(many)} take it {_short(times.smaller.median)} "
+        f"in torch, where the dense network with zeros takes {_short(times.dense.median)}: "
+        f"{_times(times.dense.median / times.smaller.median)}."
+    )
+    if one := row.unstructured:
+        images = "validation" if one.on_validation else "test"
+        words += (
+            f" The unstructured ticket is level {one.level} of `{one.key[:8]}`, by magnitude: the "
+            f"smallest one in the cache that names no fewer {images} images rightly "
+            f"({one.accuracy:.2%} to {one.reached:.2%}), with {one.kept:,} weights. It takes "
+            f"{_short(times.unstructured.median)}, so that the smaller network is "
+            f"{_times(times.unstructured.median / times.smaller.median)}."
+        )
+    return words
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'s' if count > 1 else ''}"
+
+
 def size_table(measured: Speed, row: LevelSpeed) -> pd.DataFrame:
     """Bytes on disk and multiply-adds, dense and ticket."""
     size, dense = row.bytes, measured.levels[0]

@@ -9,7 +9,8 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from lottery_core.method.criteria import CRITERIA, Evidence
+from lottery_core.method.criteria import CRITERIA
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, apply
 from lottery_core.method.restart import RULES, Origins
 from lottery_core.method.seeds import seed_of
@@ -112,6 +113,11 @@ def why_not(step: Round) -> str:
     """Why a round can't be shown before it is trained, as a sentence; empty if it can."""
     if step.ticket:
         return "The mask was brought, so nothing is ranked here."
+    if step.takes_units:
+        return (
+            f"The criterion {short(step.criterion)} ranks whole units, and the pictures of a round "
+            "are of single weights; choose one that looks at the weights alone, such as magnitude."
+        )
     if CRITERIA[step.criterion].asks_slopes:
         return (
             f"The criterion {short(step.criterion)} ranks by training images, which the pages "

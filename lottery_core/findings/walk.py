@@ -17,7 +17,7 @@ from lottery_core.data import read_part
 from lottery_core.findings.answers import answers, first, parts, unseen_images
 from lottery_core.findings.tables import empty_in_words, has_learned
 from lottery_core.findings.verdict import verdict_in_words
-from lottery_core.method.criteria import Evidence
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.pruning import Target, prune
 from lottery_core.spec.checks import InvalidValue

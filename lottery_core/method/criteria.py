@@ -1,64 +1,21 @@
-"""Evidence -> a score for every weight; the lowest scores go first.
+"""Evidence -> a score for every weight, or for every unit; the lowest scores go first.
 
-To add a criterion, write a function with the signature of `magnitude` and list it in `_GROUPS`.
+To add a criterion, write a function with the signature of `magnitude`, or of `unit_norm` for one
+that takes whole units, and list it in `_GROUPS`.
 In formulas w_i is a weight before training, w_f the same weight when the level before ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
-
-
-class Slopes(Protocol):
-    """What the loss, or the network, changes by with each weight, and what each weight reads: by
-    name, shaped like the mask, pruned 0.0. `weights` are by name, biases included; only those that
-    `mask` keeps take part."""
-
-    def of_loss(self, weights: Arrays, mask: Arrays) -> Arrays:
-        """g = dL/dw of the mean cross-entropy on training images."""
-
-    def of_flow(self, weights: Arrays, mask: Arrays) -> Arrays:
-        """Hg, the Hessian of that loss times g."""
-
-    def of_synaptic_flow(self, weights: Arrays, mask: Arrays) -> Arrays:
-        """dR/d|w|, R the sum of the outputs for an input of ones with absolute weights."""
-
-    def of_curvature(self, weights: Arrays, mask: Arrays) -> Arrays:
-        """h = d2L/dw2 by Gauss-Newton."""
-
-    def of_inverse_fisher(self, weights: Arrays, mask: Arrays) -> Arrays:
-        """[F^-1]_ii, F the empirical Fisher matrix in place of the loss's second derivatives."""
-
-    def input_norms(self, weights: Arrays, mask: Arrays) -> Arrays:
-        """The l2 norm of the values that each weight is multiplied with, on training images."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a criterion may look at.
-
-    `initial` are level 0's weights before training, `trained` those that the level before ended
-    with, pruned ones 0.0; both by name, biases included. `mask` is what that level keeps, `seed`
-    that of this round's draws. `slopes` knows the loss on training images; without it no
-    criterion works that derives the loss.
-    """
-
-    initial: Arrays
-    trained: Arrays
-    mask: Arrays
-    seed: int = 0
-    slopes: Slopes | None = None
-
-    def layers(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """(name, w_i, w_f) of each layer's prunable weights."""
-        return ((name, self.initial[name], self.trained[name]) for name in self.mask)
+from lottery_core.method.units import PerUnit, summed
 
 
 def magnitude(evidence: Evidence) -> Arrays:
@@ -238,6 +195,37 @@ def random(evidence: Evidence) -> Arrays:
     }
 
 
+def unit_norm(evidence: Evidence) -> PerUnit:
+    """The sum of |w_f| over the weights that make a unit or channel: its l1 norm (Li et al. 2017,
+    arXiv 1608.08710).
+
+    Channels that shortcuts add up are one unit, made by several layers; the sum is over all of
+    them, where the paper looks at the shortcut's convolution alone.
+    """
+    sizes = {name: np.abs(final, dtype=np.float64) for name, _, final in evidence.layers()}
+    return summed(sizes, evidence.axes, 0)
+
+
+def unit_gradient(evidence: Evidence) -> PerUnit:
+    """|Σ w_f dL/dw_f| over the weights that read a unit or channel: what the loss would change by,
+    to first order, if nothing read it, which is what its removal does.
+
+    The sum is that of activation times gradient over all places of a channel, as in Molchanov et
+    al. 2017 (arXiv 1611.06440), eq. 7, but averaged over the images before the absolute value is
+    taken, not after. Weights that make a unit would not do: before batch norm, which undoes their
+    scale, their own sum is always 0.
+    """
+    slopes = evidence.slopes.of_loss(evidence.trained, evidence.mask)
+    changes = {
+        name: np.multiply(final, slopes[name], dtype=np.float64)
+        for name, _, final in evidence.layers()
+    }
+    return {group: np.abs(total) for group, total in summed(changes, evidence.axes, 1).items()}
+
+
+_OF_WEIGHTS_ALONE = ("magnitude", "change in training", "whole units by magnitude", "chance")
+
+
 @dataclass(frozen=True)
 class Criterion:
     """A scoring function, and what a menu says of it: its `title`, the `group` it stands in and a
@@ -246,20 +234,22 @@ class Criterion:
     `reads` is "trained", "initial", "both" or "neither": the weights that decide. In each of
     `steps` a part of what has to go goes, and the rest is scored anew. `version` is raised when
     the same evidence gives other scores than before; levels pruned by it then get other keys.
+    With `takes_units` it scores units, by group, and these go as a whole.
     """
 
-    score: Callable[[Evidence], Arrays]
+    score: Callable[[Evidence], Arrays | PerUnit]
     title: str
     reads: str
     steps: int = 1
     version: int = 1
     group: str = "your own"
     summary: str = ""
+    takes_units: bool = False
 
     @property
     def asks_slopes(self) -> bool:
         """Whether it asks for `Evidence.slopes`; if not it looks at the weights alone."""
-        return self.group not in ("magnitude", "change in training", "chance")
+        return self.group not in _OF_WEIGHTS_ALONE
 
 
 _ZHOU = "Zhou et al. 2019 (arXiv 1905.01067)"
@@ -350,6 +340,21 @@ _GROUPS: dict[str, dict[str, Criterion]] = {
             synflow, "SynFlow: least synaptic flow at initialisation", "initial", 100,
             summary="Weights go on the weakest paths from input to output, without any image. "
             "Tanaka et al. 2020 (arXiv 2006.05467)",
+        ),
+    },
+    "whole units by magnitude": {
+        "unit-norm": Criterion(
+            unit_norm, "Smallest norm: whole units and channels", "trained", takes_units=True,
+            summary="Whole units and channels go, those first whose weights are smallest in sum. "
+            "Li et al. 2017 (arXiv 1608.08710)",
+        ),
+    },
+    "whole units by effect on the loss": {
+        "unit-gradient": Criterion(
+            unit_gradient, "Smallest activation × gradient: whole units and channels", "trained",
+            takes_units=True,
+            summary="Whole units and channels go, those first without which the loss would change "
+            "least, by its slope. Molchanov et al. 2017 (arXiv 1611.06440)",
         ),
     },
     "chance": {

@@ -8,26 +8,11 @@ found in one fits the other only in that order (Adnan et al. 2025, arXiv 2505.05
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from lottery_core.method.masks import Arrays
-
-
-@dataclass(frozen=True)
-class Axis:
-    """An axis along which units lie, `block` entries each: pixels of a channel that was flattened.
-    All axes of a `group` are put in order together."""
-
-    group: int
-    block: int = 1
-
-
-Axes = Mapping[str, Sequence[Axis | None]]  # by array's name, one an axis; None for one that stays
-Orders = dict[int, np.ndarray]  # by group; unit i comes from where the order's entry i says
+from lottery_core.method.units import Axes, Orders, put_in_order
 
 
 def match(one: Arrays, other: Arrays, axes: Axes) -> Orders:
@@ -71,15 +56,3 @@ def _products(one: Arrays, other: Arrays, axes: Axes, orders: Orders, group: int
 
 def _by_unit(values: np.ndarray, n: int, units: int) -> np.ndarray:
     return np.moveaxis(values, n, 0).reshape(units, -1).astype(float)
-
-
-def put_in_order(arrays: Arrays, orders: Orders, axes: Axes) -> Arrays:
-    """Weights or masks with the units of each group in that order."""
-    found = {}
-    for name, values in arrays.items():
-        for n, axis in enumerate(axes[name]):
-            if axis and axis.group in orders:
-                first = orders[axis.group][:, None] * axis.block
-                values = values.take((first + np.arange(axis.block)).ravel(), axis=n)
-        found[name] = values
-    return found

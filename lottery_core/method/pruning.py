@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lottery_core.method.budgets import kept_by
-from lottery_core.method.criteria import CRITERIA, Evidence
+from lottery_core.method.budgets import kept_by, spread
+from lottery_core.method.criteria import CRITERIA
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, removed_of
+from lottery_core.method.units import Axes, PerUnit, read, without
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,18 @@ def prune(evidence: Evidence, criterion: str, targets: Sequence[Target]) -> Arra
 
     Exactly `removed_of(...)` weights of each target are gone afterwards, or as many as were gone
     before if these are more; ties go in order of position. A criterion of several steps gets there
-    by equal factors of what is kept (Tanaka et al. 2020). Raises `ValueError` for scores that are
-    no finite numbers.
+    by equal factors of what is kept (Tanaka et al. 2020). One that takes whole units has one
+    target, the network, and takes as few as leave no more weights than that (`cut_units`). Raises
+    `ValueError` for scores that are no finite numbers.
     """
     known, mask = CRITERIA[criterion], evidence.mask
+    if known.takes_units:
+        (whole,) = targets
+        scores = known.score(evidence)
+        _check_finite(scores, criterion, "units of group")
+        total = sum(kept.size for kept in mask.values())
+        most = total - removed_of(whole.sparsity, total)
+        return cut_units(scores, mask, most, evidence.axes)
     parts = [part for target in targets for part in _parts(target, mask)]
 
     for k in range(1, known.steps + 1):
@@ -55,12 +65,43 @@ def _parts(target: Target, mask: Arrays) -> list[tuple[tuple[str, ...], int, int
     return [(target.names, kept, min(kept, left))]
 
 
-def _check_finite(scores: Arrays, criterion: str) -> None:
+def cut_units(scores: PerUnit, mask: Arrays, most: int, axes: Axes) -> Arrays:
+    """`mask` without the weights of as few whole units as leave at most so many weights.
+
+    Each group is ranked by itself: those of the lowest `scores` go first, of equal ones the first.
+    The same fraction of each group stays, rounded as in `budgets.spread`, so that how many go
+    depends on no weight. The last unit of a group always stays, so there may be more weights. Units
+    that nothing reads are gone already.
+    """
+    if sum(int(kept.sum()) for kept in mask.values()) <= most:
+        return mask
+    there = read(mask, axes)
+    sizes = {group: len(units) for group, units in there.items()}
+    room = {group: int(units.sum()) for group, units in there.items()}
+
+    def keeping(count: int) -> Arrays:
+        left = {}
+        for group, share in spread(count, sizes, room).items():
+            at_least = min(room[group], max(1, share))
+            left |= keep_best(scores, {group: there[group]}, at_least)
+        return without(mask, left, axes)
+
+    low, high = sum(count > 0 for count in room.values()), sum(room.values())
+    while low < high:  # the most units that are few enough
+        middle = (low + high + 1) // 2
+        is_few = sum(int(kept.sum()) for kept in keeping(middle).values()) <= most
+        low, high = (middle, high) if is_few else (low, middle - 1)
+    return keeping(low)
+
+
+def _check_finite(
+    scores: Mapping[str | int, np.ndarray], criterion: str, what: str = "weights of"
+) -> None:
     for name, values in scores.items():
         bad = int(np.count_nonzero(~np.isfinite(values)))
         if bad:
             raise ValueError(
-                f"criterion={criterion} gives {bad:,} of {values.size:,} weights of {name} a score "
+                f"criterion={criterion} gives {bad:,} of {values.size:,} {what} {name} a score "
                 "that is no finite number, so they can't be ranked; choose another criterion or a "
                 "lower learning rate"
             )

@@ -84,7 +84,7 @@ def early_stop_figure(
         "Early stop against weights remaining",
         height,
         "Iteration of least validation loss as weights are pruned. " + "; ".join(parts) + ".",
-        xaxis=remaining_axis(sizes),
+        xaxis=remaining_axis(sizes, curves),
         yaxis={"title": "early-stop iteration", "range": [0, 1.05 * total], "autorange": False},
     )
     for curve in curves:

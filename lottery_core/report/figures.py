@@ -132,7 +132,7 @@ def accuracy_figure(
         "Accuracy against weights remaining",
         height,
         "Test accuracy as weights are pruned. " + "; ".join([*reference, *parts]) + ".",
-        xaxis=remaining_axis(sizes or [p for curve in curves for p in curve.x]),
+        xaxis=remaining_axis(sizes, curves),
         yaxis={"title": "test accuracy, %"},
         margin={**MARGIN, "b": 138 + 19 * max(0, len(curves) - 4)},
         uirevision=near_dense,
@@ -341,15 +341,17 @@ def level_accuracy_figure(
     return figure
 
 
-def remaining_axis(percents: Sequence[float]) -> dict:
-    """The paper's axis: percent of weights remaining, log, falling left to right."""
-    percents = sorted({round(p, 2) for p in percents}, reverse=True) or [100.0, 1.0]
+def remaining_axis(percents: Sequence[float], curves: Sequence[Curve] = ()) -> dict:
+    """The paper's axis: percent of weights remaining, log, falling left to right. It holds all of
+    the `curves`: where whole units go, fewer weights may remain than were asked for."""
+    reached = [x for curve in curves for x in curve.x]
+    percents = sorted({round(p, 2) for p in percents or reached}, reverse=True) or [100.0, 1.0]
     return {
         "type": "log",
         "title": "weights remaining, % (log)",
         "tickvals": spread(percents),
         "ticktext": [f"{value:.3g}" for value in spread(percents)],
-        "range": [np.log10(115), np.log10(min(percents) * 0.87)],
+        "range": [np.log10(115), np.log10(min([*percents, *reached]) * 0.87)],
         "autorange": False,
     }
 

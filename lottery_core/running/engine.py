@@ -18,13 +18,13 @@ import pandas as pd
 import torch
 
 from lottery_core.data import Data, load_data
-from lottery_core.method.criteria import Evidence
 from lottery_core.method.dynamics import DYNAMICS, Moving
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, apply, dense_mask
-from lottery_core.method.matching import match, put_in_order
-from lottery_core.method.pruning import prune
+from lottery_core.method.matching import match
 from lottery_core.method.restart import RULES, Origins
 from lottery_core.method.seeds import seed_of
+from lottery_core.method.units import put_in_order
 from lottery_core.running.progress import Watch
 from lottery_core.running.time_left import learn
 from lottery_core.spec.checks import InvalidValue
@@ -158,6 +158,7 @@ def _prune(
         mask=previous.mask,
         seed=seed_of(recipe.seed, "prune", n),
         slopes=Slopes(recipe, data, seed_of(recipe.seed, "criterion", n)),
+        axes=None if recipe.net.is_own else axes_of(recipe.net),
     )
     given, weights = _ticket(store, step, recipe) if step.ticket else (None, None)
     mask = step.cut(evidence, seed_of(recipe.seed, "reshuffle", n), given)
@@ -184,7 +185,7 @@ def _prune(
         return _Start(first, apply(start, first), schedule, order=step.order, moving=moving)
 
     unpruned = replace(evidence, trained=dense.end, mask=dense.mask)
-    in_one_go = given or prune(unpruned, step.criterion, step.targets([*recipe.shapes]))
+    in_one_go = given or step.pruned(unpruned)
     return _Start(
         mask,
         apply(start, mask),

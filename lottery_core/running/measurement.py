@@ -3,8 +3,10 @@
 Ways to train under a level's mask are timed side by side on one thread: masked dense tensors in
 plain torch (the notebook's catch) and the compiled loop; of fully connected networks also torch's
 sparse CSR tensors, and the matrix products of a dense step alone, a floor for anything dense. Then
-the trained network's answers, dense against sparse, what each layer's part of a step takes, and the
-size of both on disk. Nothing here is read from a table: a value that is shown was timed here.
+the trained network's answers, dense against sparse and, where whole units are gone, against the
+smaller dense network and a ticket of single weights that is as accurate; what each layer's part of
+a step takes, and the size of both on disk. Nothing here is read from a table: a value that is shown
+was timed here.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ import statistics
 import time
 import zlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import torch
 
 from lottery_core.data import Data, load_data
+from lottery_core.findings.unstructured import unstructured_beside
 from lottery_core.method.masks import Arrays, dense_mask
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
@@ -32,9 +36,12 @@ from lottery_core.store import (
     Sizes,
     Speed,
     StepTimes,
+    Store,
     Timed,
+    Unstructured,
     processor,
 )
+from lottery_core.tickets.smaller import Smaller, smaller
 from lottery_core.training import calibration, loops
 from lottery_core.training.base import Network, Training, check_measurable, is_plain
 from lottery_core.training.context import Context
@@ -75,7 +82,8 @@ def measure(experiment: Experiment, context: Context) -> Speed:
             level = store.read(key)
             if level is None:
                 raise RuntimeError(f"level {key} is not in the store; run the experiment again")
-            rows.append(_measure_level(recipe, level, data, costs, monitor.check))
+            beside = _beside(experiment, level, store)
+            rows.append(_measure_level(recipe, level, data, costs, beside, monitor.check))
     return Speed(
         machine=Machine(
             processor=processor(),
@@ -94,11 +102,37 @@ def measure(experiment: Experiment, context: Context) -> Speed:
     )
 
 
+class _Beside(NamedTuple):
+    """What else answers beside a level of which whole units are gone: the smaller network, its
+    weights, and, where the level's criterion takes units, a ticket of single weights, if any is as
+    accurate."""
+
+    smaller: Smaller
+    weights: Arrays
+    unstructured: Unstructured | None = None
+    ticket: Level | None = None
+
+
+def _beside(experiment: Experiment, level: Level, store: Store) -> _Beside | None:
+    whole, n = experiment.recipe.net, level.info.level
+    found = smaller(whole, level.mask)
+    if not found.is_smaller:
+        return None
+    weights = found.of(level.end, whole)
+    if not experiment.round(n).takes_units:
+        return _Beside(found, weights)
+    others = store.infos(store.keys()).values()
+    known = unstructured_beside(experiment, level.info, others)
+    ticket = known and store.read(known.key)
+    return _Beside(found, weights, known if ticket else None, ticket)
+
+
 def _measure_level(
     recipe: Recipe,
     level: Level,
     data: Data,
     costs: calibration.Costs,
+    beside: _Beside | None,
     check: Callable[[], None],
 ) -> LevelSpeed:
     kept = {name: int(part.sum()) for name, part in level.mask.items()}
@@ -111,7 +145,7 @@ def _measure_level(
         loop=level.info.loop,
         step=StepTimes(**_in_turns(_ways(recipe, level, data, costs), check)),
         forward={
-            batch: AnswerTimes(**_in_turns(_answers(recipe, level, data, batch), check))
+            batch: AnswerTimes(**_in_turns(_answers(recipe, level, beside, data, batch), check))
             for batch in batches
         },
         bytes=sizes(level.end, level.mask),
@@ -121,6 +155,9 @@ def _measure_level(
             name: LayerTimes(costs.dense[name], costs.at(name, part))
             for name, part in level.mask.items()
         },
+        smaller=beside.smaller.network.text if beside else "",
+        smaller_weights=beside.smaller.network.weights_total if beside else 0,
+        unstructured=beside and beside.unstructured,
     )
 
 
@@ -146,8 +183,11 @@ def _ways(recipe: Recipe, level: Level, data: Data, costs: calibration.Costs) ->
     return found
 
 
-def _answers(recipe: Recipe, level: Level, data: Data, batch: int) -> dict[str, Steps]:
-    """The trained network's answers to `batch` test images, as dense tensors and sparse."""
+def _answers(
+    recipe: Recipe, level: Level, beside: _Beside | None, data: Data, batch: int
+) -> dict[str, Steps]:
+    """The trained network's answers to `batch` test images, as dense tensors and sparse, and what
+    stands `beside` it."""
     images = data.test_images[:batch]
 
     def on(answer: Callable[[np.ndarray], np.ndarray]) -> Steps:
@@ -157,10 +197,16 @@ def _answers(recipe: Recipe, level: Level, data: Data, batch: int) -> dict[str, 
 
         return steps
 
-    return {
-        "dense": on(forward_dense(recipe, level.end)),
+    found = {
+        "dense": on(forward_dense(recipe.net, level.end)),
         "ticket": on(forward_ticket(recipe, level.end, level.mask, batch)),
     }
+    if beside:
+        found["smaller"] = on(forward_dense(beside.smaller.network, beside.weights))
+    if beside and beside.ticket:
+        other = beside.ticket
+        found["unstructured"] = on(forward_ticket(recipe, other.end, other.mask, batch))
+    return found
 
 
 def _in_turns(ways: dict[str, Steps], check: Callable[[], None]) -> dict[str, Timed]:

@@ -97,7 +97,8 @@ ARMS = {
     ),
     "random-mask": Arm(
         "random mask",
-        "as many weights per layer, others than the ticket's, from their original values",
+        "as many weights per layer, others than the ticket's, from their original values; whole "
+        "units, where the ticket's criterion takes these",
         _control("random-mask"),
     ),
     "random-erk": Arm(
@@ -108,7 +109,8 @@ ARMS = {
     ),
     "reshuffled-reinit": Arm(
         "reshuffled mask, random reinit",
-        "as many weights per layer, others than the ticket's, with new random weights",
+        "as many weights (or whole units) per layer, others than the ticket's, with new random "
+        "weights",
         _control("reshuffled-reinit"),
     ),
     "set": _moving("set"),

@@ -17,15 +17,18 @@ cannot change a result (device, threads, number of workers) is not a field.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
+from lottery_core.method.masks import removed_of
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.keys import hashed, key_of
 from lottery_core.spec.limits import MAX_MULTIPLY_ADDS, MAX_ROUNDS, MAX_SEED, times_too_much
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round
+from lottery_core.spec.symmetries import fewest_weights
 from lottery_core.spec.terms import CONTROLS
 
 # What only the last round may do, and the control that does it at every level.
@@ -83,6 +86,7 @@ class Experiment:
                     f"is not a saved snapshot; choose one of {', '.join(map(str, known))}",
                 )
         self._check_dynamics()
+        self._check_units()
         if self.multiply_adds > MAX_MULTIPLY_ADDS:
             raise InvalidValue(
                 "iterations",
@@ -106,6 +110,28 @@ class Experiment:
                     "iterations",
                     self.recipe.iterations,
                     "leaves no time to change a mask in; choose at least 2",
+                )
+
+    def _check_units(self) -> None:
+        steps = [step for step in self.rounds if step.takes_units and not step.ticket]
+        if not steps:
+            return
+        total, fewest = self.recipe.weights_total, fewest_weights(self.recipe.net)
+        if fewest == total:
+            raise InvalidValue(
+                "criterion",
+                steps[0].criterion,
+                "takes hidden units and channels, and this network has no two in any layer; choose "
+                "a wider network or another criterion",
+            )
+        for step in steps:
+            if total - removed_of(step.sparsity, total) < fewest:
+                most = math.floor(1e4 * (1 - fewest / total)) / 1e4
+                raise InvalidValue(
+                    "sparsities",
+                    step.sparsity,
+                    f"can't be reached with criterion={step.criterion}: the last unit of a layer "
+                    f"stays, so that at most {most:g} of this network can go",
                 )
 
     @property

@@ -10,9 +10,10 @@ The texts are told of in `notation`.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from lottery_core.spec.checks import InvalidValue
@@ -275,6 +276,25 @@ def network(text: str, image: Shape, classes: int) -> Network:
     except Impossible as problem:
         raise InvalidValue("network", text, str(problem)) from None
     return Network(plain, image, classes, tuple(build.operations))
+
+
+def narrowed(net: Network, widths: Mapping[str, int]) -> Network:
+    """The same network with other numbers of units or channels, by layer: {"conv1": 3, "fc1": 20}.
+
+    Its text is one that makes it again where the notation can say it; of shortcuts, whose widths go
+    by stages, it is words.
+    """
+    operations: list[Operation] = []
+    for at in net.operations:
+        n = at.reads[0]
+        flow = operations[n - 1].shape if n else net.input
+        first = math.prod(flow) if at.kind == "flat" else widths.get(at.name, flow[0])
+        operations.append(replace(at, shape=(first, *at.shape[1:])))
+    if RESNET.match(net.text):
+        return replace(net, text=f"{net.text} with fewer channels", operations=tuple(operations))
+    numbers = iter(at.shape[0] for at in operations if at.kind in ("conv", "fc"))
+    words = [re.sub(r"^\d+", lambda _: str(next(numbers)), word) for word in net.text.split()]
+    return replace(net, text=" ".join(words), operations=tuple(operations))
 
 
 def _chain(build: _Builder, words: list[str], classes: int) -> None:

@@ -23,7 +23,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
-from lottery_core.method.criteria import CRITERIA, Criterion, Evidence
+from lottery_core.method.criteria import CRITERIA, Criterion
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, apply
 from lottery_core.spec.checks import InvalidValue, check_integer, check_known
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lottery_core.method.budgets import BUDGETS, respread
-from lottery_core.method.criteria import CRITERIA, Evidence
+from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.dynamics import DYNAMICS
+from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, reshuffle
 from lottery_core.method.pruning import Target, prune
 from lottery_core.method.restart import RULES
+from lottery_core.method.units import reshuffle_units
 from lottery_core.spec.checks import (
     InvalidValue,
     check_integer,
@@ -27,6 +29,17 @@ _OWN_RATES = {
     "global": "where all layers are ranked together",
     **dict.fromkeys(BUDGETS, "which says itself what each layer keeps"),
 }
+
+
+def _why_no_rates(scope: object, criterion: object) -> str:
+    """Why no layer can have a rate of its own, as what follows "with"; empty where it can."""
+    if scope in _OWN_RATES:
+        return f"scope={scope}, {_OWN_RATES[scope]}"
+    if criterion in CRITERIA and CRITERIA[criterion].takes_units:
+        return f"criterion={criterion}, where what reads a unit goes with what makes it"
+    return ""
+
+
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -41,13 +54,16 @@ class Round:
     much as the budget says. No layer has a rate of its own in these scopes. `layers` names other
     sparsities for single layers, as pairs of weight name and cumulative fraction. `criterion` and
     `restart` are names in `criteria.CRITERIA` and `restart.RULES`; `rewind_iteration` belongs to
-    the rules that ask for one. The survivors see the training images in that `order`, of which 0
-    is the dense network's (see `training.base.batch_order`). With a `transplant`, a name in
-    `TRANSPLANTS`, they are rewound to the weights of another seed's dense network, which
-    `Experiment.donor` names. With `reshuffled` the criterion
-    decides how many weights each layer keeps, and chance which; with `reshuffled_as`, a name in
-    `BUDGETS`, it decides how many are kept in all, the budget how many of each layer, and chance
-    which. A sparsity of 0 prunes nothing: the network is only trained on.
+    the rules that ask for one. A criterion that takes whole units takes the same fraction of each
+    hidden layer's, as few as leave no more weights of the network than `sparsity` says.
+
+    The survivors see the training images in that `order`, of which 0 is the dense network's (see
+    `training.base.batch_order`). With a `transplant`, a name in `TRANSPLANTS`, they are rewound to
+    the weights of another seed's dense network, which `Experiment.donor` names. With `reshuffled`
+    the criterion decides how many weights (or whole units) each layer keeps, and chance which; with
+    `reshuffled_as`, a name in `BUDGETS`, it decides how many weights are kept in all, the budget
+    how many of each layer, and chance which. A sparsity of 0 prunes nothing: the network is only
+    trained on.
 
     With `dynamics`, a name in `dynamics.DYNAMICS`, that mask changes while the network trains, from
     the initial weights on; "gradual" begins with all weights and comes to as many of each layer.
@@ -79,15 +95,22 @@ class Round:
         check_number("sparsity", self.sparsity, 0, 1, below=True)
         check_number("output_sparsity", self.output_sparsity, 0, 1, below=True)
         check_known("scope", self.scope, SCOPES)
-        if self.scope in _OWN_RATES and self.output_sparsity != self.sparsity:
+        check_known("criterion", self.criterion, CRITERIA)
+        if self.takes_units and self.scope != "layerwise":
+            raise InvalidValue(
+                "scope",
+                self.scope,
+                f"does not apply to whole units: with criterion={self.criterion} the same fraction "
+                "of each layer's goes, so that all seeds keep equally many; choose layerwise",
+            )
+        why = _why_no_rates(self.scope, self.criterion)
+        if why and self.output_sparsity != self.sparsity:
             raise InvalidValue(
                 "output_sparsity",
                 self.output_sparsity,
-                f"must equal sparsity={self.sparsity:g} with scope={self.scope}, "
-                f"{_OWN_RATES[self.scope]}",
+                f"must equal sparsity={self.sparsity:g} with {why}",
             )
-        self._check_layers()
-        check_known("criterion", self.criterion, CRITERIA)
+        self._check_layers(why)
         check_known("restart", self.restart, RULES)
         check_integer("rewind_iteration", self.rewind_iteration, 0, MAX_ITERATIONS)
         if not RULES[self.restart].asks_iteration and self.rewind_iteration:
@@ -155,14 +178,17 @@ class Round:
                 "reshuffled one",
             )
 
-    def _check_layers(self) -> None:
+    def _check_layers(self, why: str) -> None:
         for name, sparsity in self.layers:
             check_number(f"layers: {name}", sparsity, 0, 1, below=True)
-        if self.layers and self.scope in _OWN_RATES:
+        if self.layers and why:
+            remedy = (
+                f"{why}; leave them out"
+                if self.takes_units
+                else f"scope={self.scope}; choose scope=layerwise"
+            )
             raise InvalidValue(
-                "layers",
-                self.layers,
-                f"can't have rates of their own with scope={self.scope}; choose scope=layerwise",
+                "layers", self.layers, f"can't have rates of their own with {remedy}"
             )
         named = dict(self.layers)
         if len(named) < len(self.layers):
@@ -170,9 +196,16 @@ class Round:
         plain = tuple((name, float(named[name])) for name in sorted(named))
         object.__setattr__(self, "layers", plain)
 
+    @property
+    def takes_units(self) -> bool:
+        """Whether its criterion takes whole units and channels."""
+        return CRITERIA[self.criterion].takes_units
+
     def targets(self, names: Sequence[str]) -> list[Target]:
         """What is ranked or budgeted together, and how much of it goes; `names` are those of all
         prunable weights, the output layer's last."""
+        if self.takes_units:
+            return [Target(tuple(names), self.sparsity)]
         if self.scope in _OWN_RATES:
             budget = self.scope if self.scope in BUDGETS else ""
             return [Target(tuple(names), self.sparsity, budget)]
@@ -180,12 +213,19 @@ class Round:
         sparsities |= {names[-1]: self.output_sparsity} | dict(self.layers)
         return [Target((name,), sparsities[name]) for name in names]
 
+    def pruned(self, evidence: Evidence) -> Arrays:
+        """The mask that the criterion leaves."""
+        return prune(evidence, self.criterion, self.targets([*evidence.mask]))
+
     def cut(self, evidence: Evidence, chance: int, given: Arrays | None = None) -> Arrays:
         """The mask after this round: the criterion's, or the one that is `given`; drawn by the seed
-        `chance` where the round is reshuffled."""
-        mask = given or prune(evidence, self.criterion, self.targets([*evidence.mask]))
+        `chance` where the round is reshuffled: whole units, where these go, unless a budget spreads
+        their weights."""
+        mask = given or self.pruned(evidence)
         if self.reshuffled_as:
             mask = respread(mask, self.reshuffled_as)
+        elif self.reshuffled and self.takes_units and not given:
+            return reshuffle_units(mask, evidence.axes, chance)
         return reshuffle(mask, chance) if self.reshuffled else mask
 
 
@@ -220,14 +260,14 @@ def rounds_of(
     check_number("output_factor", output_factor, 0, 1)
     for factor in factors.values():
         check_number("layer_factors", factor, 0, 1)
-    scope = same.get("scope")
-    if scope in _OWN_RATES and (output_factor != 1 or factors):
+    why = _why_no_rates(same.get("scope"), same.get("criterion"))
+    if why and (output_factor != 1 or factors):
         name = "output_factor" if output_factor != 1 else "layer_factors"
+        other = "" if why.startswith("criterion") else " or choose scope=layerwise"
         raise InvalidValue(
             name,
             output_factor if output_factor != 1 else factors,
-            f"cannot apply with scope={scope}, {_OWN_RATES[scope]}; leave it out or choose "
-            "scope=layerwise",
+            f"cannot apply with {why}; leave it out{other}",
         )
     if len(sparsities) > MAX_ROUNDS:
         raise InvalidValue("rounds", len(sparsities), f"must be at most {MAX_ROUNDS}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lottery_core.method.matching import Axis
+import math
+
+from lottery_core.method.units import Axis
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.networks import Network
 
@@ -15,8 +17,8 @@ def axes_of(network: Network) -> dict[str, tuple[Axis | None, ...]]:
         raise InvalidValue(
             "network",
             network.title,
-            "is a module of your own, of which it is not known which units belong together; leave "
-            "out the permuted mask",
+            "is a module of your own, of which it is not known which units belong together; choose "
+            "another network, or neither a permuted mask nor a criterion that takes whole units",
         )
     results: list[Axis | None] = [None]  # the images
     same: dict[int, int | None] = {}  # a group that is another, or that stays
@@ -50,6 +52,15 @@ def axes_of(network: Network) -> dict[str, tuple[Axis | None, ...]]:
 
     known = network.parameters | network.buffers
     return {name: tuple(map(settled, found[name])) for name in known}
+
+
+def fewest_weights(network: Network) -> int:
+    """Prunable weights of the network with one unit or channel in each hidden layer."""
+    axes, total = axes_of(network), 0
+    for name, shape in network.shapes.items():
+        both = zip(axes[name], shape, strict=True)
+        total += math.prod(axis.block if axis else size for axis, size in both)
+    return total
 
 
 def _group(axis: Axis | None, same: dict[int, int | None]) -> int | None:

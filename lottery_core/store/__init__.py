@@ -44,6 +44,7 @@ from lottery_core.store.measurements import (
     Speed,
     StepTimes,
     Timed,
+    Unstructured,
 )
 from lottery_core.store.notes import processor
 from lottery_core.store.places import CACHE
@@ -82,6 +83,7 @@ __all__ = [
     "Store",
     "StoreUnavailable",
     "Timed",
+    "Unstructured",
     "Waiting",
     "counts_of",
     "digest",

@@ -50,10 +50,28 @@ class LayerTimes(NamedTuple):
 
 @dataclass(frozen=True)
 class AnswerTimes:
-    """Answering some images at once, as dense tensors and as the ticket's sparse ones."""
+    """Answering some images at once, as dense tensors and as the ticket's sparse ones; where whole
+    units are gone also as the smaller dense network, and as an unstructured ticket as accurate."""
 
     dense: Timed
     ticket: Timed
+    smaller: Timed | None = None
+    unstructured: Timed | None = None
+
+
+@dataclass(frozen=True)
+class Unstructured:
+    """A ticket of single weights that is as accurate as a level without whole units: the `key` of
+    its `level`, and how many weights it has `kept`. Accuracies are fractions of the validation
+    images, or of the test images where none were held out: its own, and that of the level
+    (`reached`)."""
+
+    key: str
+    level: int
+    kept: int
+    accuracy: float
+    reached: float
+    on_validation: bool
 
 
 @dataclass(frozen=True)
@@ -71,7 +89,9 @@ class Sizes:
 class LevelSpeed:
     """One level: weights `kept`, the `iterations` and `seconds` its training took and the loop
     that trained it, times of a step, of answers by the number of images at once, bytes, the
-    multiply-adds of a step and of an answer (0: as many as weights), and times by layer."""
+    multiply-adds of a step and of an answer (0: as many as weights), and times by layer. Where
+    whole units are gone, the `smaller` network that is left, as a text, and its weights' number,
+    and the `unstructured` ticket that was timed beside it, if there was one."""
 
     level: int
     kept: int
@@ -84,6 +104,9 @@ class LevelSpeed:
     multiply_adds_step: int
     multiply_adds_answer: int = 0
     layers: Mapping[str, LayerTimes] = field(default_factory=dict)
+    smaller: str = ""
+    smaller_weights: int = 0
+    unstructured: Unstructured | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +138,7 @@ class Speed:
 
 
 def _level_speed(plain: Mapping) -> LevelSpeed:
+    beside = plain.get("unstructured")
     forward = {int(many): _times(AnswerTimes, one) for many, one in plain["forward"].items()}
     return LevelSpeed(
         **known_fields(LevelSpeed, plain)
@@ -126,6 +150,7 @@ def _level_speed(plain: Mapping) -> LevelSpeed:
                 name: LayerTimes(*map(float, times))
                 for name, times in plain.get("layers", {}).items()
             },
+            "unstructured": beside and Unstructured(**known_fields(Unstructured, beside)),
         }
     )
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lottery_core.method.masks import Arrays
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.store import Level, LevelInfo, Store
 from lottery_core.store.info import plain_counts
@@ -31,6 +32,7 @@ from lottery_core.tickets.content import (
     own_code_of,
     parts_of,
 )
+from lottery_core.tickets.smaller import Smaller, smaller
 
 _TIMEOUT = 120  # seconds; what needs torch takes about three
 _RESULTS = (
@@ -144,6 +146,57 @@ def _onnx(store: Store, key: str) -> bytes:
     return onnx_form.network(read(store, key), store.datasets)
 
 
+def _smaller(store: Store, key: str) -> tuple[LevelInfo, Smaller, Arrays]:
+    """A level with its smaller network and the trained weights of that, in a state dict's order."""
+    level = read(store, key)
+    net = known_network_of(level.info)
+    found = smaller(net, level.mask)
+    if not found.is_smaller:
+        raise InvalidValue(
+            "key",
+            key,
+            "has no unit that is gone as a whole, so no smaller network; take the ticket, or prune "
+            "by a criterion that takes whole units, such as unit-norm",
+        )
+    weights = found.of(level.end, net)
+    order = found.network.parameters | found.network.buffers
+    return level.info, found, {name: weights[name] for name in order}
+
+
+def _smaller_safetensors(store: Store, key: str) -> bytes:
+    info, found, weights = _smaller(store, key)
+    contents = (
+        "The trained weights of the network without the units that no answer depends on: a state "
+        "dict, as of a dense network with these shapes."
+    )
+    return save(
+        weights,
+        metadata={
+            "contents": contents,
+            "key": info.key,
+            "level": str(info.level),
+            "network": json.dumps(in_header(found.network)),
+            "units": json.dumps(found.units),
+            "recipe": json.dumps(info.experiment["recipe"]),
+            "versions": json.dumps(info.versions),
+        },
+    )
+
+
+def _smaller_pt(store: Store, key: str) -> bytes:
+    from lottery_core.tickets import torch_form
+
+    _, _, weights = _smaller(store, key)
+    return torch_form.pruned_state(weights, {})
+
+
+def _smaller_onnx(store: Store, key: str) -> bytes:
+    from lottery_core.tickets import onnx_form
+
+    info, found, weights = _smaller(store, key)
+    return onnx_form.of(found.network, weights, info, store.datasets)
+
+
 def _card(store: Store, key: str) -> bytes:
     return card.card(card.gather(store, read(store, key))).encode()
 
@@ -207,6 +260,31 @@ FORMATS: dict[str, Format] = {
         _onnx,
         says_network=True,
     ),
+    "smaller": Format(
+        "Smaller network, .safetensors",
+        "the trained network without the units that are gone: dense, with smaller shapes",
+        "smaller",
+        ".safetensors",
+        _smaller_safetensors,
+        says_network=True,
+    ),
+    "smaller-pt": Format(
+        "Smaller network, .pt",
+        "the same for load_state_dict of a torch module with these shapes",
+        "smaller",
+        ".pt",
+        _smaller_pt,
+        needs_torch=True,
+        says_network=True,
+    ),
+    "smaller-onnx": Format(
+        "Smaller network, .onnx",
+        "the same for other runtimes, from images to logits",
+        "smaller",
+        ".onnx",
+        _smaller_onnx,
+        says_network=True,
+    ),
     "card": Format(
         "Ticket card, .md",
         "recipe, counts, accuracies over the seeds, controls, and the command that repeats it",
@@ -231,6 +309,16 @@ FORMATS: dict[str, Format] = {
         says_network=True,
     ),
 }
+
+
+# What only a level can be taken as of which whole units are gone.
+OF_SMALLER = tuple(name for name, form in FORMATS.items() if form.stem == "smaller")
+
+
+def offered(level: Level) -> tuple[str, ...]:
+    """The names of the formats that a level of a network whose operations are known can have."""
+    is_smaller = smaller(known_network_of(level.info), level.mask).is_smaller
+    return tuple(name for name in FORMATS if is_smaller or name not in OF_SMALLER)
 
 
 def file_name(info: LevelInfo, name: str) -> str:

@@ -12,6 +12,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from lottery_core.data import DataUnavailable, counts_of, mean_and_deviation, read_part
 from lottery_core.findings.forward import EPSILON
+from lottery_core.method.masks import Arrays
 from lottery_core.spec.datasets import NORMALISATIONS
 from lottery_core.spec.networks import Network, Operation
 from lottery_core.store import Level, LevelInfo
@@ -32,21 +33,24 @@ _TYPES = {  # and what each is told
 
 
 def network(level: Level, datasets: Path) -> bytes:
+    """A level's trained network; see `of`. Raises `InvalidValue` for a level of another version."""
+    return of(known_network_of(level.info), level.end, level.info, datasets)
+
+
+def of(net: Network, weights: Arrays, info: LevelInfo, datasets: Path) -> bytes:
     """`image` (batch, channels, rows, columns) float32, normalised as the recipe says -> `logits`
     (batch, classes). A fully connected network takes its images flat, as it always did: (batch,
     channels * rows * columns).
 
     Pruned weights are zeros in dense tensors, as runtimes want them; batch norm has its running
     statistics. The metadata names key, recipe and normalisation, with the data set's mean and
-    deviation, channel by channel, where it lies in `datasets`. Raises `InvalidValue` for a level
-    of another version.
+    deviation, channel by channel, where it lies in `datasets`.
     """
-    net = known_network_of(level.info)
     image = net.input if net.is_convolutional else (math.prod(net.input),)
-    values = [numpy_helper.from_array(level.end[name], name) for name in _arrays(net)]
+    values = [numpy_helper.from_array(weights[name], name) for name in _arrays(net)]
     graph = helper.make_graph(
         _nodes(net),
-        f"ticket-{level.info.key[:8]}-level{level.info.level}",
+        f"ticket-{info.key[:8]}-level{info.level}",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", *image])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", net.classes])],
         values,
@@ -57,7 +61,7 @@ def network(level: Level, datasets: Path) -> bytes:
         ir_version=_IR,
         producer_name="lottery-ticket-explorer",
     )
-    helper.set_model_props(model, _metadata(level.info, net, datasets))
+    helper.set_model_props(model, _metadata(info, net, datasets))
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
 

@@ -14,10 +14,11 @@ import torch
 
 from lottery_core.data import Data
 from lottery_core.method.masks import Arrays
+from lottery_core.spec.networks import Network
 from lottery_core.spec.recipe import Recipe
 from lottery_core.training.base import batch_order, is_plain
 from lottery_core.training.convolution.loop import ConvolutionalNetwork
-from lottery_core.training.models import build, load
+from lottery_core.training.models import build_network, load
 from lottery_core.training.sparse_loop import SparseNetwork
 
 Steps = Callable[[int], None]
@@ -163,9 +164,9 @@ def _csr(
         )
 
 
-def forward_dense(recipe: Recipe, weights: Arrays) -> Predict:
+def forward_dense(network: Network, weights: Arrays) -> Predict:
     """(n, pixels) images -> (n, classes) logits by the torch model, holes as zeros."""
-    model = build(recipe)
+    model = build_network(network)
     load(model, weights)
     model.eval()
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from playwright.sync_api import Page, expect
+from safetensors.numpy import load
 
 from lottery_core.spec.links import read_choice
 from lottery_core.store import measurement_key
@@ -68,6 +69,23 @@ def test_a_visitor_measures_a_run_and_reads_what_sparse_is_worth_here(visit, ser
     other = visit(server.url({"key": key}, "speed"), 390, "dark")
     expect(other.get_by_text("On this machine sparse")).to_be_visible()
     assert overflow(other) <= 0
+
+
+def test_a_network_without_whole_units_is_taken_away_and_timed_beside_the_dense_one(visit, server):
+    key = run_in_explorer(visit, server, SMALL | {"criterion": "unit-norm", "rounds": "1"})
+    page = visit(server.url({"key": key, "level": "1", "view": "take"}, "ticket"))
+    expect(page.get_by_text("it has 16 of 32 in fc1")).to_be_visible()
+    with page.expect_download() as taken:
+        page.get_by_role("button", name="Smaller network, .safetensors").click()
+    shapes = {name: values.shape for name, values in load(taken.value.path().read_bytes()).items()}
+    assert shapes["fc1.weight"] == (16, 784)
+
+    page = visit(server.url({"key": key}, "speed"))
+    measure(page)
+    expect(page.get_by_text("Without the units that are gone")).to_be_visible()
+    expect(page.get_by_test_id("stTable").nth(1)).to_contain_text("smaller dense network")
+    expect(page.get_by_text("No finished run of this recipe by magnitude")).to_be_visible()
+    assert overflow(page) <= 0
 
 
 def test_convolutions_are_measured_by_the_same_button_and_by_layer(visit, server):
