@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lottery_core.findings.lines import known_experiments
-from lottery_core.findings.rewinding import MOVED
+from lottery_core.findings.rewinding import MOVED, UNTRAINED
 from lottery_core.findings.verdict import level_to_show
 from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.checks import is_whole
@@ -211,6 +211,8 @@ def show_numbers(subject: Subject) -> None:
             f"Its mask changed while it trained: {info.explored:.1%} of all weights were in it at "
             f"some time. {MOVED}"
         )
+    if subject.experiment.supermask(subject.n):
+        say_small(UNTRAINED)
     say_small(f"One seed: {subject.experiment.recipe.seed}. Key of this level: `{subject.key}`")
 
 
