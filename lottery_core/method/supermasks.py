@@ -83,7 +83,7 @@ SUPERMASKS = {
         "each layer are kept (Zhou et al. 2019, arXiv 1905.01067)",
         _equal,
         is_drawn=True,
-        rates={"sgd": 30_000.0, "adam": 200.0},
+        rates={"sgd": 10_000.0, "adam": 200.0},
     ),
 }
 
