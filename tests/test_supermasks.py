@@ -31,6 +31,8 @@ from lottery_core.training.base import Training
 from lottery_core.training.context import Context
 from lottery_core.training.mask_search import Scored, ScoredNetwork, train
 from lottery_core.training.models import initial_weights
+from tests.pages import open_page, said
+from ui import stability
 
 RECIPE = Recipe(network="12 6", iterations=30, evaluate_every=15, batch_size=16, init="glorot")
 TICKET = Experiment(RECIPE, rounds_of([0.5, 0.8]))
@@ -214,7 +216,7 @@ def test_card_file_and_script_say_that_no_weight_was_trained(levels):
     for name in ("edge-popup", "learned-mask-signs"):
         level = found[name][2]
         told = card(gather(store, level))
-        assert "No weight was trained: the mask was learned" in told
+        assert "No weight was trained: only the mask was learned" in told
         assert "The script learns no mask" in told
         assert "winning ticket" not in told
         upload = read_upload("ticket.safetensors", files.export(store, level.info.key, "ticket"))
@@ -253,3 +255,13 @@ def test_nothing_goes_on_from_a_learned_mask():
     learned = Round(0.5, 0.5, supermask="edge-popup")
     with pytest.raises(InvalidValue, match="only the last round may have it; for every level"):
         Experiment(RECIPE, (learned, Round(0.8, 0.8)))
+
+
+def test_pages_say_that_no_weight_was_trained(shared):
+    arm = ARMS["edge-popup"].of(Experiment(RECIPE, rounds_of([0.5])))
+    list(engine.run(arm, Context(shared.store, loop="torch")))
+    page = open_page("pages/ticket.py", key=arm.key, level="1")
+    assert "Proof that no weight was trained" in said(page)
+    assert "No weight moved while this level's mask was learned." in said(page)
+    assert "While this level trained" not in said(page)
+    assert "none of its levels, whose masks come about" in stability.plan_in_words(arm)

@@ -15,8 +15,8 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level, Store
 
 UNTRAINED = (
-    "No weight was trained: the mask was learned, and what it is right of, untrained weights are "
-    "right of. Losses are of answers scaled by one number."
+    "No weight was trained: only the mask was learned, and its accuracy is that of untrained "
+    "weights. Losses are those of answers scaled by one number."
 )
 MOVED = (
     "There is no proof of rewinding: what its mask gained while it trained began at 0 then, and "
