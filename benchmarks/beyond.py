@@ -117,10 +117,7 @@ METHODS = {
     "learned-mask": _arm("learned-mask"),
     "learned-mask-signs": _arm("learned-mask-signs"),
 }
-CHART = (
-    "ticket", "reinit", "random-erk", "synflow", "gradual", "rigl", "rigl-long", "obd",
-    "edge-popup",
-)  # fmt: skip
+CHART = ("ticket", "reinit", "random-erk", "synflow", "edge-popup", "rigl", "rigl-long", "obd")
 
 
 class Results:

@@ -45,6 +45,10 @@ WORDS = {
         "iterations?",
     ),
     "magnitude": Word("How far a weight is from zero, whatever its sign.", "magnitudes?"),
+    "supermask": Word(
+        "A mask that is trained in place of the weights, which keep the values they began with.",
+        "learned masks?|supermasks?",
+    ),
     "mask": Word("A list that says of each weight whether it is kept or pruned.", "masks?"),
     "pruned": Word("Set to zero for good.", "prun(?:ed|ing|e)"),
     "reinit": Word(
@@ -65,10 +69,6 @@ WORDS = {
     "sparsity": Word(
         "The share of the weights that is pruned: at 90\u202f% one weight in ten is left.",
         "sparsity|sparsities",
-    ),
-    "supermask": Word(
-        "A mask that is trained in place of the weights, which keep the values they began with.",
-        "learned masks?|supermasks?",
     ),
     "ticket": Word(
         "A mask with the values its weights begin with; it wins if it trains as well as the whole "
