@@ -198,8 +198,8 @@ def _learned(step: dict) -> str:
     """What was learned where weights stayed untrained."""
     rule = SUPERMASKS[step["supermask"]]
     weights = (
-        "the initial signs of the dense network's, with one magnitude a layer, the standard "
-        "deviation of its initial weights"
+        "the dense network's initial signs, with one magnitude a layer, the standard deviation of "
+        "its initial weights"
         if step["restart"] == "signs"
         else "the dense network's initial ones"
     )
