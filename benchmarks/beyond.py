@@ -1,9 +1,10 @@
 """Is a ticket worth its search? Beside other ways to be sparse: `python -m benchmarks.beyond`.
 
 Tickets by iterative magnitude pruning, their masks on other weights, masks drawn by chance or found
-at initialisation, masks that move while they train, gradual pruning and Optimal Brain Damage, at
-20, 10, 5 and 2 % of the weights, over seeds: accuracy, and what it cost in multiply-adds. Writes
-docs/beyond.md, its charts and docs/beyond.csv; with `--only`, one network's parts of them.
+at initialisation, masks that move while they train, gradual pruning, masks learned for untrained
+weights and Optimal Brain Damage, at 20, 10, 5 and 2 % of the weights, over seeds: accuracy, and
+what it cost in multiply-adds. What is in the cache is not trained again. Writes docs/beyond.md, its
+charts and docs/beyond.csv; with `--only`, one network's parts of them.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ HEAD = f"""# Beyond the ticket
 
 Is the search for a ticket worth it? Other ways to be as sparse beside it, each at the same number of weights.
 
-{HOW} Accuracies are those of test images at the end of training. Costs are multiply-adds of training in units of one dense training, forward and backward and only of weights that are there: alone, and with all that has to be trained before. What a criterion computes once (SNIP, GraSP, SynFlow, Optimal Brain Damage) is not counted. SNIP, GraSP, SynFlow and Optimal Brain Damage rank all layers together, magnitude layer by layer, as in their papers. *Reaches* means no more than {SLIGHT:g} points below.
+{HOW} Accuracies are those of test images at the end of training. Costs are multiply-adds of training in units of one dense training, forward and backward and only of weights that are there: alone, and with all that has to be trained before. Where a mask is learned, all weights have gradients. What a criterion computes once (SNIP, GraSP, SynFlow, Optimal Brain Damage) is not counted. SNIP, GraSP, SynFlow and Optimal Brain Damage rank all layers together, magnitude layer by layer, as in their papers. *Reaches* means no more than {SLIGHT:g} points below.
 """  # noqa: E501 - a paragraph of Markdown
 
 
@@ -111,8 +112,12 @@ METHODS = {
     "rigl": _arm("rigl"),
     "set-long": _arm("set-long"),
     "rigl-long": _arm("rigl-long"),
+    "edge-popup": _arm("edge-popup"),
+    "edge-popup-signs": _arm("edge-popup-signs"),
+    "learned-mask": _arm("learned-mask"),
+    "learned-mask-signs": _arm("learned-mask-signs"),
 }
-CHART = ("ticket", "reinit", "random-erk", "synflow", "gradual", "rigl", "rigl-long", "obd")
+CHART = ("ticket", "reinit", "random-erk", "synflow", "edge-popup", "rigl", "rigl-long", "obd")
 
 
 class Results:
@@ -195,7 +200,7 @@ class Results:
 
 def _work(experiment: Experiment, n: int, info: LevelInfo) -> float:
     """Multiply-adds of training level `n` an image; RigL looks at a dense gradient at every
-    change."""
+    change, and where a mask is learned every step has one."""
     recipe, rule = experiment.recipe, experiment.dynamics(n) if n else ""
     iterations = experiment.iterations(n)
     kept = {name: float(one.kept) for name, one in info.layers.items()}
@@ -205,8 +210,10 @@ def _work(experiment: Experiment, n: int, info: LevelInfo) -> float:
             for name, count in kept.items()
         }
     work = iterations * _step(recipe, kept)
+    whole = {name: one.weights for name, one in info.layers.items()}
+    if experiment.supermask(n):
+        work += iterations * (recipe.net.multiply_adds(whole) - recipe.net.multiply_adds(kept))
     if rule == "rigl":
-        whole = {name: one.weights for name, one in info.layers.items()}
         work += len(changes(iterations)) * _step(recipe, whole)
     return work
 
@@ -253,6 +260,14 @@ SAID = (
      "rigl-long", "ticket", 5),
     ("gradual pruning, in one training, reaches tickets (Gale et al. 2019)",
      "gradual", "ticket", 5),
+    ("untrained weights under a mask of edge-popup reach the dense network (Ramanujan et al. 2020)",
+     "edge-popup", "dense", 20),
+    ("edge-popup does better with signed constants (the same)",
+     "edge-popup-signs", "edge-popup", 20),
+    ("learned masks do better with signed constants (Zhou et al. 2019)",
+     "learned-mask-signs", "learned-mask", 20),
+    ("edge-popup is better than learned masks (Ramanujan et al. 2020)",
+     "edge-popup", "learned-mask", 20),
 )  # fmt: skip
 
 

@@ -349,6 +349,7 @@ LAST = {
     "reshuffled_as": [{"reshuffled": True}, {"reshuffled": True, "reshuffled_as": "erk"}],
     "transplant": [{"transplant": "plain"}, {"transplant": "permuted"}],
     "dynamics": [{"dynamics": "set"}, {"dynamics": "rigl"}],
+    "supermask": [{"supermask": "edge-popup"}, {"supermask": "learned-mask"}],
     "as_long_as_search": [{"dynamics": "set"}, {"dynamics": "set", "as_long_as_search": True}],
 }
 

@@ -18,6 +18,7 @@ from tests.pages import open_page, said
 RECIPE = Recipe(network="8", iterations=12, evaluate_every=12, batch_size=16)
 TICKET = Experiment(RECIPE, rounds_of([0.5, 0.8], rewind_iteration=10))
 REWOUND = ("random-mask", "random-erk", "new-order")
+UNTRAINED = ("edge-popup", "learned-mask")
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +61,25 @@ def test_batch_norm_is_rewound_with_its_running_statistics(store):
     assert rewinding(level.mask, later, dense.snapshots[10], 10).others_unlike == 1
 
 
-@pytest.mark.parametrize("name", [name for name in ARMS if name not in REWOUND])
+@pytest.mark.parametrize("name", [name for name in ARMS if name not in REWOUND + UNTRAINED])
 def test_what_restarts_from_something_else_has_none(full, name):
     experiment = ARMS[name].of(TICKET)
     assert rewound_to(experiment, 0) is None
     for n, key in enumerate(experiment.keys):
         assert rewound_to(experiment, n) is None
         assert proof(full, full.read(key)) is None
+
+
+@pytest.mark.parametrize("name", UNTRAINED)
+def test_of_a_learned_mask_it_says_that_no_weight_was_trained(full, name):
+    for key in ARMS[name].of(TICKET).keys[1:]:
+        level = full.read(key)
+        found = proof(full, level)
+        assert found.holds
+        assert (found.iteration, found.kept) == (0, level.info.weights_kept)
+        assert found.in_words().startswith("Proof that no weight was trained: at the end all")
+        moved = replace(level, end=changed(level.end, "fc1.bias", 0, np.float32(7)))
+        assert proof(full, moved).in_words().startswith("Weights were trained: beside")
 
 
 def test_without_its_dense_network_there_is_none(make_store, tmp_path, full, level):

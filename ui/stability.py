@@ -26,10 +26,16 @@ def plan_in_words(experiment: Experiment) -> str:
         return "Measured. The same copies would end at the same weights again."
     missing = sum(not has_level(key) for key in experiment.keys)
     before = f"Trains {missing_in_words(missing)}, then t" if missing else "T"
-    dense, pruned = sum(start.level == 0 for start in starts_of(experiment)), len(experiment.rounds)
+    starts = starts_of(experiment)
+    dense = sum(start.level == 0 for start in starts)
+    pruned = len(starts) - dense
     of_dense = f"each of {dense} iterations" if dense > 1 else "its first iteration"
     of_pruned = f"each of {pruned} pruned levels" if pruned > 1 else "the pruned level"
-    words = f"{before}rains two copies of the dense network from {of_dense}, and two of {of_pruned}"
+    words = f"{before}rains two copies of the dense network from {of_dense}"
+    if pruned:
+        words += f", and two of {of_pruned}"
+    elif experiment.rounds:
+        words += ", and none of its levels, whose masks come about while they train"
     seconds = None if missing else copying(runtime().store, experiment)
     return f"{words}: about {in_words(seconds)}." if seconds else f"{words}."
 

@@ -6,7 +6,7 @@ another format: each would leave a rewinding that is none, and would show in no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from lottery_core.method.masks import Arrays
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Level, Store
 
+UNTRAINED = (
+    "No weight was trained: only the mask was learned, and its accuracy is that of untrained "
+    "weights. Losses are those of answers scaled by one number."
+)
 MOVED = (
     "There is no proof of rewinding: what its mask gained while it trained began at 0 then, and "
     "what it lost is not in it."
@@ -22,9 +26,10 @@ MOVED = (
 
 @dataclass(frozen=True)
 class Rewinding:
-    """What was found: of `kept` surviving weights, and of `others` that are never pruned (biases,
-    all of batch norm), how many differ from those of the dense network at `iteration`, if only by
-    a bit; and how many of `pruned` weights are not exactly 0."""
+    """What was found of restart weights, or of those at the end where these are `untrained`: of
+    `kept` surviving weights, and of `others` that are never pruned (biases, all of batch norm), how
+    many differ from those of the dense network at `iteration`, if only by a bit; and how many of
+    `pruned` weights are not exactly 0."""
 
     iteration: int
     kept: int
@@ -33,6 +38,7 @@ class Rewinding:
     others_unlike: int
     pruned: int
     pruned_unlike: int
+    untrained: bool = False
 
     @property
     def holds(self) -> bool:
@@ -43,14 +49,21 @@ class Rewinding:
         """A sentence."""
         when = f"at iteration {self.iteration:,}" if self.iteration else "at initialisation"
         others = f"{self.others:,} numbers that are never pruned, such as biases,"
+        if self.holds and self.untrained:
+            return (
+                f"Proof that no weight was trained: at the end all {self.kept:,} that the learned "
+                f"mask keeps, and all {others} are the dense network's {when}, bit for bit; all "
+                f"{self.pruned:,} pruned weights are exactly 0."
+            )
         if self.holds:
             return (
                 f"Proof of rewinding: the restart weights of all {self.kept:,} survivors, and all "
                 f"{others} are the dense network's {when}, bit for bit; all {self.pruned:,} pruned "
                 "weights are exactly 0."
             )
+        what = "Weights were trained" if self.untrained else "This is no rewinding"
         return (
-            f"This is no rewinding: beside the dense network {when}, {self.kept_unlike:,} of "
+            f"{what}: beside the dense network {when}, {self.kept_unlike:,} of "
             f"{self.kept:,} survivors and {self.others_unlike:,} of {others} differ, and "
             f"{self.pruned_unlike:,} of {self.pruned:,} pruned weights are not 0."
         )
@@ -109,7 +122,18 @@ def snapshot_of(store: Store, level: Level) -> tuple[Arrays, int] | None:
 
 
 def proof(store: Store, level: Level) -> Rewinding | None:
-    """What a level's own restart weights are beside its dense network's; None as for
-    `snapshot_of`."""
+    """What a level's own restart weights are beside its dense network's, or, where its mask was
+    learned, those it ended with; None as for `snapshot_of`."""
     found = snapshot_of(store, level)
-    return None if found is None else rewinding(level.mask, level.start, *found)
+    if found is None:
+        return None
+    experiment = Experiment.from_dict(level.info.experiment)
+    if not experiment.supermask(level.info.level):
+        return rewinding(level.mask, level.start, *found)
+    snapshot, iteration = found
+    # What batch norm measured is no weight, and other under another mask.
+    end, begin = (
+        {name: value for name, value in one.items() if name not in experiment.recipe.net.buffers}
+        for one in (level.end, snapshot)
+    )
+    return replace(rewinding(level.mask, end, begin, iteration), untrained=True)

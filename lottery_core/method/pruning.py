@@ -115,15 +115,24 @@ def keep_best(scores: Arrays, mask: Arrays, count: int) -> Arrays:
     # change places with it.
     survivors = np.flatnonzero(kept)
     ranked = np.concatenate([scores[name].ravel() for name in mask])[survivors]
-    going = survivors.size - count
-    if going:  # a threshold is found much faster than an order, and may be asked for 100 times
-        highest = np.partition(ranked, going - 1)[going - 1]
-        below = ranked < highest
-        ties = np.flatnonzero(ranked == highest)
-        below[ties[: going - np.count_nonzero(below)]] = True
-        kept[survivors[below]] = False
+    kept[survivors] = best(ranked, count)
     ends = np.cumsum([values.size for values in mask.values()])[:-1]
     return {
         name: part.reshape(mask[name].shape)
         for name, part in zip(mask, np.split(kept, ends), strict=True)
     }
+
+
+def best(scores: np.ndarray, count: int) -> np.ndarray:
+    """Where the `count` greatest of finite `scores` are, bool in their shape; of equal ones the
+    last."""
+    going = scores.size - count
+    if not going:
+        return np.ones(scores.shape, bool)
+    # A threshold is found much faster than an order, and may be asked for at every step.
+    flat = scores.ravel()
+    highest = np.partition(flat, going - 1)[going - 1]
+    goes = flat < highest
+    ties = np.flatnonzero(flat == highest)
+    goes[ties[: going - np.count_nonzero(goes)]] = True
+    return ~goes.reshape(scores.shape)

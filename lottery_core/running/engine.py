@@ -24,6 +24,7 @@ from lottery_core.method.masks import Arrays, apply, dense_mask
 from lottery_core.method.matching import match
 from lottery_core.method.restart import RULES, Origins
 from lottery_core.method.seeds import seed_of
+from lottery_core.method.supermasks import Learning
 from lottery_core.method.units import put_in_order
 from lottery_core.running.progress import Watch
 from lottery_core.running.time_left import learn
@@ -85,7 +86,7 @@ def find_level(
 class _Start:
     """What a level begins with: `mask`, the `weights` of its survivors, where in the `schedule`
     they stand, what the network could do before it is trained again, in which `order` the data
-    come, and how the mask is `moving`."""
+    come, and how the mask is `moving` or to be learned (`learning`)."""
 
     mask: Arrays
     weights: Arrays
@@ -94,6 +95,7 @@ class _Start:
     accuracies: dict[str, float] = field(default_factory=dict)
     order: int = 0
     moving: Moving | None = None
+    learning: Learning | None = None
 
 
 def train_level(
@@ -122,6 +124,7 @@ def train_level(
             recipe.snapshot_iterations if n == 0 else (),
             start.order,
             start.moving,
+            start.learning,
         )
         watched = replace(context, monitor=Monitor(check, say=watch.say))
         trained, loop = train(training, data, watch, watched)
@@ -138,7 +141,8 @@ def train_level(
             data=data.digest,
         ),
         mask=trained.mask,
-        start=start.weights,
+        # Of a mask that was learned these are what it was learned for.
+        start=apply(start.weights, trained.mask) if start.learning else start.weights,
         # A product with the mask leaves -0.0 of a negative weight: equal to 0, but other bits.
         end=apply(trained.weights, trained.mask),
         losses=trained.losses,
@@ -173,11 +177,15 @@ def _prune(
         prunable=tuple(mask),
     )
     start = RULES[step.restart].start(origins, step.rewind_iteration)
+    kept = {name: int(now.sum()) for name, now in mask.items()}
+    if step.supermask:
+        learning = Learning(step.supermask, kept, seed_of(recipe.seed, "supermask", n))
+        return _Start(mask, start, recipe, order=step.order, learning=learning)
     if step.dynamics:
         first = dense.mask if DYNAMICS[step.dynamics].left else mask
         moving = Moving(
             step.dynamics,
-            kept={name: int(now.sum()) for name, now in mask.items()},
+            kept=kept,
             seed=seed_of(recipe.seed, "dynamics", n),
             slopes=partial(evidence.slopes.of_batch, order=step.order),
         )

@@ -21,11 +21,11 @@ class Start:
 
 def starts_of(experiment: Experiment) -> list[Start]:
     """The dense network at each iteration of its grid up to half of the training, then every
-    level n >= 1 where it starts, but for those whose mask changes in training: copies of them would
-    end in two networks."""
+    level n >= 1 where it starts, but for those whose mask changes or is learned in training: copies
+    of them would end in two networks."""
     recipe = experiment.recipe
     dense = [Start(0, k) for k in recipe.snapshot_iterations if 2 * k <= recipe.iterations]
-    levels = [n for n in range(1, len(experiment.keys)) if not experiment.dynamics(n)]
+    levels = [n for n in range(1, len(experiment.keys)) if not experiment.found_in_training(n)]
     return dense + [Start(n, experiment.first_iteration(n)) for n in levels]
 
 

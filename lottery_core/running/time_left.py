@@ -16,15 +16,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lottery_core.method.supermasks import SUPERMASKS
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import LevelInfo, LevelProgress, Store
 
+# Seconds a step and weight to choose a mask by scores, beside the step itself; measured.
+_CHOOSING = 1e-8
 _RECENT = 0.5  # weight of the newest run in the running mean
 
 
-def _kind(recipe: Recipe, device: str, dynamics: str = "") -> str:
+def _kind(recipe: Recipe, device: str, rule: str = "") -> str:
     """Trainings of one kind take equally long per iteration."""
     parts = (
         device,
@@ -34,7 +37,7 @@ def _kind(recipe: Recipe, device: str, dynamics: str = "") -> str:
         recipe.batch_size,
         recipe.evaluate_every,
         recipe.validation_size,
-        *filter(None, [dynamics]),
+        *filter(None, [rule]),
     )
     return " ".join(map(str, parts))
 
@@ -44,8 +47,8 @@ def learn(store: Store, info: LevelInfo) -> None:
     if info.iterations_trained < 100:
         return  # mostly evaluation and start-up: says little of longer runs
     experiment = Experiment.from_dict(info.experiment)
-    recipe, dynamics = experiment.recipe, experiment.dynamics(info.level)
-    device, kind = info.device, _kind(recipe, info.device, dynamics)
+    recipe, rule = experiment.recipe, experiment.found_in_training(info.level)
+    device, kind = info.device, _kind(recipe, info.device, rule)
     density = f"{info.percent_remaining / 100:.3g}"
 
     def take_in(facts: dict) -> dict:
@@ -54,7 +57,7 @@ def learn(store: Store, info: LevelInfo) -> None:
         loops = facts.setdefault("seconds_learned", {}).setdefault(kind, {})
         learned = loops.setdefault(info.loop, {})
         learned[density] = _mean(learned.get(density), seconds)
-        if not dynamics and (reckoned := _reckoned(facts, recipe)):
+        if not rule and (reckoned := _reckoned(facts, recipe)):
             ratios = facts.setdefault("over_reckoned", {}).setdefault(_family(recipe, device), {})
             ratios = ratios.setdefault(info.loop, {})
             ratios[density] = _mean(ratios.get(density), seconds / reckoned)
@@ -78,13 +81,18 @@ def seconds_per_iteration(
     device: str = "cpu",
     density: float = 1.0,
     loop: str = "auto",
-    dynamics: str = "",
+    rule: str = "",
 ) -> float | None:
     """One step with its share of evaluation; None while nothing is known of this machine and that
-    `loop`. "auto" takes the faster loop of those that are known. A mask that changes, by a name in
-    `DYNAMICS`, takes as long as one that does not until one was trained."""
+    `loop`. "auto" takes the faster loop of those that are known. A mask that comes about by
+    a `rule` of `DYNAMICS` takes as long as one that stands still until one was trained, one of
+    `SUPERMASKS` as long as the dense network in torch and what it takes to choose."""
     kinds = facts.get("seconds_learned", {})
-    learned = kinds.get(_kind(recipe, device, dynamics)) or kinds.get(_kind(recipe, device), {})
+    learned = kinds.get(_kind(recipe, device, rule), {})
+    if not learned and rule in SUPERMASKS:
+        plain = seconds_per_iteration(facts, recipe, device, loop="torch")
+        return None if plain is None else plain + _CHOOSING * recipe.weights_total
+    learned = learned or kinds.get(_kind(recipe, device), {})
     known = [points for name, points in learned.items() if loop in ("auto", name)]
     if known:
         return min(_between(points, density) for points in known)
@@ -148,7 +156,7 @@ def _per_image(facts: dict, recipe: Recipe) -> tuple[float, float]:
 def _before_training(facts: dict, experiment: Experiment, n: int) -> float:
     """Seconds that level `n` takes before it trains: if it is pruned then, it is judged on the test
     images as it was pruned, and so is the dense network pruned in one go."""
-    if not n or experiment.dynamics(n):
+    if not n or experiment.found_in_training(n):
         return 0.0
     recipe = experiment.recipe
     return 2 * _judging(facts, recipe) * DATASETS[recipe.dataset].test_size
@@ -164,9 +172,10 @@ def seconds_of_level(
     facts: dict, experiment: Experiment, n: int, device: str = "cpu", loop: str = "auto"
 ) -> float | None:
     """How long training level `n` will take; None while nothing is known of this machine."""
-    recipe, dynamics = experiment.recipe, experiment.dynamics(n)
+    recipe, rule = experiment.recipe, experiment.found_in_training(n)
+    loop = "torch" if rule in SUPERMASKS else loop  # nothing else learns masks
     density = 1 - experiment.rounds[n - 1].sparsity if n else 1.0
-    per_iteration = seconds_per_iteration(facts, recipe, device, density, loop, dynamics)
+    per_iteration = seconds_per_iteration(facts, recipe, device, density, loop, rule)
     if per_iteration is None:
         return None
     before = _before_training(facts, experiment, n)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lottery_core.method.dynamics import DYNAMICS
+from lottery_core.method.supermasks import SUPERMASKS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.own import short
 from lottery_core.spec.rounds import Round
@@ -56,6 +57,18 @@ def _moving(rule: str, *, is_longer: bool = False) -> Arm:
         name, title = f"{rule}-long", f"{title}, as long as the search"
         summary += "; trained as long as the ticket's level and all before it together"
     return Arm(title, summary, _control(name), is_longer)
+
+
+def _untrained(rule: str, *, signs: bool = False) -> Arm:
+    """The control whose mask is learned by a rule of `SUPERMASKS`, of weights that stay initial, or
+    of their signs."""
+    known = SUPERMASKS[rule]
+    name, title, of = rule, known.title, "weights stay the initial ones"
+    if signs:
+        name, title = f"{rule}-signs", f"{title} of signs"
+        of = "weights stay their initial signs, with one magnitude for a layer"
+    summary = f"as many weights per layer, in a mask that is learned while {of}: {known.summary}"
+    return Arm(title, summary, _control(name))
 
 
 ARMS = {
@@ -118,6 +131,10 @@ ARMS = {
     "rigl": _moving("rigl"),
     "rigl-long": _moving("rigl", is_longer=True),
     "gradual": _moving("gradual"),
+    "edge-popup": _untrained("edge-popup"),
+    "edge-popup-signs": _untrained("edge-popup", signs=True),
+    "learned-mask": _untrained("learned-mask"),
+    "learned-mask-signs": _untrained("learned-mask", signs=True),
     "fine-tune": Arm(
         "fine-tuned, no rewind",
         "the same rounds; survivors keep their trained weights and the last learning rate",
@@ -159,6 +176,8 @@ def arm_of(experiment: Experiment) -> str:
         return "dense-longer"
     if step.dynamics:
         return step.dynamics + "-long" * step.as_long_as_search
+    if step.supermask:
+        return step.supermask + "-signs" * (step.restart == "signs")
     if step.reshuffled_as:
         return f"random-{step.reshuffled_as}"
     if step.reshuffled:

@@ -31,8 +31,9 @@ from lottery_core.spec.rounds import Round
 from lottery_core.spec.symmetries import fewest_weights
 from lottery_core.spec.terms import CONTROLS
 
-# What only the last round may do, and the control that does it at every level.
-_LAST = {"reshuffled": "random-mask", "transplant": "transplanted"}
+# What only the last round may do, and the control that does it at every level; where none stands
+# here, the one that is called as the field's value is.
+_LAST = {"reshuffled": "random-mask", "transplant": "transplanted", "dynamics": "", "supermask": ""}
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Experiment:
         if len(self.rounds) > MAX_ROUNDS:
             raise InvalidValue("rounds", len(self.rounds), f"must be at most {MAX_ROUNDS}")
         earlier = 0.0
-        for step in self.rounds:
+        for n, step in enumerate(self.rounds, 1):
             for name, _ in step.layers:
                 check_known("layers", name, self.recipe.shapes)
             if step.ticket and step is not self.rounds[0]:
@@ -67,8 +68,8 @@ class Experiment:
                     raise InvalidValue(
                         name,
                         getattr(step, name),
-                        "leaves nothing to go on from, so only the last round may be; for every "
-                        f"level choose control={control}",
+                        "leaves nothing to go on from, so only the last round may have it; for "
+                        f"every level choose control={control or getattr(step, name)}",
                     )
             if step.sparsity < earlier or step.sparsity == earlier > 0:
                 raise InvalidValue(
@@ -85,7 +86,12 @@ class Experiment:
                     step.rewind_iteration,
                     f"is not a saved snapshot; choose one of {', '.join(map(str, known))}",
                 )
-        self._check_dynamics()
+            if self.dynamics(n) and self.recipe.iterations < 2:
+                raise InvalidValue(
+                    "iterations",
+                    self.recipe.iterations,
+                    "leaves no time to change a mask in; choose at least 2",
+                )
         self._check_units()
         if self.multiply_adds > MAX_MULTIPLY_ADDS:
             raise InvalidValue(
@@ -95,22 +101,6 @@ class Experiment:
                 f"{times_too_much(self.multiply_adds)} the work one experiment may "
                 "ask for; choose fewer iterations, fewer rounds or a smaller network",
             )
-
-    def _check_dynamics(self) -> None:
-        for n, step in enumerate(self.rounds, 1):
-            if step.dynamics and n < len(self.rounds):
-                raise InvalidValue(
-                    "dynamics",
-                    step.dynamics,
-                    "leaves nothing to go on from, so only the last round may have it; for every "
-                    f"level choose control={step.dynamics}",
-                )
-            if self.dynamics(n) and self.recipe.iterations < 2:
-                raise InvalidValue(
-                    "iterations",
-                    self.recipe.iterations,
-                    "leaves no time to change a mask in; choose at least 2",
-                )
 
     def _check_units(self) -> None:
         steps = [step for step in self.rounds if step.takes_units and not step.ticket]
@@ -153,6 +143,16 @@ class Experiment:
         """How the mask of level `n` changes while it trains: a name in `DYNAMICS`; empty of one
         that does not."""
         return self._asked(n, "dynamics") if n else ""
+
+    def supermask(self, n: int) -> str:
+        """How the mask of level `n` is learned, of weights that stay untrained: a name in
+        `SUPERMASKS`; empty of one whose weights are trained."""
+        return self._asked(n, "supermask") if n else ""
+
+    def found_in_training(self, n: int) -> str:
+        """The rule by which the mask of level `n` comes about while it trains, changing or learned;
+        empty of one that is there before."""
+        return self.dynamics(n) or self.supermask(n)
 
     def schedule(self, n: int) -> Recipe:
         """The recipe as level `n` is trained by it: with its length and its learning rates."""

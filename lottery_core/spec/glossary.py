@@ -31,6 +31,11 @@ WORDS = {
         "images it has seen.",
         "early stop",
     ),
+    "edge-popup": Word(
+        "Every weight keeps the value it began with and has a score; what is trained are the "
+        "scores, and the greatest say which weights are there.",
+        "edge-popup",
+    ),
     "fine-tuned": Word(
         "Trained on after pruning, from the weights it has, without going back to earlier ones.",
         "fine-tun(?:ed|ing)",
@@ -40,6 +45,10 @@ WORDS = {
         "iterations?",
     ),
     "magnitude": Word("How far a weight is from zero, whatever its sign.", "magnitudes?"),
+    "supermask": Word(
+        "A mask that is trained in place of the weights, which keep the values they began with.",
+        "learned masks?|supermasks?",
+    ),
     "mask": Word("A list that says of each weight whether it is kept or pruned.", "masks?"),
     "pruned": Word("Set to zero for good.", "prun(?:ed|ing|e)"),
     "reinit": Word(

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.dynamics import DYNAMICS
 from lottery_core.method.restart import RULES
+from lottery_core.method.supermasks import SUPERMASKS
 from lottery_core.spec.terms import AUGMENTATIONS, INITS, OPTIMISERS
 
 # Raised by hand whenever the same request would now give other numbers.
@@ -28,6 +29,7 @@ _VERSIONS = {
     "optimiser": lambda name: OPTIMISERS[name].version,
     "augmentation": lambda name: AUGMENTATIONS[name].version,
     "dynamics": lambda name: DYNAMICS[name].version,
+    "supermask": lambda name: SUPERMASKS[name].version,
 }
 
 # Fields of recipes and rounds added since: the value of each that means what was done before.
@@ -38,6 +40,7 @@ _LATER: dict[str, object] = {
     "transplant": "",
     "dynamics": "",
     "as_long_as_search": False,
+    "supermask": "",
 }
 
 

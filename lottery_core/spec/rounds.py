@@ -13,6 +13,7 @@ from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, reshuffle
 from lottery_core.method.pruning import Target, prune
 from lottery_core.method.restart import RULES
+from lottery_core.method.supermasks import SUPERMASKS
 from lottery_core.method.units import reshuffle_units
 from lottery_core.spec.checks import (
     InvalidValue,
@@ -70,6 +71,10 @@ class Round:
     `as_long_as_search` trains it as long as the level and all before it are together: its whole
     schedule is stretched, as Evci et al. 2020 do.
 
+    With a `supermask`, a name in `supermasks.SUPERMASKS`, no weight is trained: a mask is learned
+    that keeps as many of each layer, while the weights stay the initial ones, or of restart "signs"
+    their signs with one magnitude a layer.
+
     With a `ticket`, the content hash of one that was brought to the store, its mask is taken as
     it is; the criterion is not asked, and the sparsities only say how much is gone. Restart
     "ticket" takes its weights too, for which `rewind_iteration` says where in the schedule they
@@ -90,6 +95,7 @@ class Round:
     transplant: str = ""
     dynamics: str = ""
     as_long_as_search: bool = False
+    supermask: str = ""
 
     def __post_init__(self) -> None:
         check_number("sparsity", self.sparsity, 0, 1, below=True)
@@ -128,6 +134,7 @@ class Round:
                 rule = f"does not apply to restart={self.restart}; set it to rewind"
                 raise InvalidValue("transplant", self.transplant, rule)
         self._check_dynamics()
+        self._check_supermask()
         if not self.sparsity and self.restart not in ("keep", "rate-rewind"):
             raise InvalidValue(
                 "sparsity",
@@ -162,6 +169,21 @@ class Round:
                 "dynamics",
                 self.dynamics,
                 "begins with the dense network's initial weights; choose restart=rewind, "
+                "rewind_iteration=0 and no transplant",
+            )
+
+    def _check_supermask(self) -> None:
+        if self.supermask == "":
+            return
+        check_known("supermask", self.supermask, SUPERMASKS)
+        if self.dynamics:
+            rule = f"learns the mask, which dynamics={self.dynamics} changes; choose one of the two"
+            raise InvalidValue("supermask", self.supermask, rule)
+        if self.restart not in ("rewind", "signs") or self.rewind_iteration or self.transplant:
+            raise InvalidValue(
+                "supermask",
+                self.supermask,
+                "is one of untrained weights; choose restart=rewind or restart=signs, "
                 "rewind_iteration=0 and no transplant",
             )
 

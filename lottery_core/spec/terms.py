@@ -73,4 +73,8 @@ CONTROLS = {
     "rigl": _INITIAL | _ERK | {"dynamics": "rigl"},
     "rigl-long": _INITIAL | _ERK | {"dynamics": "rigl", "as_long_as_search": True},
     "gradual": _INITIAL | {"dynamics": "gradual"},
+    "edge-popup": _INITIAL | {"supermask": "edge-popup"},
+    "edge-popup-signs": _INITIAL | {"supermask": "edge-popup", "restart": "signs"},
+    "learned-mask": _INITIAL | {"supermask": "learned-mask"},
+    "learned-mask-signs": _INITIAL | {"supermask": "learned-mask", "restart": "signs"},
 }

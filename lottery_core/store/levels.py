@@ -51,7 +51,7 @@ class Level:
     `end` (float32) are arrays by weight name, `losses` the training loss of every iteration,
     `history` one row per evaluation, `snapshots` level 0's weights at the iterations of its grid
     (empty for other levels). Where the mask changed in training it is the last one, and `start` has
-    the weights under the first.
+    the weights under the first; where it was learned, `start` has the untrained weights under it.
     """
 
     info: LevelInfo

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from lottery_core.findings.lines import asked_with, with_seed
 from lottery_core.findings.recipe_words import last_round, recipe_rows
 from lottery_core.findings.replicates import Band, band, paired
-from lottery_core.findings.rewinding import MOVED, Rewinding, proof
+from lottery_core.findings.rewinding import MOVED, UNTRAINED, Rewinding, proof
 from lottery_core.findings.verdict import verdicts
 from lottery_core.method.dynamics import DYNAMICS
+from lottery_core.method.supermasks import SUPERMASKS
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
@@ -110,9 +111,13 @@ def _head(known: Known) -> str:
         what += [known.rewinding.in_words()] if known.rewinding else []
     else:
         what.append("It is the dense network: nothing is pruned.")
+    is_untrained = last_round(info.experiment).get("supermask")
     what.append(
-        "Its ticket file holds the mask, the weights that training starts from (`restart/`) and "
-        "those it ends with (`trained/`)."
+        "Its ticket file holds the mask and its untrained weights, twice: `trained/` differs from "
+        "`restart/` by what batch norm measured alone, if there is any."
+        if is_untrained
+        else "Its ticket file holds the mask, the weights that training starts from (`restart/`) "
+        "and those it ends with (`trained/`)."
     )
     if _arm(info) == "ticket":
         judged = {s: infos for s, infos in known.runs.items() if s in known.together}
@@ -137,6 +142,8 @@ def _origin(experiment: dict) -> str:
     step = last_round(experiment)
     if step.get("dynamics"):
         return _moved(experiment, step)
+    if step.get("supermask"):
+        return _learned(step)
     restart = step["restart"]
     iteration = step["rewind_iteration"]
     words = {
@@ -184,6 +191,21 @@ def _moved(experiment: dict, step: dict) -> str:
     return (
         f"It began from the dense network's initial weights {mask}, and its mask changed while it "
         f"trained{longer}. {rule.title}: {rule.summary}. {MOVED}"
+    )
+
+
+def _learned(step: dict) -> str:
+    """What was learned where weights stayed untrained."""
+    rule = SUPERMASKS[step["supermask"]]
+    weights = (
+        "the dense network's initial signs, with one magnitude a layer, the standard deviation of "
+        "its initial weights"
+        if step["restart"] == "signs"
+        else "the dense network's initial ones"
+    )
+    return (
+        f"{UNTRAINED} Its weights are {weights}; of each layer it keeps as many as its "
+        f"experiment's level. {rule.title[0].upper()}{rule.title[1:]}: {rule.summary}."
     )
 
 

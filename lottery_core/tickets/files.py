@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lottery_core.findings.recipe_words import last_round
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.store import Level, LevelInfo, Store
@@ -99,6 +100,8 @@ def _header(level: Level, contents: str, parts: tuple[str, ...]) -> dict[str, st
         contents += f" Names are those of the state_dict of its author's own module, {own[0]}."
     if info.explored is not None:
         contents += " Its mask changed in training; what grew then is 0 in restart/*."
+    if last_round(info.experiment).get("supermask"):
+        contents += " Its mask was learned, and no weight was trained."
     more |= {"data": info.data} if info.data else {}  # SHA-256 of the images and labels
     return more | {
         "format": FORMAT,

@@ -135,4 +135,9 @@ def repeat_in_words(experiment: dict, command: str | None) -> str:
         )
         if last_round(experiment).get("dynamics"):
             text += " The script trains the mask that this one ended with, and changes it no more."
+        if last_round(experiment).get("supermask"):
+            text += (
+                " The script learns no mask: with `--from trained` it judges the untrained weights "
+                "under this one, else it trains them, which is another training."
+            )
     return text

@@ -13,7 +13,8 @@ which says itself which network it is:
 
 With the recipe's own seed it repeats the training that made the file: the same images held out,
 batches in the same order, the same steps, so that what differs is rounding. Of a mask that changed
-in training it knows the last alone, and trains that. The data set is downloaded into --data unless
+in training it knows the last alone, and trains that; under one that was learned of untrained
+weights it trains the weights. The data set is downloaded into --data unless
 it is there, as torchvision keeps it: data/MNIST/raw/*.gz. Where the recipe names a content, other
 files than the published ones, it takes them from there alone; a data set of somebody's own images
 is read from data/NAME.safetensors, as it lies in cache/datasets.
@@ -32,6 +33,8 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 from lottery_core.tickets.ticket_data import Data, load_data, read_tensors, remedy, seed_of
 
 TICKET = "ticket.safetensors"  # beside this script
+# Controls whose masks were learned, of weights that stayed untrained.
+LEARNED = ("edge-popup", "edge-popup-signs", "learned-mask", "learned-mask-signs")
 MAX_SHIFT = 4  # pixels by which images are shifted
 
 
@@ -71,6 +74,11 @@ def main() -> None:
         print(
             "Its mask changed while it trained. This script trains the mask that it ended with, "
             "which is another training; what came into it later begins at 0."
+        )
+    if learned_mask_of(experiment):
+        print(
+            "Its mask was learned and no weight was trained. This script learns no mask: it trains "
+            "the weights under this one, which is another training."
         )
     try:
         data, test_images, test_labels = load_data(recipe, given.data, header.get("data", ""))
@@ -156,6 +164,14 @@ def build(network: dict, weights: dict[str, np.ndarray]) -> nn.Module:
     return model
 
 
+def learned_mask_of(experiment: dict) -> bool:
+    """Whether the file's mask was learned, of weights that stayed untrained."""
+    rounds, control = experiment["rounds"], experiment.get("control")
+    if not rounds:
+        return False
+    return bool(rounds[-1].get("supermask")) or control in LEARNED
+
+
 def schedule_of(experiment: dict) -> tuple[dict, int]:
     """(recipe, first iteration) of the level that the file holds; the recipe with the data's
     "order", if it has another than the dense network."""
@@ -168,7 +184,7 @@ def schedule_of(experiment: dict) -> tuple[dict, int]:
         restart, first = "reinit", 0  # level n beside its trunk's, which may have rewound
     elif control in ("new-magnitudes", "new-signs", "transplanted", "permuted"):
         restart = "rewind"  # whatever its trunk's does
-    elif control in ("set", "set-long", "rigl", "rigl-long", "gradual"):
+    elif control in ("set", "set-long", "rigl", "rigl-long", "gradual", *LEARNED):
         restart, first = "rewind", 0
     if restart == "keep":  # fine-tuning goes on at the rate the training ended with
         rate = learning_rate(recipe, recipe["iterations"] - 1)

@@ -13,6 +13,7 @@ import numpy as np
 from lottery_core.method.dynamics import Moving, changes
 from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
+from lottery_core.method.supermasks import Learning
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.recipe import Recipe
 
@@ -115,7 +116,8 @@ Report = Callable[[Moment], None]
 class Training:
     """A training to be done: from `weights` under `mask`, from `first_iteration` to the recipe's
     last, with the data in that `order` (see `batch_order`). The weights at the iterations in
-    `snapshots` are kept. With `moving` the mask is the first of several."""
+    `snapshots` are kept. With `moving` the mask is the first of several; with `learning` it is
+    what is learned, and the weights stay what they are."""
 
     recipe: Recipe
     weights: Arrays
@@ -124,6 +126,7 @@ class Training:
     snapshots: tuple[int, ...] = ()
     order: int = 0
     moving: Moving | None = None
+    learning: Learning | None = None
 
     @property
     def changes(self) -> range:
@@ -172,6 +175,13 @@ class Network(Protocol):
         optimiser; others have what they had, bit for bit. This one is not to be used again."""
 
 
+class MaskSearch(Network, Protocol):
+    """A network whose mask is learned."""
+
+    def found(self) -> Arrays:
+        """The mask as it is now, which the network is under until it goes on to learn."""
+
+
 def batch_order(recipe: Recipe, epoch: int, order: int = 0) -> np.ndarray:
     """Positions in the training split, in the order of `epoch`; alike for every loop, level
     and device, so that two levels differ by their weights alone.
@@ -188,8 +198,9 @@ def rates_of(recipe: Recipe, epoch: int, batch: int, count: int) -> np.ndarray:
     return recipe.learning_rates(first, first + count)
 
 
-def drive(training: Training, network: Network, report: Report) -> Trained:
-    """Train `network`, evaluating as it goes, and changing its mask if that moves.
+def drive(training: Training, network: Network | MaskSearch, report: Report) -> Trained:
+    """Train `network`, evaluating as it goes, and changing its mask if that moves; of one whose
+    mask is learned that of the last evaluation is told.
 
     `report` is called about every 50 ms and may raise to stop. Raises `TrainingDiverged` when
     the loss is no longer finite.
@@ -208,6 +219,9 @@ def drive(training: Training, network: Network, report: Report) -> Trained:
         report(Moment(iteration, done, history, mask, network.weights))
 
     def evaluate() -> None:
+        nonlocal mask
+        if training.learning:
+            mask = network.found()
         since = losses[evaluated_at - first_iteration : iteration - first_iteration]
         train_loss = float(since.mean(dtype=np.float64)) if len(since) else math.nan
         validation, test = network.evaluate(tick)

@@ -17,7 +17,7 @@ from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Store, StoreUnavailable
 from lottery_core.store.files import explained
-from lottery_core.training import kept, torch_loop
+from lottery_core.training import kept, mask_search, torch_loop
 from lottery_core.training.base import (
     LOOPS,
     Report,
@@ -38,13 +38,16 @@ def train(training: Training, data: Data, report: Report, context: Context) -> t
     The context's "auto" takes the compiled loop where it is loaded (see `prepare`) and faster by
     what the store knows of this machine. Whichever is used, batches and results agree to rounding
     error; pruned weights are exactly 0.0. `report` is called about every 50 ms and may raise to
-    stop, as may the context's monitor before training.
+    stop, as may the context's monitor before training. Masks are learned in torch, whatever loop
+    is asked for: where all scores have gradients, nothing is sparse.
 
     Raises `InvalidValue` for a loop or device that is not here, `CannotCompile`, and
     `TrainingDiverged` when the loss is no longer finite.
     """
     recipe, loop, device = training.recipe, context.loop, context.device
     check_known("loop", loop, LOOPS)
+    if training.learning:
+        return mask_search.train(training, data, report, device=device), "torch"
     if loop == "compiled":
         check_compiled(recipe)
     can_compile = device == "cpu" and not why_not_compiled(recipe)

@@ -18,26 +18,33 @@ _BETAS, _EPSILON = (0.9, 0.999), 1e-8  # Kingma and Ba 2014, and what every libr
 class Optimiser:
     """One step after another on parameters of one device; those without a gradient stay.
 
-    What it remembers, a tensor a parameter: `sums`, the running sums of gradients and, for Adam, of
-    their squares; `taken`, how many steps Adam has taken.
+    Steps are `times` as long as the recipe says. What it remembers, a tensor a parameter: `sums`,
+    the running sums of gradients and, for Adam, of their squares; `taken`, how many steps Adam has
+    taken.
     """
 
-    def __init__(self, parameters: Iterable[torch.nn.Parameter], recipe: Recipe, device: str):
+    def __init__(
+        self,
+        parameters: Iterable[torch.nn.Parameter],
+        recipe: Recipe,
+        device: str,
+        times: float = 1.0,
+    ):
         self._parameters = [one for one in parameters if one.requires_grad]
-        self._recipe = recipe
-        self._rate: float | torch.Tensor = recipe.learning_rate
+        self._recipe, self._times = recipe, times
+        self._rate: float | torch.Tensor = times * recipe.learning_rate
         if device == "cuda":  # a recorded step reads its rate from where it stood
-            self._rate = torch.tensor(recipe.learning_rate, device=device)
+            self._rate = torch.tensor(self._rate, device=device)
         sums = 2 if recipe.optimiser == "adam" else int(recipe.momentum > 0)
         self.sums = [[torch.zeros_like(one) for one in self._parameters] for _ in range(sums)]
         self.taken = [torch.zeros((), device=one.device) for one in self._parameters]
 
     def set_rate(self, rate: float) -> None:
-        """The learning rate from the next step on."""
+        """The learning rate from the next step on; what the recipe says, before it is `times`."""
         if isinstance(self._rate, torch.Tensor):
-            self._rate.fill_(rate)
+            self._rate.fill_(self._times * rate)
         else:
-            self._rate = rate
+            self._rate = self._times * rate
 
     def forget(self, parameter: torch.nn.Parameter, where: torch.Tensor) -> None:
         """Remember nothing of a parameter's numbers where that is True."""

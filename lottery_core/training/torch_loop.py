@@ -64,8 +64,15 @@ def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
         yield
 
 
-def train(training: Training, data: Data, report: Report, *, device: str = "cpu") -> Trained:
-    """Do a training.
+def train(
+    training: Training,
+    data: Data,
+    report: Report,
+    *,
+    device: str = "cpu",
+    network: type[TorchNetwork] | None = None,
+) -> Trained:
+    """Do a training, of another kind of `network` where that is given.
 
     After every step each pruned weight is exactly 0.0. `report` is called about every 50 ms
     and may raise to stop. Raises `TrainingDiverged` when the loss is no longer finite.
@@ -74,7 +81,7 @@ def train(training: Training, data: Data, report: Report, *, device: str = "cpu"
         raise InvalidValue("device", device, f"is not here; choose one of {', '.join(devices())}")
     seed = seed_of(training.recipe.seed, "layers", training.order)
     with one_torch_thread(), seeded(seed, device), exact(device):
-        return drive(training, TorchNetwork(training, data, device), report)
+        return drive(training, (network or TorchNetwork)(training, data, device), report)
 
 
 class TorchNetwork:
@@ -134,10 +141,14 @@ class TorchNetwork:
         loss = F.cross_entropy(self._model(images), labels)
         self._optimiser.zero_grad()
         loss.backward()
+        self._change()
+        return loss.detach()
+
+    def _change(self) -> None:
+        """What a step changes, once the gradients are there."""
         self._optimiser.step()
         if self._masked:
             torch._foreach_mul_(self._masked, self._masks)  # what torch's optimisers use
-        return loss.detach()
 
     def evaluate(self, tick: Callable[[], None]) -> list[tuple[float, float]]:
         return _evaluate(self._model, self._judged_on, tick)

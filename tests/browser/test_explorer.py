@@ -482,3 +482,13 @@ def test_the_lenet_5_preset_trains_and_shows_its_kernels(server, visit):
         page.get_by_role("button", name="Test images")
     ).first.click()
     expect(page.get_by_text("What they make of it, layer by layer")).to_be_visible()
+
+
+def test_a_mask_is_learned_beside_the_ticket_and_told_as_that(server, visit):
+    learned = SHORT | {"rounds": "1", "controls": "edge-popup,learned-mask-signs"}
+    page = open_finished(visit, server, with_seed(learned, 11))
+    said = page.locator("[class*=st-key-verdict_]").get_by_role("listitem")
+    expect(said.filter(has_text="edge-popup")).to_contain_text("(no weight is trained) reaches")
+    of_signs = said.filter(has_text="learned mask")
+    expect(of_signs).to_contain_text("of signs (no weight is trained) reaches")
+    wait_for_charts(page, 3)

@@ -126,7 +126,10 @@ def _values(subject: Subject, level: Level, dense: Level) -> None:
             )
             plot(figure, f"plot_ticket_{axis.split()[-1].strip('|')}_{title[0]}")
     show_words("dense, pruned")  # in the charts
-    st.markdown(values.moves_in_words(values.moves(level, names)))
+    if subject.experiment.supermask(subject.n):
+        st.markdown("No weight moved while this level's mask was learned.")
+    else:
+        st.markdown(values.moves_in_words(values.moves(level, names)))
     if not subject.n:
         st.caption("Level 0 keeps every weight: all of them are survivors.")
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lottery_core.findings.lines import known_experiments
-from lottery_core.findings.rewinding import MOVED
+from lottery_core.findings.rewinding import MOVED, UNTRAINED
 from lottery_core.findings.verdict import level_to_show
 from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.checks import is_whole
@@ -46,6 +46,9 @@ VIEWS = {
     "bring": "Bring it back",
 }
 
+_UNDER_FIRST_MASK = (
+    "Of the same weights under the mask that its scores began with, before any of it was learned."
+)
 _AT_ITS_START = (
     "Of the weights that the level starts with, in its mask, before they are trained. A mask that "
     "training has found often names far more images rightly than guessing, though none of its "
@@ -187,12 +190,13 @@ def show_numbers(subject: Subject) -> None:
             f"dense: {dense.test_accuracy:.2%}" if subject.n else "dense",
             meaning("dense"),
         )
+        is_learned = subject.experiment.supermask(subject.n)
         begins, of_dense = (_at_its_start(level) for level in (subject.level, subject.dense))
         show_number(
             "Test accuracy, at its start",
             f"{begins:.2%}",
             f"dense: {of_dense:.2%}" if subject.n else "dense",
-            _AT_ITS_START,
+            _UNDER_FIRST_MASK if is_learned else _AT_ITS_START,
         )
         if stop is not None:
             show_number(
@@ -211,6 +215,8 @@ def show_numbers(subject: Subject) -> None:
             f"Its mask changed while it trained: {info.explored:.1%} of all weights were in it at "
             f"some time. {MOVED}"
         )
+    if is_learned:
+        say_small(UNTRAINED)
     say_small(f"One seed: {subject.experiment.recipe.seed}. Key of this level: `{subject.key}`")
 
 
