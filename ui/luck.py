@@ -13,7 +13,7 @@ from lottery_core.findings.lines import Line, line_id, lines_of, with_seed
 from lottery_core.findings.luck import Effect
 from lottery_core.findings.verdict import level_to_show
 from lottery_core.report import compared_figures, figures
-from lottery_core.spec.arms import title_of
+from lottery_core.spec.arms import has_ticket, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.limits import MAX_REPLICATES
 from ui.shared.jobs import any_active, plan_of, rest_in_words, show_jobs, show_stop, signature
@@ -54,7 +54,7 @@ class Asked:
 
 def choose() -> Asked:
     """Which run, which of its levels, and over how many seeds."""
-    known = {key: run for key, run in runs().items() if luck.has_ticket(run[0])}
+    known = {key: run for key, run in runs().items() if has_ticket(run[0])}
     experiment, params, _ = known[choose_run(known, LINK)]
     line = lines_of(runtime().store.jobs()).get(line_id(experiment)) or Line("", (experiment,))
     together = asked_together(experiment)

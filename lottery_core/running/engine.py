@@ -21,7 +21,6 @@ from lottery_core.data import Data, load_data
 from lottery_core.method.criteria import Evidence
 from lottery_core.method.dynamics import DYNAMICS, Moving
 from lottery_core.method.masks import Arrays, apply, dense_mask
-from lottery_core.method.matching import match, put_in_order
 from lottery_core.method.pruning import prune
 from lottery_core.method.restart import RULES, Origins
 from lottery_core.method.seeds import seed_of
@@ -32,7 +31,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.keys import VERSION
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round
-from lottery_core.spec.symmetries import axes_of
+from lottery_core.spec.symmetries import matched
 from lottery_core.store import Level, LevelInfo, Store, counts_of
 from lottery_core.training.base import Evaluation, Trained, Training
 from lottery_core.training.context import Context, Monitor
@@ -163,7 +162,7 @@ def _prune(
     mask = step.cut(evidence, seed_of(recipe.seed, "reshuffle", n), given)
     lender = _donor(experiment, store) if step.transplant else dense
     if step.transplant == "permuted":
-        mask = _matched(mask, recipe, dense.end, lender.end)
+        mask = matched(recipe.net, mask, dense.end, lender.end)
     origins = Origins(
         snapshots=lender.snapshots,
         trained=previous.end,
@@ -205,15 +204,6 @@ def _donor(experiment: Experiment, store: Store) -> Level:
     if level is None:
         raise RuntimeError("the dense network of the next seed is not in the store; run it again")
     return level
-
-
-def _matched(mask: Arrays, recipe: Recipe, found_in: Arrays, used_on: Arrays) -> Arrays:
-    """A mask with its units in the order in which one trained dense network's match another's."""
-    axes = axes_of(recipe.net)
-    one, other = (
-        {name: end[name] for name in recipe.net.parameters} for end in (found_in, used_on)
-    )
-    return put_in_order(mask, match(one, other, axes), axes)
 
 
 def _ticket(store: Store, step: Round, recipe: Recipe) -> tuple[Arrays, Arrays | None]:

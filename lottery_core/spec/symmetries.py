@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lottery_core.method.matching import Axis
+from lottery_core.method.masks import Arrays
+from lottery_core.method.matching import Axis, match, put_in_order
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.networks import Network
 
@@ -50,6 +51,14 @@ def axes_of(network: Network) -> dict[str, tuple[Axis | None, ...]]:
 
     known = network.parameters | network.buffers
     return {name: tuple(map(settled, found[name])) for name in known}
+
+
+def matched(network: Network, arrays: Arrays, found_in: Arrays, used_on: Arrays) -> Arrays:
+    """Masks or weights of a network with their units in the order in which the trained weights
+    `found_in` match those of another, `used_on` (see `matching.match`). Raises as `axes_of`."""
+    axes = axes_of(network)
+    one, other = ({name: end[name] for name in network.parameters} for end in (found_in, used_on))
+    return put_in_order(arrays, match(one, other, axes), axes)
 
 
 def _group(axis: Axis | None, same: dict[int, int | None]) -> int | None:
