@@ -120,8 +120,8 @@ class Queue:
 
         `asked` are the fields of `Job` that say how and for what: device, loop, params, levels,
         and the task "measure", "instability" or "barriers". Raises `InvalidValue` when the queue is
-        full or there is nothing to measure, and `StoreUnavailable` when the request can't be written
-        down; then nothing was asked for.
+        full or there is nothing to measure, and `StoreUnavailable` when the request can't be
+        written down; then nothing was asked for.
         """
         task = asked.get("task", "run")
         if task == "measure":

@@ -11,7 +11,6 @@ from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Store, task_key
 
-
 ALPHAS = tuple(n / 20 for n in range(21))  # how far on the way from one network to another
 TRAIN_IMAGES = 10_000  # judged on; all of them would cost as much as the training
 

@@ -1,5 +1,5 @@
-"""Between which networks a ticket's barriers are measured: its own trained weights at one end, and at
-the other what its mask, on other weights or in another data order, comes to.
+"""Between which networks a ticket's barriers are measured: its own trained weights at one end, and
+at the other what its mask, on other weights or in another data order, comes to.
 
 Where error does not rise on the straight line between two networks, they lie in one linearly
 connected valley (Frankle et al. 2020, arXiv 1912.05671). A ticket retrained lies in that of the
