@@ -45,9 +45,17 @@ def test_a_barrier_is_the_mean_over_the_seeds_from_the_least_to_the_greatest():
     assert [one.end for one in (same, other, matched)] == ["new-order", "reinit", "permuted"]
     assert (other.test.mean, other.test.low, other.test.high) == pytest.approx((0.3, 0.2, 0.4))
     assert matched.test.high == pytest.approx(0.25)
-    assert matched.above == pytest.approx((0.01 + 0.2) / 2)
+    assert matched.above.mean == pytest.approx((0.01 + 0.2) / 2)
     assert matched.other == pytest.approx(0.15)
     assert [one.outcome for one in (same, other, matched)] == ["same", "other", "open"]
+
+
+def test_what_was_not_retrained_is_no_valley_of_its_own_for_being_worse():
+    (one,) = barriers.barriers([measured(0, line("pruned", 0.2, 0.3))])
+    assert 100 * one.test.mean == pytest.approx(10)
+    assert one.outcome == "same"
+    (one,) = barriers.barriers([measured(0, line("pruned", 0.4, 0.3))])
+    assert one.outcome == "other"
 
 
 def test_it_says_in_which_valleys_they_lie_and_what_follows():

@@ -17,7 +17,7 @@ from lottery_core.findings.replicates import Band, band, in_percent
 from lottery_core.report.barrier_figures import style_of
 from lottery_core.report.compared_figures import STABLE
 from lottery_core.report.figures import Curve
-from lottery_core.spec.barriers import ENDS
+from lottery_core.spec.barriers import ENDS, PRUNED
 from lottery_core.store import Barriers, LineTo
 
 
@@ -31,7 +31,7 @@ class _End:
 
 _ENDS = {
     "new-order": _End("trained in another data order", "itself, trained in another data order,"),
-    "pruned": _End("pruned, not retrained", "the network it was pruned from, cut by its mask,"),
+    "pruned": _End("pruned, not retrained", "the network it was pruned from, cut by its mask"),
     "reinit": _End("its mask, new random weights", "its mask with new random weights"),
     "transplanted": _End(
         "its mask, another network's weights", "its mask with another dense network's weights"
@@ -45,14 +45,14 @@ _ENDS = {
 
 @dataclass(frozen=True)
 class Barrier:
-    """Between a ticket and an `end`: the `test` and `train` heights (fractions), each a mean over
-    the seeds, from the least to the greatest; how much of the test error's is `above` the worse
-    end, and the test error at that `other` end, both means."""
+    """Between a ticket and an `end`: the `test` and `train` heights (fractions), and how much of
+    the test error's is `above` the worse end, each a mean over the seeds, from the least to the
+    greatest; and the mean test error at that `other` end."""
 
     end: str
     test: Band
     train: Band
-    above: float
+    above: Band
     other: float
 
     @property
@@ -61,11 +61,17 @@ class Barrier:
         return _ENDS[self.end].title
 
     @property
+    def judged(self) -> Band:
+        """The height by which it is told whether both lie in one valley. What was not retrained is
+        worse for that alone, so there it is what rises above it."""
+        return self.above if self.end == PRUNED else self.test
+
+    @property
     def outcome(self) -> str:
         """A name in `OUTCOMES`, by the test error of all seeds."""
-        if 100 * self.test.high < STABLE:
+        if 100 * self.judged.high < STABLE:
             return "same"
-        return "other" if 100 * self.test.low >= STABLE else "open"
+        return "other" if 100 * self.judged.low >= STABLE else "open"
 
 
 OUTCOMES = {
@@ -86,13 +92,14 @@ def barriers(measured: Sequence[Barriers]) -> list[Barrier]:
         if lines := _lines(measured, end):
             test = band([line.instability_test for line in lines], "range")
             train = band([line.instability_train for line in lines], "range")
-            worse = [
-                max(line.test_error) - max(line.test_error[:: len(line.alphas) - 1])
-                for line in lines
-            ]
+            above = band([_above(line.test_error) for line in lines], "range")
             other = [line.test_error[-1] for line in lines]
-            found.append(Barrier(end, test, train, fmean(worse), fmean(other)))
+            found.append(Barrier(end, test, train, above, fmean(other)))
     return found
+
+
+def _above(errors: Sequence[float]) -> float:
+    return max(errors) - max(errors[0], errors[-1])
 
 
 def curves(measured: Sequence[Barriers], what: str) -> list[Curve]:
@@ -121,7 +128,7 @@ def _row(one: Barrier) -> dict[str, str]:
         "between the ticket and": f"**{one.title}**",
         "outcome": OUTCOMES[one.outcome],
         "rise of test error, points": f"{100 * one.test.mean:.2f}{_range(one.test)}",
-        "above the worse end": f"{100 * one.above:.2f}",
+        "above the worse end": f"{100 * one.above.mean:.2f}{_range(one.above)}",
         "rise of training error, points": f"{100 * one.train.mean:.2f}{_range(one.train)}",
         "test error there": in_percent(100 * one.other, 2),
     }
@@ -156,7 +163,8 @@ def in_words(measured: Sequence[Barriers]) -> str:
 
 
 def _height(one: Barrier) -> str:
-    return f"{100 * one.test.mean:.2f} points{_range(one.test)}"
+    where = " above that" if one.end == PRUNED else ""
+    return f"{100 * one.judged.mean:.2f} points{where}{_range(one.judged)}"
 
 
 def _range(of: Band) -> str:
