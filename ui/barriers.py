@@ -191,8 +191,9 @@ def show_found(asked: Asked) -> None:
     st.caption(
         f"A rise is the error at the worst point above the mean of both ends; below {STABLE} "
         "points the two count as one valley. Where one end is worse, half of the difference is in "
-        "it; what was not retrained is judged by the rise above the worse end. Both ends of a line have one mask; for the matched one the ticket's units are put in "
-        "that network's order, which changes nothing it computes. Batch norm's running statistics "
-        "are mixed like weights. Training error is of 10,000 images trained on; test images select "
+        "it; what was not retrained is judged by the rise above the worse end. Both ends of a line "
+        "have one mask; for the matched one the ticket's units are put in that network's order, "
+        "which changes nothing it computes. Batch norm's running statistics are mixed like "
+        "weights. Training error is of 10,000 images trained on; test images select "
         f"nothing here.{seeds}"
     )

@@ -31,7 +31,7 @@ class _End:
 
 _ENDS = {
     "new-order": _End("trained in another data order", "itself, trained in another data order,"),
-    "pruned": _End("pruned, not retrained", "the network it was pruned from, cut by its mask"),
+    "pruned": _End("pruned, not retrained", "the network it was pruned from, cut by its mask,"),
     "reinit": _End("its mask, new random weights", "its mask with new random weights"),
     "transplanted": _End(
         "its mask, another network's weights", "its mask with another dense network's weights"
@@ -163,7 +163,7 @@ def in_words(measured: Sequence[Barriers]) -> str:
 
 
 def _height(one: Barrier) -> str:
-    where = " above that" if one.end == PRUNED else ""
+    where = " above the worse end" if one.end == PRUNED else ""
     return f"{100 * one.judged.mean:.2f} points{where}{_range(one.judged)}"
 
 
