@@ -2,10 +2,10 @@
 
 For each network and each layer a rub of a few cells, as the Ticket page gets it: the strokes are
 read, the mask is made, and the network answers test images in NumPy on one thread until 0.1 s have
-gone by (the first answer, of as many images as this machine manages) and then until all of its
-sample is answered; by hand alone, and then for magnitude and chance beside it. Weights are drawn,
-not trained, which costs the same. Time is from the strokes to the number, without what Streamlit
-and the browser need around it.
+gone by (the first answer, of as many images as are done by then) and then until all of its sample
+is answered; by hand alone, and then for magnitude and chance beside it. Weights are drawn, not
+trained, which costs the same. Seconds are of processor time, from the strokes to the number: what
+it takes where a core is free, without what Streamlit and the browser need around it.
 """
 
 from __future__ import annotations
@@ -53,24 +53,24 @@ def time_layer(recipe: Recipe, weights: Arrays, mask: Arrays, of: by_hand.Sample
     shapes = {layer: kept.shape for layer, kept in mask.items()}
     number = list(shapes).index(name)
     way = by_hand.rubbed(net, weights, of, by_hand.first_touched(net, mask, mask, name))
-    way.keep()  # as the page does when it has shown a layer
+    way.keep()  # as it is from the second rub of a layer on
     cells = int(by_hand.cells_of(shapes[name]).max()) + 1
     found = []
     for turn in range(TURNS):
-        began = time.perf_counter()
+        began = time.thread_time()
         end = began + FIRST
         first = turn * CELLS % max(1, cells - CELLS)
         strokes = by_hand.read_strokes([[number, [first, min(CELLS, cells)]]], shapes)
         left = by_hand.rub_out(mask, strokes)
         ways = by_hand.counted(way, apply(weights, left), of)
-        quick = go_on(ways, lambda found, end=end: time.perf_counter() >= end)
-        answered = time.perf_counter() - began
+        quick = go_on(ways, lambda found, end=end: time.thread_time() >= end)
+        answered = time.thread_time() - began
         go_on(ways)
-        whole_after = time.perf_counter() - began
+        whole_after = time.thread_time() - began
         for criterion in ("magnitude", "random"):
             other = by_hand.as_many(criterion, weights, mask, left)
             go_on(by_hand.counted(way, apply(weights, other), of))
-        found.append((answered, quick.of, whole_after, time.perf_counter() - began))
+        found.append((answered, quick.of, whole_after, time.thread_time() - began))
     return [statistics.median(values) for values in zip(*found, strict=True)]
 
 
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
     chosen = parser.parse_args().networks
-    print(f"{processor()}, one thread; milliseconds, p50 over layers / worst layer\n")
+    print(f"{processor()}, one thread; milliseconds, median layer / worst layer\n")
     print("| network | images | first answer | of images | all of them | with both others |")
     print("|---|---|---|---|---|---|")
     source, datasets = np.random.default_rng(0), Store(CACHE).datasets

@@ -28,6 +28,7 @@ from ui.shared.words import say
 from ui.ticket.rubber import rubber
 from ui.ticket.subject import GONE, Subject, show_number
 
+MORE = 0.3  # seconds between two moments in which more images are answered
 _WHO = {"by hand": "By hand", "magnitude": "By magnitude", "random": "At random"}
 
 
@@ -72,8 +73,8 @@ def _rubbing(subject: Subject) -> None:
     with narrow:
         _counts(level, left, name)
         answering = _Answering(subject, level, left, strokes, name)
-        answering.show_first()
-        chart = st.container()
+        answering.show()
+        answering.show_way()
         st.download_button(
             "The mask as a file, .npz",
             _made(level, left),
@@ -83,9 +84,8 @@ def _rubbing(subject: Subject) -> None:
             icon=":material/download:",
             key="hand_mask",
         )
-    answering.show_rest()
-    with chart:
-        answering.show_way()
+    if not answering.is_whole:
+        _go_on(answering)
 
 
 def _made(level: Level, left: Arrays) -> Callable[[], bytes]:
@@ -97,6 +97,22 @@ def _counts(level: Level, left: Arrays, name: str) -> None:
         for where, of in ((short(name), [name]), ("all layers", list(left))):
             now, before = (by_hand.count(mask, of) for mask in (left, level.mask))
             show_number(f"Weights left, {where}", f"{now:,}", f"of {before:,}")
+
+
+def _go_on(answering: _Answering) -> None:
+    """Answer more and more images, a moment at a time: a rub between two of them comes first."""
+    begun = False
+
+    @live(MORE)
+    def more() -> None:
+        nonlocal begun
+        if begun:
+            answering.go_on()
+            if answering.is_whole:
+                st.rerun()
+        begun = True
+
+    more()
 
 
 class _Answering:
@@ -116,36 +132,40 @@ class _Answering:
         self._way = _rubbed(subject.key, first, recipe, level)
         self._ways: dict[str, Iterator[Right]] = {}
 
-    def show_first(self) -> None:
+    @property
+    def is_whole(self) -> bool:
+        """Whether all three have answered the whole sample."""
+        return all(map(self._has_all, _WHO))
+
+    def show(self) -> None:
         """The numbers of now, each as soon as it is there."""
         with st.container(horizontal=True):
             self._places = {who: st.empty() for who in _WHO}
-        self._go_on()
-
-    def show_rest(self) -> None:
-        """The same of more and more images; a rub meanwhile ends it."""
-        while not all(map(self._is_whole, _WHO)):
-            self._go_on()
-        self._now["removed"] = self._removed
-        self._way.keep()  # for the next rub
+        for who in _WHO:
+            if who not in self._now:  # the page does not jump
+                with self._places[who]:
+                    show_number(_WHO[who], "...", "being counted")
+        self.go_on()
 
     def show_way(self) -> None:
         """The accuracies of whole samples that were found on the way here."""
         steps = [self._known.get(step, {}) for step in self._path]
         whole = [step for step in steps if "removed" in step]
-        figure = ticket_figures.by_hand_figure(
-            [step["removed"] for step in whole],
-            {who: [step[who].accuracy for step in whole] for who in _WHO},
-        )
-        plot(figure, "plot_by_hand")
+        if whole:
+            figure = ticket_figures.by_hand_figure(
+                [step["removed"] for step in whole],
+                {who: [step[who].accuracy for step in whole] for who in _WHO},
+            )
+            plot(figure, "plot_by_hand")
 
-    def _is_whole(self, who: str) -> bool:
+    def _has_all(self, who: str) -> bool:
         return who in self._now and self._now[who].of == len(self._sample.labels)
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """Answer more images, and show what came of them."""
         end = time.perf_counter() + by_hand.FIRST
         for who, title in _WHO.items():
-            if not self._is_whole(who):
+            if not self._has_all(who):
                 if who == "by hand":
                     self._count(who, lambda found: time.perf_counter() >= end)
                 elif not self._removed:
@@ -154,6 +174,8 @@ class _Answering:
                     self._count(who, lambda found: found.of >= self._now["by hand"].of)
             with self._places[who]:
                 show_number(title, f"{self._now[who].accuracy:.2%}", self._now[who].in_words)
+        if self.is_whole:
+            self._now["removed"] = self._removed
 
     def _count(self, who: str, until: Callable[[Right], bool]) -> None:
         if who not in self._ways:
