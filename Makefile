@@ -61,6 +61,7 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks.convolutions --json cache/convolutions.json
 	$(BIN)/python -m benchmarks.chosen --json cache/chosen.json
 	$(BIN)/python -m benchmarks.agreement
+	$(BIN)/python -m benchmarks.by_hand
 	$(BIN)/python -m benchmarks.runs
 	$(BIN)/python -m benchmarks.explorer
 

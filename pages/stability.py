@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from ui import barriers
 from ui.shared.frame import page
 from ui.shared.tasks import choose, is_active, runs, show_controls
 from ui.shared.trouble import live
@@ -33,3 +34,18 @@ with page("Stability"):
         controls()
     with st.container():
         show_measured(experiment)
+    between = barriers.choose(experiment, params, LINK)
+    if between:
+        known_of = between.signature
+
+        @live(0.7 if between.active else None)
+        def between_controls() -> None:
+            """The same for what lies between a ticket and others."""
+            if between.signature != known_of:
+                st.rerun()
+            barriers.show_controls(between)
+
+        with st.container(key="between_controls"):
+            between_controls()
+        with st.container():
+            barriers.show_found(between)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lottery_core.data import load_data
 from lottery_core.findings import by_hand
+from lottery_core.method.masks import apply
 from lottery_core.report.tiles import tiles
 from lottery_core.running import engine
 from lottery_core.spec.checks import InvalidValue
@@ -109,8 +111,7 @@ def test_an_accuracy_is_that_of_the_masked_network(store, tiny):
     *_, level = engine.run(tiny, Context(store))
     sample = by_hand.sample(tiny.recipe, store.datasets)
     data = load_data(tiny.recipe, store.datasets)
-    assert sample.in_words == "of all 10,000 test images"
-    np.testing.assert_array_equal(sample.labels, data.test_labels)
+    assert (np.bincount(sample.labels) == np.bincount(data.test_labels)).all()
     found = by_hand.accuracy(tiny.recipe, level.end, level.mask, sample)
     assert found == pytest.approx(level.info.test_accuracy, abs=2.5e-4)
 
@@ -129,5 +130,46 @@ def test_few_images_are_the_same_ones_each_time(datasets):
     recipe = Recipe(network="lenet-5")
     one, other = (by_hand.sample(recipe, datasets) for _ in range(2))
     np.testing.assert_array_equal(one.images, other.images)
-    assert one.in_words == "of 500 test images"
-    assert (np.bincount(one.labels) > 25).all()
+    assert (len(one.labels), one.total) == (500, 10_000)
+    for many, least in ((500, 25), (100, 2)):  # the first of them are as mixed as all
+        assert (np.bincount(one.labels[:many], minlength=10) > least).all()
+
+
+def test_what_is_counted_so_far_is_right_of_the_images_that_were_answered(store, tiny):
+    *_, level = engine.run(tiny, Context(store))
+    whole = by_hand.sample(tiny.recipe, store.datasets)
+    few = by_hand.Sample(whole.images[:3_000], whole.labels[:3_000], whole.total)
+    left = by_hand.rub_out(level.mask, [by_hand.Stroke("fc1.weight", np.arange(3_000))])
+    net, weights = tiny.recipe.net, apply(level.end, left)
+    way = by_hand.rubbed(net, level.end, few, by_hand.first_touched(net, level.mask, left, ""))
+    ways = by_hand.counted(way, weights, few)
+    first = by_hand.go_on(ways, lambda found: True)
+    assert 0 < first.of < 3_000
+    part = by_hand.Sample(few.images[: first.of], few.labels[: first.of], whole.total)
+    expected = by_hand.accuracy(tiny.recipe, level.end, left, part)
+    assert first.accuracy == pytest.approx(expected, abs=1.1 / first.of)
+    last = by_hand.go_on(ways)
+    assert last.of == 3_000
+    expected = by_hand.accuracy(tiny.recipe, level.end, left, few)
+    assert last.accuracy == pytest.approx(expected, abs=1e-3)
+    assert by_hand.go_on(ways) is None
+
+
+def test_it_begins_where_the_first_weights_went():
+    net, mask = networks.net_of((6, 5)), networks.masks((6, 5))
+    *_, last = mask
+    left = by_hand.rub_out(mask, [by_hand.Stroke(last, np.arange(3))])
+    of = {f"{at.name}.weight": n for n, at in enumerate(net.operations, 1)}
+    assert by_hand.first_touched(net, mask, left, "fc1.weight") == of[last]
+    assert by_hand.first_touched(net, mask, mask, "fc2.weight") == of["fc2.weight"]
+    both = left | {"fc1.weight": ~mask["fc1.weight"]}
+    assert by_hand.first_touched(net, mask, both, last) == of["fc1.weight"]
+
+
+def test_some_images_leave_room_and_all_leave_none():
+    some = by_hand.Right(190, 200, 10_000)
+    # Wilson's score interval (1927), as scipy has it.
+    expected = stats.binomtest(190, 200).proportion_ci(0.95, "wilson")
+    assert some.interval == pytest.approx((expected.low, expected.high), abs=1e-4)
+    assert some.in_words == "of 200 test images, 91 to 97\u202f%"
+    assert by_hand.Right(9_000, 10_000, 10_000).in_words == "of all 10,000 test images"

@@ -8,7 +8,7 @@ from scipy import stats
 from lottery_core.findings import luck
 from lottery_core.findings.replicates import Difference
 from lottery_core.report import compared_figures, figures
-from lottery_core.spec.arms import ARMS, arm_of
+from lottery_core.spec.arms import ARMS, arm_of, has_ticket
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import read_choice
 from lottery_core.spec.rounds import rounds_of
@@ -115,9 +115,9 @@ def test_alterations_are_the_arms_own_levels_and_train_one_level_each(tiny):
         if arm != "ticket":
             assert arm_of(experiment) == arm
             assert experiment.keys == (tiny.keys[0], ARMS[arm].of(tiny).keys[1])
-    assert luck.has_ticket(tiny)
-    assert not luck.has_ticket(found["reinit"])
-    assert not luck.has_ticket(Experiment(tiny.recipe, rounds_of([0.5], restart="keep")))
+    assert has_ticket(tiny)
+    assert not has_ticket(found["reinit"])
+    assert not has_ticket(Experiment(tiny.recipe, rounds_of([0.5], restart="keep")))
 
 
 def test_seeds_go_on_after_those_that_are_known():

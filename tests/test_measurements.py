@@ -6,9 +6,11 @@ import pytest
 
 from lottery_core.store import (
     AnswerTimes,
+    Barriers,
     Copies,
     Instability,
     LevelSpeed,
+    LineTo,
     Machine,
     Sizes,
     Speed,
@@ -88,7 +90,30 @@ COPIES_READ = Copies(
     orders=(1, 2),
     seconds=1.5,
 )
+BARRIERS = """
+{"level": 2, "kept": 250, "total": 1000, "seed": 3, "seconds": 2.5, "lines": [
+ {"alphas": [0.0, 0.5, 1.0], "train_error": [0.01, 0.2, 0.02], "test_error": [0.03, 0.25, 0.04],
+  "instability_train": 0.185, "instability_test": 0.215, "end": "reinit"}]}
+"""
+BARRIERS_READ = Barriers(
+    level=2,
+    kept=250,
+    total=1000,
+    seed=3,
+    seconds=2.5,
+    lines=(
+        LineTo(
+            alphas=(0.0, 0.5, 1.0),
+            train_error=(0.01, 0.2, 0.02),
+            test_error=(0.03, 0.25, 0.04),
+            instability_train=0.185,
+            instability_test=0.215,
+            end="reinit",
+        ),
+    ),
+)
 KEPT = {
+    task_key("barriers", KEY): (BARRIERS, BARRIERS_READ),
     measurement_key(KEY): (SPEED, SPEED_READ),
     PATH: (COPIES, COPIES_READ),
     task_key("instability", KEY): (

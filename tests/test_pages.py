@@ -34,7 +34,7 @@ from tests.images import draw_classes, write_files
 from tests.kept_runs import record
 from tests.pages import ROOT, go_to, open_page, said
 from ui import speed, stability
-from ui.runs.actions import again_of, exports, link_of
+from ui.runs.actions import again_of, exports, link_of, luck_of
 from ui.shared import tasks
 from ui.shared.queue_line import queue_in_words
 
@@ -446,7 +446,11 @@ def test_the_runs_page_leads_back_to_a_run(shared):
     (row,) = rows_of(open_page("pages/runs.py"))
     assert (row["network"], row["state"], row["levels"]) == ("784-16-10", "done", "3 of 3")
     assert shared.store.jobs()[0].params == write_choice(*read_choice(SMALL))
-    assert link_of(shared.shelf.look().runs[0]) == ("app.py", write_choice(*read_choice(SMALL)))
+    (run,) = shared.shelf.look().runs
+    assert link_of(run) == ("app.py", write_choice(*read_choice(SMALL)))
+    assert luck_of(run) == {"key": run.key}
+    assert luck_of(replace(run, levels=run.levels[:-1])) is None
+    assert luck_of(replace(run, facts=replace(run.facts, arm="reinit"))) is None
 
 
 def rows_of(page: AppTest) -> list[dict]:

@@ -13,7 +13,7 @@ from lottery_core.findings.lines import Line, line_id, lines_of, with_seed
 from lottery_core.findings.luck import Effect
 from lottery_core.findings.verdict import level_to_show
 from lottery_core.report import compared_figures, figures
-from lottery_core.spec.arms import title_of
+from lottery_core.spec.arms import has_ticket, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.limits import MAX_REPLICATES
 from ui.shared.jobs import any_active, plan_of, rest_in_words, show_jobs, show_stop, signature
@@ -22,7 +22,7 @@ from ui.shared.plot import plot
 from ui.shared.reading import asked_together, summary
 from ui.shared.runtime import has_level, runtime
 from ui.shared.tasks import choose as choose_run
-from ui.shared.tasks import choose_part, runs
+from ui.shared.tasks import choose_part, choose_seeds, runs
 from ui.shared.text import capital, many
 from ui.shared.trouble import asking, show_refused
 from ui.shared.words import say_verdict, show_words
@@ -54,7 +54,7 @@ class Asked:
 
 def choose() -> Asked:
     """Which run, which of its levels, and over how many seeds."""
-    known = {key: run for key, run in runs().items() if luck.has_ticket(run[0])}
+    known = {key: run for key, run in runs().items() if has_ticket(run[0])}
     experiment, params, _ = known[choose_run(known, LINK)]
     line = lines_of(runtime().store.jobs()).get(line_id(experiment)) or Line("", (experiment,))
     together = asked_together(experiment)
@@ -65,23 +65,14 @@ def choose() -> Asked:
     with left:
         n = 1 + choose_part("Level", names, usual, experiment, LINK)
     with right:
-        count = _choose_seeds(line, experiment)
+        usual = min(max(_SEEDS, len(line.seeds)), MAX_REPLICATES)
+        count = choose_seeds(experiment, usual, LINK)
     each = [
         luck.altered(with_seed(experiment, seed), n) for seed in luck.seeds_of(line.seeds, count)
     ]
     arms = {arm: tuple(of_seed[arm] for of_seed in each) for arm in luck.ALTERATIONS}
     options = {"device": line.device, "loop": line.loop, "params": line.params or params}
     return Asked(arms, options, signature([one for arm in arms.values() for one in arm]))
-
-
-def _choose_seeds(line: Line, experiment: Experiment) -> int:
-    usual = min(max(_SEEDS, len(line.seeds)), MAX_REPLICATES)
-    asked = LINK.asked.get("seeds", "") if LINK.asked.get("key") == experiment.key else ""
-    begin = int(asked) if asked in map(str, range(1, MAX_REPLICATES + 1)) else usual
-    key = LINK.widget_key(f"seeds_{experiment.key}_{usual}")
-    count = st.number_input("Seeds", 1, MAX_REPLICATES, begin, key=key)
-    LINK.change(seeds=None if count == usual else str(count))
-    return count
 
 
 def show_controls(asked: Asked) -> None:

@@ -11,7 +11,8 @@ flow.py        who reads whom, and what is dead; features.py: feature maps of an
 answers.py     what networks answer, for pages; forward.py: a network's way forward in NumPy
 drawing.py     a drawn digit as an image like MNIST's
 speed.py       a measurement of speed -> curves, tables, sentences
-stability.py   a measurement of instability -> curves, sentences
+stability.py   a measurement of instability -> curves, sentences; barriers.py: the same of what
+               lies between a ticket and other networks of its mask
 luck.py        which of mask, signs, magnitudes and data order, changed, loses a ticket
 walk.py        the notebook's walk: its experiment, sentences, and slider
 """

@@ -8,7 +8,7 @@ judged fairly by them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from lottery_core.findings import answers
+from lottery_core.findings.rubbed import Rubbed
 from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, apply
 from lottery_core.method.pruning import Target, prune
@@ -31,6 +32,7 @@ MOST_STROKES = 1_000
 # Multiply-adds that NumPy does in about 0.1 s on a free core, and by how much those of a
 # convolution, which has to be laid out first, take longer than a matrix's.
 _WORK, _SLOWER = 1.5e9, 5
+FIRST = 0.1  # seconds after which the first answer is told, of as many images as are done by then
 _COUNTS = (200, 500, 1_000, 2_000, 5_000, 10_000)
 
 
@@ -132,16 +134,44 @@ def count(mask: Arrays, names: Iterable[str]) -> int:
 
 @dataclass(frozen=True)
 class Sample:
-    """Test images as the network reads them, (n, pixels) float32, and their labels, of `total`."""
+    """Test images as the network reads them, (n, pixels) float32, and their labels, of `total`; in
+    an order by chance, so that the first of them are a sample too."""
 
     images: np.ndarray
     labels: np.ndarray
     total: int
 
+
+@dataclass(frozen=True)
+class Right:
+    """How many of `of` test images, of `total` that there are, a network names rightly."""
+
+    right: int
+    of: int
+    total: int
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction."""
+        return self.right / self.of
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % for the accuracy on all images like these: Wilson's score interval."""
+        z, share = 1.96, self.accuracy
+        middle = share + z**2 / (2 * self.of)
+        half = z * math.sqrt(share * (1 - share) / self.of + z**2 / (4 * self.of**2))
+        return tuple((middle + side * half) / (1 + z**2 / self.of) for side in (-1, 1))
+
     @property
     def in_words(self) -> str:
-        """Of which images an accuracy is: "of 500 test images"."""
-        return f"of {'all ' * (len(self.labels) == self.total)}{len(self.labels):,} test images"
+        """Of which images it is, and unless of all, what of all can be expected: "of 200 test
+        images, 91 to 97 %"."""
+        if self.of == self.total:
+            return f"of all {self.of:,} test images"
+        low, high = (100 * end for end in self.interval)
+        decimals = 0 if high - low >= 2 else 1
+        return f"of {self.of:,} test images, {low:.{decimals}f} to {high:.{decimals}f}\u202f%"
 
 
 def images_for(network: Network) -> int:
@@ -157,15 +187,54 @@ def images_for(network: Network) -> int:
 
 
 def sample(recipe: Recipe, root: Path) -> Sample:
-    """As many test images as `images_for` says, the first in an order that is always the same.
+    """As many test images as `images_for` says, the first in an order by chance that is always the
+    same.
 
     Raises `DataUnavailable` where the data set was never fetched.
     """
     images, labels = answers.unseen_images(recipe.dataset, root, content=recipe.content)
     order = np.random.default_rng(seed_of(0, "by hand")).permutation(len(images))
-    chosen = np.sort(order[: images_for(recipe.net)])
+    chosen = order[: images_for(recipe.net)]
     read = answers.reader(recipe, root)(images[chosen])
     return Sample(read, labels[chosen], len(images))
+
+
+def rubbed(network: Network, weights: Arrays, of: Sample, first: int) -> Rubbed:
+    """What answers a sample as weights of operation `first` go (see `first_touched`)."""
+    return Rubbed(network, weights, of.images.reshape(-1, *network.input), first)
+
+
+def first_touched(network: Network, mask: Arrays, left: Arrays, shown: str) -> int:
+    """The first operation, counted from 1, of whose weights `left` keeps others than `mask`; where
+    there is none, that whose weights are `shown`."""
+    names = [f"{at.name}.weight" for at in network.operations]
+    touched = [name for name in left if left[name] is not mask[name]] or [shown]
+    return 1 + min(map(names.index, touched))
+
+
+def counted(way: Rubbed, weights: Arrays, of: Sample) -> Iterator[Right]:
+    """How many images the network with these weights has named rightly, after more and more of the
+    sample."""
+    right = done = 0
+    for given in way.logits(weights):
+        named = given.argmax(axis=1)
+        right += int((named == of.labels[done : done + len(named)]).sum())
+        done += len(named)
+        yield Right(right, done, of.total)
+
+
+def go_on(
+    ways: Iterator[Right], until: Callable[[Right], bool] = lambda found: False
+) -> Right | None:
+    """What is counted when that is so, of one part more at least; None where all was counted
+    before."""
+    found = None
+    # The cores may be busy with trainings: two threads would wait for each other.
+    with threadpool_limits(1, "blas"):
+        for found in ways:
+            if until(found):
+                break
+    return found
 
 
 def accuracy(recipe: Recipe, weights: Arrays, mask: Arrays, of: Sample) -> float:

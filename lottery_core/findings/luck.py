@@ -21,7 +21,7 @@ from lottery_core.findings.replicates import (
     interval_in_words,
     paired,
 )
-from lottery_core.spec.arms import ARMS, arm_of, at
+from lottery_core.spec.arms import ARMS, at
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.sizes import size_in_words
 
@@ -73,11 +73,6 @@ OUTCOMES = {
     "open": "may be chance",
     "unknown": "takes two seeds to tell",
 }
-
-
-def has_ticket(experiment: Experiment) -> bool:
-    """Whether it finds tickets to alter: rewound ones, whose dense network was trained here."""
-    return arm_of(experiment) == "ticket" and not experiment.rounds[0].ticket
 
 
 def altered(experiment: Experiment, n: int) -> dict[str, Experiment]:

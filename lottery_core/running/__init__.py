@@ -11,4 +11,5 @@ many.py         many experiments through a queue that holds few
 fair.py         whose turn it is; workers.py: how many train at once
 measurement.py  how fast this machine is with an experiment's levels
 instability.py  what another order of the data does to where they end
+barriers.py     what lies between a ticket and other networks of its mask
 """

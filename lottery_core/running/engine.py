@@ -31,6 +31,7 @@ from lottery_core.running.time_left import learn
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.keys import VERSION
+from lottery_core.spec.networks import Network
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round
 from lottery_core.spec.symmetries import axes_of
@@ -168,7 +169,7 @@ def _prune(
     mask = step.cut(evidence, seed_of(recipe.seed, "reshuffle", n), given)
     lender = _donor(experiment, store) if step.transplant else dense
     if step.transplant == "permuted":
-        mask = _matched(mask, recipe, dense.end, lender.end)
+        mask = matched(recipe.net, mask, dense.end, lender.end)
     origins = Origins(
         snapshots=lender.snapshots,
         trained=previous.end,
@@ -216,13 +217,12 @@ def _donor(experiment: Experiment, store: Store) -> Level:
     return level
 
 
-def _matched(mask: Arrays, recipe: Recipe, found_in: Arrays, used_on: Arrays) -> Arrays:
-    """A mask with its units in the order in which one trained dense network's match another's."""
-    axes = axes_of(recipe.net)
-    one, other = (
-        {name: end[name] for name in recipe.net.parameters} for end in (found_in, used_on)
-    )
-    return put_in_order(mask, match(one, other, axes), axes)
+def matched(network: Network, arrays: Arrays, found_in: Arrays, used_on: Arrays) -> Arrays:
+    """Masks or weights of a network with their units in the order in which the trained weights
+    `found_in` match those of another, `used_on` (see `matching.match`). Raises as `axes_of`."""
+    axes = axes_of(network)
+    one, other = ({name: end[name] for name in network.parameters} for end in (found_in, used_on))
+    return put_in_order(arrays, match(one, other, axes), axes)
 
 
 def _ticket(store: Store, step: Round, recipe: Recipe) -> tuple[Arrays, Arrays | None]:

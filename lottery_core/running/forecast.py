@@ -12,7 +12,7 @@ from itertools import count
 
 from lottery_core.running.graph import Graph
 from lottery_core.running.parts import Part, asked_by
-from lottery_core.running.starts import copying
+from lottery_core.running.starts import copying, judging
 from lottery_core.running.time_left import left_of, seconds_of_level, seconds_per_iteration
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, PartsDone, Store
@@ -122,10 +122,13 @@ def _measuring(store: Store, facts: dict, part: Part) -> float:
     progress = store.read_progress(part.key)
     if isinstance(progress, PartsDone) and progress.seconds_each:
         return progress.seconds_each * (progress.of - progress.done)
-    if part.task == "instability":
+    if part.task == "measure":
+        return measuring(facts, part.experiment)
+    if part.task == "barriers":
+        seconds = judging(facts, part.experiment)
+    else:
         seconds = copying(store, part.experiment)
-        return math.inf if seconds is None else seconds
-    return measuring(facts, part.experiment)
+    return math.inf if seconds is None else seconds
 
 
 def _experiment(job: Job) -> Experiment | None:

@@ -111,7 +111,7 @@ class Graph:
         """A part that was begun found these levels gone, which it needs: they come first."""
         missing = set(missing)
         node = self._nodes[key]
-        parts = parts_of(node.part.experiment, "run", is_there, missing)
+        parts = parts_of(node.part.experiment, node.part.task, is_there, missing)
         for job_key in [*node.jobs]:
             self.add(self._jobs[job_key][0], parts)
         self._wait_for(key, missing)

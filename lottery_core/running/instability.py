@@ -18,7 +18,7 @@ import numpy as np
 
 from lottery_core.data import Data, load_data
 from lottery_core.method.masks import Arrays
-from lottery_core.running.starts import Start
+from lottery_core.running.starts import ALPHAS, TRAIN_IMAGES, Start
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
@@ -28,11 +28,9 @@ from lottery_core.training.context import Context
 from lottery_core.training.loops import train
 from lottery_core.training.torch_loop import accuracies
 
-ALPHAS = tuple(n / 20 for n in range(21))
 # Not 0: in that order the iterations before k were trained, so it is no order like any other.
 ORDERS = (1, 2)
 _MOST = 2**26  # bytes of networks that are judged at once
-TRAIN_IMAGES = 10_000  # judged on; all of them would cost as much as the training
 
 
 def measure(experiment: Experiment, starts: Sequence[Start], context: Context) -> Instability:

@@ -1,6 +1,7 @@
 """What jobs are made of: a training each, or a measurement.
 
-Level n goes on from its `Experiment.parents`, a measurement from all levels of its experiment.
+Level n goes on from its `Experiment.parents`, a measurement from all levels of its experiment, and
+that of barriers also from the arms at their other ends.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lottery_core.spec.barriers import trained_ends
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Job, task_key
 
@@ -42,16 +44,26 @@ def parts_of(
             add(*parent)
         found[key] = Part(key, one, n, needs=tuple(before))
 
-    for n, key in enumerate(experiment.keys):
+    needed = _needed(experiment, task)
+    for key, (one, n) in needed.items():
         if not only or key in only:
-            add(experiment, n)
-        for need, parent in experiment.parents(n).items():
+            add(one, n)
+        for need, parent in one.parents(n).items():
             if need in only:
                 add(*parent)
     if task != "run" and not only:
         last = task_key(task, experiment.key)
-        found[last] = Part(last, experiment, task=task, needs=experiment.keys)
+        found[last] = Part(last, experiment, task=task, needs=tuple(needed))
     return [*found.values()]
+
+
+def _needed(experiment: Experiment, task: str) -> dict[str, tuple[Experiment, int]]:
+    """The levels that a task is about, by key: whose they are and which."""
+    found = [(experiment, n) for n in range(len(experiment.keys))]
+    if task == "barriers":
+        found.append((experiment.donor, 0))
+        found += [(arm, len(arm.rounds)) for arm in trained_ends(experiment).values()]
+    return {one.keys[n]: (one, n) for one, n in found}
 
 
 def asked_by(job: Job, experiment: Experiment, is_there: Callable[[str], bool]) -> list[Part]:

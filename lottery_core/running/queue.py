@@ -27,6 +27,7 @@ from lottery_core.running.forecast import Queued
 from lottery_core.running.graph import Graph
 from lottery_core.running.parts import Outcome, Part, Work, asked_by, cancel_name
 from lottery_core.running.upkeep import limit_is_set
+from lottery_core.spec.barriers import trained_ends
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import STOPPED, Job, Store, StoreUnavailable, task_key
 from lottery_core.training.base import check_measurable
@@ -118,13 +119,15 @@ class Queue:
         joins the job that is already queued or running for it, whatever levels that asks for.
 
         `asked` are the fields of `Job` that say how and for what: device, loop, params, levels,
-        and the task "measure" or "instability". Raises `InvalidValue` when the queue is full or
-        there is nothing to "measure", and `StoreUnavailable` when the request can't be written
-        down; then nothing was asked for.
+        and the task "measure", "instability" or "barriers". Raises `InvalidValue` when the queue is
+        full or there is nothing to measure, and `StoreUnavailable` when the request can't be
+        written down; then nothing was asked for.
         """
         task = asked.get("task", "run")
         if task == "measure":
             check_measurable(experiment.recipe)
+        if task == "barriers":
+            trained_ends(experiment)
         with self._guard:
             key = task_key(task, experiment.key)
             if known := self._known(key):

@@ -1,13 +1,18 @@
-"""From where an instability measurement trains its copies, and how long that takes: what is known
-of it without training anything."""
+"""From where an instability measurement trains its copies, where on a line networks are judged, and
+how long both take: what is known of it without training anything."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lottery_core.running.time_left import seconds_of_level
+from lottery_core.running.time_left import seconds_of_answers, seconds_of_level
+from lottery_core.spec.barriers import trained_ends
+from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import Store, task_key
+
+ALPHAS = tuple(n / 20 for n in range(21))  # how far on the way from one network to another
+TRAIN_IMAGES = 10_000  # judged on; all of them would cost as much as the training
 
 
 @dataclass(frozen=True)
@@ -43,3 +48,11 @@ def copying(store: Store, experiment: Experiment) -> float | None:
         steps = recipe.iterations - experiment.first_iteration(n)
         total += 2 * level * (recipe.iterations - k) / steps
     return total
+
+
+def judging(facts: dict, experiment: Experiment) -> float | None:
+    """Seconds that the lines of a barriers measurement take, once all is trained; None while nobody
+    knows."""
+    images = TRAIN_IMAGES + DATASETS[experiment.recipe.dataset].test_size
+    networks = len(ALPHAS) * (len(trained_ends(experiment)) + 1)
+    return seconds_of_answers(facts, experiment.recipe, networks * images)

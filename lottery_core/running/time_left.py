@@ -136,6 +136,12 @@ def _judging(facts: dict, recipe: Recipe) -> float:
     return _per_image(facts, recipe)[1] if "convolutions" in facts else 0.0
 
 
+def seconds_of_answers(facts: dict, recipe: Recipe, images: int) -> float | None:
+    """Seconds that torch takes to answer so many images; None while nothing is known of this
+    machine."""
+    return images * _judging(facts, recipe) or None
+
+
 def _of_convolutions(facts: dict, recipe: Recipe) -> float | None:
     """The same from the two convolutions that were measured: right to a factor of two."""
     if "convolutions" not in facts:

@@ -17,9 +17,10 @@ from pathlib import Path
 import torch
 
 from lottery_core.data import DataUnavailable, own
-from lottery_core.running import engine, instability, pace, upkeep
+from lottery_core.running import barriers, engine, instability, pace, upkeep
 from lottery_core.running.parts import Outcome, Part, Work, cancel_name
 from lottery_core.running.starts import starts_of
+from lottery_core.spec.barriers import trained_ends
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.presets import PRESETS
@@ -203,7 +204,16 @@ def _measure_instability(part: Part, context: Context) -> None:
         context.store.write_measurement(part.key, measured)
 
 
-_MEASURES = {"measure": _measure_speed, "instability": _measure_instability}
+def _measure_barriers(part: Part, context: Context) -> None:
+    with _monitored(context, part.key, len(trained_ends(part.experiment)) + 1) as monitored:
+        context.store.write_measurement(part.key, barriers.measure(part.experiment, monitored))
+
+
+_MEASURES = {
+    "measure": _measure_speed,
+    "instability": _measure_instability,
+    "barriers": _measure_barriers,
+}
 
 
 @contextmanager

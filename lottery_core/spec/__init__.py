@@ -7,7 +7,7 @@ datasets.py    the data sets one can name
 terms.py       what names of initialisations, optimisers, augmentations, scopes stand for
 recipe.py      what fixes one training; rounds.py: pruning steps; experiment.py: both together
 keys.py        keys that last
-arms.py        ways to treat the same masks, side by side
+arms.py        ways to treat the same masks, side by side; barriers.py: between which lines lie
 fields.py      the one table of choices; choice.py: a person's choice; presets.py; links.py: a
                choice as text
 checks.py      errors with value, rule and remedy; limits.py: how much one request may ask for

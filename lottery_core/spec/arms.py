@@ -189,6 +189,11 @@ def arm_of(experiment: Experiment) -> str:
     return {"rewind": "ticket", "keep": "fine-tune"}.get(step.restart, step.restart)
 
 
+def has_ticket(experiment: Experiment) -> bool:
+    """Whether it finds tickets to alter: rewound ones, whose dense network was trained here."""
+    return arm_of(experiment) == "ticket" and not experiment.rounds[0].ticket
+
+
 def how_much_longer(experiment: Experiment) -> str:
     """Of an arm that is trained as long as the search how long that is at its last level, beside a
     ticket: " (up to 7x as long)"; empty of the others."""

@@ -1,4 +1,5 @@
-"""What was measured on an experiment's levels: how fast they are, and how stable."""
+"""What was measured on an experiment's levels: how fast they are, how stable, and what lies between
+a ticket and other trainings of its mask."""
 
 from __future__ import annotations
 
@@ -162,9 +163,9 @@ def _times(kind: type, plain: Mapping) -> StepTimes | AnswerTimes:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """Errors (fractions) on the straight line between two copies of a network, at each of
-    `alphas` from 0 to 1: of the images trained on and of the test images. Their instabilities are
-    the rise at the worst point above the mean of the two ends."""
+    """Errors (fractions) on the straight line between two networks, at each of `alphas` from 0 to
+    1: of the images trained on and of the test images. Their instabilities are the rise at the
+    worst point above the mean of the two ends: the height of the barrier between them."""
 
     alphas: tuple[float, ...]
     train_error: tuple[float, ...]
@@ -187,10 +188,13 @@ class Copies(Line):
     @classmethod
     def from_dict(cls, plain: Mapping) -> Copies:
         """What `plain_measurement` gave. Raises as `read_measurement` does."""
-        lists = ("alphas", "train_error", "test_error")
-        numbers = {name: tuple(map(float, plain[name])) for name in lists}
         orders = tuple(map(int, plain["orders"]))
-        return cls(**known_fields(cls, plain) | numbers | {"orders": orders})
+        return cls(**known_fields(cls, plain) | _errors(plain) | {"orders": orders})
+
+
+def _errors(plain: Mapping) -> dict[str, tuple[float, ...]]:
+    lists = ("alphas", "train_error", "test_error")
+    return {name: tuple(map(float, plain[name])) for name in lists}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,12 +215,45 @@ class Instability:
         )
 
 
-Measurement = Speed | Instability | Copies
+@dataclass(frozen=True, kw_only=True)
+class LineTo(Line):
+    """From a trained ticket, at 0, to another network, at 1: an `end` of `spec.barriers`."""
+
+    end: str
+
+    @classmethod
+    def from_dict(cls, plain: Mapping) -> LineTo:
+        """What `plain_measurement` gave. Raises as `read_measurement` does."""
+        return cls(**known_fields(cls, plain) | _errors(plain))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Barriers:
+    """What lies between a ticket at a level, with `kept` of `total` weights, and other networks
+    that its mask, or its mask with the units in another order, leaves; `seconds` is wall time
+    without the trainings."""
+
+    level: int
+    kept: int
+    total: int
+    seed: int
+    lines: tuple[LineTo, ...]
+    seconds: float
+
+    @classmethod
+    def from_dict(cls, plain: Mapping) -> Barriers:
+        """What `plain_measurement` gave. Raises as `read_measurement` does."""
+        lines = tuple(map(LineTo.from_dict, plain["lines"]))
+        return cls(**known_fields(cls, plain) | {"lines": lines})
+
+
+Measurement = Speed | Instability | Copies | Barriers
 # By the task that their keys begin with (see `task_key`).
 _KINDS: dict[str, type[Measurement]] = {
     "measure": Speed,
     "instability": Instability,
     "path": Copies,
+    "barriers": Barriers,
 }
 
 

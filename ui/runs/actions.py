@@ -25,6 +25,7 @@ _REMOVING = "runs_removing"
 _MEASURES = {
     "measure": ("Speed", "pages/speed.py"),
     "instability": ("Stability", "pages/stability.py"),
+    "barriers": ("Barriers", "pages/stability.py"),
 }
 
 
@@ -61,6 +62,16 @@ def link_of(run: Run) -> tuple[str, dict[str, str]] | None:
     return None
 
 
+def luck_of(run: Run) -> dict[str, str] | None:
+    """The parameters with which the Luck page shows a run; None where it would not: it takes
+    finished ones with tickets of their own."""
+    facts = run.facts
+    is_whole = len(run.levels) == len(facts.levels)
+    if facts.arm == "ticket" and not facts.ticket and is_whole and run.params:
+        return {"key": run.key}
+    return None
+
+
 def again_of(row: Row) -> dict[str, str] | None:
     """The parameters of the same choice with the next seed, to change and to start; None where no
     choice is known."""
@@ -93,7 +104,17 @@ def _show_links(row: Row) -> None:
             title, page = _MEASURES[task]
             many_seeds = f", seed {run.facts.seed}" if len(row.runs) > 1 else ""
             label, params = f"{title}{many_seeds}", {"key": run.key}
+            if task == "barriers":  # of the last level, as it was asked for
+                params["ticket"] = str(len(run.facts.levels) - 2)
             st.page_link(page, label=label, icon=":material/speed:", query_params=params)
+    if params := luck_of(row.first):
+        st.page_link(
+            "pages/luck.py",
+            label="Luck",
+            icon=":material/casino:",
+            query_params=params,
+            help="Which of its mask, signs, magnitudes and data order, changed, loses the ticket.",
+        )
     if params := again_of(row):
         st.page_link(
             "app.py",

@@ -10,6 +10,7 @@ import streamlit as st
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.limits import MAX_REPLICATES
 from lottery_core.spec.links import write_choice
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.sizes import schedule_in_words
@@ -86,11 +87,16 @@ def choose(known: Runs, link: Link) -> str:
 
 
 def choose_part(
-    label: str, options: Sequence[str], usual: int, experiment: Experiment, link: Link
+    label: str,
+    options: Sequence[str],
+    usual: int,
+    experiment: Experiment,
+    link: Link,
+    name: str = "part",
 ) -> int:
     """Which of the things that were measured of an experiment to look at, by its position; to
-    begin with the `usual` one, or the one that the page's `link` names as its `part`."""
-    asked = link.asked.get("part", "") if link.asked.get("key") == experiment.key else ""
+    begin with the `usual` one, or the one that the page's `link` says under `name`."""
+    asked = _asked(link, experiment, name)
     begin = int(asked) if asked in map(str, range(len(options))) else usual
     chosen = st.selectbox(
         label,
@@ -98,10 +104,26 @@ def choose_part(
         begin,
         format_func=options.__getitem__,
         # Other options are another widget: it begins with its own.
-        key=link.widget_key(f"part_{experiment.key}_{len(options)}"),
+        key=link.widget_key(f"{name}_{experiment.key}_{len(options)}"),
     )
-    link.change(part=None if chosen == usual else str(chosen))
+    link.change(**{name: None if chosen == usual else str(chosen)})
     return chosen
+
+
+def choose_seeds(experiment: Experiment, usual: int, link: Link) -> int:
+    """Over how many seeds to look; to begin with the `usual` number, or that of the page's
+    `link`."""
+    asked = _asked(link, experiment, "seeds")
+    begin = int(asked) if asked in map(str, range(1, MAX_REPLICATES + 1)) else usual
+    key = link.widget_key(f"seeds_{experiment.key}_{usual}")
+    count = st.number_input("Seeds", 1, MAX_REPLICATES, begin, key=key)
+    link.change(seeds=None if count == usual else str(count))
+    return count
+
+
+def _asked(link: Link, experiment: Experiment, name: str) -> str:
+    """What the link says under a name, if it is of that experiment."""
+    return link.asked.get(name, "") if link.asked.get("key") == experiment.key else ""
 
 
 def is_active(task: str, experiment: Experiment) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import streamlit as st
 
 from lottery_core.findings import by_hand
 from lottery_core.findings.anatomy import short
-from lottery_core.findings.by_hand import Sample, Stroke
-from lottery_core.method.masks import Arrays
+from lottery_core.findings.by_hand import Right, Sample, Stroke
+from lottery_core.findings.rubbed import Rubbed
+from lottery_core.method.masks import Arrays, apply
 from lottery_core.report import ticket_figures
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level
@@ -26,12 +28,18 @@ from ui.shared.words import say
 from ui.ticket.rubber import rubber
 from ui.ticket.subject import GONE, Subject, show_number
 
+MORE = 0.3  # seconds between two moments in which more images are answered
 _WHO = {"by hand": "By hand", "magnitude": "By magnitude", "random": "At random"}
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
 def _sample(recipe: Recipe) -> Sample:
     return by_hand.sample(recipe, runtime().store.datasets)
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _rubbed(key: str, first: int, _recipe: Recipe, _level: Level) -> Rubbed:
+    return by_hand.rubbed(_recipe.net, _level.end, _sample(_recipe), first)
 
 
 def show_by_hand(subject: Subject) -> None:
@@ -45,7 +53,8 @@ def show_by_hand(subject: Subject) -> None:
     _rubbing(subject)
     st.caption(
         "These are test images: a mask that was chosen by looking at them is no longer judged "
-        "fairly by them."
+        "fairly by them. A large network answers some of them first and more while you look; the "
+        "range after their number is the 95\u202f% interval for all."
     )
 
 
@@ -63,7 +72,9 @@ def _rubbing(subject: Subject) -> None:
     left = by_hand.rub_out(level.mask, strokes)
     with narrow:
         _counts(level, left, name)
-        _accuracies(subject, level, left, strokes)
+        answering = _Answering(subject, level, left, strokes, name)
+        answering.show()
+        answering.show_way()
         st.download_button(
             "The mask as a file, .npz",
             _made(level, left),
@@ -73,6 +84,8 @@ def _rubbing(subject: Subject) -> None:
             icon=":material/download:",
             key="hand_mask",
         )
+    if not answering.is_whole:
+        _go_on(answering)
 
 
 def _made(level: Level, left: Arrays) -> Callable[[], bytes]:
@@ -86,29 +99,91 @@ def _counts(level: Level, left: Arrays, name: str) -> None:
             show_number(f"Weights left, {where}", f"{now:,}", f"of {before:,}")
 
 
-def _accuracies(subject: Subject, level: Level, left: Arrays, strokes: Sequence[Stroke]) -> None:
-    """Those of now, the hand's first, and those that were found on the way here."""
-    recipe = subject.experiment.recipe
-    sample, known = _sample(recipe), st.session_state.setdefault("hand_found", {})
-    path = _path(subject.key, strokes)
-    now = known.setdefault(path[-1], {})
-    with st.container(horizontal=True):
+def _go_on(answering: _Answering) -> None:
+    """Answer more and more images, a moment at a time: a rub between two of them comes first."""
+    begun = False
+
+    @live(MORE)
+    def more() -> None:
+        nonlocal begun
+        if begun:
+            answering.go_on()
+            if answering.is_whole:
+                st.rerun()
+        begun = True
+
+    more()
+
+
+class _Answering:
+    """What the three still get right: by hand first, of as many images as are quick, then the
+    others of the same; and all of the sample, unless somebody rubs on."""
+
+    def __init__(
+        self, subject: Subject, level: Level, left: Arrays, strokes: Sequence[Stroke], name: str
+    ) -> None:
+        recipe = subject.experiment.recipe
+        self._level, self._left, self._sample = level, left, _sample(recipe)
+        self._known = st.session_state.setdefault("hand_found", {})
+        self._path = _path(subject.key, strokes)
+        self._removed = by_hand.count(level.mask, left) - by_hand.count(left, left)
+        self._now: dict[str, Right | int] = self._known.setdefault(self._path[-1], {})
+        first = by_hand.first_touched(recipe.net, level.mask, left, name)
+        self._way = _rubbed(subject.key, first, recipe, level)
+        self._ways: dict[str, Iterator[Right]] = {}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all three have answered the whole sample."""
+        return all(map(self._has_all, _WHO))
+
+    def show(self) -> None:
+        """The numbers of now, each as soon as it is there."""
+        with st.container(horizontal=True):
+            self._places = {who: st.empty() for who in _WHO}
+        for who in _WHO:
+            if who not in self._now:  # the page does not jump
+                with self._places[who]:
+                    show_number(_WHO[who], "...", "being counted")
+        self.go_on()
+
+    def show_way(self) -> None:
+        """The accuracies of whole samples that were found on the way here."""
+        steps = [self._known.get(step, {}) for step in self._path]
+        whole = [step for step in steps if "removed" in step]
+        if whole:
+            figure = ticket_figures.by_hand_figure(
+                [step["removed"] for step in whole],
+                {who: [step[who].accuracy for step in whole] for who in _WHO},
+            )
+            plot(figure, "plot_by_hand")
+
+    def _has_all(self, who: str) -> bool:
+        return who in self._now and self._now[who].of == len(self._sample.labels)
+
+    def go_on(self) -> None:
+        """Answer more images, and show what came of them."""
+        end = time.perf_counter() + by_hand.FIRST
         for who, title in _WHO.items():
-            if who not in now:
-                mask = left if who == "by hand" else _as_many(who, level, left)
-                now[who] = by_hand.accuracy(recipe, level.end, mask, sample)
-            show_number(title, f"{now[who]:.2%}", sample.in_words)
-    now["removed"] = by_hand.count(level.mask, left) - by_hand.count(left, left)
-    points = [known[step] for step in path if "removed" in known.get(step, {})]
-    figure = ticket_figures.by_hand_figure(
-        [point["removed"] for point in points],
-        {who: [point[who] for point in points] for who in _WHO},
-    )
-    plot(figure, "plot_by_hand")
+            if not self._has_all(who):
+                if who == "by hand":
+                    self._count(who, lambda found: time.perf_counter() >= end)
+                elif not self._removed:
+                    self._now[who] = self._now["by hand"]
+                else:  # the same images
+                    self._count(who, lambda found: found.of >= self._now["by hand"].of)
+            with self._places[who]:
+                show_number(title, f"{self._now[who].accuracy:.2%}", self._now[who].in_words)
+        if self.is_whole:
+            self._now["removed"] = self._removed
 
-
-def _as_many(criterion: str, level: Level, left: Arrays) -> Arrays:
-    return by_hand.as_many(criterion, level.end, level.mask, left)
+    def _count(self, who: str, until: Callable[[Right], bool]) -> None:
+        if who not in self._ways:
+            level, left = self._level, self._left
+            if who != "by hand":
+                left = by_hand.as_many(who, level.end, level.mask, left)
+            self._ways[who] = by_hand.counted(self._way, apply(level.end, left), self._sample)
+        self._now[who] = by_hand.go_on(self._ways[who], until)
 
 
 def _path(key: str, strokes: Sequence[Stroke]) -> list[str]:

@@ -1,0 +1,30 @@
+"""The Stability page as people use it: what lies between a ticket and others is measured."""
+
+import pytest
+from playwright.sync_api import expect
+
+from lottery_core.findings import barriers
+from lottery_core.spec.links import read_choice
+from lottery_core.store import task_key
+from tests.browser.server import fits, wait_for_charts
+from tests.browser.test_speed import SMALL, run_in_explorer
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_visitor_sees_why_a_mask_fails_on_new_weights(visit, server):
+    params = SMALL | {"network": "8", "length": "8", "rounds": "1", "controls": "none"}
+    key = run_in_explorer(visit, server, params)
+    page = visit(server.url({"key": key}, "stability"))
+    page.get_by_role("button", name="Measure what lies between").click()
+    wait_for_charts(page, 2)
+    ticket = read_choice(params)[1].experiment()
+    found = server.store.read_measurement(task_key("barriers", ticket.key))
+    box = page.locator(".st-key-verdict_other")
+    expect(box).to_contain_text("itself, trained in another data order")
+    for one in barriers.barriers([found]):
+        expect(page.get_by_test_id("stTable")).to_contain_text(one.title)
+    for width in (390, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(500)
+        assert fits(page, width)
