@@ -13,6 +13,7 @@ from rich.console import Console
 
 from lottery_core.cli.places import write_file
 from lottery_core.cli.together import train_all
+from lottery_core.findings.ending import ended
 from lottery_core.findings.tables import history_table, layers_table, levels_table
 from lottery_core.running.bar import bar
 from lottery_core.running.crew import Crew
@@ -60,6 +61,7 @@ def perform(desk: Desk, experiment: Experiment, out: Path | None, link: dict[str
     from lottery_core.running import worker
 
     console, store = desk.console, desk.store
+    experiment = ended(store, experiment)
     console.print(f"\n{title_of(experiment)}, seed {experiment.recipe.seed}", style="bold")
     levels: list[Level] = []
     job = Job(

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from lottery_core.findings import replicates
+from lottery_core.findings import ending, replicates
 from lottery_core.findings.replicates import ONE_SEED, Infos, difference_in_words, paired
 from lottery_core.findings.tables import empty_in_words
 from lottery_core.findings.verdict import (
@@ -27,7 +27,7 @@ from lottery_core.report.compared_figures import early_stop_figure
 from lottery_core.report.sparsity_figures import sparsity_figure
 from lottery_core.spec.arms import ARMS, arm_of, how_much_longer, title_of
 from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.experiment import Experiment, Until
 from lottery_core.store import LevelProgress
 
 _NOT_RETRAINED = {
@@ -45,16 +45,22 @@ _NOT_RETRAINED = {
 @dataclass(frozen=True)
 class Outcome:
     """`arms` are those of `Choice.arms`; `runs` says by arm and seed what came out of the levels
-    that are there (`Level.info`), and lacks the seeds of an arm that have none. What follows from
-    them is worked out once."""
+    that are there (`Level.info`), and lacks the seeds of an arm that have none; `until` when the
+    experiment was to stop, if before all rounds. What follows from them is worked out once."""
 
     arms: Mapping[str, Sequence[Experiment]]
     runs: Mapping[str, Mapping[int, Infos]]
+    until: Until | None = None
 
     @property
     def main(self) -> Experiment:
         """The experiment itself with its first seed."""
         return self.arms["main"][0]
+
+    @property
+    def _longest(self) -> Experiment:
+        """The seed with the most rounds: where each stops for itself, charts have to hold it."""
+        return max(self.arms["main"], key=lambda one: len(one.rounds))
 
     @property
     def first(self) -> Infos:
@@ -94,7 +100,9 @@ class Outcome:
             if arm != "main" and any(len(infos) > self.level for infos in seeds.values()):
                 parts.append(self._beside(arm, f"the {name}"))
         parts = [part.removesuffix(f" {ONE_SEED}") for part in parts]
-        parts += filter(None, [empty_in_words(self.first).strip()])
+        if self.until:
+            parts.append(ending.in_words(self.until, main))
+        parts = [*filter(None, [*parts, empty_in_words(self.first).strip()])]
         if len(self.arms["main"]) == 1:
             parts.append(f"{ONE_SEED} It can't say how much of this is chance.")
         return parts
@@ -139,7 +147,7 @@ class Outcome:
             curves,
             mean,
             near_dense=near_dense,
-            sizes=sizes_of(self.main),
+            sizes=sizes_of(self._longest),
             chance=chance_of(self.main),
         )
 
@@ -149,7 +157,7 @@ class Outcome:
         curves = self._curves("early_stop_iteration", kind)
         return early_stop_figure(
             [curve for curve in curves if len(curve.x)],
-            sizes_of(self.main),
+            sizes_of(self._longest),
             axes_of([arm[0] for arm in self.arms.values()]).iterations,
         )
 
@@ -159,7 +167,7 @@ class Outcome:
         for name, arm in self.arms.items():
             frame = replicates.curve(self.runs[name], field, kind)
             if name == "dense-longer":  # it keeps all; drawn beside the levels it trains as long as
-                frame["percent"] = sizes_of(self.main)[: len(frame)]
+                frame["percent"] = sizes_of(self._longest)[: len(frame)]
             title = ARMS[name].title if name != "main" else title_of(arm[0])
             title += how_much_longer(arm[0])
             curves.append(_curve(title, figures.STYLES[name], frame))

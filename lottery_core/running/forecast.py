@@ -66,7 +66,7 @@ def plan(
     keys |= {  # what is lent by dense networks of other seeds
         key
         for one in experiments
-        if not store.has(one.key)
+        if not store.has(one.keys[-1])
         for key, (other, _) in one.parents(len(one.rounds)).items()
         if other.recipe.seed != one.recipe.seed
     }

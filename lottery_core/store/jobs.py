@@ -115,6 +115,12 @@ class Jobs(Locks):
         """All known jobs that are ours to read, newest request first."""
         return sorted(self._readable(), key=lambda job: -job.submitted)
 
+    def drop_job(self, key: str) -> None:
+        """Forget a job: another record says what became of it."""
+        self._untold.pop(key, None)
+        self._forget(self._job_path(key))
+        self.clear_cancel(key)
+
     def request_cancel(self, key: str) -> None:
         """Ask whoever runs the job to stop."""
         self._put(self._job_path(key, ".cancel"), b"")

@@ -56,7 +56,7 @@ def gather(store: Store, level: Level) -> Known:
         arms = {name: arm.of(experiment) for name, arm in ARMS.items()}
         controls = {name: _runs(store, one, runs, n) for name, one in arms.items()}
     there = {name: found for name, found in controls.items() if found}
-    asked = asked_with(experiment, store.job(experiment.key))
+    asked = asked_with(store, experiment, store.job(experiment.key))
     together = frozenset(one.recipe.seed for one in asked)
     command, proven = command_of(experiment), proof(store, level)
     return Known(info, digests, runs or alone, there, command, together, proven)
