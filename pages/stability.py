@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from ui.early import show_early
 from ui.shared.frame import page
 from ui.shared.tasks import choose, is_active, runs, show_controls
 from ui.shared.trouble import live
@@ -33,3 +34,5 @@ with page("Stability"):
         controls()
     with st.container():
         show_measured(experiment)
+    with st.container():
+        show_early(experiment, params, LINK)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from lottery_core.findings import ending, replicates
+from lottery_core.findings.early import cut_in_words
 from lottery_core.findings.replicates import ONE_SEED, Infos, difference_in_words, paired
 from lottery_core.findings.tables import empty_in_words
 from lottery_core.findings.verdict import (
@@ -122,6 +123,8 @@ class Outcome:
         if explored.n and explored.mean < 1:
             part = replicates.in_percent(100 * explored.mean)
             what += f" ({part} of all weights were in its mask at some time)"
+        if cut := cut_in_words(levels):
+            what += f", {cut},"
         if ARMS[arm].is_longer and n:
             what += f", trained {n + 1} times as long,"
         percent = None if arm == "dense-longer" else next(iter(main.values()))[n].percent_remaining

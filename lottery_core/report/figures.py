@@ -60,6 +60,7 @@ STYLES = {
     "rigl": Style("#3b3b98", "longdash", "triangle-ne"),
     "rigl-long": Style("#8c8cd9", "dot", "triangle-ne-open"),
     "gradual": Style("#5d6d1e", "dashdot", "star-square"),
+    "early-bird": Style("#c2571a", "longdashdot", "hexagram"),
     "reshuffled-reinit": Style("#5bb4e5", "dashdot", "cross"),
     "rate-rewind": Style("#a5572b", "dash", "hexagon"),
     "dense-longer": Style(GREY, "dash", "triangle-down"),

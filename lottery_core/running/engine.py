@@ -252,6 +252,7 @@ def _info(experiment: Experiment, n: int, trained: Trained, **how) -> LevelInfo:
         weights=tuple(trained.mask),
         layers=counts_of(trained.mask),
         explored=trained.explored,
+        settled=trained.settled,
         iterations_trained=len(trained.losses),
         test_accuracy=last.test_accuracy,
         validation_accuracy=None if stop is None else last.validation_accuracy,

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import count
 
 from lottery_core.running.graph import Graph
+from lottery_core.running.looks import watching
 from lottery_core.running.parts import Part, asked_by
 from lottery_core.running.starts import copying
 from lottery_core.running.time_left import left_of, seconds_of_level, seconds_per_iteration
@@ -117,13 +118,17 @@ def measuring(facts: dict, experiment: Experiment) -> float:
     return (MEASURING + _STEPS * step) * len(experiment.keys)
 
 
+# Measurements that train: how long each takes.
+_TRAINING = {"instability": copying, "early": watching}
+
+
 def _measuring(store: Store, facts: dict, part: Part) -> float:
     """Seconds that what comes after the levels takes."""
     progress = store.read_progress(part.key)
     if isinstance(progress, PartsDone) and progress.seconds_each:
         return progress.seconds_each * (progress.of - progress.done)
-    if part.task == "instability":
-        seconds = copying(store, part.experiment)
+    if part.task in _TRAINING:
+        seconds = _TRAINING[part.task](store, part.experiment)
         return math.inf if seconds is None else seconds
     return measuring(facts, part.experiment)
 

@@ -84,7 +84,7 @@ class Queue:
         joins the job that is already queued or running for it, whatever levels that asks for.
 
         `asked` are the fields of `Job` that say how and for what: device, loop, params, levels,
-        and the task "measure" or "instability". Raises `InvalidValue` when the queue is full or
+        and a task of `TASKS`. Raises `InvalidValue` when the queue is full or
         there is nothing to "measure", and `StoreUnavailable` when the request can't be written
         down; then nothing was asked for. Of an experiment with `until` the job is that request's
         until it is known where it ends, and then the shorter experiment's.

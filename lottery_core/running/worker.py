@@ -18,7 +18,8 @@ import torch
 
 from lottery_core.data import DataUnavailable, own
 from lottery_core.findings.ending import ended
-from lottery_core.running import engine, instability, pace, upkeep
+from lottery_core.running import early, engine, instability, pace, upkeep
+from lottery_core.running.looks import looks_of
 from lottery_core.running.parts import Outcome, Part, Work, cancel_name
 from lottery_core.running.starts import starts_of
 from lottery_core.spec.checks import InvalidValue
@@ -215,7 +216,17 @@ def _measure_instability(part: Part, context: Context) -> None:
         context.store.write_measurement(part.key, measured)
 
 
-_MEASURES = {"measure": _measure_speed, "instability": _measure_instability}
+def _measure_early(part: Part, context: Context) -> None:
+    with _monitored(context, part.key, len(looks_of(part.experiment))) as monitored:
+        measured = early.measure(part.experiment, monitored)
+        context.store.write_measurement(part.key, measured)
+
+
+_MEASURES = {
+    "measure": _measure_speed,
+    "instability": _measure_instability,
+    "early": _measure_early,
+}
 
 
 @contextmanager

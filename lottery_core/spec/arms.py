@@ -116,6 +116,7 @@ ARMS = {
     "rigl": _moving("rigl"),
     "rigl-long": _moving("rigl", is_longer=True),
     "gradual": _moving("gradual"),
+    "early-bird": _moving("early-bird"),
     "fine-tune": Arm(
         "fine-tuned, no rewind",
         "the same rounds; survivors keep their trained weights and the last learning rate",

@@ -73,4 +73,5 @@ CONTROLS = {
     "rigl": _INITIAL | _ERK | {"dynamics": "rigl"},
     "rigl-long": _INITIAL | _ERK | {"dynamics": "rigl", "as_long_as_search": True},
     "gradual": _INITIAL | {"dynamics": "gradual"},
+    "early-bird": _INITIAL | {"dynamics": "early-bird"},
 }

@@ -18,8 +18,8 @@ _READ = 20_000  # records that are remembered as they were read last
 class Job:
     """What became of one request. With `task` "run" it asks for an experiment, whose key it
     has, or for the first so many of its `levels`; with "measure" for the speed of that
-    experiment's levels, with "instability" for what another data order does to them (see
-    `task_key`).
+    experiment's levels, with "instability" for what another data order does to them, with "early"
+    for when their masks could be told (see `task_key`).
 
     `state` is queued, running, done, cancelled, failed or killed. `owner` names the lock
     that whoever answers for this state holds: a queued or running job whose owner's lock is
@@ -49,7 +49,7 @@ class Job:
         return self.state in ("queued", "running")
 
 
-TASKS = ("run", "measure", "instability")
+TASKS = ("run", "measure", "instability", "early")
 
 
 def task_key(task: str, experiment_key: str) -> str:

@@ -1,4 +1,5 @@
-"""What was measured on an experiment's levels: how fast they are, and how stable."""
+"""What was measured on an experiment's levels: how fast they are, how stable, and
+how early their masks can be told."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
+from lottery_core.store.distances import Distances
 from lottery_core.store.info import known_fields
 
 
@@ -186,12 +188,13 @@ class Instability:
         )
 
 
-Measurement = Speed | Instability | Copies
+Measurement = Speed | Instability | Copies | Distances
 # By the task that their keys begin with (see `task_key`).
 _KINDS: dict[str, type[Measurement]] = {
     "measure": Speed,
     "instability": Instability,
     "path": Copies,
+    "early": Distances,
 }
 
 

@@ -210,6 +210,7 @@ _NUMBERS = {
     "test_accuracy_before_retraining": ("Test accuracy before retraining", "{:.2%}"),
     "iterations_trained": ("Iterations trained", "{:,.0f}"),
     "explored": ("Weights that were in its mask at any time", "{:.2%}"),
+    "settled": ("Iteration at which its mask had settled and was cut", "{:,.0f}"),
 }
 
 

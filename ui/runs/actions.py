@@ -25,6 +25,7 @@ _REMOVING = "runs_removing"
 _MEASURES = {
     "measure": ("Speed", "pages/speed.py"),
     "instability": ("Stability", "pages/stability.py"),
+    "early": ("Early birds", "pages/stability.py"),
 }
 
 

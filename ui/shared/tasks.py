@@ -86,11 +86,18 @@ def choose(known: Runs, link: Link) -> str:
 
 
 def choose_part(
-    label: str, options: Sequence[str], usual: int, experiment: Experiment, link: Link
+    label: str,
+    options: Sequence[str],
+    usual: int,
+    experiment: Experiment,
+    link: Link,
+    *,
+    name: str = "part",
 ) -> int:
     """Which of the things that were measured of an experiment to look at, by its position; to
-    begin with the `usual` one, or the one that the page's `link` names as its `part`."""
-    asked = link.asked.get("part", "") if link.asked.get("key") == experiment.key else ""
+    begin with the `usual` one, or the one that the page's `link` names as its `part`, or by another
+    `name`."""
+    asked = link.asked.get(name, "") if link.asked.get("key") == experiment.key else ""
     begin = int(asked) if asked in map(str, range(len(options))) else usual
     chosen = st.selectbox(
         label,
@@ -98,9 +105,9 @@ def choose_part(
         begin,
         format_func=options.__getitem__,
         # Other options are another widget: it begins with its own.
-        key=link.widget_key(f"part_{experiment.key}_{len(options)}"),
+        key=link.widget_key(f"{name}_{experiment.key}_{len(options)}"),
     )
-    link.change(part=None if chosen == usual else str(chosen))
+    link.change(**{name: None if chosen == usual else str(chosen)})
     return chosen
 
 
@@ -123,9 +130,11 @@ def show_controls(
     part: str,
     *,
     again: bool = True,
+    name: str = "",
 ) -> None:
     """Measure, or Stop, and how far it is. `plan` says what Measure does, `part` what it does
-    one after another; not `again` where it would find the same."""
+    one after another; not `again` where it would find the same. A second one on a page has a
+    `name`."""
     store, key = runtime().store, task_key(task, experiment.key)
     job, measured = store.job(key), store.read_measurement(key)
     show_problem()
@@ -139,7 +148,7 @@ def show_controls(
             on_click=_stop,
             args=(job.key,),
             width="stretch",
-            key="stop_measuring",
+            key=f"stop_measuring{name}",
         )
         return
     words, button = st.columns([3, 1], vertical_alignment="center")
@@ -152,7 +161,7 @@ def show_controls(
         on_click=_start,
         args=(task, experiment, params),
         width="stretch",
-        key="measure",
+        key=f"measure{name}",
     )
     show_refused()
     if job is not None and job.state != "done" and job.message:
