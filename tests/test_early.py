@@ -199,31 +199,36 @@ def test_of_many_evaluations_some_are_shown_and_all_are_looked_at(trained):
 
 def distances(**settled):
     levels = tuple(
-        LevelDistances(level=n, kept=kept, settled=at, differing=((), (kept // 2,)))
+        LevelDistances(
+            level=n, kept=kept, settled=at, differing=tuple((kept // 2,) * n for n in range(5))
+        )
         for n, (kept, at) in enumerate(settled.values(), 1)
     )
-    return Distances(total=1_000, seed=3, looks=(0, 8), levels=levels)
+    return Distances(total=1_000, seed=3, looks=(0, 2, 4, 6, 8), levels=levels)
 
 
 def test_what_is_measured_is_said_and_what_says_nothing_is_named():
     found = distances(a=(500, 4), b=(200, 6), c=(100, None), d=(50, 4))
     words = in_words(found)
-    assert "from iteration 4 to 6 of 8, at 2 of 4 sizes" in words
+    assert "from iteration 4 of 8 on where it keeps 50\u202f% of the weights, from 6 on" in words
     assert "At 1 of 4 sizes it never does. At 1 of 4 sizes this says nothing: masks that" in words
     assert words.endswith("One training, seed 3.")
     assert settled_by_size(found) == ([50.0, 20.0], [4, 6])
     assert "prunes nothing" in in_words(distances())
+    few = replace(found, looks=(0, 4, 8))
+    assert "It takes 5 masks to see" in in_words(few)
+    assert "has 3 evaluations: choose more" in in_words(few)
 
 
 def test_distances_are_drawn_in_percent_with_where_they_settled():
     one = distances(a=(500, 8))
     figure = distance_figure(one.looks, matrix(one.levels[0], 1_000), 8)
-    np.testing.assert_allclose(figure.data[0].z, [[0, 25], [25, 0]])
+    np.testing.assert_allclose(figure.data[0].z, 25 * (1 - np.eye(5)))
     assert (
         "differ at up to 25.0 % of all places; the mask has settled at iteration 8"
         in (figure.layout.meta["alt"])
     )
-    assert "has not settled" in distance_figure(one.looks, [[0, 0], [0, 0]]).layout.meta["alt"]
+    assert "has not settled" in distance_figure([0, 8], [[0, 0], [0, 0]]).layout.meta["alt"]
     assert list(settled_figure([50.0, 20.0], [4, 6], 8).data[-1].y) == [4, 6]
     assert "none has" in settled_figure([], [], 8).layout.meta["alt"]
 

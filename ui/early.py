@@ -85,6 +85,8 @@ def _show_measured(experiment: Experiment, link: Link) -> None:
             title=f"Distance between masks: {names[n]}",
         )
         plot(figure, "plot_distances")
+        if one.settled is not None:
+            st.caption("Dashed: the iteration at which masks of this size had settled.")
     with right:
         percents, iterations = early.settled_by_size(measured)
         plot(settled_figure(percents, iterations, measured.looks[-1]), "plot_settled")

@@ -4,6 +4,7 @@ masks that the dense network would have been given."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 from lottery_core.method.dynamics import looks
 from lottery_core.method.early import EPSILON, LOOKS
@@ -69,27 +70,38 @@ def in_words(measured: Distances) -> str:
     if not measured.levels:
         return "This run prunes nothing, so there is no mask to be told early."
     end, total = measured.looks[-1], measured.total
+    if len(measured.looks) < LOOKS:
+        return (
+            f"It takes {LOOKS} masks to see whether they stand still, and this training has "
+            f"{len(measured.looks)} evaluations: choose more of them. One training, seed "
+            f"{measured.seed}."
+        )
     telling = [one for one in measured.levels if not says_nothing(one, total)]
     settled = [one for one in telling if one.settled is not None]
     parts = []
     if settled:
-        first, last = min(one.settled for one in settled), max(one.settled for one in settled)
-        when = (
-            f"at iteration {first:,}" if first == last else f"from iteration {first:,} to {last:,}"
-        )
+        first, last = (pick(settled, key=attrgetter("settled")) for pick in (min, max))
+        when = f"from iteration {first.settled:,} of {end:,} on"
+        if last.settled > first.settled:
+            when += f" where it keeps {size_in_words(_percent(first, total))} of the weights, from "
+            when += f"{last.settled:,} on where it keeps {size_in_words(_percent(last, total))}"
         parts.append(
-            f"The mask that the dense network would be given stands still {when} of {end:,}, at "
-            f"{len(settled)} of {len(measured.levels)} sizes: there the newest of {LOOKS} masks is "
-            f"nearer than {EPSILON:.0%} of all places to each of the four before it"
+            f"The mask that the dense network would be given stands still {when}: the newest of "
+            f"{LOOKS} masks then differs from each of the four before it at less than "
+            f"{_in_percent(EPSILON)} of all places"
         )
     if never := len(telling) - len(settled):
         parts.append(f"At {never} of {len(measured.levels)} sizes it never does")
     if few := len(measured.levels) - len(telling):
         parts.append(
             f"At {few} of {len(measured.levels)} sizes this says nothing: masks that keep "
-            f"{EPSILON / 2:.0%} of the weights or fewer are never further apart"
+            f"{_in_percent(EPSILON / 2)} of the weights or fewer are never further apart"
         )
     return f"{'. '.join(parts)}. One training, seed {measured.seed}."
+
+
+def _in_percent(part: float) -> str:
+    return f"{100 * part:.0f}\u202f%"
 
 
 def _percent(one: LevelDistances, total: int) -> float:

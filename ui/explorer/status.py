@@ -239,10 +239,14 @@ def _bar_words(selection: Selection, state: State) -> str:
 def _finished_words(selection: Selection) -> str:
     """What a finished run is, for who comes upon it."""
     choice, recipe = selection.choice, selection.main.recipe
+    least, most = (
+        pick((one.rounds for one in selection.arms["main"]), key=len) for pick in (min, max)
+    )
+    fewer = f"{len(least)} to " if len(least) < len(most) else ""  # each seed stops for itself
     seeds = f"seeds {choice.seed} to {choice.seed + choice.replicates - 1}"
     return (
         f"A finished run: {recipe.net.sizes} on {recipe.data_title}, "
-        f"{schedule_in_words(selection.main.rounds)}, "
+        f"{fewer}{schedule_in_words(most)}, "
         f"{seeds if choice.replicates > 1 else f'seed {choice.seed}'}. "
     )
 

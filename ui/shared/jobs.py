@@ -88,7 +88,8 @@ def _where(n: int, last: int, progress: Progress | None) -> str:
 
 def _show_end(experiment: Experiment, job: Job, name: str) -> None:
     done = sum(has_level(key) for key in experiment.keys)
-    kept = f"{done} of {len(experiment.keys)} levels are finished and kept. Resume goes on there."
+    of = f"{'at most ' * bool(experiment.until)}{len(experiment.keys)}"
+    kept = f"{done} of {of} levels are finished and kept. Resume goes on there."
     if job.state == "cancelled":
         because = f", because {plain(job.message)}" if job.message else ""
         st.info(f"{name or 'The run is '}stopped{because}. {kept}")
