@@ -19,6 +19,8 @@ from lottery_core.spec.links import read_choice
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.training.context import Context
 from tests.infos import judged_info
+from tests.pages import open_page, said
+from tests.test_pages import generation
 from tests.test_queue import wait_until
 
 # Of levels 0, 1, ... of seed 0 and of seed 1: the first falls at level 2, the other at level 3.
@@ -228,3 +230,20 @@ def test_words_of_one_that_did_not_fall_and_of_none():
     )
     assert in_words(until, {0: one[:2]}) == ""
     assert in_words(until, {0: one[:2], 1: one}).startswith("Each seed stops for itself: seed 1 we")
+
+
+def test_the_explorer_says_at_most_before_and_where_it_ended_after_to_every_visitor(shared, given):
+    page = open_page(**PARAMS)
+    assert "At most 5 trainings of 12 iterations" in said(page)
+    assert page.number_input(key=f"rounds{generation(page)}").label == "Rounds, at most"
+    page.button(key="start").click().run()
+    idle(shared.queue)
+    for one in (page.run(), open_page(**PARAMS)):
+        assert not one.exception
+        assert "3 trainings of 12 iterations; all are in the cache." in said(one)
+        assert "Stopped after 2 rounds: validation accuracy 88.00\u202f% is 2.00 points" in said(
+            one
+        )
+        assert [button.key for button in one.button if button.key in ("start", "stop")] == []
+    refused = open_page(**PARAMS | {"validation_size": "0"})
+    assert "hold out some training images for validation" in said(refused)
