@@ -17,7 +17,6 @@ from lottery_core.running import engine
 from lottery_core.running.early import measure
 from lottery_core.running.looks import evaluations_of, looks_of
 from lottery_core.spec.arms import ARMS, title_of
-from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import read_choice
 from lottery_core.spec.recipe import Recipe
@@ -77,6 +76,9 @@ def test_a_mask_has_settled_when_it_is_near_each_of_the_four_before_it(distances
 
 def test_it_looks_at_evaluations_until_three_quarters_are_done():
     assert list(looks(80, 8)) == [0, 8, 16, 24, 32, 40, 48, 56]
+    assert list(looks(80, 60)) == [0, 60]
+    assert list(looks(80, 61)) == [0, 60]  # evaluated later alone
+    assert list(looks(2, 2)) == [0, 1]
     moving = Moving("early-bird", KEPT, 0, None)
     assert moving.changes(80, 8) == looks(80, 8)
     assert Moving("gradual", KEPT, 0, None).changes(80, 8) != looks(80, 8)
@@ -275,10 +277,3 @@ def test_several_seeds_are_told_with_how_many_never_settled():
         "56, unsettled"
     )
     assert cut_in_words(told[2:]) == "cut at iteration 56, the last look, without having settled"
-
-
-def test_a_training_without_a_look_before_its_last_quarter_is_refused():
-    rarely = replace(TICKET, recipe=replace(RECIPE, evaluate_every=61))
-    with pytest.raises(InvalidValue, match="evaluate_every=61 leaves the early bird nothing to"):
-        ARMS["early-bird"].of(rarely)
-    ARMS["gradual"].of(rarely)

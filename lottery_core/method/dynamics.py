@@ -10,7 +10,7 @@ in `DYNAMICS`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -34,10 +34,11 @@ def changes(iterations: int) -> range:
     return range(every, end + 1, every)
 
 
-def looks(iterations: int, evaluate_every: int) -> range:
+def looks(iterations: int, evaluate_every: int) -> Sequence[int]:
     """The iterations of the evaluations, the untrained network's included, until three quarters of
-    the training are done."""
-    return range(0, int(UNTIL * iterations) + 1, evaluate_every)
+    the training are done; where there is no other, that moment too."""
+    end = int(UNTIL * iterations)
+    return range(0, end + 1, evaluate_every) if evaluate_every <= end else (0, end)
 
 
 @dataclass
@@ -190,7 +191,7 @@ class Moving:
     seed: int
     slopes: Callable[[Arrays, int], Arrays]
 
-    def changes(self, iterations: int, evaluate_every: int) -> range:
+    def changes(self, iterations: int, evaluate_every: int) -> Sequence[int]:
         """The iterations before which the mask may change, of a training of so many that is
         evaluated so often."""
         is_at_evaluations = DYNAMICS[self.rule].at_evaluations
@@ -205,7 +206,7 @@ class Moving:
             mask=mask,
             weights=weights,
             kept=self.kept,
-            progress=iteration / last if last else 1,
+            progress=iteration / last,
             iteration=iteration,
             memory=memory,
             slopes=lambda: self.slopes(weights, iteration),

@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-from lottery_core.method.dynamics import DYNAMICS, looks
 from lottery_core.spec.checks import InvalidValue, check_known, check_number
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.keys import hashed, key_of
@@ -145,15 +144,6 @@ class Experiment:
                     self.recipe.iterations,
                     "leaves no time to change a mask in; choose at least 2",
                 )
-            if known := DYNAMICS.get(self.dynamics(n)):
-                recipe = self.recipe
-                if known.at_evaluations and not looks(recipe.iterations, recipe.evaluate_every)[1:]:
-                    raise InvalidValue(
-                        "evaluate_every",
-                        recipe.evaluate_every,
-                        f"leaves the {known.title} nothing to look at in the first three quarters "
-                        f"of the training; choose at most {max(1, 3 * recipe.iterations // 4)}",
-                    )
 
     @property
     def multiply_adds(self) -> int:

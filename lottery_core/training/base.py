@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -126,11 +126,11 @@ class Training:
     moving: Moving | None = None
 
     @property
-    def changes(self) -> range:
+    def changes(self) -> Sequence[int]:
         """The iterations before which the mask may change."""
         recipe = self.recipe
         if not self.moving:
-            return range(0)
+            return ()
         return self.moving.changes(recipe.iterations, recipe.evaluate_every)
 
     @property
