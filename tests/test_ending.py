@@ -3,7 +3,9 @@
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import import_module
 
+import pandas as pd
 import pytest
 
 import lottery_core as lt
@@ -247,3 +249,20 @@ def test_the_explorer_says_at_most_before_and_where_it_ended_after_to_every_visi
         assert [button.key for button in one.button if button.key in ("start", "stop")] == []
     refused = open_page(**PARAMS | {"validation_size": "0"})
     assert "hold out some training images for validation" in said(refused)
+
+
+def test_a_sweep_says_at_most_before_and_writes_each_run_as_it_ended(
+    command, store, given, crew, monkeypatch, tmp_path
+):
+    module = import_module("lottery_core.cli.sweep")  # whose name is the command's too
+    monkeypatch.setattr(module, "crew_of", lambda *_, **__: crew)
+    fields = {name: text for name, text in PARAMS.items() if name != "replicates"}
+    options = [f"--{name.replace('_', '-')}={text}" for name, text in fields.items()]
+    asked = ("sweep", *options, "--seeds", "0:2", "--cache", store.root, "--loop", "torch")
+    assert "2 runs, at most 10 trainings" in command(*asked, "--dry-run")[1]
+    code, printed = command(*asked, "--out", tmp_path / "out")
+    assert code == 0
+    assert "7 of 7 levels are finished." in printed
+    table = pd.read_csv(tmp_path / "out" / "levels.csv")
+    assert table["seed"].value_counts().to_dict() == {0: 3, 1: 4}
+    assert "2 runs, 7 trainings; all are in the cache." in command(*asked, "--dry-run")[1]

@@ -27,8 +27,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far all of it is: levels of `of`, each counted once, and the jobs that did not end well,
-    by the key of their experiment; `problem` says what keeps it from going on, if anything does."""
+    """How far all of it is: levels of `of` (at most, while runs may stop early), each counted
+    once, and the jobs that did not end well, by the key of their experiment; `problem` says what
+    keeps it from going on, if anything does."""
 
     done: int
     of: int
