@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ui import barriers
+from ui.early import show_early
 from ui.shared.frame import page
 from ui.shared.tasks import choose, is_active, runs, show_controls
 from ui.shared.trouble import live
@@ -34,6 +35,8 @@ with page("Stability"):
         controls()
     with st.container():
         show_measured(experiment)
+    with st.container():
+        show_early(experiment, params, LINK)
     between = barriers.choose(experiment, params, LINK)
     if between:
         known_of = between.signature

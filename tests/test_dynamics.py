@@ -224,7 +224,7 @@ def test_an_arm_has_exactly_its_counts_and_zeros_elsewhere(levels, name):
         like = {one: int(kept.sum()) for one, kept in ticket.mask.items()}
         assert sum(counts.values()) == sum(like.values())
         began = {one: level.start[one] != 0 for one in level.mask}
-        if name == "gradual":
+        if name in ("gradual", "early-bird"):
             assert counts == like
             assert all(kept.all() for kept in began.values())
             assert level.info.explored == 1
@@ -255,7 +255,7 @@ def test_the_same_seed_gives_the_same_masks_and_another_does_not(levels, make_st
     assert (found["rigl"][2].mask[name] != level.mask[name]).any()
 
 
-@pytest.mark.parametrize("name", ["rigl", "gradual"])
+@pytest.mark.parametrize("name", ["rigl", "gradual", "early-bird"])
 def test_the_compiled_loop_keeps_the_same_counts(store, name):
     *_, level = engine.run(ARMS[name].of(TICKET), Context(store, loop="compiled"))
     assert level.info.loop == "compiled"

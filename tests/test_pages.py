@@ -29,7 +29,7 @@ from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.spec.sizes import bytes_in_words
-from lottery_core.store import Job, measurement_key, task_key
+from lottery_core.store import TASKS, Job, measurement_key, task_key
 from tests.images import draw_classes, write_files
 from tests.kept_runs import record
 from tests.pages import ROOT, go_to, open_page, said
@@ -152,6 +152,7 @@ def test_the_sidebar_asks_for_all_that_a_link_can_say(shared):
         {"schedule": "iterative", "rewind_iteration": "100", "network": "40"},
         {"schedule": "one-shot", "network": "8 pool 16"},
         {"schedule": "list"},
+        {"schedule": "until"},
     )
     asked = set()
     for params in links:
@@ -718,9 +719,10 @@ def test_what_another_version_left_in_the_cache_breaks_no_page(shared, path):
             {"recipe": 1, "rounds": 2},
             {**fields, "rounds": [{"new": 1}]},
             {**fields, "recipe": {"x": 1}},
+            {**fields, "until": {"points": 1}},
         )
     ):
-        for task in ("run", "measure", "instability"):
+        for task in TASKS:
             store.write_job(Job(f"{task}-{n}", "done", "", 1.0, odd, task=task, params={"a": "b"}))
     page = open_page(str(path.relative_to(ROOT)))
     assert not page.exception

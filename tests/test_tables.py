@@ -44,6 +44,7 @@ def test_tables_have_the_promised_columns_and_rows(store, tiny):
         "test_accuracy_before_retraining",
         "early_stop_iteration",
         "explored",
+        "settled",
         "seconds",
         "loop",
     ]

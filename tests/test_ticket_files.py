@@ -324,6 +324,7 @@ def test_the_header_tells_all_that_leads_to_it_and_what_came_of_it(shelf, level,
             "test_accuracy_at_early_stop",
             "iterations_trained",
             "explored",
+            "settled",
         )
     }
     parts = {"mask": level.mask, "restart": level.start, "trained": level.end}

@@ -272,14 +272,14 @@ def test_a_layer_that_lost_everything_is_named():
     assert words.count("One seed") == 1
 
 
-def test_the_seeds_asked_for_together_are_judged_together():
+def test_the_seeds_asked_for_together_are_judged_together(store):
     arms = read_choice(RUN)[1].arms()
     one = arms["reinit"][1]
     job = Job(one.key, "done", "me", 0.0, one.as_dict(), params=RUN)
-    assert asked_with(one, job) == arms["reinit"]
-    assert asked_with(one, None) == (one,)
-    assert asked_with(one, replace(job, params={})) == (one,)
-    assert asked_with(one, replace(job, params={"preset": "unheard of"})) == (one,)
+    assert asked_with(store, one, job) == arms["reinit"]
+    assert asked_with(store, one, None) == (one,)
+    assert asked_with(store, one, replace(job, params={})) == (one,)
+    assert asked_with(store, one, replace(job, params={"preset": "unheard of"})) == (one,)
 
 
 def test_levels_that_were_trained_are_judged(store, tiny):

@@ -13,6 +13,8 @@ from rich.console import Console
 
 from lottery_core.cli.places import write_file
 from lottery_core.cli.together import train_all
+from lottery_core.findings.early import cut_in_words
+from lottery_core.findings.ending import ended
 from lottery_core.findings.tables import history_table, layers_table, levels_table
 from lottery_core.running.bar import bar
 from lottery_core.running.crew import Crew
@@ -60,6 +62,7 @@ def perform(desk: Desk, experiment: Experiment, out: Path | None, link: dict[str
     from lottery_core.running import worker
 
     console, store = desk.console, desk.store
+    experiment = ended(store, experiment)
     console.print(f"\n{title_of(experiment)}, seed {experiment.recipe.seed}", style="bold")
     levels: list[Level] = []
     job = Job(
@@ -121,6 +124,8 @@ def _print_level(console: Console, level: Level) -> None:
     console.print(f"Sparsity in model: {info.sparsity:.2%}")
     if info.explored is not None:
         console.print(f"Weights that were in its mask at any time: {info.explored:.2%}")
+    if cut := cut_in_words([info]):
+        console.print(f"{cut[:1].upper()}{cut[1:]}.")
     before = info.test_accuracy_before_retraining
     if before is not None:
         console.print(f"Accuracy on the test images before retraining: {before:.2%}")

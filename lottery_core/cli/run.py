@@ -24,6 +24,9 @@ from lottery_core.cli.options import (
 )
 from lottery_core.cli.perform import Desk, perform
 from lottery_core.cli.places import from_home, open_cache
+from lottery_core.findings import ending
+from lottery_core.findings.ending import ended
+from lottery_core.findings.handout.asked import runs_of
 from lottery_core.running.upkeep import limit_of_cache
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.fields import FIELDS
@@ -90,6 +93,9 @@ def run(
             if folder is not None and name != "main":
                 folder /= name
             perform(desk, experiment, folder, link)
+        if name == "main" and (until := choice.until()):
+            ends = ending.in_words(until, runs_of(store, [ended(store, one) for one in arm]))
+            console.print(f"\n{ends}", style="bold")
 
 
 # An option for each field of a choice. Their values are text until the core has read them, as in a

@@ -193,7 +193,7 @@ def _experiment(store: Store, run: Run) -> Experiment | None:
 
 
 def _cells(store: Store, run: Run, experiment: Experiment) -> tuple[str, ...]:
-    together = asked_with(experiment, run.jobs.get("run"))
+    together = asked_with(store, experiment, run.jobs.get("run"))
     asked = {one.recipe.seed: infos_of(store, one) for one in together}
     infos, found = asked[experiment.recipe.seed], picked(asked)
     ticket = "none wins" if len(infos) == len(experiment.keys) > 1 else ""

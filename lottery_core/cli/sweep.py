@@ -26,6 +26,7 @@ from lottery_core.cli.options import (
 from lottery_core.cli.places import from_home, open_cache, write_file
 from lottery_core.cli.run import FIELD_OPTIONS
 from lottery_core.cli.together import train_all
+from lottery_core.findings.ending import ended
 from lottery_core.findings.handout.comparison_page import comparison_page
 from lottery_core.findings.handout.paper import table_of
 from lottery_core.findings.lines import MAX_LINES, Line, line_id
@@ -90,7 +91,7 @@ def sweep(
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
 
-    runs = _runs(points)
+    runs = _ended(store, _runs(points))
     console.print(_in_words(store, runs, workers, device, loop))
     if is_dry:
         return
@@ -99,7 +100,7 @@ def sweep(
     options = {"device": device, "loop": loop, "folder": dataset_folder}
     is_over = train_all(console, store, crew, asked, **options)
     if out:
-        console.print(_write(out, store, runs))
+        console.print(_write(out, store, _ended(store, runs)))
     if not is_over:
         sys.exit(1)
 
@@ -151,17 +152,27 @@ def _runs(points: Sequence[Point]) -> list[_Run]:
     return [*found.values()]
 
 
+def _ended(store: Store, runs: Sequence[_Run]) -> list[_Run]:
+    """The runs, those that stop when accuracy falls as they have ended, each once."""
+    found: dict[str, _Run] = {}
+    for run in runs:
+        experiment = ended(store, run.experiment)
+        found.setdefault(experiment.key, _Run(experiment, run.point))
+    return [*found.values()]
+
+
 def _in_words(store: Store, runs: Sequence[_Run], workers: int, device: str, loop: str) -> str:
     experiments = [run.experiment for run in runs]
     todo = plan(store, experiments, Queued((0.0,) * workers), device, loop)
-    words = f"{len(runs):,} runs, {todo.trainings:,} trainings"
+    at_most = "at most " * any(one.until for one in experiments)
+    words = f"{len(runs):,} runs, {at_most}{todo.trainings:,} trainings"
     if todo.cached == todo.trainings:
         return f"{words}; all are in the cache."
     words += f", of which {todo.cached:,} are in the cache" if todo.cached else ""
     if todo.seconds is None:
         return f"{words}. How long it takes is known once such a network was trained here."
     processes = f"{workers} process{'es' if workers > 1 else ''}"
-    return f"{words}; about {in_words(todo.seconds)} on {processes}."
+    return f"{words}; {at_most}about {in_words(todo.seconds)} on {processes}."
 
 
 def _write(out: Path, store: Store, runs: Sequence[_Run]) -> str:

@@ -36,7 +36,7 @@ def train_all(
             for standing in standings:
                 if not shown.tasks:
                     shown.add_task("", total=standing.of, completed=standing.done)
-                shown.update(shown.task_ids[0], completed=standing.done)
+                shown.update(shown.task_ids[0], completed=standing.done, total=standing.of)
                 if standing.problem not in ("", told):
                     console.print(standing.problem, markup=False)
                 told = standing.problem

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from lottery_core.findings.ending import ended_arms
 from lottery_core.findings.replicates import Infos
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
@@ -98,12 +99,12 @@ def lines_of(jobs: Iterable[Job]) -> dict[str, Line]:
     return found
 
 
-def asked_with(experiment: Experiment, job: Job | None) -> tuple[Experiment, ...]:
+def asked_with(store: Store, experiment: Experiment, job: Job | None) -> tuple[Experiment, ...]:
     """The seeds that a request asked for together, the experiment among them: one verdict is on
     all of them. The experiment alone where `job`, its request, does not say."""
     with suppress(InvalidValue):
         if job and job.params:
-            for arm in read_choice(job.params)[1].arms().values():
+            for arm in ended_arms(store, read_choice(job.params)[1].arms()).values():
                 if experiment in arm:
                     return arm
     return (experiment,)

@@ -12,7 +12,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from lottery_core.findings import replicates
+from lottery_core.findings import ending, replicates
+from lottery_core.findings.early import cut_in_words
 from lottery_core.findings.replicates import ONE_SEED, Infos, difference_in_words, paired
 from lottery_core.findings.tables import empty_in_words
 from lottery_core.findings.verdict import (
@@ -27,7 +28,7 @@ from lottery_core.report.compared_figures import early_stop_figure
 from lottery_core.report.sparsity_figures import sparsity_figure
 from lottery_core.spec.arms import ARMS, arm_of, how_much_longer, title_of
 from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.experiment import Experiment, Until
 from lottery_core.store import LevelProgress
 
 _NOT_RETRAINED = {
@@ -45,16 +46,22 @@ _NOT_RETRAINED = {
 @dataclass(frozen=True)
 class Outcome:
     """`arms` are those of `Choice.arms`; `runs` says by arm and seed what came out of the levels
-    that are there (`Level.info`), and lacks the seeds of an arm that have none. What follows from
-    them is worked out once."""
+    that are there (`Level.info`), and lacks the seeds of an arm that have none; `until` when the
+    experiment was to stop, if before all rounds. What follows from them is worked out once."""
 
     arms: Mapping[str, Sequence[Experiment]]
     runs: Mapping[str, Mapping[int, Infos]]
+    until: Until | None = None
 
     @property
     def main(self) -> Experiment:
         """The experiment itself with its first seed."""
         return self.arms["main"][0]
+
+    @property
+    def _longest(self) -> Experiment:
+        """The seed with the most rounds: where each stops for itself, charts have to hold it."""
+        return max(self.arms["main"], key=lambda one: len(one.rounds))
 
     @property
     def first(self) -> Infos:
@@ -94,7 +101,9 @@ class Outcome:
             if arm != "main" and any(len(infos) > self.level for infos in seeds.values()):
                 parts.append(self._beside(arm, f"the {name}"))
         parts = [part.removesuffix(f" {ONE_SEED}") for part in parts]
-        parts += filter(None, [empty_in_words(self.first).strip()])
+        if self.until:
+            parts.append(ending.in_words(self.until, main))
+        parts = [*filter(None, [*parts, empty_in_words(self.first).strip()])]
         if len(self.arms["main"]) == 1:
             parts.append(f"{ONE_SEED} It can't say how much of this is chance.")
         return parts
@@ -116,6 +125,8 @@ class Outcome:
             what += f" ({part} of all weights were in its mask at some time)"
         if self.arms[arm][0].supermask(n):
             what += " (no weight is trained)"
+        if cut := cut_in_words(levels):
+            what += f", {cut},"
         if ARMS[arm].is_longer and n:
             what += f", trained {n + 1} times as long,"
         percent = None if arm == "dense-longer" else next(iter(main.values()))[n].percent_remaining
@@ -141,7 +152,7 @@ class Outcome:
             curves,
             mean,
             near_dense=near_dense,
-            sizes=sizes_of(self.main),
+            sizes=sizes_of(self._longest),
             chance=chance_of(self.main),
         )
 
@@ -151,7 +162,7 @@ class Outcome:
         curves = self._curves("early_stop_iteration", kind)
         return early_stop_figure(
             [curve for curve in curves if len(curve.x)],
-            sizes_of(self.main),
+            sizes_of(self._longest),
             axes_of([arm[0] for arm in self.arms.values()]).iterations,
         )
 
@@ -162,7 +173,7 @@ class Outcome:
             frame = replicates.curve(self.runs[name], field, kind)
             if name == "dense-longer":  # it keeps all; drawn beside the levels it trains as long as
                 there = replicates.curve(self.runs["main"], field)["percent"].tolist()
-                places = there + sizes_of(self.main)[len(there) :]
+                places = there + sizes_of(self._longest)[len(there) :]
                 frame["percent"] = places[: len(frame)]
             title = ARMS[name].title if name != "main" else title_of(arm[0])
             title += how_much_longer(arm[0])

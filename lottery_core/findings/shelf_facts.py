@@ -47,6 +47,7 @@ class Facts:
         # A control's level n is trained from the trunk's level n-1.
         trunk = experiment.trunk.keys[1:-1] if experiment.control else ()
         pruned = [step for step in rounds if step.sparsity]
+        most = "at most " if experiment.until else ""
         iterations = f"{recipe.iterations:,} iterations"
         return cls(
             key=key,
@@ -60,7 +61,7 @@ class Facts:
             criterion=short(pruned[-1].criterion) if pruned else "none",
             arm=arm_of(experiment),
             title=title_of(experiment),
-            schedule=f"{schedule_in_words(rounds)}, {iterations}" if pruned else iterations,
+            schedule=f"{most}{schedule_in_words(rounds)}, {iterations}" if pruned else iterations,
             ticket=rounds[0].ticket if rounds else "",
         )
 

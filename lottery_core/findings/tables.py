@@ -26,7 +26,8 @@ def has_learned(info: LevelInfo, accuracy: float) -> bool:
 
 def levels_table(levels: Sequence[Level]) -> pd.DataFrame:
     """One row per level. Accuracies are fractions of the test images, `seconds` wall time,
-    `explored` that of the weights that were in a mask at any time, `loop` what trained it."""
+    `explored` that of the weights that were in a mask at any time, `settled` the iteration at
+    which an early bird was cut, `loop` what trained it."""
     return pd.DataFrame(
         [
             {
@@ -39,6 +40,7 @@ def levels_table(levels: Sequence[Level]) -> pd.DataFrame:
                 "test_accuracy_before_retraining": info.test_accuracy_before_retraining,
                 "early_stop_iteration": info.early_stop_iteration,
                 "explored": info.explored,
+                "settled": info.settled,
                 "seconds": info.seconds,
                 "loop": info.loop,
             }
@@ -49,6 +51,7 @@ def levels_table(levels: Sequence[Level]) -> pd.DataFrame:
             "early_stop_iteration": "Int64",
             "test_accuracy_before_retraining": float,
             "explored": float,
+            "settled": "Int64",
         }
     )
 

@@ -143,9 +143,12 @@ def picked(runs: Mapping[int, Infos]) -> Verdict | None:
 
 
 def level_to_show(runs: Mapping[int, Infos]) -> int:
-    """The level that every page begins with: the one that is picked, or else the last."""
-    found = picked(runs)
-    return found.level if found else max(by_level(runs), default=0)
+    """The level that every page begins with: the one that is picked, or else the last that most
+    seeds have reached."""
+    if found := picked(runs):
+        return found.level
+    reached = [verdict.level for verdict in _of_most_seeds(runs)]
+    return max(reached or by_level(runs), default=0)
 
 
 def has_won(runs: Mapping[int, Infos]) -> bool:

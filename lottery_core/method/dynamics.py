@@ -10,12 +10,13 @@ in `DYNAMICS`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
 
+from lottery_core.method.early import LOOKS, distance, drawn, stands_still
 from lottery_core.method.masks import Arrays, removed_of
 from lottery_core.method.pruning import keep_best
 from lottery_core.method.seeds import seed_of
@@ -33,14 +34,31 @@ def changes(iterations: int) -> range:
     return range(every, end + 1, every)
 
 
+def looks(iterations: int, evaluate_every: int) -> Sequence[int]:
+    """The iterations of the evaluations, the untrained network's included, until three quarters of
+    the training are done; where there is no other, that moment too."""
+    end = int(UNTIL * iterations)
+    return range(0, end + 1, evaluate_every) if evaluate_every <= end else (0, end)
+
+
+@dataclass
+class Memory:
+    """What is remembered of one training between changes: the masks that a rule drew last, oldest
+    first, and the iteration at which they had `settled`, once they have."""
+
+    masks: list[Arrays] = field(default_factory=list)
+    settled: int | None = None
+
+
 @dataclass(frozen=True)
 class Sight:
-    """What a rule may look at.
+    """What a rule may look at, before an `iteration`.
 
     `mask` and `weights` are those of the moment, by name, pruned weights 0.0; `kept` says how many
     weights each layer shall have at the end, `progress` how far the changes have come: 1 at the
-    last. `slopes()` gives the derivatives of the loss by all weights, those that are pruned too, on
-    the batch that comes next; `draw(name)` gives a layer's generator.
+    last. `memory` is the training's, for a rule to write to. `slopes()` gives the derivatives of
+    the loss by all weights, those that are pruned too, on the batch that comes next; `draw(name)`
+    gives a layer's generator.
     """
 
     mask: Arrays
@@ -49,6 +67,8 @@ class Sight:
     progress: float
     slopes: Callable[[], Arrays]
     draw: Callable[[str], np.random.Generator]
+    iteration: int = 0
+    memory: Memory = field(default_factory=Memory)
 
 
 def set_(sight: Sight) -> Arrays:
@@ -75,6 +95,19 @@ def gradual(sight: Sight) -> Arrays:
         )
         for name, now in sight.mask.items()
     }
+
+
+def early_bird(sight: Sight) -> Arrays:
+    """All weights until the largest magnitudes of each layer stand still, then these (You et al.
+    2020); where they never do, those of the last look."""
+    memory = sight.memory
+    if not all(now.all() for now in sight.mask.values()):
+        return sight.mask
+    found = drawn(sight.weights, sight.kept)
+    if stands_still([distance(found, one) for one in memory.masks]):
+        memory.settled = sight.iteration
+    memory.masks = [*memory.masks, found][1 - LOOKS :]
+    return found if memory.settled is not None or sight.progress == 1 else sight.mask
 
 
 def gradually(progress: float, weights: int, kept: int) -> int:
@@ -107,7 +140,9 @@ class Dynamics:
     """A rule, and what a page says of it.
 
     `left(progress, weights, kept)` says how many of a layer's weights it has at each moment, where
-    it begins with all; without, it has as many all along as in the end. `version` is raised when
+    it begins with all (or has at most, where that is not known before); without, it has as many all
+    along as in the end. Where it is asked at evaluations it is `at_evaluations`, else at
+    `changes`. `version` is raised when
     the same sight gives another mask than before; levels trained by it then get other keys.
     """
 
@@ -115,6 +150,7 @@ class Dynamics:
     title: str
     summary: str
     left: Callable[[float, int, int], int] | None = None
+    at_evaluations: bool = False
     version: int = 1
 
 
@@ -133,6 +169,14 @@ DYNAMICS = {
         "(Zhu & Gupta 2017, arXiv 1710.01878)",
         left=gradually,
     ),
+    "early-bird": Dynamics(
+        early_bird,
+        "early bird",
+        "pruned once, as soon as the mask that the dense network in training would be given stands "
+        "still from one evaluation to the next (You et al. 2020, arXiv 1909.11957)",
+        left=lambda progress, weights, kept: weights if progress < 1 else kept,
+        at_evaluations=True,
+    ),
 }
 
 
@@ -147,13 +191,24 @@ class Moving:
     seed: int
     slopes: Callable[[Arrays, int], Arrays]
 
-    def after(self, iteration: int, iterations: int, mask: Arrays, weights: Arrays) -> Arrays:
-        """The mask from that iteration of so many on, where it changes there."""
+    def changes(self, iterations: int, evaluate_every: int) -> Sequence[int]:
+        """The iterations before which the mask may change, of a training of so many that is
+        evaluated so often."""
+        is_at_evaluations = DYNAMICS[self.rule].at_evaluations
+        return looks(iterations, evaluate_every) if is_at_evaluations else changes(iterations)
+
+    def after(
+        self, iteration: int, last: int, mask: Arrays, weights: Arrays, memory: Memory
+    ) -> Arrays:
+        """The mask from that iteration on, which is one of `changes`, the `last` of which is
+        named."""
         sight = Sight(
             mask=mask,
             weights=weights,
             kept=self.kept,
-            progress=iteration / changes(iterations)[-1],
+            progress=iteration / last,
+            iteration=iteration,
+            memory=memory,
             slopes=lambda: self.slopes(weights, iteration),
             draw=lambda name: np.random.default_rng(seed_of(self.seed, name, iteration)),
         )

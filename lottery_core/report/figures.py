@@ -64,6 +64,7 @@ STYLES = {
     "edge-popup-signs": Style("#d58ab0", "dot", "arrow-up-open"),
     "learned-mask": Style("#8a5a00", "longdash", "arrow-down"),
     "learned-mask-signs": Style("#c79a4b", "dot", "arrow-down-open"),
+    "early-bird": Style("#c2571a", "longdashdot", "hexagram"),
     "reshuffled-reinit": Style("#5bb4e5", "dashdot", "cross"),
     "rate-rewind": Style("#a5572b", "dash", "hexagon"),
     "dense-longer": Style(GREY, "dash", "triangle-down"),

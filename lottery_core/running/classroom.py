@@ -168,8 +168,8 @@ def pooled(
 ) -> Outcome:
     """What came of a class's `arms_of`, over the seeds that have begun, or are `finished`; `runs`
     as `Outcome` has them. Where there are none yet, nothing came of the first."""
-    least = len(arms["main"][0].keys) if finished else 1
-    seeds = {seed for seed, infos in runs["main"].items() if len(infos) >= least}
+    least = {one.recipe.seed: len(one.keys) if finished else 1 for one in arms["main"]}
+    seeds = {seed for seed, infos in runs["main"].items() if len(infos) >= least[seed]}
     shown = seeds or {arms["main"][0].recipe.seed}
     return Outcome(
         {name: tuple(one for one in arm if one.recipe.seed in shown) for name, arm in arms.items()},

@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 
 from lottery_core.data import Data, load_data
+from lottery_core.findings.ending import ended
 from lottery_core.method.dynamics import DYNAMICS, Moving
 from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, apply, dense_mask
@@ -49,11 +50,14 @@ def run(experiment: Experiment, context: Context) -> Iterator[Level]:
 
     The context's monitor is asked many times a second and may raise to stop; finished levels
     stay. Any number of processes may run experiments that share levels: one trains, the others
-    wait. Raises `InvalidValue`, `DataUnavailable` and `TrainingDiverged`.
+    wait. An experiment with `until` ends where that says. Raises `InvalidValue`, `DataUnavailable`
+    and `TrainingDiverged`.
     """
     dense = previous = None
     trunk = run(experiment.trunk, context) if experiment.control else None
     for n in range(len(experiment.keys)):
+        if n > len(ended(context.store, experiment).rounds):
+            return
         if trunk and n:
             previous = next(trunk)
         if n and experiment.round(n).transplant and not context.store.has(experiment.keys[n]):
@@ -253,10 +257,11 @@ def _info(experiment: Experiment, n: int, trained: Trained, **how) -> LevelInfo:
     return LevelInfo(
         key=experiment.keys[n],
         level=n,
-        experiment=replace(experiment, rounds=experiment.rounds[:n]).as_dict(),
+        experiment=experiment.up_to(n).as_dict(),
         weights=tuple(trained.mask),
         layers=counts_of(trained.mask),
         explored=trained.explored,
+        settled=trained.settled,
         iterations_trained=len(trained.losses),
         test_accuracy=last.test_accuracy,
         validation_accuracy=None if stop is None else last.validation_accuracy,

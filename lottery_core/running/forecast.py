@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count
 
 from lottery_core.running.graph import Graph
+from lottery_core.running.looks import watching
 from lottery_core.running.parts import Part, asked_by
 from lottery_core.running.starts import copying, judging
 from lottery_core.running.time_left import left_of, seconds_of_level, seconds_per_iteration
@@ -66,7 +67,7 @@ def plan(
     keys |= {  # what is lent by dense networks of other seeds
         key
         for one in experiments
-        if not store.has(one.key)
+        if not store.has(one.keys[-1])
         for key, (other, _) in one.parents(len(one.rounds)).items()
         if other.recipe.seed != one.recipe.seed
     }
@@ -117,17 +118,21 @@ def measuring(facts: dict, experiment: Experiment) -> float:
     return (MEASURING + _STEPS * step) * len(experiment.keys)
 
 
+# Seconds that what comes after the levels takes by itself; None where that is not known yet.
+_SECONDS: dict[str, Callable[[Store, dict, Experiment], float | None]] = {
+    "measure": lambda _, facts, experiment: measuring(facts, experiment),
+    "instability": lambda store, _, experiment: copying(store, experiment),
+    "early": lambda store, _, experiment: watching(store, experiment),
+    "barriers": lambda _, facts, experiment: judging(facts, experiment),
+}
+
+
 def _measuring(store: Store, facts: dict, part: Part) -> float:
     """Seconds that what comes after the levels takes."""
     progress = store.read_progress(part.key)
     if isinstance(progress, PartsDone) and progress.seconds_each:
         return progress.seconds_each * (progress.of - progress.done)
-    if part.task == "measure":
-        return measuring(facts, part.experiment)
-    if part.task == "barriers":
-        seconds = judging(facts, part.experiment)
-    else:
-        seconds = copying(store, part.experiment)
+    seconds = _SECONDS[part.task](store, facts, part.experiment)
     return math.inf if seconds is None else seconds
 
 

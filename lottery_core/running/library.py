@@ -12,6 +12,7 @@ import pandas as pd
 from rich.console import Console
 
 from lottery_core.data import identify, own
+from lottery_core.findings.ending import ended, ended_arms
 from lottery_core.findings.handout.asked import Asked
 from lottery_core.findings.handout.paper import archive
 from lottery_core.findings.handout.run_page import run_page
@@ -25,7 +26,7 @@ from lottery_core.spec.arms import ARMS, title_of
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.spec.choice import Choice
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.links import command, python, read_choice, write_choice
+from lottery_core.spec.links import read_choice, write_choice
 from lottery_core.spec.own import is_own
 from lottery_core.store import CACHE, Job, Level, LevelInfo, Store
 from lottery_core.training.base import LOOPS
@@ -53,15 +54,14 @@ def run(
     """
     found = Run(choice, cache, device=device, loop=loop, dataset_folder=dataset_folder)
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    for arm, experiments in found.arms.items():
-        for experiment in experiments:
-            words = f"{_title(arm, experiment)}, seed {experiment.recipe.seed}"
-            done: list[Level] = []
-            with bar(console, found.store, experiment, done, f"{words}, "):
-                for level in found._levels_of(experiment):
-                    done.append(level)
-                    if arm == "main" or level.info.level:  # all arms share level 0
-                        console.print(f"{words}, {_in_words(level.info)}")
+    for arm, experiment in found._in_order():
+        words = f"{_title(arm, experiment)}, seed {experiment.recipe.seed}"
+        done: list[Level] = []
+        with bar(console, found.store, experiment, done, f"{words}, "):
+            for level in found._levels_of(experiment):
+                done.append(level)
+                if arm == "main" or level.info.level:  # all arms share level 0
+                    console.print(f"{words}, {_in_words(level.info)}")
     return found
 
 
@@ -92,18 +92,25 @@ class Run:
         self.store = Store(CACHE if cache is None else cache)
         own.register(self.store.datasets)
         self.choice = choice
-        self.arms = choice.arms()
+        self.arms = ended_arms(self.store, choice.arms())
         self._context = Context(self.store, device, loop, self._folder)
         # Without mask and weights: of large networks, memory holds a level's and no more.
         self._finished: dict[str, list[Level]] = {}
 
     def __iter__(self) -> Iterator[Level]:
-        for experiments in self.arms.values():
-            for experiment in experiments:
-                yield from self._levels_of(experiment)
+        for _, experiment in self._in_order():
+            yield from self._levels_of(experiment)
+
+    def _in_order(self) -> Iterator[tuple[str, Experiment]]:
+        """Each experiment with its arm, as it has ended when it is its turn: a control goes on no
+        longer than what it stands beside."""
+        for arm in [*self.arms]:
+            for n in range(len(self.arms[arm])):
+                yield arm, self.arms[arm][n]
 
     def __len__(self) -> int:
-        """How many levels there will be, all arms and seeds together."""
+        """How many levels there will be, all arms and seeds together; at most, while it is not
+        known where a run ends that stops when accuracy falls."""
         return sum(len(one.keys) for arm in self.arms.values() for one in arm)
 
     @property
@@ -177,15 +184,16 @@ class Run:
         path = Path(path).expanduser()
         check_known("path", path.suffix, (".html", ".zip"))
         link = self._link()
-        said = (command(*read_choice(link)), python(*read_choice(link))) if link else ()
+        asked = Asked.of(self.arms, *read_choice(link)) if link else Asked(self.arms)
         make = run_page if path.suffix == ".html" else archive
-        path.write_bytes(make(self.store, Asked(self.arms, *said)))
+        path.write_bytes(make(self.store, asked))
 
     def __repr__(self) -> str:
         """What came of it, in words."""
         done = sum(len(self._told(one)) for arm in self.arms.values() for one in arm)
         if done < len(self):
-            return f"{done} of {len(self)} levels are finished."
+            at_most = "at most " * any(one.until for arm in self.arms.values() for one in arm)
+            return f"{done} of {at_most}{len(self)} levels are finished."
         return self._outcome.in_words()
 
     @property
@@ -194,7 +202,7 @@ class Run:
         for name, arm in self.arms.items():
             told = {one.recipe.seed: [level.info for level in self._told(one)] for one in arm}
             runs[name] = {seed: infos for seed, infos in told.items() if infos}
-        return Outcome(self.arms, runs)
+        return Outcome(self.arms, runs, self.choice.until())
 
     def _told(self, experiment: Experiment) -> list[Level]:
         return self._finished.get(experiment.key, [])
@@ -230,6 +238,9 @@ class Run:
                     self._finished[experiment.key] = finished
                 yield level
                 record.check()
+        if experiment.until:
+            self.arms = ended_arms(store, self.arms)
+            self._finished[ended(store, experiment).key] = self._finished.pop(experiment.key)
 
 
 class _Kept(Sequence):

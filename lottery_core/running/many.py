@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lottery_core.findings.ending import ended
 from lottery_core.running.crew import Crew
 from lottery_core.running.queue import Queue
 from lottery_core.spec.experiment import Experiment
@@ -26,8 +27,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far all of it is: levels of `of`, each counted once, and the jobs that did not end well,
-    by the key of their experiment; `problem` says what keeps it from going on, if anything does."""
+    """How far all of it is: levels of `of` (at most, while runs may stop early), each counted
+    once, and the jobs that did not end well, by the key of their experiment; `problem` says what
+    keeps it from going on, if anything does."""
 
     done: int
     of: int
@@ -54,35 +56,40 @@ def run_all(
     somebody stops, does not keep the others. It ends before all is done only where the crew is
     lost. Whoever stops iterating stops the workers; what is finished is in the store.
     """
-    wanted = {one.experiment.key: one for one in asked}
-    keys = {key for one in wanted.values() for key in one.experiment.keys}
+    wanted = {one.experiment.key: ended(store, one.experiment) for one in asked}
+    params = {one.experiment.key: dict(one.params) for one in asked}
+    keys = {key for one in wanted.values() for key in one.keys}
     missing = {key for key in keys if not store.has(key)}
-    left = [one for one in wanted.values() if not missing.isdisjoint(one.experiment.keys)]
+    left = [name for name, one in wanted.items() if not missing.isdisjoint(one.keys)]
     failed: dict[str, Job] = {}
     if not left:
         yield Standing(len(keys), len(keys), failed)
         return
     queue = Queue(store, crew)
-    given: dict[str, Experiment] = {}
+    given: set[str] = set()
     try:
         while left or given:
             yield Standing(len(keys) - len(missing), len(keys), failed, queue.problem)
             if crew.is_lost:
                 return
             while left and len(given) < _AHEAD * len(queue.queued().ready):
-                one = left.pop(0)
-                given[one.experiment.key] = one.experiment
+                name = left.pop(0)
+                given.add(name)
                 options = {"device": device, "loop": loop, "folder": folder}
-                queue.submit(one.experiment, params=dict(one.params), **options)
+                queue.submit(wanted[name], params=params[name], **options)
             time.sleep(_EVERY)
-            missing = {key for key in missing if not store.has(key)}
-            for key in [*given]:
-                job = store.job(key)
-                if missing.isdisjoint(given[key].keys):
-                    del given[key]
+            for name in [name for name in given if wanted[name].until]:
+                wanted[name] = ended(store, wanted[name])
+                if not wanted[name].until:  # what is beyond its end is wanted no more
+                    keys = {key for one in wanted.values() for key in one.keys}
+            missing = {key for key in missing & keys if not store.has(key)}
+            for name in [*given]:
+                job = store.job(wanted[name].key)
+                if missing.isdisjoint(wanted[name].keys):
+                    given.remove(name)
                 elif job is not None and job.finished is not None and job.state != "done":
-                    failed[key] = job
-                    del given[key]
+                    failed[wanted[name].key] = job
+                    given.remove(name)
         yield Standing(len(keys) - len(missing), len(keys), failed)
     finally:
         queue.close()

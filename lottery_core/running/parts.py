@@ -40,6 +40,8 @@ def parts_of(
         if key in found or is_there(key):
             return
         before = one.parents(n)
+        if n and one.until:  # nothing is trained beside a level of which it is not known yet
+            before |= {one.judged.keys[n - 1]: (one.judged, n - 1)}
         for parent in before.values():
             add(*parent)
         found[key] = Part(key, one, n, needs=tuple(before))

@@ -15,18 +15,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from lottery_core.findings.ending import ended
 from lottery_core.running.crew import Crew, ending, keep_to_limit, perform, stop
 from lottery_core.running.fair import check_room, runs_of_one
 from lottery_core.running.forecast import Queued
 from lottery_core.running.graph import Graph
-from lottery_core.running.parts import Outcome, Part, Work, asked_by, cancel_name
+from lottery_core.running.parts import Outcome, Work, asked_by, cancel_name
 from lottery_core.running.upkeep import limit_is_set
+from lottery_core.running.wanted import Busy, Stopping, Wanted
 from lottery_core.spec.barriers import trained_ends
 from lottery_core.spec.experiment import Experiment
 from lottery_core.store import STOPPED, Job, Store, StoreUnavailable, task_key
@@ -34,40 +34,6 @@ from lottery_core.training.base import check_measurable
 
 MAX_DEATHS = 3  # of workers at one part, before its jobs are given up
 _LOOK = 0.25  # seconds between two looks at what others ask of its jobs
-
-
-@dataclass
-class _Asked:
-    """A job, the folder of its data if it has one, and the lock that says that it is performed
-    here, held from its first part on."""
-
-    job: Job
-    folder: Path | None
-    lock: FileLock | None = None
-
-
-@dataclass
-class _Stopping:
-    """A job that was told to stop or can't go on, the parts it still waits for, and how it ends."""
-
-    job: Job
-    parts: set[str]
-    state: str
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class _Busy:
-    """A part, and the executor that performs it."""
-
-    part: Part
-    executor: Executor
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether the worker has started."""
-        ready = getattr(self.executor, "ready", None)
-        return ready is None or ready.done()
 
 
 class Queue:
@@ -81,11 +47,11 @@ class Queue:
         self._alive = store.lasting(self._owner)
         self._guard = threading.RLock()
         self._graph = Graph()
-        self._asked: dict[str, _Asked] = {}
-        self._elsewhere: dict[str, _Asked] = {}  # another process has begun them
-        self._stopping: list[_Stopping] = []
+        self._asked: dict[str, Wanted] = {}
+        self._elsewhere: dict[str, Wanted] = {}  # another process has begun them
+        self._stopping: list[Stopping] = []
         self._idle: list[Executor] = []
-        self._busy: dict[str, _Busy] = {}
+        self._busy: dict[str, Busy] = {}
         self._deaths: Counter[str] = Counter()
         self._closed = threading.Event()
         crew.open(store, self._join)
@@ -119,10 +85,12 @@ class Queue:
         joins the job that is already queued or running for it, whatever levels that asks for.
 
         `asked` are the fields of `Job` that say how and for what: device, loop, params, levels,
-        and the task "measure", "instability" or "barriers". Raises `InvalidValue` when the queue is
-        full or there is nothing to measure, and `StoreUnavailable` when the request can't be
-        written down; then nothing was asked for.
+        and a task of `TASKS`. Raises `InvalidValue` when the queue is full or there is nothing to
+        measure, and `StoreUnavailable` when the request can't be written down; then nothing was
+        asked for. Of an experiment with `until` the job is that request's until it is known where
+        it ends, and then the shorter experiment's.
         """
+        experiment = ended(self._store, experiment)
         task = asked.get("task", "run")
         if task == "measure":
             check_measurable(experiment.recipe)
@@ -145,16 +113,49 @@ class Queue:
             self._alive.renew()
             self._store.clear_cancel(key)
             self._store.write_job(job)
-            self._enter(_Asked(job, folder), experiment)
+            self._enter(Wanted(job, folder), experiment)
             self._dispatch()
             return job
 
-    def _enter(self, asked: _Asked, experiment: Experiment) -> None:
+    def _shorten(self) -> bool:
+        """Where it is known now at which level an experiment with `until` ends, its job goes on as
+        one for so many rounds; whether any is done with that."""
+        any_done = False
+        for key, asked in [*self._asked.items()]:
+            if not asked.job.experiment.get("until"):
+                continue
+            shorter = ended(self._store, Experiment.from_dict(asked.job.experiment))
+            if shorter.until:
+                continue
+            del self._asked[key]
+            beyond = self._graph.drop(key)
+            asked.release()
+            with suppress(StoreUnavailable):
+                self._store.drop_job(key)
+            if not self._known(shorter.key):
+                job = replace(asked.job, key=shorter.key, experiment=shorter.as_dict())
+                self._store.tell_job(job)
+                self._take_up(Wanted(job, asked.folder), shorter)
+                any_done |= shorter.key not in self._asked
+            for part in beyond:
+                if part in self._busy and not self._graph.jobs_of(part):
+                    with suppress(StoreUnavailable):
+                        self._store.request_cancel(cancel_name(part))
+        return any_done
+
+    def _take_up(self, asked: Wanted, experiment: Experiment) -> None:
+        """Go on with what another job has begun."""
+        if self._hold(asked):
+            self._enter(asked, experiment)
+        else:
+            self._elsewhere[asked.job.key] = asked
+
+    def _enter(self, asked: Wanted, experiment: Experiment) -> None:
         job = asked.job
         parts = asked_by(job, experiment, self._store.has)
         if not parts:  # all of it is there
             self._end(job, "done")
-            _release(asked)
+            asked.release()
             return
         for part in parts:
             self._deaths.pop(part.key, None)
@@ -216,7 +217,7 @@ class Queue:
         for job in [*(one.job for one in asked), *(one.job for one in self._stopping)]:
             self._end(job, "cancelled", STOPPED)
         for one in asked:
-            _release(one)
+            one.release()
         self._alive.remove()
 
     def _join(self, executor: Executor) -> None:
@@ -253,11 +254,11 @@ class Queue:
                 self._graph.again(part.key)  # it died while idle
                 self._crew.lost(executor)
                 continue
-            self._busy[part.key] = _Busy(part, executor)
+            self._busy[part.key] = Busy(part, executor)
             future.add_done_callback(lambda ended, key=part.key: self._ended(key, ended))
         self._tell()
 
-    def _hold(self, asked: _Asked) -> bool:
+    def _hold(self, asked: Wanted) -> bool:
         """Whether this process is the one that performs the job."""
         if asked.lock is None:
             try:
@@ -288,7 +289,7 @@ class Queue:
     def _settle(self, key: str, error: BaseException | None, outcome: Outcome | None) -> bool:
         """Note in the graph what came of a part, and end the jobs that end with it; whether any
         is done."""
-        finished: list[str] = []
+        any_finished = False
         if isinstance(error, BrokenExecutor):
             self._deaths[key] += 1
             if self._deaths[key] >= MAX_DEATHS:
@@ -299,11 +300,12 @@ class Queue:
             self._give_up(key, "failed", f"{type(error).__name__}: {error}")
             self._graph.again(key)
         elif outcome.state == "done":
-            finished = self._graph.done(key)
-            for job_key in finished:
+            any_finished = self._shorten()
+            for job_key in self._graph.done(key):
                 asked = self._asked.pop(job_key)
                 self._end(asked.job, "done")
-                _release(asked)
+                asked.release()
+                any_finished = True
         elif outcome.state == "lacks":
             gone = set(outcome.lacks)
             self._graph.lacks(key, gone, lambda one: one not in gone and self._store.has(one))
@@ -317,7 +319,7 @@ class Queue:
                 self._stopping.remove(one)
                 if one.job.key not in self._asked:  # or it has been asked for again
                     self._end(one.job, one.state, one.message)
-        return bool(finished)
+        return any_finished
 
     def _give_up(self, key: str, state: str, message: str) -> None:
         """End all jobs that want a part which can't be done."""
@@ -332,10 +334,10 @@ class Queue:
         for key in at:
             with suppress(StoreUnavailable):
                 self._store.request_cancel(cancel_name(key))
-        _release(asked)
+        asked.release()
         parts = {key for key in at if self._busy[key].is_ready}
         if parts:
-            self._stopping.append(_Stopping(asked.job, parts, state, message))
+            self._stopping.append(Stopping(asked.job, parts, state, message))
         else:
             self._end(asked.job, state, message)
 
@@ -374,10 +376,5 @@ class Queue:
                     if self._hold(asked):
                         del self._elsewhere[key]
                         self._enter(asked, Experiment.from_dict(asked.job.experiment))
+                        self._shorten()
                         self._dispatch()
-
-
-def _release(asked: _Asked) -> None:
-    if asked.lock is not None:
-        asked.lock.release()
-        asked.lock = None

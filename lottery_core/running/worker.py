@@ -17,7 +17,9 @@ from pathlib import Path
 import torch
 
 from lottery_core.data import DataUnavailable, own
-from lottery_core.running import barriers, engine, instability, pace, upkeep
+from lottery_core.findings.ending import ended
+from lottery_core.running import barriers, early, engine, instability, pace, upkeep
+from lottery_core.running.looks import looks_of
 from lottery_core.running.parts import Outcome, Part, Work, cancel_name
 from lottery_core.running.starts import starts_of
 from lottery_core.spec.barriers import trained_ends
@@ -61,7 +63,8 @@ class Record:
     def kept(self) -> Iterator[None]:
         """Wait until nobody else performs the job; inside it runs, and at the end the record says
         what became of it. What goes wrong is raised on."""
-        owner = f"job-{self.job.key}"
+        key = self.job.key
+        owner = f"job-{key}"
         try:
             with self._store.held(owner, self._check_asked) as self._lock:
                 began = self.job.started or time.time()
@@ -70,17 +73,27 @@ class Record:
                     self._store.write_job(self.job)
                     self.check()
                     yield
-                    self._note(state="done", message="", finished=time.time())
+                    self._note(state="done", message="", finished=time.time(), **self._came_to())
                 except BaseException as error:
                     self._note(**_ended_by(error))
                     raise
                 finally:
                     with suppress(StoreUnavailable):
                         self._store.write_job(self.job)
+                        if self.job.key != key:
+                            self._store.drop_job(key)
         except (Cancelled, StoreUnavailable) as error:
             if not self.job.finished:  # it never began here: another process has the record
                 self._note(**_ended_by(error))
             raise
+
+    def _came_to(self) -> dict[str, object]:
+        """Of a job that was to stop early the experiment that it turned out to be."""
+        experiment = Experiment.from_dict(self.job.experiment)
+        if experiment.until is None:
+            return {}
+        shorter = ended(self._store, experiment)
+        return {"key": shorter.key, "experiment": shorter.as_dict()}
 
     def _note(self, **news: object) -> None:
         self.job = replace(self.job, **news)
@@ -209,10 +222,17 @@ def _measure_barriers(part: Part, context: Context) -> None:
         context.store.write_measurement(part.key, barriers.measure(part.experiment, monitored))
 
 
+def _measure_early(part: Part, context: Context) -> None:
+    with _monitored(context, part.key, len(looks_of(part.experiment))) as monitored:
+        measured = early.measure(part.experiment, monitored)
+        context.store.write_measurement(part.key, measured)
+
+
 _MEASURES = {
     "measure": _measure_speed,
     "instability": _measure_instability,
     "barriers": _measure_barriers,
+    "early": _measure_early,
 }
 
 

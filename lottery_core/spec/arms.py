@@ -35,14 +35,14 @@ def _control(name: str) -> Callable[[Experiment], Experiment]:
 def _restarting(**changes) -> Callable[[Experiment], Experiment]:
     def of(experiment: Experiment) -> Experiment:
         rounds = tuple(replace(step, **changes) for step in experiment.rounds)
-        return Experiment(experiment.recipe, rounds)
+        return replace(experiment, rounds=rounds, control="")
 
     return of
 
 
 def _never_pruned(experiment: Experiment) -> Experiment:
     on = Round(sparsity=0.0, output_sparsity=0.0, restart="keep")
-    return Experiment(experiment.recipe, (on,) * len(experiment.rounds))
+    return replace(experiment, rounds=(on,) * len(experiment.rounds), control="")
 
 
 def _moving(rule: str, *, is_longer: bool = False) -> Arm:
@@ -135,6 +135,7 @@ ARMS = {
     "edge-popup-signs": _untrained("edge-popup", signs=True),
     "learned-mask": _untrained("learned-mask"),
     "learned-mask-signs": _untrained("learned-mask", signs=True),
+    "early-bird": _moving("early-bird"),
     "fine-tune": Arm(
         "fine-tuned, no rewind",
         "the same rounds; survivors keep their trained weights and the last learning rate",
@@ -159,7 +160,7 @@ ARMS = {
 def at(name: str, experiment: Experiment, n: int) -> Experiment:
     """The arm at level `n` alone: its last level is level n of `ARMS[name].of(experiment)`, and a
     control trains none of its own levels before."""
-    arm = ARMS[name].of(replace(experiment, rounds=experiment.rounds[:n]))
+    arm = ARMS[name].of(experiment.up_to(n))
     if not arm.control:
         return arm
     return Experiment(arm.recipe, (*arm.rounds[:-1], arm.round(n)))

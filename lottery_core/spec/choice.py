@@ -17,7 +17,7 @@ from lottery_core.spec.checks import (
     check_number,
 )
 from lottery_core.spec.datasets import DATASETS
-from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.experiment import Experiment, Until
 from lottery_core.spec.fields import SCHEDULES, UNITS
 from lottery_core.spec.limits import (
     MAX_ITERATIONS,
@@ -40,7 +40,9 @@ class Choice:
     `content` is that of `Recipe`: empty for the published files of the data set.
     `length` counts epochs or iterations (`unit`). `evaluate_every` is in iterations; 0 means
     five times an epoch. `rate` and `rounds` belong to the iterative schedule, `sparsity` to
-    the one-shot one and `sparsities` to the list; the others are ignored. `scope`, a name in
+    the one-shot one and `sparsities` to the list; the others are ignored. Schedule "until" is the
+    iterative one that ends after the first level whose validation accuracy is more than `fall`, a
+    fraction of the images, below the dense network's; `rounds` are those at most. `scope`, in
     `terms.SCOPES`, says what is ranked together and how the cut is spread over the layers,
     `criterion`, in `criteria.CRITERIA`, what goes first, `restart`, in `restart.RULES`, what the
     survivors restart from. The factors belong to the layerwise scope; `layer_factors` names layers
@@ -71,6 +73,7 @@ class Choice:
     schedule: str = "iterative"
     rate: float = 0.4
     rounds: int = 6
+    fall: float = 0.005
     sparsity: float = 0.9
     sparsities: tuple[float, ...] = (0.4, 0.64, 0.784, 0.95)
     output_factor: float = 1.0
@@ -139,7 +142,7 @@ class Choice:
         """The experiment this asks for. Raises `InvalidValue`, which names the field."""
         check_known("schedule", self.schedule, SCHEDULES)
         recipe = self.recipe()
-        if self.schedule == "iterative":
+        if self.schedule in ("iterative", "until"):
             sparsities = iterative(self.rate, self.rounds)
         elif self.schedule == "one-shot":
             sparsities = one_shot(self.sparsity)
@@ -161,7 +164,12 @@ class Choice:
             restart=self.restart,
             rewind_iteration=self._rewind_iteration(recipe),
         )
-        return Experiment(recipe, rounds)
+        until = Until(self.fall, rounds) if self.schedule == "until" else None
+        return Experiment(recipe, rounds, until=until)
+
+    def until(self) -> Until | None:
+        """When this stops before all of its rounds, if it may. Raises `InvalidValue`."""
+        return self.experiment().until
 
     def _layer_factors(self, recipe: Recipe) -> dict[str, float]:
         factors = {}

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from lottery_core.method.masks import removed_of
-from lottery_core.spec.checks import InvalidValue, check_known
+from lottery_core.spec.checks import InvalidValue, check_known, check_number
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.keys import hashed, key_of
 from lottery_core.spec.limits import MAX_MULTIPLY_ADDS, MAX_ROUNDS, MAX_SEED, times_too_much
@@ -37,18 +38,54 @@ _LAST = {"reshuffled": "random-mask", "transplant": "transplanted", "dynamics": 
 
 
 @dataclass(frozen=True)
+class Until:
+    """When to stop before all rounds are done: after the first level of the experiment with these
+    `rounds` whose validation accuracy at the end of training is more than `fall`, a fraction of the
+    images, below that of its dense network."""
+
+    fall: float
+    rounds: tuple[Round, ...]
+
+    def __post_init__(self) -> None:
+        check_number("fall", self.fall, 0, 1, below=True)
+        if not self.rounds:
+            raise InvalidValue("rounds", 0, "leave nothing to stop at; choose at least 1")
+
+    def fell_at(self, accuracies: Sequence[float | None]) -> int | None:
+        """The first level that fell, of the validation accuracies of levels 0, 1, ... as far as
+        they are known."""
+        for n, accuracy in enumerate(accuracies):
+            # What rounding leaves of equal differences is no fall.
+            if None not in (accuracy, accuracies[0]) and accuracies[0] - accuracy > (
+                self.fall + 1e-9
+            ):
+                return n
+        return None
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A recipe and its rounds: level 0 is the dense network, level n follows round n.
 
     With a `control` (one of `CONTROLS`) each level n >= 1 is that control beside level n of the
-    same experiment without it.
+    same experiment without it. With `until` these are the rounds at most: it is a request to stop
+    early, and once it is known where (see `findings.ending`), an experiment of so many rounds like
+    any other. Its levels are the same, under the same keys.
     """
 
     recipe: Recipe
     rounds: tuple[Round, ...] = ()
     control: str = ""
+    until: Until | None = None
 
     def __post_init__(self) -> None:
+        if self.until and not self.recipe.validation_size:
+            raise InvalidValue(
+                "validation_size",
+                0,
+                "leaves nothing to see accuracy fall by, and test images select nothing; hold out "
+                "some training images for validation, or choose another schedule",
+            )
         if self.control:
             check_known("control", self.control, CONTROLS)
         if len(self.rounds) > MAX_ROUNDS:
@@ -209,10 +246,21 @@ class Experiment:
             keys.append(key_of(keys[-1], hashed(step)))
         return tuple(keys)
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """The experiment's name: the key of its last level."""
+        """The experiment's name: the key of its last level; with `until` one of its own."""
+        if self.until:
+            return key_of("until", self.until.fall, self.judged.keys[-1], self.keys[-1])
         return self.keys[-1]
+
+    @cached_property
+    def judged(self) -> Experiment:
+        """The experiment whose levels say when to stop, where there is an `until`."""
+        return Experiment(self.recipe, self.until.rounds)
+
+    def up_to(self, n: int) -> Experiment:
+        """The experiment whose last level is level `n` of this one."""
+        return replace(self, rounds=self.rounds[:n], until=None)
 
     def as_dict(self) -> dict:
         """Plain JSON values; `from_dict` reads them back."""
@@ -224,11 +272,11 @@ class Experiment:
         recipe = fields["recipe"] | {"decay_at": tuple(fields["recipe"].get("decay_at", ()))}
         if "hidden" in recipe:  # as it was written when all networks were fully connected
             recipe["network"] = " ".join(map(str, recipe.pop("hidden"))) or "none"
-        rounds = [
-            Round(**step | {"layers": tuple((name, part) for name, part in step.get("layers", ()))})
-            for step in fields["rounds"]
-        ]
-        return cls(Recipe(**recipe), tuple(rounds), fields.get("control", ""))
+        until = fields.get("until")
+        if until:
+            until = Until(until["fall"], _rounds(until["rounds"]))
+        control = fields.get("control", "")
+        return cls(Recipe(**recipe), _rounds(fields["rounds"]), control, until or None)
 
     @classmethod
     def known(cls, fields: dict) -> Experiment | None:
@@ -237,3 +285,11 @@ class Experiment:
             return cls.from_dict(fields)
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
+
+
+def _rounds(plain: Sequence[Mapping]) -> tuple[Round, ...]:
+    """Rounds from plain JSON values."""
+    return tuple(
+        Round(**step | {"layers": tuple((name, part) for name, part in step.get("layers", ()))})
+        for step in plain
+    )

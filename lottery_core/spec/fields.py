@@ -18,6 +18,7 @@ from lottery_core.spec.terms import AUGMENTATIONS, INITS, OPTIMISERS, SCOPES
 SCHEDULES = {
     "iterative": "a fraction of what is left",
     "one-shot": "everything in one round",
+    "until": "until accuracy falls",
     "list": "the sparsities I name",
 }
 # A ticket's own weights come with a file, which a link or a command of this kind can't name.
@@ -36,8 +37,8 @@ class Field:
 
     In the sidebar it is asked for in its `group` (in none: together with another field), in one
     line with the field that it stands `beside`, and only `when` another field, which comes before
-    it, has the value named. `step` is that of a number's buttons; `example` stands in an empty
-    text.
+    it, has one of the values named. `step` is that of a number's buttons; `example` stands in an
+    empty text.
     """
 
     words: str
@@ -47,7 +48,7 @@ class Field:
     percent: bool = False
     group: str = ADVANCED
     beside: str = ""
-    when: tuple[str, str] | None = None
+    when: tuple[str, ...] | None = None
     step: float | None = None
     example: str = ""
 
@@ -90,11 +91,18 @@ FIELDS = {
     "schedule": Field("Schedule", known=SCHEDULES, group=_SCHEDULE),
     "rate": Field(
         "% per round", "Iterative: of the weights that are left.", percent=True,
-        group=_SCHEDULE, when=("schedule", "iterative"),
+        group=_SCHEDULE, when=("schedule", "iterative", "until"),
     ),
     "rounds": Field(
-        "Rounds", "Iterative: number of rounds.", group=_SCHEDULE, beside="rate",
-        when=("schedule", "iterative"),
+        "Rounds", "Iterative: number of rounds; until accuracy falls: at most so many.",
+        group=_SCHEDULE, beside="rate", when=("schedule", "iterative", "until"),
+    ),
+    "fall": Field(
+        "Points by which validation accuracy may fall",
+        "Until accuracy falls: how far below the dense network's the accuracy on the validation "
+        "images may be. The first level that is further below is the last; each seed stops for "
+        "itself.",
+        percent=True, group=_SCHEDULE, when=("schedule", "until"), step=0.1,
     ),
     "sparsity": Field(
         "% of weights to remove", "One-shot: the part that is removed.", percent=True,

@@ -67,7 +67,8 @@ class Round:
     trained on.
 
     With `dynamics`, a name in `dynamics.DYNAMICS`, that mask changes while the network trains, from
-    the initial weights on; "gradual" begins with all weights and comes to as many of each layer.
+    the initial weights on; "gradual" and "early-bird" begin with all weights and come to as many of
+    each layer.
     `as_long_as_search` trains it as long as the level and all before it are together: its whole
     schedule is stretched, as Evci et al. 2020 do.
 

@@ -77,4 +77,5 @@ CONTROLS = {
     "edge-popup-signs": _INITIAL | {"supermask": "edge-popup", "restart": "signs"},
     "learned-mask": _INITIAL | {"supermask": "learned-mask"},
     "learned-mask-signs": _INITIAL | {"supermask": "learned-mask", "restart": "signs"},
+    "early-bird": _INITIAL | {"dynamics": "early-bird"},
 }

@@ -26,6 +26,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lottery_core.store.classes import Class, Classes
+from lottery_core.store.distances import Distances, LevelDistances
 from lottery_core.store.files import StoreUnavailable
 from lottery_core.store.info import LayerCounts, LevelInfo, Pruned, counts_of
 from lottery_core.store.jobs import STOPPED, TASKS, Job, measurement_key, task_key
@@ -65,12 +66,14 @@ __all__ = [
     "Barriers",
     "Class",
     "Copies",
+    "Distances",
     "Instability",
     "Job",
     "Label",
     "LayerCounts",
     "LayerTimes",
     "Level",
+    "LevelDistances",
     "LevelInfo",
     "LevelProgress",
     "LevelSpeed",

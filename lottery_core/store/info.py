@@ -71,9 +71,11 @@ class LevelInfo(Pruned):
     this level and as the version that trained it wrote it; `weights` are the prunable weights'
     names in the order of the network; `seconds` is wall time, `data` the digest of the data set.
     `explored` is the fraction of the weights that were in its mask at any time, of one that changed
-    while it trained (Liu et al. 2021, arXiv 2102.02887). What is None was not to be had: validation
-    and the early stop where no images were held out, accuracies of pruning alone where nothing is
-    pruned before the training, `explored` where the mask stood still.
+    while it trained (Liu et al. 2021, arXiv 2102.02887). `settled` is the iteration at which the
+    mask of an early bird stood still and was cut. What is None was not to be had: validation and
+    the early stop where no images were held out, accuracies of pruning alone where nothing is
+    pruned before the training, `explored` where the mask stood still, `settled` where it did not
+    settle before the last look, or is of no early bird.
     """
 
     level: int
@@ -88,6 +90,7 @@ class LevelInfo(Pruned):
     early_stop_iteration: int | None = None
     test_accuracy_at_early_stop: float | None = None
     explored: float | None = None
+    settled: int | None = None
     device: str
     loop: str = "torch"  # levels that do not say so are older than any other loop
     seconds: float

@@ -19,8 +19,8 @@ class Job:
     """What became of one request. With `task` "run" it asks for an experiment, whose key it
     has, or for the first so many of its `levels`; with "measure" for the speed of that
     experiment's levels, with "instability" for what another data order does to them, with
-    "barriers" for what lies between its last level and other trainings of that mask (see
-    `task_key`).
+    "barriers" for what lies between its last level and other trainings of that mask, with "early"
+    for when their masks could be told (see `task_key`).
 
     `state` is queued, running, done, cancelled, failed or killed. `owner` names the lock
     that whoever answers for this state holds: a queued or running job whose owner's lock is
@@ -50,7 +50,7 @@ class Job:
         return self.state in ("queued", "running")
 
 
-TASKS = ("run", "measure", "instability", "barriers")
+TASKS = ("run", "measure", "instability", "barriers", "early")
 
 
 def task_key(task: str, experiment_key: str) -> str:
@@ -115,6 +115,12 @@ class Jobs(Locks):
     def jobs(self) -> list[Job]:
         """All known jobs that are ours to read, newest request first."""
         return sorted(self._readable(), key=lambda job: -job.submitted)
+
+    def drop_job(self, key: str) -> None:
+        """Forget a job: another record says what became of it."""
+        self._untold.pop(key, None)
+        self._forget(self._job_path(key))
+        self.clear_cancel(key)
 
     def request_cancel(self, key: str) -> None:
         """Ask whoever runs the job to stop."""

@@ -1,5 +1,5 @@
-"""What was measured on an experiment's levels: how fast they are, how stable, and what lies between
-a ticket and other trainings of its mask."""
+"""What was measured on an experiment's levels: how fast they are, how stable, how early their masks
+can be told, and what lies between a ticket and other trainings of its mask."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
+from lottery_core.store.distances import Distances
 from lottery_core.store.info import known_fields
 
 
@@ -247,13 +248,14 @@ class Barriers:
         return cls(**known_fields(cls, plain) | {"lines": lines})
 
 
-Measurement = Speed | Instability | Copies | Barriers
+Measurement = Speed | Instability | Copies | Barriers | Distances
 # By the task that their keys begin with (see `task_key`).
 _KINDS: dict[str, type[Measurement]] = {
     "measure": Speed,
     "instability": Instability,
     "path": Copies,
     "barriers": Barriers,
+    "early": Distances,
 }
 
 

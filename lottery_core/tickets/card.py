@@ -57,7 +57,7 @@ def gather(store: Store, level: Level) -> Known:
         arms = {name: arm.of(experiment) for name, arm in ARMS.items()}
         controls = {name: _runs(store, one, runs, n) for name, one in arms.items()}
     there = {name: found for name, found in controls.items() if found}
-    asked = asked_with(experiment, store.job(experiment.key))
+    asked = asked_with(store, experiment, store.job(experiment.key))
     together = frozenset(one.recipe.seed for one in asked)
     command, proven = command_of(experiment), proof(store, level)
     return Known(info, digests, runs or alone, there, command, together, proven)
@@ -232,6 +232,7 @@ _NUMBERS = {
     "test_accuracy_before_retraining": ("Test accuracy before retraining", "{:.2%}"),
     "iterations_trained": ("Iterations trained", "{:,.0f}"),
     "explored": ("Weights that were in its mask at any time", "{:.2%}"),
+    "settled": ("Iteration at which its mask had settled and was cut", "{:,.0f}"),
 }
 
 

@@ -43,6 +43,7 @@ _RESULTS = (
     "test_accuracy_at_early_stop",
     "iterations_trained",
     "explored",
+    "settled",
 )
 
 

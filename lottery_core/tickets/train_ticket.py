@@ -184,7 +184,9 @@ def schedule_of(experiment: dict) -> tuple[dict, int]:
         restart, first = "reinit", 0  # level n beside its trunk's, which may have rewound
     elif control in ("new-magnitudes", "new-signs", "transplanted", "permuted"):
         restart = "rewind"  # whatever its trunk's does
-    elif control in ("set", "set-long", "rigl", "rigl-long", "gradual", *LEARNED):
+    elif control in (
+        "set", "set-long", "rigl", "rigl-long", "gradual", "early-bird", *LEARNED,
+    ):  # fmt: skip
         restart, first = "rewind", 0
     if restart == "keep":  # fine-tuning goes on at the rate the training ended with
         rate = learning_rate(recipe, recipe["iterations"] - 1)

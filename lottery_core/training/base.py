@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from lottery_core.method.dynamics import Moving, changes
+from lottery_core.method.dynamics import Memory, Moving
 from lottery_core.method.masks import Arrays
 from lottery_core.method.seeds import seed_of
 from lottery_core.method.supermasks import Learning
@@ -129,9 +129,12 @@ class Training:
     learning: Learning | None = None
 
     @property
-    def changes(self) -> range:
-        """The iterations before which the mask changes."""
-        return changes(self.recipe.iterations) if self.moving else range(0)
+    def changes(self) -> Sequence[int]:
+        """The iterations before which the mask may change."""
+        recipe = self.recipe
+        if not self.moving:
+            return ()
+        return self.moving.changes(recipe.iterations, recipe.evaluate_every)
 
     @property
     def usual_mask(self) -> Arrays:
@@ -145,7 +148,8 @@ class Trained:
     """What a loop returns: rows of history, the loss of each iteration (float32), final
     weights and mask, the weights at each iteration of level 0's grid that was asked for, and, of a
     mask that moved, the fraction of the prunable weights that were in it at any time: those that
-    were explored (Liu et al. 2021, arXiv 2102.02887)."""
+    were explored (Liu et al. 2021, arXiv 2102.02887); and of one that was cut as soon as it stood
+    still the iteration at which it had `settled`, if it did."""
 
     history: list[Evaluation]
     losses: np.ndarray
@@ -153,6 +157,7 @@ class Trained:
     mask: Arrays
     snapshots: dict[int, Arrays]
     explored: float | None = None
+    settled: int | None = None
 
 
 class Network(Protocol):
@@ -207,7 +212,7 @@ def drive(training: Training, network: Network | MaskSearch, report: Report) -> 
     """
     recipe, first_iteration = training.recipe, training.first_iteration
     stops = sorted({*training.snapshots, *training.changes, recipe.iterations})
-    mask, seen = training.mask, training.mask
+    mask, seen, memory = training.mask, training.mask, Memory()
     losses = np.zeros(recipe.iterations - first_iteration, np.float32)
     history: list[Evaluation] = []
     kept: dict[int, Arrays] = {}
@@ -233,9 +238,9 @@ def drive(training: Training, network: Network | MaskSearch, report: Report) -> 
         if iteration in training.snapshots:
             kept[iteration] = network.weights()
         if iteration in training.changes:
-            weights = network.weights()
-            mask = training.moving.after(iteration, recipe.iterations, mask, weights)
-            network = network.under(mask)
+            last, before = training.changes[-1], mask
+            mask = training.moving.after(iteration, last, mask, network.weights(), memory)
+            network = network if mask is before else network.under(mask)
             seen = {name: seen[name] | now for name, now in mask.items()}
         epoch, batch = divmod(iteration, recipe.iterations_per_epoch)
         end = min(
@@ -255,7 +260,7 @@ def drive(training: Training, network: Network | MaskSearch, report: Report) -> 
         else:
             tick()
     explored = _part(seen) if training.moving else None
-    return Trained(history, losses, network.weights(), mask, kept, explored)
+    return Trained(history, losses, network.weights(), mask, kept, explored, memory.settled)
 
 
 def _part(mask: Arrays) -> float:

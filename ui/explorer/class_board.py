@@ -8,6 +8,7 @@ from urllib.parse import urlencode, urlsplit
 import segno
 import streamlit as st
 
+from lottery_core.findings.ending import ended_arms
 from lottery_core.findings.outcome import Outcome
 from lottery_core.report import figures
 from lottery_core.running import classroom
@@ -172,7 +173,8 @@ def _now(seat: Seat) -> Class | None:
 def _pool(found: Class) -> tuple[Arms, Outcome]:
     """What all train, and what came of it over the seeds that have begun."""
     what = ("class", tuple(found.recipe.items()), tuple(found.seeds))
-    arms = runtime().tables.get(what, lambda: classroom.arms_of(found))
+    asked = runtime().tables.get(what, lambda: classroom.arms_of(found))
+    arms = ended_arms(runtime().store, asked)
     return arms, classroom.pooled(arms, {name: infos(arm) for name, arm in arms.items()})
 
 
@@ -244,7 +246,7 @@ def _show_more(name: str) -> None:
 
 def _show_seats(found: Class, arms: Arms, outcome: Outcome) -> None:
     """Who has come, how far each is, and what came of those that are finished."""
-    main, of_all = arms["main"], len(arms["main"][0].keys)
+    main, of_all = arms["main"], max(len(one.keys) for one in arms["main"])
     done = {seed: len(levels) for seed, levels in outcome.runs["main"].items()}
     at_work = {job.key for job in runtime().queue.jobs()}
     taught = found.first_seed  # who opened the class may train too
@@ -254,7 +256,7 @@ def _show_seats(found: Class, arms: Arms, outcome: Outcome) -> None:
         if one.recipe.seed != taught or done.get(taught) or one.key in at_work
     ]
     students = len(main) - 1
-    finished = sum(levels == of_all for _, levels, _ in shown)
+    finished = sum(levels == len(one.keys) for one, levels, _ in shown)
     begun = sum(levels > 0 or works for _, levels, works in shown)
     if not students and not shown:
         st.markdown("**Nobody has come yet.** Have the class scan the code, or open the link.")
@@ -263,7 +265,7 @@ def _show_seats(found: Class, arms: Arms, outcome: Outcome) -> None:
         f"**{many(students, 'student')}** came, **{begun}** started, **{finished}** finished. "
         f"{_seeds_by_level(list(done.values()), of_all)}"
     )
-    chips = "".join(_chip(one.recipe.seed, levels, of_all) for one, levels, _ in shown)
+    chips = "".join(_chip(one.recipe.seed, levels, len(one.keys)) for one, levels, _ in shown)
     st.html(f'<ul class="class-seats" aria-label="Levels done, by seed">{chips}</ul>')
     if finished:
         runs = {name: infos(arm) for name, arm in arms.items()}
@@ -310,7 +312,8 @@ def _stop_all(name: str) -> None:
     found = classroom.find(runtime().store, name)
     if found is None or visitor() not in found.teachers:
         raise InvalidValue("class", name, "is another's: only its teacher may stop all")
-    keys = {one.key for arm in classroom.arms_of(found).values() for one in arm}
+    arms = ended_arms(runtime().store, classroom.arms_of(found))
+    keys = {one.key for arm in arms.values() for one in arm}
     for job in runtime().queue.jobs():
         if job.key in keys:
             runtime().queue.cancel(job.key)

@@ -43,7 +43,7 @@ class Form:
 
     def applies(self, field: Field) -> bool:
         """Whether a field means anything beside what is chosen so far."""
-        return field.when is None or self.value(field.when[0]) == field.when[1]
+        return field.when is None or self.value(field.when[0]) in field.when[1:]
 
     def slot(self, *names: str) -> None:
         """Leave a place here for what is wrong with these fields."""

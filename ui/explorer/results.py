@@ -205,11 +205,7 @@ def _downloads(selection: Selection, levels: list[Level]) -> None:
 
 def _hand_out(selection: Selection) -> None:
     """The run as one file, and all of its tables."""
-    asked = Asked(
-        selection.arms,
-        command(selection.preset, selection.choice),
-        python(selection.preset, selection.choice),
-    )
+    asked = Asked.of(selection.arms, selection.preset, selection.choice)
     store, stem = runtime().store, stem_of(selection.main)
     # Made when the button is pressed, on another thread without a session.
     with st.container(horizontal=True):

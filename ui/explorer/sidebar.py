@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import streamlit as st
 
+from lottery_core.findings.ending import ended_arms
 from lottery_core.findings.outcome import Outcome
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.restart import RULES
@@ -76,6 +78,11 @@ class Selection:
         return self.arms["main"][0]
 
     @property
+    def may_stop_early(self) -> bool:
+        """Whether it is not known yet how many rounds there will be."""
+        return any(one.until for one in self.experiments)
+
+    @property
     def is_judged(self) -> bool:
         """Whether every seed has all its levels, so that there is something to say of it."""
         return not self.place and all(
@@ -102,7 +109,8 @@ class Selection:
             }
         done = [tuple((seed, len(one)) for seed, one in arm.items()) for arm in runs.values()]
         what = ("outcome", *(one.key for one in self.experiments), *self.arms, *done)
-        found = runtime().tables.get(what, lambda: Outcome(self.arms, runs))
+        make = partial(Outcome, self.arms, runs, self.choice.until())
+        found = runtime().tables.get((*what, self.choice.fall), make)
         if sum(levels for arm in done for _, levels in arm) == sum(
             len(one.keys) for one in self.experiments
         ):
@@ -163,7 +171,7 @@ def _check(choice: Choice, slots: dict) -> tuple[dict[str, tuple[Experiment, ...
         # another under its old name.
         dataset = DATASETS.get(choice.dataset)
         what = ("arms", choice, dataset and dataset.digest)
-        return runtime().tables.get(what, choice.arms), ""
+        return ended_arms(runtime().store, runtime().tables.get(what, choice.arms)), ""
     except InvalidValue as error:
         slot = slots.get(error.field)
         if slot is not None:
@@ -202,9 +210,15 @@ def _ask(form: Form, group: str) -> None:
         elif name in beside:
             for column, one in zip(st.columns(2), (name, beside[name]), strict=True):
                 with column:
-                    form.ask(one)
+                    form.ask(one, _words(form, one))
         else:
             form.ask(name)
+
+
+def _words(form: Form, name: str) -> str:
+    """Other words than a field's own, where it means less than it says."""
+    at_most = name == "rounds" and form.value("schedule") == "until"
+    return "Rounds, at most" if at_most else ""
 
 
 # Fields that are asked for in a way of their own

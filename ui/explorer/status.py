@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from lottery_core.findings.ending import ended, ended_arms
 from lottery_core.running.forecast import Plan
 from lottery_core.running.time_left import done_part, in_words
 from lottery_core.spec.arms import ARMS, arm_of
@@ -76,14 +77,16 @@ def plan_in_words(selection: Selection) -> str:
     amount = f"{choice.length:,.10g} {choice.unit}"
     if choice.length == 1:
         amount = amount.removesuffix("s")
-    words = f"{many(todo.trainings, 'training')} of {amount}"
+    at_most = selection.may_stop_early
+    words = f"{'at most ' * at_most}{many(todo.trainings, 'training')} of {amount}"
+    words = capital(words)
     if any(CONTROLS.get(name, {}).get("as_long_as_search") for name in selection.arms):
         words += ", some longer"
     if choice.replicates > 1:
         words += f", {choice.replicates} seeds"
     if controls := [ARMS[name].title for name in selection.arms if name in ARMS]:
         words += f", compared with: {'; '.join(controls)}"
-    return words + rest_in_words(todo)
+    return words + rest_in_words(todo, at_most=at_most)
 
 
 @asking
@@ -175,10 +178,10 @@ def start_with_new_seed(selection: Selection) -> None:
     choice = selection.choice
     for seed in range(choice.seed + choice.replicates, MAX_SEED, choice.replicates):
         new = replace(choice, seed=seed)
-        if not all(map(has_level, new.experiment().keys)):
+        if not all(map(has_level, ended(runtime().store, new.experiment()).keys)):
             break
     offer(selection.preset, new)
-    start(replace(selection, choice=new, arms=new.arms()))
+    start(replace(selection, choice=new, arms=ended_arms(runtime().store, new.arms())))
 
 
 def _no_room(selection: Selection) -> str:
@@ -221,9 +224,10 @@ def _show_each(selection: Selection, state: State) -> None:
 def _bar_words(selection: Selection, state: State) -> str:
     """ "3 of 19 trainings done, 25 s left; level 1 of 6, iteration 200 of 600"."""
     todo = _plan(selection)
-    words = f"{todo.cached} of {todo.trainings} trainings done"
+    at_most = "at most " * selection.may_stop_early
+    words = f"{todo.cached} of {at_most}{todo.trainings} trainings done"
     if todo.seconds is not None:
-        words += f", {in_words(todo.seconds)} left"
+        words += f", {at_most}{in_words(todo.seconds)} left"
     for experiment, job in zip(selection.experiments, state.jobs, strict=True):
         if job is not None and job.state == "running":
             name = _name(selection, experiment)
@@ -235,10 +239,14 @@ def _bar_words(selection: Selection, state: State) -> str:
 def _finished_words(selection: Selection) -> str:
     """What a finished run is, for who comes upon it."""
     choice, recipe = selection.choice, selection.main.recipe
+    least, most = (
+        pick((one.rounds for one in selection.arms["main"]), key=len) for pick in (min, max)
+    )
+    fewer = f"{len(least)} to " if len(least) < len(most) else ""  # each seed stops for itself
     seeds = f"seeds {choice.seed} to {choice.seed + choice.replicates - 1}"
     return (
         f"A finished run: {recipe.net.sizes} on {recipe.data_title}, "
-        f"{schedule_in_words(selection.main.rounds)}, "
+        f"{fewer}{schedule_in_words(most)}, "
         f"{seeds if choice.replicates > 1 else f'seed {choice.seed}'}. "
     )
 
@@ -274,7 +282,8 @@ def watched(selection: Selection) -> tuple[Experiment, ...]:
 
 
 def _watched_experiments() -> tuple[Experiment, ...]:
-    return tuple(st.session_state.watched[1].experiments())
+    asked = st.session_state.watched[1].experiments()
+    return tuple(ended(runtime().store, one) for one in asked)
 
 
 def signature(selection: Selection, state: State) -> tuple:

@@ -26,6 +26,7 @@ _MEASURES = {
     "measure": ("Speed", "pages/speed.py"),
     "instability": ("Stability", "pages/stability.py"),
     "barriers": ("Barriers", "pages/stability.py"),
+    "early": ("Early birds", "pages/stability.py"),
 }
 
 

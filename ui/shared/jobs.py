@@ -88,7 +88,8 @@ def _where(n: int, last: int, progress: Progress | None) -> str:
 
 def _show_end(experiment: Experiment, job: Job, name: str) -> None:
     done = sum(has_level(key) for key in experiment.keys)
-    kept = f"{done} of {len(experiment.keys)} levels are finished and kept. Resume goes on there."
+    of = f"{'at most ' * bool(experiment.until)}{len(experiment.keys)}"
+    kept = f"{done} of {of} levels are finished and kept. Resume goes on there."
     if job.state == "cancelled":
         because = f", because {plain(job.message)}" if job.message else ""
         st.info(f"{name or 'The run is '}stopped{because}. {kept}")
@@ -160,15 +161,15 @@ def _listed(numbers: Sequence[int]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def rest_in_words(todo: Plan) -> str:
-    """How many of the trainings are there already, and how long the rest takes."""
+def rest_in_words(todo: Plan, *, at_most: bool = False) -> str:
+    """How many of the trainings are there already, and how long the rest takes (at most)."""
     if todo.cached == todo.trainings:
         return "; all are in the cache."
     words = ""
     if todo.cached:
         words += f"; {todo.cached} {'are' if todo.cached > 1 else 'is'} already in the cache"
     if todo.seconds is not None:
-        words += f"; about {in_words(todo.seconds)}"
+        words += f"; {'at most ' * at_most}about {in_words(todo.seconds)}"
     return f"{words}."
 
 

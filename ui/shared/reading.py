@@ -243,7 +243,8 @@ def runs(arm: Sequence[Experiment]) -> dict[int, list[Level]]:
 def asked_together(experiment: Experiment) -> dict[int, list[LevelInfo]]:
     """As `infos`, of the seeds with which the experiment was asked for: what the Explorer judges
     as one, so that every page says the same of a level."""
-    return infos(asked_with(experiment, runtime().store.job(experiment.key)))
+    store = runtime().store
+    return infos(asked_with(store, experiment, store.job(experiment.key)))
 
 
 def infos(arm: Sequence[Experiment]) -> dict[int, list[LevelInfo]]:

@@ -145,9 +145,11 @@ def show_controls(
     part: str,
     *,
     again: bool = True,
+    name: str = "",
 ) -> None:
     """Measure, or Stop, and how far it is. `plan` says what Measure does, `part` what it does
-    one after another; not `again` where it would find the same."""
+    one after another; not `again` where it would find the same. A second one on a page has a
+    `name`."""
     store, key = runtime().store, task_key(task, experiment.key)
     job, measured = store.job(key), store.read_measurement(key)
     show_problem()
@@ -161,7 +163,7 @@ def show_controls(
             on_click=_stop,
             args=(job.key,),
             width="stretch",
-            key="stop_measuring",
+            key=f"stop_measuring{name}",
         )
         return
     words, button = st.columns([3, 1], vertical_alignment="center")
@@ -174,7 +176,7 @@ def show_controls(
         on_click=_start,
         args=(task, experiment, params),
         width="stretch",
-        key="measure",
+        key=f"measure{name}",
     )
     show_refused()
     if job is not None and job.state != "done" and job.message:

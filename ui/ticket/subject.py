@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from lottery_core.findings.early import cut_in_words
 from lottery_core.findings.lines import known_experiments
 from lottery_core.findings.rewinding import MOVED, UNTRAINED
 from lottery_core.findings.verdict import level_to_show
@@ -217,6 +218,8 @@ def show_numbers(subject: Subject) -> None:
         )
     if is_learned:
         say_small(UNTRAINED)
+    if cut := cut_in_words([info]):
+        say_small(f"It is an early bird, {cut}.")
     say_small(f"One seed: {subject.experiment.recipe.seed}. Key of this level: `{subject.key}`")
 
 

@@ -8,12 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 
+from lottery_core.findings.ending import ended_arms
 from lottery_core.findings.lines import Line, known_experiments, line_id, with_seed
 from lottery_core.findings.outcome import Outcome
 from lottery_core.findings.replicates import Infos
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.choice import Choice
+from lottery_core.spec.experiment import Experiment, Until
 from lottery_core.spec.links import command, python, read_choice
 from lottery_core.spec.own import short
 from lottery_core.store import Job, Store
@@ -21,12 +23,18 @@ from lottery_core.store import Job, Store
 
 @dataclass(frozen=True)
 class Asked:
-    """`arms` are those of `Choice.arms`; the command and the Python that repeat them are empty
-    where there are none."""
+    """`arms` are those of `Choice.arms`, as they have `ended`, if they stop by `until`; the command
+    and the Python that repeat them are empty where there are none."""
 
     arms: Mapping[str, tuple[Experiment, ...]]
     command: str = ""
     python: str = ""
+    until: Until | None = None
+
+    @classmethod
+    def of(cls, arms: Mapping[str, tuple[Experiment, ...]], preset: str, choice: Choice) -> Asked:
+        """These arms of a choice, with what repeats it."""
+        return cls(arms, command(preset, choice), python(preset, choice), choice.until())
 
     @property
     def main(self) -> Experiment:
@@ -40,7 +48,8 @@ class Asked:
 
     def outcome(self, store: Store) -> Outcome:
         """What came of it so far."""
-        return Outcome(self.arms, {name: runs_of(store, arm) for name, arm in self.arms.items()})
+        runs = {name: runs_of(store, arm) for name, arm in self.arms.items()}
+        return Outcome(self.arms, runs, self.until)
 
 
 def infos_of(store: Store, experiment: Experiment) -> list:
@@ -62,7 +71,8 @@ def asked_for(store: Store, key: str) -> Asked:
     if not found:
         raise InvalidValue("key", key, "is of a level that another version kept; run it again")
     experiment, job = found[0]
-    return requested(experiment, job) or Asked({"main": (experiment,)} | _beside(store, experiment))
+    alone = {"main": (experiment,)} | _beside(store, experiment)
+    return requested(store, experiment, job) or Asked(alone)
 
 
 def _beside(store: Store, experiment: Experiment) -> dict[str, tuple[Experiment, ...]]:
@@ -73,14 +83,14 @@ def _beside(store: Store, experiment: Experiment) -> dict[str, tuple[Experiment,
     return {name: (one,) for name, one in arms.items() if store.has(one.key)}
 
 
-def requested(experiment: Experiment, job: Job | None) -> Asked | None:
+def requested(store: Store, experiment: Experiment, job: Job | None) -> Asked | None:
     """The request that an experiment is part of, if that is known."""
     with suppress(InvalidValue):
         if job and job.params:
             preset, choice = read_choice(job.params)
-            arms = choice.arms()
+            arms = ended_arms(store, choice.arms())
             if any(experiment in arm for arm in arms.values()):
-                return Asked(arms, command(preset, choice), python(preset, choice))
+                return Asked.of(arms, preset, choice)
     return None
 
 

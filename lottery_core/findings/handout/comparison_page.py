@@ -10,6 +10,7 @@ import pandas as pd
 
 from lottery_core.findings import replicates
 from lottery_core.findings.comparison import differences_table, drawn, level_frames, row_in_words
+from lottery_core.findings.ending import ended_arms
 from lottery_core.findings.handout import paper
 from lottery_core.findings.handout.asked import runs_of, stem_of
 from lottery_core.findings.handout.page import Page
@@ -90,7 +91,7 @@ def comparison_page(
     else:
         page.text("There is no size that another line shares with the one compared with.")
     _sentences(page, known)
-    _lines(page, known)
+    _lines(page, store, known)
     return page.write()
 
 
@@ -167,7 +168,7 @@ def _sentences(page: Page, known: _Known) -> None:
             page.text(row_in_words(row, a, b))
 
 
-def _lines(page: Page, known: _Known) -> None:
+def _lines(page: Page, store: Store, known: _Known) -> None:
     page.heading("Runs and keys")
     rows = [
         [known.words[line.id], str(one.recipe.seed), f"`{one.key}`"]
@@ -177,18 +178,18 @@ def _lines(page: Page, known: _Known) -> None:
     page.table(
         ("line", "seed", "key"), rows, "The key of a run's last level names all that leads to it"
     )
-    commands = dict.fromkeys(filter(None, (_command(line) for line in known.lines)))
+    commands = dict.fromkeys(filter(None, (_command(store, line) for line in known.lines)))
     if commands:
         page.heading("Repeat it")
         page.code("\n".join(commands), "In a terminal")
 
 
-def _command(line: Line) -> str:
+def _command(store: Store, line: Line) -> str:
     """What asks for the line again; empty where that is not known."""
     with suppress(InvalidValue):
         if line.params:
             preset, choice = read_choice(line.params)
-            if any(line.main in arm for arm in choice.arms().values()):
+            if any(line.main in arm for arm in ended_arms(store, choice.arms()).values()):
                 return command(preset, choice)
     return ""
 
