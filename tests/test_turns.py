@@ -46,14 +46,14 @@ def test_a_turn_is_given_back_however_the_drawing_ends():
 def test_few_look_as_often_as_alone_and_thirty_less_often_until_they_are_gone():
     now = [0.0]
     crowd = Crowd(clock=lambda: now[0])
-    for page in range(6):
+    for page in range(4):
         crowd.look(str(page))
         crowd.look(str(page))
     assert crowd.pace() == 1
     for page in range(30):
         crowd.look(str(page))
-    assert crowd.pace() == 5
-    assert [pace for pace in range(1, 20) if crowd.is_off(pace)] == [1, 2, *range(10, 20)]
+    assert crowd.pace() == 8
+    assert [pace for pace in range(1, 20) if crowd.is_off(pace)] == [*range(1, 5), *range(16, 20)]
     now[0] = 60.0
     crowd.look("0")
     assert crowd.pace() == 1

@@ -68,7 +68,7 @@ class Turns:
                 self._free += 1
 
 
-_AT_EASE = 6  # pages that may look as often as they like
+_AT_EASE = 4  # pages that may look as often as they like
 _GONE = 30.0  # seconds after which a page that has not looked is not there any more
 
 
