@@ -492,3 +492,17 @@ def test_a_mask_is_learned_beside_the_ticket_and_told_as_that(server, visit):
     of_signs = said.filter(has_text="learned mask")
     expect(of_signs).to_contain_text("of signs (no weight is trained) reaches")
     wait_for_charts(page, 3)
+
+
+def test_a_run_that_is_to_end_when_accuracy_falls_ends_there_and_says_so(server, visit):
+    # The tenth level would keep no weight at all.
+    params = SHORT | {
+        "network": "8", "schedule": "until", "rate": "0.8", "rounds": "9", "fall": "0.02",
+        "controls": "none",
+    }  # fmt: skip
+    page = visit(server.url(params))
+    expect(page.get_by_text("at most").first).to_be_visible()
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_text(re.compile("Stopped after [1-8] round"))).to_be_visible()
+    page.reload()
+    expect(page.get_by_text(re.compile("Stopped after [1-8] round"))).to_be_visible()
