@@ -111,7 +111,7 @@ def show_controls(asked: Asked) -> None:
         words.markdown(f"**{_plan_in_words(missing)}**")
         button.button(
             "Measure what lies between",
-            icon=":material/landscape:",
+            type="primary",
             on_click=_start,
             args=(missing, asked.options),
             width="stretch",

@@ -137,6 +137,10 @@ def measured_of(task: str, experiment: Experiment) -> Measurement | None:
     return runtime().store.read_measurement(task_key(task, experiment.key))
 
 
+# What begins a task that shares its page with another.
+_LABELS = {"early": "Measure when masks settle"}
+
+
 def show_controls(
     task: str,
     experiment: Experiment,
@@ -171,7 +175,7 @@ def show_controls(
     if measured and not again:
         return
     button.button(
-        "Measure again" if measured else "Measure",
+        "Measure again" if measured else _LABELS.get(task, "Measure"),
         type="secondary" if measured else "primary",
         on_click=_start,
         args=(task, experiment, params),
