@@ -93,4 +93,4 @@ def test_a_class_trains_one_recipe_with_a_seed_each_and_is_one_chart(server, bro
             page.emulate_media(color_scheme=scheme)
             wait_until(lambda page=page, width=width: fits(page, width))
             page.wait_for_timeout(300)  # for what is drawn anew
-            assert broken(page) == [], (width, scheme)
+            assert broken(page, scheme) == [], (width, scheme)
