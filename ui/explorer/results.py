@@ -11,7 +11,7 @@ import streamlit as st
 from lottery_core.findings.handout.asked import Asked, stem_of
 from lottery_core.findings.handout.paper import TABLES, archive, csv
 from lottery_core.findings.handout.run_page import run_page
-from lottery_core.findings.lines import line_id
+from lottery_core.findings.lines import MAX_LINES, line_id
 from lottery_core.findings.tables import levels_table
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.links import command, python
@@ -102,13 +102,19 @@ def show_sentence(selection: Selection) -> None:
             icon=":material/search:",
             query_params={"key": main.key, "level": str(n), "view": "inside"},
         )
-        lines = ",".join(line_id(arm[0]) for arm in selection.arms.values())
+        # Of a run that is not through some arms have nothing yet; seeds may end at other rounds.
+        begun = dict.fromkeys(
+            line_id(one)
+            for name, arm in selection.arms.items()
+            for one in arm
+            if name == "main" or len(outcome.runs[name].get(one.recipe.seed, ())) > 1
+        )
         seeds = ",".join(str(one.recipe.seed) for one in selection.arms["main"])
         st.page_link(
             "pages/compare.py",
             label="Compare in detail",
             icon=":material/compare_arrows:",
-            query_params={"lines": lines, "seeds": seeds},
+            query_params={"lines": ",".join([*begun][:MAX_LINES]), "seeds": seeds},
         )
 
 
