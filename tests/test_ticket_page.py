@@ -101,6 +101,16 @@ def test_a_link_names_an_experiment_and_a_level_or_a_level_alone(trained, n):
         assert EXPERIMENT.keys[n] in said(page)
 
 
+def test_of_a_mask_that_takes_weights_back_the_survival_map_says_so(trained):
+    drawn = ARMS["random-mask"].of(EXPERIMENT)
+    list(engine.run(drawn, Context(trained)))
+    words = "keeps weights that the ticket had lost before"
+    for key, is_said in ((EXPERIMENT.key, False), (drawn.key, True)):
+        page = open_page(PAGE, key=key, level="2", view="survival")
+        assert not page.exception
+        assert (words in said(page)) == is_said
+
+
 def test_a_level_that_no_request_speaks_of_is_found_by_its_key(trained):
     alone = Experiment(RECIPE, rounds_of([0.9]))
     list(engine.run(alone, Context(trained)))

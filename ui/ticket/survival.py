@@ -13,7 +13,7 @@ from ui.shared.frame import wrapping
 from ui.shared.layers import SHOWN
 from ui.shared.network import choose_part
 from ui.shared.plot import plot
-from ui.shared.reading import deaths
+from ui.shared.reading import deaths, whole
 from ui.ticket.subject import GONE, Subject
 
 Rounds = dict[str, np.ndarray]
@@ -28,11 +28,25 @@ def show_survival(subject: Subject) -> None:
         return
     st.header("Which weights died in which round")
     st.caption("Each round leads to the next level: press Play above to see them die.")
+    if not _is_nested(keys):
+        st.caption(
+            "This mask keeps weights that the ticket had lost before: they count as alive. Of the "
+            "others it is the round in which the ticket lost them, or else the last."
+        )
     network = subject.experiment.recipe.net
     if network.is_convolutional:
         _convolutional(subject, network, died)
     else:
         _fully_connected(subject, network, died)
+
+
+def _is_nested(keys: tuple[str, ...]) -> bool:
+    """Whether the last of these levels keeps nothing that the one before had lost."""
+    levels = [level for key in keys[-2:] if (level := whole(key))]
+    if len(levels) < 2:
+        return True
+    before, last = (level.mask for level in levels)
+    return not any((kept & ~before[name]).any() for name, kept in last.items())
 
 
 def _draw(subject: Subject, died: Rounds, name: str, height: int) -> None:
