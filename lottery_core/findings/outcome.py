@@ -123,10 +123,11 @@ class Outcome:
         if explored.n and explored.mean < 1:
             part = replicates.in_percent(100 * explored.mean)
             what += f" ({part} of all weights were in its mask at some time)"
-        if self.arms[arm][0].supermask(n):
+        how = self.arms[arm][0]
+        if how.supermask(n):
             what += " (no weight is trained)"
-        if cut := cut_in_words(levels):
-            what += f", {cut},"
+        if how.dynamics(n):
+            what += f", {cut}," if (cut := cut_in_words(levels)) else ""
         if ARMS[arm].is_longer and n:
             what += f", trained {n + 1} times as long,"
         percent = None if arm == "dense-longer" else next(iter(main.values()))[n].percent_remaining
