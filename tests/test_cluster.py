@@ -223,6 +223,7 @@ class Wire:
     def __init__(self, port: int):
         self._to, self._open = port, threading.Event()
         self._open.set()
+        self._ends: list[socket.socket] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -231,13 +232,19 @@ class Wire:
         self._open.clear()
 
     def close(self) -> None:
-        self._listening.close()
+        for one in (self._listening, *self._ends):
+            with suppress(OSError):  # it is closed at the other side already
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self._open.set()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 one, _ = self._listening.accept()
+                self._ends.append(one)
                 other = socket.create_connection(("127.0.0.1", self._to))
+                self._ends.append(other)
                 for ends in ((one, other), (other, one)):
                     threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
 
