@@ -8,6 +8,7 @@ from ui.explorer import results
 from ui.explorer.charts import show_screen
 from ui.explorer.class_board import show_class
 from ui.explorer.classroom import has_changed
+from ui.explorer.lives import show_life
 from ui.explorer.reach import reach_start
 from ui.explorer.sidebar import choose
 from ui.explorer.status import show_ends, show_refusals, show_watched, signature, state_of, watch
@@ -77,6 +78,7 @@ with page("Explorer"):
                     if state.active:
                         results.show_words_of_charts(selection)
                 results.show_results(selection)
+                show_life()
             else:
                 results.show_what_will_happen()
                 preload()

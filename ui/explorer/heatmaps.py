@@ -15,7 +15,7 @@ from lottery_core.report import figures, weight_figures
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network, Shape
 from ui.explorer.link import LINK
-from ui.explorer.lives import show_life
+from ui.explorer.lives import weights_are_of
 from ui.shared.frame import one_of
 from ui.shared.jobs import current_level
 from ui.shared.layers import SHOWN
@@ -94,7 +94,7 @@ def show_weights(
             _draw_one(shown, experiment, chosen, name, unit)
         else:
             _draw_all(shown, experiment, chosen)
-        show_life(experiment, n)
+        weights_are_of(experiment, n)
 
 
 def _exists(experiment: Experiment, n: int) -> bool:

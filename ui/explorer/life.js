@@ -13,21 +13,22 @@ export default function ({ data, parentElement, setStateValue }) {
   };
   const show = () => {
     const { at, text } = state.data, { place } = state;
-    if (!place || !text || !at || ["layer", "x", "y"].some((name) => at[name] !== place[name])) return false;
+    if (!place || !text || !at || ["layer", "x", "y", "when"].some((name) => at[name] !== place[name])) return;
     tip.textContent = text;
     tip.hidden = false;
     tip.style.left = `${Math.max(8, Math.min(place.left + 12, innerWidth - tip.offsetWidth - 8))}px`;
     tip.style.top = `${Math.min(place.top + 24, innerHeight - tip.offsetHeight - 8)}px`;
-    return true;
   };
   window.removeEventListener("lottery-weight", state.listen);
   state.listen = ({ detail: place }) => {
     hide();
     if (!place) return;
     state.timer = setTimeout(() => {
-      state.place = place;
+      // Asked anew each time: the level that is looked at may be another by now.
       const { layer, x, y } = place;
-      if (!show()) setStateValue("at", { layer, x, y });
+      const at = { layer, x, y, when: Date.now() };
+      state.place = { ...place, ...at };
+      setStateValue("at", at);
     }, REST);
   };
   window.addEventListener("lottery-weight", state.listen);

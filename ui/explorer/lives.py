@@ -17,6 +17,7 @@ from ui.shared.runtime import has_level
 from ui.shared.scripts import brought
 
 _KEY = "life"
+_OF = "life_of"  # in the session: whose weights are on the screen
 _LIFE = st.components.v2.component(
     "lottery_life",
     html='<div class="lottery-life" role="status" hidden></div>',
@@ -34,11 +35,22 @@ _LIFE = st.components.v2.component(
 _COLOURS = ("red", "green", "blue")
 
 
+def weights_are_of(experiment: Experiment, n: int) -> None:
+    """Note which level's weights are drawn."""
+    st.session_state[_OF] = experiment, n
+
+
 @st.fragment
-def show_life(experiment: Experiment, n: int) -> None:
-    """Say it beside the mouse; a fragment of its own, so that nothing else is drawn for it."""
+def show_life() -> None:
+    """Say it beside the mouse; a fragment of its own, so that nothing else is drawn for it.
+
+    It stands inside no other: where one is drawn anew before all of it was sent, Streamlit leaves
+    out what was not, but not what is inside it, for which there is no place in the browser then.
+    """
     at = st.session_state.get(_KEY, {}).get("at")
-    _LIFE(data={"at": at, "text": _told(experiment, n, at)}, key=_KEY, on_at_change=lambda: None)
+    drawn = st.session_state.get(_OF)
+    text = _told(*drawn, at) if drawn else ""
+    _LIFE(data={"at": at, "text": text}, key=_KEY, on_at_change=lambda: None)
 
 
 def _told(experiment: Experiment, n: int, at: object) -> str:
