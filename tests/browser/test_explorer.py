@@ -16,7 +16,14 @@ from safetensors.numpy import load
 
 from lottery_core.findings.tables import history_table, layers_table, levels_table
 from lottery_core.spec.links import read_choice
-from tests.browser.server import Server, fits, visiting, wait_for_charts, wait_until
+from tests.browser.server import (
+    Server,
+    fits,
+    visiting,
+    wait_for_charts,
+    wait_for_rest,
+    wait_until,
+)
 from tests.browser.test_runs import mark
 
 pytestmark = pytest.mark.browser
@@ -121,9 +128,8 @@ def test_masks_tickets_and_tables_are_downloaded_as_they_are_in_the_store(server
     page = finished
     levels = [server.store.read(key) for key in keys_of(with_seed(SHORT, 2))]
     last = levels[-1]
-    level = page.get_by_role("combobox", name="Level")
-    level.focus()
-    level.press("ArrowDown")
+    wait_for_rest(page)  # what is drawn anew closes a list that is open
+    page.get_by_role("combobox", name="Level").click()
     page.get_by_role("option", name=re.compile("^2:")).click()
     expect(page.get_by_text("Level 2 in other formats")).to_be_visible()
     with np.load(io.BytesIO(downloaded(page, "Mask, .npz"))) as mask:
