@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lottery_core.findings import barriers, luck
-from lottery_core.findings.lines import Line, line_id, lines_of, with_seed
-from lottery_core.findings.verdict import level_to_show
+from lottery_core.findings.lines import with_seed
 from lottery_core.report import barrier_figures
 from lottery_core.report.compared_figures import STABLE
 from lottery_core.running.starts import judging
@@ -21,9 +20,8 @@ from lottery_core.store import Barriers, Job, PartsDone, task_key
 from ui.shared.jobs import plan_of
 from ui.shared.link import Link
 from ui.shared.plot import plot
-from ui.shared.reading import asked_together
 from ui.shared.runtime import machine_facts, runtime
-from ui.shared.tasks import choose_part, choose_seeds, measured_of
+from ui.shared.tasks import choose_part, choose_seeds, line_and_levels, measured_of
 from ui.shared.text import capital, many, plain
 from ui.shared.trouble import asking, show_refused
 from ui.shared.words import say, say_verdict
@@ -74,11 +72,7 @@ def choose(experiment: Experiment, params: Mapping[str, str], link: Link) -> Ask
     if not has_ticket(experiment):
         st.info("Choose a run that rewinds its tickets: this one has none.", icon=":material/info:")
         return None
-    line = lines_of(runtime().store.jobs()).get(line_id(experiment)) or Line("", (experiment,))
-    together = asked_together(experiment)
-    percents = {info.level: info.percent_remaining for infos in together.values() for info in infos}
-    names = luck.level_names(experiment, percents)
-    usual = (level_to_show(together) or len(names)) - 1
+    line, names, usual = line_and_levels(experiment)
     left, right = st.columns([3, 1])
     with left:
         n = 1 + choose_part("Ticket", names, usual, experiment, link, "ticket")
@@ -179,7 +173,7 @@ def show_found(asked: Asked) -> None:
         words = "are being measured" if asked.active else "are not measured yet"
         st.info(f"The lines from this ticket {words}.", icon=":material/route:")
         return
-    say_verdict(barriers.in_words(found))
+    say_verdict(barriers.in_words(found), of=TASK)
     for column, (what, images) in zip(
         st.columns(2), (("test", "test"), ("train", "training")), strict=True
     ):

@@ -69,7 +69,7 @@ def _show_measured(experiment: Experiment, link: Link) -> None:
             icon=":material/nest_eco_leaf:",
         )
         return
-    say_verdict(early.in_words(measured))
+    say_verdict(early.in_words(measured), of=TASK)
     if not measured.levels:
         return
     total = measured.total

@@ -9,9 +9,8 @@ import streamlit as st
 
 from lottery_core.findings import luck
 from lottery_core.findings.additions import check_work
-from lottery_core.findings.lines import Line, line_id, lines_of, with_seed
+from lottery_core.findings.lines import with_seed
 from lottery_core.findings.luck import Effect
-from lottery_core.findings.verdict import level_to_show
 from lottery_core.report import compared_figures, figures
 from lottery_core.spec.arms import has_ticket, title_of
 from lottery_core.spec.experiment import Experiment
@@ -19,10 +18,10 @@ from lottery_core.spec.limits import MAX_REPLICATES
 from ui.shared.jobs import any_active, plan_of, rest_in_words, show_jobs, show_stop, signature
 from ui.shared.link import Link
 from ui.shared.plot import plot
-from ui.shared.reading import asked_together, summary
+from ui.shared.reading import summary
 from ui.shared.runtime import has_level, runtime
 from ui.shared.tasks import choose as choose_run
-from ui.shared.tasks import choose_part, choose_seeds, runs
+from ui.shared.tasks import choose_part, choose_seeds, line_and_levels, runs
 from ui.shared.text import capital, many
 from ui.shared.trouble import asking, show_refused
 from ui.shared.words import say_verdict, show_words
@@ -56,11 +55,7 @@ def choose() -> Asked:
     """Which run, which of its levels, and over how many seeds."""
     known = {key: run for key, run in runs().items() if has_ticket(run[0])}
     experiment, params, _ = known[choose_run(known, LINK)]
-    line = lines_of(runtime().store.jobs()).get(line_id(experiment)) or Line("", (experiment,))
-    together = asked_together(experiment)
-    percents = {info.level: info.percent_remaining for infos in together.values() for info in infos}
-    names = luck.level_names(experiment, percents)
-    usual = (level_to_show(together) or len(names)) - 1
+    line, names, usual = line_and_levels(experiment)
     left, right = st.columns([3, 1])
     with left:
         n = 1 + choose_part("Level", names, usual, experiment, LINK)

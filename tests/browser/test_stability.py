@@ -21,7 +21,7 @@ def test_a_visitor_sees_why_a_mask_fails_on_new_weights(visit, server):
     wait_for_charts(page, 2)
     ticket = read_choice(params)[1].experiment()
     found = server.store.read_measurement(task_key("barriers", ticket.key))
-    box = page.locator(".st-key-verdict_other")
+    box = page.locator(".st-key-verdict_other_barriers")
     expect(box).to_contain_text("itself, trained in another data order")
     for one in barriers.barriers([found]):
         expect(page.get_by_test_id("stTable")).to_contain_text(one.title)
@@ -45,3 +45,10 @@ def test_a_visitor_sees_when_masks_stand_still_in_dense_training(visit, server):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(500)
         assert fits(page, width)
+
+    # All that is measured of a run stands on the page together.
+    page.locator(".st-key-controls").get_by_role("button", name="Measure").click()
+    wait_for_charts(page, 5)
+    page.get_by_role("button", name="Measure what lies between").click()
+    wait_for_charts(page, 7)
+    expect(page.locator("[class*=st-key-verdict_]")).to_have_count(3)

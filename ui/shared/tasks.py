@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from lottery_core.findings import luck
+from lottery_core.findings.lines import Line, line_id, lines_of
+from lottery_core.findings.verdict import level_to_show
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.experiment import Experiment
@@ -17,6 +20,7 @@ from lottery_core.spec.sizes import schedule_in_words
 from lottery_core.store import Job, Measurement, PartsDone, Waiting, task_key
 from ui.shared.jobs import current_level
 from ui.shared.link import Link
+from ui.shared.reading import asked_together
 from ui.shared.runtime import runtime
 from ui.shared.text import plain
 from ui.shared.trouble import asking, show_problem, show_refused
@@ -108,6 +112,17 @@ def choose_part(
     )
     link.change(**{name: None if chosen == usual else str(chosen)})
     return chosen
+
+
+def line_and_levels(experiment: Experiment) -> tuple[Line, list[str], int]:
+    """The line that an experiment is of, what its tickets' levels are called from level 1 on, and
+    which of these to look at first, by its position."""
+    line = lines_of(runtime().store.jobs()).get(line_id(experiment)) or Line("", (experiment,))
+    together = asked_together(experiment)
+    percents = {info.level: info.percent_remaining for infos in together.values() for info in infos}
+    names = luck.level_names(experiment, percents)
+    usual = (level_to_show(together) or len(names)) - 1
+    return line, names, usual
 
 
 def choose_seeds(experiment: Experiment, usual: int, link: Link) -> int:

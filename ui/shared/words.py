@@ -28,11 +28,12 @@ def say_small(text: str) -> None:
     st.caption(explained(text), unsafe_allow_html=True)
 
 
-def say_verdict(text: str, *, won: bool | None = None) -> None:
+def say_verdict(text: str, *, won: bool | None = None, of: str = "") -> None:
     """What came of a run, with its words explained: in a box that is green where there is a winning
-    ticket; with neither (None), what came of something else."""
+    ticket; with neither (None), what came of something else. One `of` several on a page has a name
+    of its own."""
     key, icon = _VERDICTS[won]
-    with st.container(key=key):
+    with st.container(key=f"{key}_{of}" if of else key):
         say(f":material/{icon}: {text}")
 
 
