@@ -35,6 +35,7 @@ from lottery_core.store import CACHE, Store, processor
 from lottery_core.training.augmentation import Moves, moved
 from lottery_core.training.base import Training, batch_order
 from lottery_core.training.models import build, load, tensors
+from lottery_core.training.optimisers import Optimiser
 from lottery_core.training.recorded import exact
 from lottery_core.training.torch_loop import TorchNetwork
 
@@ -138,6 +139,7 @@ def _other_layout(network: TorchNetwork) -> TorchNetwork:
     last = model.layout == torch.channels_last
     model.layout = torch.contiguous_format if last else torch.channels_last
     model.to(memory_format=model.layout)
+    network._optimiser = Optimiser(model.parameters(), network._recipe, "cuda")
     return network
 
 

@@ -27,13 +27,17 @@ from lottery_core.store import LayerCounts, LevelProgress
 from lottery_core.training.base import Evaluation, TrainingDiverged
 from lottery_core.training.context import Context, Monitor
 from lottery_core.training.models import initial_weights
-from lottery_core.training.torch_loop import test_accuracy as accuracy_on_test
+from lottery_core.training.torch_loop import accuracy
 from tests.rounds import prune
 
 
 def run(experiment, store, **options):
     """The loops agree to rounding; tests that ask for the same bits stay with one."""
     return engine.run(experiment, Context(store, loop="torch", **options))
+
+
+def accuracy_on_test(recipe, weights, data):
+    return accuracy(recipe, weights, data.test_images, data.test_labels)
 
 
 ROOT = Path(__file__).resolve().parents[1]

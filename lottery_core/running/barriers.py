@@ -39,7 +39,7 @@ def measure(experiment: Experiment, context: Context) -> Barriers:
     lines = []
     for end, one, other in ends(experiment, store):
         monitor.report(len(lines))
-        line = path_of(recipe, one, other, data, monitor.check)
+        line = path_of(recipe, one, other, data, monitor.check, context.device)
         lines.append(LineTo(**vars(line), end=end))
     return Barriers(
         level=ticket.info.level,

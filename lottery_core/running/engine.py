@@ -42,7 +42,10 @@ from lottery_core.training.context import Context, Monitor
 from lottery_core.training.gradients import Slopes
 from lottery_core.training.loops import train
 from lottery_core.training.models import initial_weights
-from lottery_core.training.torch_loop import test_accuracy
+from lottery_core.training.torch_loop import accuracies
+
+# Of the level before and of the dense network under the new mask, as they are before a training.
+_BEFORE = ("test_accuracy_before_retraining", "test_accuracy_dense_pruned")
 
 
 def run(experiment: Experiment, context: Context) -> Iterator[Level]:
@@ -119,7 +122,7 @@ def train_level(
         if dense is None or previous is None:
             start = _Start(dense_mask(recipe.shapes), initial_weights(recipe), recipe)
         else:
-            start = _prune(experiment, n, dense, previous, data, store)
+            start = _prune(experiment, n, dense, previous, data, context)
         watch.begin(start.mask, start.first_iteration, start.accuracies)
         training = Training(
             start.schedule,
@@ -157,10 +160,11 @@ def train_level(
 
 
 def _prune(
-    experiment: Experiment, n: int, dense: Level, previous: Level, data: Data, store: Store
+    experiment: Experiment, n: int, dense: Level, previous: Level, data: Data, context: Context
 ) -> _Start:
     """Prune what level n-1 learned, and let the survivors restart."""
     recipe, step = experiment.recipe, experiment.round(n)
+    store, check = context.store, context.monitor.check
     evidence = Evidence(
         initial=dense.start,
         trained=previous.end,
@@ -199,17 +203,16 @@ def _prune(
 
     unpruned = replace(evidence, trained=dense.end, mask=dense.mask)
     in_one_go = given or step.pruned(unpruned)
+    untrained = [apply(previous.end, mask), apply(dense.end, in_one_go)]
+    told = accuracies(
+        recipe, untrained, data.test_images, data.test_labels, check, device=context.device
+    )
     return _Start(
         mask,
         apply(start, mask),
         experiment.schedule(n),
         step.rewind_iteration,
-        {
-            "test_accuracy_before_retraining": test_accuracy(
-                recipe, apply(previous.end, mask), data
-            ),
-            "test_accuracy_dense_pruned": test_accuracy(recipe, apply(dense.end, in_one_go), data),
-        },
+        dict(zip(_BEFORE, told, strict=True)),
         step.order,
     )
 

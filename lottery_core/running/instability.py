@@ -22,7 +22,7 @@ from lottery_core.running.starts import ALPHAS, TRAIN_IMAGES, Start
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
-from lottery_core.store import Copies, Instability, Level, Line, Store, task_key
+from lottery_core.store import Copies, Instability, Level, Line, task_key
 from lottery_core.training.base import Training
 from lottery_core.training.context import Context
 from lottery_core.training.loops import train
@@ -62,7 +62,7 @@ def measure(experiment: Experiment, starts: Sequence[Start], context: Context) -
         with store.held(key, check):
             path = store.read_measurement(key)
             if path is None:
-                path = _measure_path(experiment, store, data, start, copy, check)
+                path = _measure_path(experiment, data, start, copy, context)
                 store.write_measurement(key, path)
         # Another experiment may have reached the same level by another number.
         paths.append(replace(path, level=start.level))
@@ -71,19 +71,19 @@ def measure(experiment: Experiment, starts: Sequence[Start], context: Context) -
 
 def _measure_path(
     experiment: Experiment,
-    store: Store,
     data: Data,
     start: Start,
     copy: Callable[[Start, Level, int], Arrays],
-    check: Callable[[], None],
+    context: Context,
 ) -> Copies:
     """Copies from one start; `copy` trains a copy in a data order."""
     began = time.perf_counter()
-    level = store.read(experiment.keys[start.level])
+    level = context.store.read(experiment.keys[start.level])
     if level is None:
         raise RuntimeError(f"level {start.level} is not in the store; run the experiment again")
     one, other = (copy(start, level, order) for order in ORDERS)
-    line = path_of(experiment.recipe, one, other, data, check)
+    check, device = context.monitor.check, context.device
+    line = path_of(experiment.recipe, one, other, data, check, device)
     return Copies(
         **vars(line),
         level=start.level,
@@ -100,11 +100,12 @@ def path_of(
     other: Arrays,
     data: Data,
     check: Callable[[], None] = lambda: None,
+    device: str = "cpu",
 ) -> Line:
     """Errors along the straight line from the weights `one` to `other`, at each of `ALPHAS`.
 
     `test_error` is that on all test images, `train_error` that on the first 10,000 images of
-    the training split. `check` is called every thousand images.
+    the training split. `check` is called every thousand images, which a `device` answers.
     """
     seen = data.train_index[:TRAIN_IMAGES]
     sets = {
@@ -116,7 +117,7 @@ def path_of(
     for first in range(0, len(ALPHAS), together):
         points = [between(one, other, alpha) for alpha in ALPHAS[first : first + together]]
         for name, (images, labels) in sets.items():
-            found = accuracies(recipe, points, images, labels, check)
+            found = accuracies(recipe, points, images, labels, check, device=device)
             errors[name] += [1 - accuracy for accuracy in found]
     return Line(
         alphas=ALPHAS,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 import torch
@@ -92,12 +91,11 @@ class TorchNetwork:
         self._recipe, self._order_number = recipe, training.order
         self._model = build(recipe, device)
         load(self._model, training.weights)
-        shown = _Shown if device == "cpu" else partial(_ShownElsewhere, device=device)
         held_out = data.validation_index
-        self._index, self._data = data.train_index, shown(data.images, data.labels)
+        self._index, self._data = data.train_index, _shown(data.images, data.labels, device)
         self._judged_on = [
-            shown(data.images.take(held_out), data.labels[held_out]),
-            shown(data.test_images, data.test_labels),
+            _shown(data.images.take(held_out), data.labels[held_out], device),
+            _shown(data.test_images, data.test_labels, device),
         ]
         self._optimiser = Optimiser(self._model.parameters(), recipe, device)
         self._rate = recipe.learning_rate
@@ -224,6 +222,10 @@ class _ShownElsewhere:
         return numbers / self._lengths[chosen].unsqueeze(1), self._labels[chosen]
 
 
+def _shown(images: Images, labels: np.ndarray, device: str) -> _Shown | _ShownElsewhere:
+    return _Shown(images, labels) if device == "cpu" else _ShownElsewhere(images, labels, device)
+
+
 def _evaluate(
     model: nn.Module,
     sets: list[_Shown] | list[_ShownElsewhere],
@@ -247,11 +249,6 @@ def _evaluate(
     return results
 
 
-def test_accuracy(recipe: Recipe, weights: Arrays, data: Data) -> float:
-    """Fraction of the test images that the network with these weights names rightly."""
-    return accuracy(recipe, weights, data.test_images, data.test_labels)
-
-
 def accuracy(
     recipe: Recipe,
     weights: Arrays,
@@ -270,12 +267,16 @@ def accuracies(
     images: Images,
     labels: np.ndarray,
     tick: Callable[[], None] = lambda: None,
+    *,
+    device: str = "cpu",
 ) -> list[float]:
     """As `accuracy`, of several sets of weights: images are made ready once for all of them, which
-    for a small network takes longer than its answers."""
-    shown, right = _Shown(images, labels), np.zeros(len(networks), np.int64)
-    with one_torch_thread(), torch.inference_mode():
-        models = [build(recipe) for _ in networks]
+    for a small network takes longer than its answers. They answer on a `device`: ten thousand
+    images take a convolutional network many seconds of a core."""
+    right = np.zeros(len(networks), np.int64)
+    with one_torch_thread(), exact(device), torch.inference_mode():
+        shown = _shown(images, labels, device)
+        models = [build(recipe, device) for _ in networks]
         for model, weights in zip(models, networks, strict=True):
             load(model, weights)
             model.eval()
