@@ -18,7 +18,8 @@ RUN python -m compileall -q lottery_core ui pages \
     && install -d -o lottery /cache
 
 USER lottery
-ENV LOTTERY_CACHE=/cache PYTHONUNBUFFERED=1
+# Without an address to tell, Streamlit asks a service on the internet for one as it starts.
+ENV LOTTERY_CACHE=/cache PYTHONUNBUFFERED=1 STREAMLIT_BROWSER_SERVER_ADDRESS=localhost
 VOLUME /cache
 EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", "\

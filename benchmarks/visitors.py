@@ -252,17 +252,22 @@ async def live(server: Server) -> None:
         await asyncio.sleep(3)
         speeds: dict[str, list[float]] = {"alone": [], "watched": []}
         ticks = Ticks()
+        costs = {"the server": 0.0, "the visitors": 0.0}  # seconds of processor time
         # In turns, as the machine may be busy with other things.
         for _ in range(2):
             for kind, count in (("alone", 0), ("watched", WATCHERS)):
                 async with crowd(server, count) as visitors:
                     at, began = iterations(), time.perf_counter()
+                    before = {"the server": spent(server), "the visitors": time.process_time()}
                     end = began + LIVE / 2
                     await asyncio.gather(
                         asyncio.sleep(LIVE / 2),
                         *(watch(one, end, ticks, n / count) for n, one in enumerate(visitors)),
                     )
                     speeds[kind].append((iterations() - at) / (time.perf_counter() - began))
+                    after = {"the server": spent(server), "the visitors": time.process_time()}
+                    for who in costs if count else ():
+                        costs[who] += after[who] - before[who]
         for visitor in (one, other):
             await visitor.look()
             await visitor.look(press="Stop")
@@ -272,7 +277,8 @@ async def live(server: Server) -> None:
         f"{len(ticks.times) / LIVE:.0f} ticks a second, "
         f"{in_words(ticks.times)}, {statistics.mean(ticks.charts) / 1e3:.0f} KB with charts; "
         f"training slowed by {lost:.0%} ({', '.join(f'{v:.0f}' for v in speeds['alone'])} alone, "
-        f"{', '.join(f'{v:.0f}' for v in speeds['watched'])} watched, iterations a second); "
+        f"{', '.join(f'{v:.0f}' for v in speeds['watched'])} watched, iterations a second), "
+        f"of a core {', '.join(f'{cost / LIVE:.0%} for {who}' for who, cost in costs.items())}; "
         f"{memory(server):.0f} MB",
         flush=True,
     )

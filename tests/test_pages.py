@@ -9,7 +9,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from streamlit import net_util
 from streamlit.testing.v1 import AppTest
+from streamlit.web.server import server_util
 
 import ui.shared.frame
 import ui.shared.queue_line
@@ -84,6 +86,14 @@ def test_every_page_opens_by_itself(shared, path):
     page = open_page(str(path.relative_to(ROOT)))
     assert not page.exception
     assert page.title
+
+
+def test_nobody_outside_is_asked_for_this_machines_address(shared, monkeypatch):
+    asked = []
+    monkeypatch.setattr(net_util, "_make_blocking_http_get", lambda *url, **how: asked.append(url))
+    open_page()
+    assert not server_util.is_url_from_allowed_origins("http://elsewhere.example")
+    assert asked == []
 
 
 def test_a_shorter_training_is_offered_with_a_warm_up_that_fits_it_and_back(shared):

@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from threading import Lock
 
+from streamlit import net_util
+
 from lottery_core.findings.shelf import Shelf
 from lottery_core.running.cluster.start import asked_scheduler, cluster_crew
 from lottery_core.running.crew import Crew
@@ -28,8 +30,8 @@ _GARBAGE = (10_000, 10, 10)  # objects that come before Python looks for garbage
 
 @dataclass(frozen=True)
 class Runtime:
-    """What pages work with; what was read and
-    drawn is kept for all sessions, under what it shows (see reading.py, plot.py)."""
+    """What pages work with; what was read and drawn is kept for all sessions, under what it shows
+    (see reading.py, plot.py)."""
 
     store: Store
     shelf: Shelf
@@ -54,6 +56,12 @@ def _return_memory() -> None:
         if hasattr(library, "mallopt"):  # not in every C library
             library.mallopt(arena_max, 2)
             library.mallopt(mmap_threshold, 256 * 1024)
+
+
+def _ask_nobody_outside() -> None:
+    """Keep Streamlit from asking a service on the internet for this machine's address, as it does
+    when a page of another site knocks."""
+    net_util.get_external_ip = lambda: None
 
 
 # Not Streamlit's own cache: a page asks for it some hundred times, which would take a tenth of its
@@ -94,6 +102,7 @@ def _crew() -> Crew:
 
 def _start() -> Runtime:
     _return_memory()
+    _ask_nobody_outside()
     # What is imported by now is no garbage, and a page leaves next to none in cycles: looking for
     # it as often as Python does by itself is a tenth of a visit.
     gc.collect()
