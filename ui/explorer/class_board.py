@@ -269,7 +269,8 @@ def _show_seats(found: Class, arms: Arms, outcome: Outcome) -> None:
     st.html(f'<ul class="class-seats" aria-label="Levels done, by seed">{chips}</ul>')
     if finished:
         runs = {name: infos(arm) for name, arm in arms.items()}
-        verdict, *beside = classroom.pooled(arms, runs, finished=True).sentences()
+        until = classroom.choice_of(found, found.first_seed)[1].until()
+        verdict, *beside = classroom.pooled(arms, runs, finished=True, until=until).sentences()
         say("\n".join([f"{verdict}\n", *(f"- {one}" for one in beside)]))
 
 

@@ -102,19 +102,18 @@ def show_sentence(selection: Selection) -> None:
             icon=":material/search:",
             query_params={"key": main.key, "level": str(n), "view": "inside"},
         )
-        # Of a run that is not through some arms have nothing yet; seeds may end at other rounds.
-        begun = dict.fromkeys(
-            line_id(one)
-            for name, arm in selection.arms.items()
-            for one in arm
-            if name == "main" or len(outcome.runs[name].get(one.recipe.seed, ())) > 1
-        )
+        # Of a run that is not through some arms have nothing yet.
+        begun = [
+            line_id(arm[0])
+            for name, arm in selection.choice.arms().items()
+            if name == "main" or any(len(levels) > 1 for levels in outcome.runs[name].values())
+        ]
         seeds = ",".join(str(one.recipe.seed) for one in selection.arms["main"])
         st.page_link(
             "pages/compare.py",
             label="Compare in detail",
             icon=":material/compare_arrows:",
-            query_params={"lines": ",".join([*begun][:MAX_LINES]), "seeds": seeds},
+            query_params={"lines": ",".join(begun[:MAX_LINES]), "seeds": seeds},
         )
 
 
