@@ -30,6 +30,7 @@ from ui.ticket.rubber import rubber
 from ui.ticket.subject import GONE, Subject, show_number
 
 MORE = 0.3  # seconds between two moments in which more images are answered
+MOST = 0.2  # seconds of such a moment, after which whoever is not done waits for the next
 _WHO = {"by hand": "By hand", "magnitude": "By magnitude", "random": "At random"}
 
 
@@ -153,7 +154,7 @@ class _Answering:
     @property
     def so_far(self) -> str:
         """What they answer, and how many images each has answered."""
-        return " ".join([self.path[-1], *(str(self.found[who].of) for who in _WHO)])
+        return " ".join([self.path[-1], *(str(self._of(who)) for who in _WHO)])
 
     def show_way(self) -> None:
         """The accuracies of whole samples that were found on the way here."""
@@ -166,21 +167,27 @@ class _Answering:
             plot(figure, "plot_by_hand")
 
     def _has_all(self, who: str) -> bool:
-        return who in self.found and self.found[who].of == len(self._sample.labels)
+        return self._of(who) == len(self._sample.labels)
+
+    def _of(self, who: str) -> int:
+        return self.found[who].of if who in self.found else 0
 
     def go_on(self) -> Iterator[str]:
-        """Answer more images, for a moment; who has, each as soon as that is so."""
-        end = time.perf_counter() + by_hand.FIRST
-        for who in _WHO:
-            if self._has_all(who):
-                continue
+        """Answer more images, for a moment; who has, each as soon as that is so. Who is behind
+        comes first. A rub waits for the end of a moment, so a slow machine ends it early."""
+        begun = time.perf_counter()
+        first = begun + by_hand.FIRST
+        behind = [who for who in _WHO if self._of(who) < self._of("by hand")]
+        for who in behind or [who for who in _WHO if not self._has_all(who)]:
             if who == "by hand":
-                self._count(who, lambda found: time.perf_counter() >= end)
+                self._count(who, lambda found: time.perf_counter() >= first)
             elif not self._removed:
                 self.found[who] = self.found["by hand"]
             else:  # the same images
                 self._count(who, lambda found: found.of >= self.found["by hand"].of)
             yield who
+            if time.perf_counter() >= begun + MOST:
+                break
         if self.is_whole:
             self._known[self.path[-1]] = self._removed, self.found
 
