@@ -10,7 +10,9 @@ import pytest
 
 import lottery_core as lt
 from lottery_core.findings.ending import ended, ended_arms, in_words
-from lottery_core.findings.handout.asked import asked_for
+from lottery_core.findings.handout.asked import asked_for, line_of
+from lottery_core.findings.lines import line_id, lines_of
+from lottery_core.findings.naming import line_names
 from lottery_core.findings.shelf import Shelf
 from lottery_core.running import engine, many
 from lottery_core.running.crew import Crew
@@ -32,6 +34,9 @@ PARAMS = {
     "evaluate_every": "6", "batch_size": "16", "validation_size": "100", "controls": "none",
     "schedule": "until", "rate": "0.5", "rounds": "4", "fall": "0.015",
 }  # fmt: skip
+
+
+UNTIL = Until(0.015, read_choice(PARAMS)[1].experiment().rounds)
 
 
 def choice(**changes: str) -> lt.Choice:
@@ -158,6 +163,7 @@ def test_controls_are_trained_at_the_levels_that_the_ticket_has_and_jobs_become_
 def test_each_seed_stops_for_itself_and_one_run_is_told_of_all(store, queue):
     arms = choice(replicates="2").arms()
     queue.submit_all(all_of(arms), params=PARAMS | {"replicates": "2"})
+    (before,) = lines_of(store.jobs()).values()
     idle(queue)
     first, other = ended_arms(store, arms)["main"]
     assert (len(first.rounds), len(other.rounds)) == (2, 3)
@@ -168,10 +174,32 @@ def test_each_seed_stops_for_itself_and_one_run_is_told_of_all(store, queue):
     assert any("seed 0 stopped after 2 rounds" in words for words in outcome.sentences())
     assert any("seed 1 stopped after 3 rounds" in words for words in outcome.sentences())
     assert outcome.level <= 2  # of which both have something to say
+    assert any("2 down to 25\u202f%, 1 down to 12.5" in words for words in outcome.sentences())
     outcome.accuracy()
-    runs = {run.key: run for run in Shelf(store).look().runs}
+    shelf = Shelf(store)
+    runs = {run.key: run for run in shelf.look().runs}
     assert {key: len(run.levels) for key, run in runs.items()} == {first.key: 3, other.key: 4}
     assert {run.state for run in runs.values()} == {"done"}
+    # Seeds that ended at other rounds are one line and one row, called as before they ended.
+    (line,) = lines_of(store.jobs()).values()
+    assert (line.id, line.seeds, line.main, line.until) == (before.id, (0, 1), other, UNTIL)
+    assert line.with_another(1) == arms["main"][1]
+    assert line_of(store, first.key, [0, 1]).experiments == (first, other)
+    (row,) = shelf.rows(shelf.look(), folded=True)
+    assert (row.facts.line, len(row.runs)) == (line.id, 2)
+    assert row.schedule.endswith("1.5 points: 2 rounds (1 seed), 3 rounds (1 seed)")
+
+
+def test_a_control_beside_seeds_that_end_at_other_rounds_is_one_line_too(store, queue):
+    params = PARAMS | {"replicates": "2", "controls": "reinit,fine-tune"}
+    arms = read_choice(params)[1].arms()
+    queue.submit_all(all_of(arms), params=params)
+    idle(queue)
+    found = lines_of(store.jobs())
+    assert {*found} == {line_id(arm[0]) for arm in arms.values()}
+    assert all(line.seeds == (0, 1) for line in found.values())
+    names = line_names([*found.values()])
+    assert len({*names.values()}) == 3
 
 
 def test_one_that_never_falls_has_all_its_rounds_and_one_that_is_stopped_goes_on(store, queue):
@@ -232,6 +260,10 @@ def test_words_of_one_that_did_not_fall_and_of_none():
     )
     assert in_words(until, {0: one[:2]}) == ""
     assert in_words(until, {0: one[:2], 1: one}).startswith("Each seed stops for itself: seed 1 we")
+    assert in_words(until, dict.fromkeys(range(30), one)) == (
+        "Each seed stops for itself, where validation accuracy is first more than 0.5 points below "
+        "the dense network's: 30 after 2 rounds."
+    )
 
 
 def test_the_explorer_says_at_most_before_and_where_it_ended_after_to_every_visitor(shared, given):

@@ -177,6 +177,13 @@ def test_a_legend_inside_stands_where_the_dense_network_is_not(dense, place):
     assert figures.legend_inside(figure).layout.legend.yanchor == place
 
 
+def test_the_legend_of_many_curves_stands_beside_them():
+    names = list(figures.STYLES)[: figures.INSIDE + 1]
+    curves = [figures.Curve(name, [100], [0.9], figures.STYLES[name]) for name in names]
+    figure = figures.accuracy_figure(curves, 0.9, sizes=(100, 50), chance=0.1)
+    assert figures.legend_inside(figure).layout.legend.x > 1
+
+
 def test_blocks_of_a_large_layer_stand_at_the_channels_and_inputs_they_hold():
     for shape in ((512, 512, 3, 3), (300, 4000)):
         shrunk = shrink(np.ones(shape, np.float32), np.ones(shape, bool))

@@ -29,7 +29,7 @@ from lottery_core.cli.together import train_all
 from lottery_core.findings.ending import ended
 from lottery_core.findings.handout.comparison_page import comparison_page
 from lottery_core.findings.handout.paper import table_of
-from lottery_core.findings.lines import MAX_LINES, Line, line_id
+from lottery_core.findings.lines import MAX_LINES, Line, of_arm
 from lottery_core.running.forecast import Queued, plan
 from lottery_core.running.many import Asked
 from lottery_core.running.time_left import in_words
@@ -203,7 +203,8 @@ def _lines(runs: Sequence[_Run]) -> list[Line]:
     """The runs, those that are equal but for the seed as one."""
     found: dict[str, list[_Run]] = {}
     for run in runs:
-        found.setdefault(line_id(run.experiment), []).append(run)
+        line = of_arm([run.experiment], run.point.params).id
+        found.setdefault(line, []).append(run)
     return [
         Line(
             name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lottery_core.findings.lines import Line, with_seed
+from lottery_core.findings.lines import Line
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue, check_integer
 from lottery_core.spec.experiment import Experiment
@@ -33,7 +33,7 @@ def more_seeds(chosen: Sequence[Line], n: int) -> list[tuple[Line, list[Experime
         raise InvalidValue("seeds", n, f"go beyond the greatest seed, {MAX_SEED:,}")
     wanted = sorted(known | set(range(max(known) + 1, max(known) + 1 + n)))
     found = [
-        (line, [with_seed(line.main, seed) for seed in wanted if seed not in line.seeds])
+        (line, [line.with_another(seed) for seed in wanted if seed not in line.seeds])
         for line in chosen
     ]
     check_work([experiment for _, experiments in found for experiment in experiments])

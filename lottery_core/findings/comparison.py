@@ -106,9 +106,7 @@ def differences_table(
         table = accuracy.merge(
             stops.drop(columns="percent"), on="level", suffixes=("", "_early_stop")
         )
-        if line_id(replace(line.main, rounds=(), control="")) == line_id(
-            replace(reference.main, rounds=(), control="")
-        ):
+        if _dense_id(line) == _dense_id(reference):
             table = table[table["level"] > 0]
         tables.append(table.assign(line=line.id, reference=reference.id))
     columns = [
@@ -118,6 +116,11 @@ def differences_table(
     if not tables:
         return pd.DataFrame(columns=columns)
     return pd.concat(tables, ignore_index=True)[columns]
+
+
+def _dense_id(line: Line) -> str:
+    """Names the dense networks that a line begins with."""
+    return line_id(replace(line.main.up_to(0), control=""))
 
 
 def same_density(percent: float, other: float) -> bool:

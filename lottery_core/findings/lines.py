@@ -1,12 +1,14 @@
 """Lines: what is compared, each one experiment over all its seeds.
 
 A *line* holds the experiments that are equal but for the seed. It is named by the key that its
-experiment has with seed 0, so that a link to it means the same in every cache.
+experiment has with seed 0, so that a link to it means the same in every cache. Seeds of a run that
+stops when accuracy falls end at different rounds: they are equal in what was asked for, and that
+names their line, before they have ended as after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -15,7 +17,7 @@ from lottery_core.findings.ending import ended_arms
 from lottery_core.findings.replicates import Infos
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
-from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.experiment import Experiment, Until
 from lottery_core.spec.links import read_choice
 from lottery_core.store import Job, Store
 
@@ -26,18 +28,30 @@ Runs = Mapping[int, Infos]
 @dataclass(frozen=True)
 class Line:
     """One experiment over its seeds, in their order. `params` is the choice it came from, as in
-    a link; `device` and `loop` are those of the newest request."""
+    a link; `device` and `loop` are those of the newest request. `asked` is the experiment with its
+    `until`, where it was asked for with one; of whichever seed."""
 
     id: str
     experiments: tuple[Experiment, ...]
     params: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
     loop: str = "auto"
+    asked: Experiment | None = None
 
     @property
     def main(self) -> Experiment:
-        """The experiment with the first of the seeds."""
-        return self.experiments[0]
+        """The experiment with the first of the seeds; of those that stop for themselves, with the
+        first of those that went furthest, which has all sizes of the line."""
+        return max(self.experiments, key=lambda one: len(one.rounds))
+
+    @property
+    def until(self) -> Until | None:
+        """When its seeds stop, if before all rounds."""
+        return self.asked.until if self.asked else None
+
+    def with_another(self, seed: int) -> Experiment:
+        """What to ask for to have one more seed of it."""
+        return with_seed(self.asked or self.main, seed)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -82,6 +96,34 @@ def line_id(experiment: Experiment) -> str:
     return with_seed(experiment, 0).key[:10]
 
 
+def asked_as(experiment: Experiment, params: Mapping[str, str]) -> Experiment | None:
+    """The experiment with the `until` that it was asked for with, by the choice that its request
+    came from, whether it has ended or not; None where it was not to stop early."""
+    if experiment.until:
+        return experiment
+    if params.get("schedule") != "until":  # which no preset is, so that it is said
+        return None
+    plain = with_seed(experiment, 0)
+    for asked in _asked_early(tuple(params.items())):
+        if asked.up_to(len(plain.rounds)) == plain:
+            return with_seed(asked, experiment.recipe.seed)
+    return None
+
+
+@lru_cache(maxsize=256)
+def _asked_early(params: tuple[tuple[str, str], ...]) -> tuple[Experiment, ...]:
+    """All that a choice asks for, with seed 0."""
+    with suppress(InvalidValue):
+        return tuple(with_seed(arm[0], 0) for arm in read_choice(dict(params))[1].arms().values())
+    return ()
+
+
+def of_arm(arm: Sequence[Experiment], params: Mapping[str, str] | None = None) -> Line:
+    """The line that these experiments, equal but for the seed, are of."""
+    asked = asked_as(arm[0], params or {})
+    return Line(line_id(asked or arm[0]), tuple(arm), params or {}, asked=asked)
+
+
 def lines_of(jobs: Iterable[Job]) -> dict[str, Line]:
     """All lines that `jobs` (newest first) speak of, controls' own experiments included, by
     name and newest first."""
@@ -91,9 +133,10 @@ def lines_of(jobs: Iterable[Job]) -> dict[str, Line]:
         if experiment is None:
             continue
         for one in dict.fromkeys((experiment, experiment.trunk)):
-            name = line_id(one)
-            line = found.get(name) or Line(name, (), job.params, job.device, job.loop)
-            together = {e.recipe.seed: e for e in (*line.experiments, one)}
+            asked = asked_as(one, job.params)
+            name = line_id(asked or one)
+            line = found.get(name) or Line(name, (), job.params, job.device, job.loop, asked)
+            together = {e.recipe.seed: e for e in (one, *line.experiments)}
             experiments = tuple(together[seed] for seed in sorted(together))
             found[name] = replace(line, experiments=experiments, params=line.params or job.params)
     return found
@@ -117,7 +160,8 @@ def usual_lines(known: Mapping[str, Line], finished: Container[str]) -> tuple[st
     main = next((line for line in there if line.arm == "ticket"), there[0] if there else None)
     if main is None:
         return ()
-    controls = (ARMS[name].of(main.main.trunk) for name in ARMS) if main.main.rounds else ()
+    trunk = (main.asked or main.main).trunk
+    controls = (ARMS[name].of(trunk) for name in ARMS) if trunk.rounds else ()
     beside = [line_id(experiment) for experiment in controls]
     return tuple(dict.fromkeys((main.id, *(n for n in beside if n in finished))))[:MAX_LINES]
 

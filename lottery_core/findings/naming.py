@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 
+from lottery_core.findings.ending import fall_in_words
 from lottery_core.findings.lines import Line
 from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import title_of
-from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.experiment import Experiment, Until
 from lottery_core.spec.own import short
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.sizes import size_in_words
@@ -17,7 +18,7 @@ from lottery_core.spec.sizes import size_in_words
 def line_names(chosen: Sequence[Line]) -> dict[str, str]:
     """What to call each line, by its name: its arm, its data set where they are of several, and of
     what else differs between them as much as is needed to tell them apart."""
-    facts = {line.id: _facts(line.main) for line in chosen}
+    facts = {line.id: _facts(line.main, line.until) for line in chosen}
     needed: list[str] = []
     groups = [list(chosen)]
     for fact in dict.fromkeys(["dataset", *_known(facts.values())]):
@@ -47,7 +48,7 @@ def line_names(chosen: Sequence[Line]) -> dict[str, str]:
 
 def in_common(chosen: Sequence[Line]) -> str:
     """What all of them share, in words."""
-    facts = [_facts(line.main) for line in chosen]
+    facts = [_facts(line.main, line.until) for line in chosen]
     told = ("network", "dataset", "rounds", "sparsity", "optimiser", "learning_rate", "batch_size",
             "iterations")  # fmt: skip
     values = [{one[name] for one in facts if name in one} for name in told]
@@ -57,7 +58,7 @@ def in_common(chosen: Sequence[Line]) -> str:
 def what_differs(chosen: Sequence[Line]) -> list[str]:
     """Every choice in which they differ besides their arm, each with what it is among them:
     "scope: global pruning or layerwise pruning"."""
-    facts = [_facts(line.main) | _criterion(line.main) for line in chosen]
+    facts = [_facts(line.main, line.until) | _criterion(line.main) for line in chosen]
     found = []
     for name in _known(facts):
         values = sorted({one[name] for one in facts if name in one})
@@ -88,7 +89,7 @@ _WORDS = {
 }
 
 
-def _facts(experiment: Experiment) -> dict[str, str]:
+def _facts(experiment: Experiment, until: Until | None) -> dict[str, str]:
     """What there is to say of an experiment besides its arm and seed, what matters most first.
     A fact that does not apply is left out."""
     recipe, steps = experiment.recipe, experiment.rounds
@@ -97,9 +98,12 @@ def _facts(experiment: Experiment) -> dict[str, str]:
         "dataset": recipe.data_title,
     }
     pruned = [step for step in steps if step.sparsity]
-    if steps:
+    if until:
+        found["rounds"] = f"until accuracy falls by {fall_in_words(until)}"
+        steps, pruned = until.rounds, [step for step in until.rounds if step.sparsity]
+    elif steps:
         found["rounds"] = f"{len(steps)} round{'s' if len(steps) > 1 else ''}"
-    if pruned:
+    if pruned and not until:
         found["sparsity"] = f"to {_percent(pruned[-1].sparsity)} of the weights"
     for name in sorted((f.name for f in fields(Recipe)), key=lambda n: n not in _WORDS):
         if name not in ("network", "dataset", "content", "seed"):

@@ -89,24 +89,36 @@ class Outcome:
 
     def sentences(self) -> list[str]:
         """What came of it, once all levels of the experiment itself are there: the verdict, then
-        every control at the level to look at, each a sentence or two."""
-        return list(self._sentences)
+        every control at the level to look at, each a sentence or two; then what else there is to
+        know of it."""
+        return [self.verdict_in_words, *self.beside, *self.notes]
 
     @cached_property
-    def _sentences(self) -> list[str]:
-        main = self.runs["main"]
-        name = "ticket" if arm_of(self.main) == "ticket" else "network"
-        parts = [verdict_in_words(main, name)]
-        for arm, seeds in self.runs.items():
-            if arm != "main" and any(len(infos) > self.level for infos in seeds.values()):
-                parts.append(self._beside(arm, f"the {name}"))
-        parts = [part.removesuffix(f" {ONE_SEED}") for part in parts]
-        if self.until:
-            parts.append(ending.in_words(self.until, main))
-        parts = [*filter(None, [*parts, empty_in_words(self.first).strip()])]
+    def verdict_in_words(self) -> str:
+        """Whether there is a winning ticket, and what it reaches."""
+        return verdict_in_words(self.runs["main"], self._name).removesuffix(f" {ONE_SEED}")
+
+    @cached_property
+    def beside(self) -> list[str]:
+        """What each control reaches at the level to look at."""
+        return [
+            self._beside(arm, f"the {self._name}").removesuffix(f" {ONE_SEED}")
+            for arm, seeds in self.runs.items()
+            if arm != "main" and any(len(infos) > self.level for infos in seeds.values())
+        ]
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """Where it stopped, if early, layers that are empty, and what one seed can't say."""
+        parts = [ending.in_words(self.until, self.runs["main"])] if self.until else []
+        parts.append(empty_in_words(self.first).strip())
         if len(self.arms["main"]) == 1:
             parts.append(f"{ONE_SEED} It can't say how much of this is chance.")
-        return parts
+        return [*filter(None, parts)]
+
+    @property
+    def _name(self) -> str:
+        return "ticket" if arm_of(self.main) == "ticket" else "network"
 
     def _beside(self, arm: str, name: str) -> str:
         """What an arm reaches where the experiment reaches that level."""

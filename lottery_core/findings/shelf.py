@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
+from lottery_core.findings import ending
+from lottery_core.findings.lines import asked_as, line_id
 from lottery_core.findings.shelf_facts import Facts, Result, chain_of, result_of
+from lottery_core.spec.experiment import Experiment, Until
 from lottery_core.spec.keys import VERSION
 from lottery_core.store import NO_LABEL, TASKS, Job, Label, Store
 
@@ -24,7 +27,8 @@ _EVERY = 30.0  # seconds between two writings of the index, which may have some 
 class Run:
     """One experiment. `jobs` are its requests by task, `levels` the keys of those of its levels
     that are there, `size` the bytes that these and its records take on the disk (levels that it
-    shares with others included), `when` it was asked for or else computed."""
+    shares with others included), `when` it was asked for or else computed; `until` when it was to
+    stop, if before all rounds."""
 
     facts: Facts
     jobs: Mapping[str, Job]
@@ -32,6 +36,7 @@ class Run:
     size: int
     when: float
     label: Label = NO_LABEL
+    until: Until | None = None
 
     @property
     def key(self) -> str:
@@ -52,6 +57,11 @@ class Run:
             if state in states:
                 return state
         return states[0] if states else "kept"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known how many levels it has."""
+        return not any(job.experiment.get("until") for job in self.jobs.values())
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -92,6 +102,15 @@ class Row:
     def label(self) -> Label:
         """What its runs are called."""
         return self.first.label
+
+    @property
+    def schedule(self) -> str:
+        """That of its runs in words; of runs that each stop for themselves, where they have."""
+        until = self.first.until
+        if until is None:
+            return self.facts.schedule
+        ends = (len(run.facts.levels) - 1 for run in self.runs if run.has_ended)
+        return ending.schedule_in_words(until, ends)
 
     @property
     def when(self) -> float:
@@ -297,7 +316,19 @@ def _run(
     in_order = {task: jobs[task] for task in TASKS if task in jobs}
     when = max((job.submitted for job in jobs.values()), default=0.0)
     when = when or max(map(store.computed, there), default=0.0)
-    return Run(facts, in_order, there, size, when, labels.get(facts.line, NO_LABEL))
+    asked = next(filter(None, map(_asked, in_order.values())), None)
+    if asked:
+        facts = replace(facts, line=line_id(asked))
+    label, until = labels.get(facts.line, NO_LABEL), asked and asked.until
+    return Run(facts, in_order, there, size, when, label, until)
+
+
+def _asked(job: Job) -> Experiment | None:
+    """What a request asked for, where that was to stop early."""
+    if not (job.experiment.get("until") or job.params.get("schedule") == "until"):
+        return None  # as nearly all: there may be thousands
+    experiment = Experiment.known(job.experiment)
+    return experiment and asked_as(experiment, job.params)
 
 
 def _rows_of(found: Found, folded: bool) -> list[Row]:

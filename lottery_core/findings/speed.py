@@ -242,6 +242,8 @@ def was_disturbed(measured: Speed) -> bool:
 
 
 def _times(ratio: float) -> str:
+    if 0.95 < ratio < 1.05:
+        return "as fast"
     return f"{ratio:.1f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"
 
 

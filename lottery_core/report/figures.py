@@ -28,6 +28,7 @@ DIVERGING = [
 Figure = go.Figure
 MARGIN = {"l": 58, "r": 14, "t": 44, "b": 78}
 TWO_ROWS = {**MARGIN, "b": 94}  # of a legend, below the axis's title
+INSIDE = 7  # names in a legend that a chart has room for beside its curves
 LOG_TICKS = [m * 10.0**p for p in range(-4, 4) for m in (1, 2, 5)]
 
 
@@ -57,7 +58,7 @@ STYLES = {
     "random-erk": Style("#9b3fc9", "2px,7px", "pentagon"),
     "set": Style("#0f7f6a", "longdash", "triangle-left"),
     "set-long": Style("#57a897", "dot", "triangle-left-open"),
-    "rigl": Style("#3b3b98", "longdash", "triangle-ne"),
+    "rigl": Style("#5b5bd6", "longdash", "triangle-ne"),
     "rigl-long": Style("#8c8cd9", "dot", "triangle-ne-open"),
     "gradual": Style("#5d6d1e", "dashdot", "star-square"),
     "edge-popup": Style("#a8326f", "longdash", "arrow-up"),
@@ -180,9 +181,10 @@ def loss_range(chance: float, losses: Sequence[Sequence[float]]) -> list[float]:
 
 def legend_inside(figure: go.Figure) -> go.Figure:
     """The same with its legend in the lower left, where accuracies of large networks leave room, or
-    in the upper left, where the dense network's is low; a chart that is narrow (see
-    `ui/shared/plot.js`) keeps it below."""
+    in the upper left, where the dense network's is low; of more curves than that leaves room for,
+    on the right. A chart that is narrow (see `ui/shared/plot.js`) keeps it below."""
     low, high = figure.layout.yaxis.range
+    is_long = sum(trace.showlegend is not False for trace in figure.data) > INSIDE
     is_low = any(line.y0 < (low + high) / 2 for line in figure.layout.shapes)
     narrow = {name: figure.layout[name].to_plotly_json() for name in ("legend", "margin")}
     return figure.update_layout(
@@ -190,9 +192,9 @@ def legend_inside(figure: go.Figure) -> go.Figure:
         legend={
             "orientation": "v",
             "yref": "paper",
-            "x": 0.01,
-            "y": 0.98 if is_low else 0.02,
-            "yanchor": "top" if is_low else "bottom",
+            "x": 1.02 if is_long else 0.01,
+            "y": 1 if is_long else 0.98 if is_low else 0.02,
+            "yanchor": "top" if is_long or is_low else "bottom",
             "bgcolor": "rgba(0,0,0,0)",
             "font": {"size": 11},
         },

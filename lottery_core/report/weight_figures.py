@@ -184,10 +184,13 @@ def _named(values: tuple[float, ...]) -> list[str]:
     ]
 
 
-def small(figure: go.Figure, name: str, shape: Shape, scale: float) -> go.Figure:
+def small(
+    figure: go.Figure, name: str, shape: Shape, scale: float, shows: str = "weights"
+) -> go.Figure:
     """A layer's figure with room for its picture alone, to stand in a row of many: the title has
-    outputs x inputs, and where the colours end."""
-    title = f"{name.removesuffix('.weight')}: {shape[0]}x{shape[1]}, ±{round_up(scale):g}"
+    outputs x inputs, and where the colours end, or what else than weights the picture `shows`."""
+    ends = "part kept" if shows == "density" else f"±{round_up(scale):g}"
+    title = f"{name.removesuffix('.weight')}: {shape[0]}x{shape[1]}, {ends}"
     return figure.update_layout(
         title={"text": title, "font": {"size": 12}},
         margin={"l": 30, "r": 6, "b": 24},

@@ -19,7 +19,7 @@ from lottery_core.findings.outcome import Outcome
 from lottery_core.findings.replicates import Infos
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.choice import Choice
-from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.experiment import Experiment, Until
 from lottery_core.spec.links import read_choice, write_choice
 from lottery_core.store import Class, Store
 
@@ -165,15 +165,17 @@ def pooled(
     runs: Mapping[str, Mapping[int, Infos]],
     *,
     finished: bool = False,
+    until: Until | None = None,
 ) -> Outcome:
     """What came of a class's `arms_of`, over the seeds that have begun, or are `finished`; `runs`
-    as `Outcome` has them. Where there are none yet, nothing came of the first."""
+    and `until` as `Outcome` has them. Where there are none yet, nothing came of the first."""
     least = {one.recipe.seed: len(one.keys) if finished else 1 for one in arms["main"]}
     seeds = {seed for seed, infos in runs["main"].items() if len(infos) >= least[seed]}
     shown = seeds or {arms["main"][0].recipe.seed}
     return Outcome(
         {name: tuple(one for one in arm if one.recipe.seed in shown) for name, arm in arms.items()},
         {name: {seed: arm[seed] for seed in arm if seed in seeds} for name, arm in runs.items()},
+        until,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import streamlit as st
 
 from lottery_core.findings.additions import check_work, controls_of, more_seeds, params_for
-from lottery_core.findings.lines import MAX_LINES, Line, line_id
+from lottery_core.findings.lines import MAX_LINES, Line, line_id, of_arm
 from lottery_core.findings.view import View
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
@@ -138,7 +138,8 @@ def _submit(line: Line, experiments: list[Experiment], params: dict[str, str]) -
 def _add_controls(line: Line, shown: tuple[str, ...]) -> None:
     def start() -> View:
         arms = controls_of(line)
-        names = tuple(dict.fromkeys((*shown, *(line_id(a[0]) for a in arms.values()))))
+        params = params_for(line, line.seeds, tuple(arms))
+        names = tuple(dict.fromkeys((*shown, *(of_arm(arm, params).id for arm in arms.values()))))
         if len(names) > MAX_LINES:
             raise InvalidValue(
                 "lines",
@@ -153,7 +154,7 @@ def _add_controls(line: Line, shown: tuple[str, ...]) -> None:
             if not is_complete(experiment) or store.job(experiment.key) is None
         ]
         check_work(experiments)
-        _submit(line, experiments, params_for(line, line.seeds, tuple(arms)))
+        _submit(line, experiments, params)
         return replace(st.session_state.compare, lines=names)
 
     _ask(start)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from lottery_core.findings import ending
 from lottery_core.findings.comparison import at_density, differences_table, row_in_words, why_none
+from lottery_core.findings.lines import Line
 from lottery_core.findings.tables import empty_in_words
 from lottery_core.findings.verdict import has_won, verdict_in_words
 from ui.compare.chosen import Compared
@@ -14,11 +16,16 @@ from ui.shared.words import say_verdict, show_words
 
 
 def show_verdict(compared: Compared) -> None:
-    """What came of the line that the others are compared with, and which lines lost a layer."""
+    """What came of the line that the others are compared with, which lines lost a layer, and where
+    those that stop early did."""
     reference = compared.reference
     _show_emptied(compared)
-    if reference.arm in ("dense", "dense-longer") or not compared.runs[reference.id]:
-        return
+    if reference.arm not in ("dense", "dense-longer") and compared.runs[reference.id]:
+        _show_verdict_on(compared, reference)
+    _show_ends(compared)
+
+
+def _show_verdict_on(compared: Compared, reference: Line) -> None:
     name = "ticket" if reference.arm == "ticket" else "network"
     runs = compared.runs[reference.id]
     words = f"**{compared.title(reference)}.** {verdict_in_words(runs, name)}"
@@ -31,6 +38,13 @@ def _show_emptied(compared: Compared) -> None:
         seeds = compared.runs[line.id].values()
         if found := next(filter(None, map(empty_in_words, seeds)), ""):
             st.caption(f"{compared.title(line)}:{plain(found)}")
+
+
+def _show_ends(compared: Compared) -> None:
+    """Where the seeds of lines that stop when accuracy falls have ended."""
+    for line in compared.lines:
+        if words := ending.arm_in_words(line.asked, compared.runs[line.id]):
+            st.caption(f"{compared.title(line)}: {words[:1].lower()}{words[1:]}")
 
 
 def differences(compared: Compared) -> pd.DataFrame:

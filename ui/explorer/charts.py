@@ -19,7 +19,8 @@ from ui.shared.frame import one_of
 from ui.shared.plot import Packed, drawn, plot
 from ui.shared.reading import HISTORY, history_so_far, summary, training_now
 
-_LARGE = Path(__file__).parent / "large.css"
+_WIDE = Path(__file__).parent / "wide.css"
+_PRUNED = 2  # curves of what pruning alone leaves, beside those of the arms
 _QUANTITIES = {"loss": "Loss", "accuracy": "Accuracy"}
 
 
@@ -27,8 +28,8 @@ def show_screen(selection: Selection, active: bool) -> None:
     """What there is to watch, on one screen: accuracy against weights remaining, the training of
     the chosen level, sparsity, the network, and the weights of every layer. The style sheet has
     their places."""
-    if st.session_state.get("large"):
-        st.html(_LARGE)
+    if st.session_state.get("large") or len(selection.arms) + _PRUNED > figures.INSIDE:
+        st.html(_WIDE)
     with st.container(key="screen"):
         accuracy, level, over_time, which, network, weights = (
             st.container(key=f"screen_{name}", **options)

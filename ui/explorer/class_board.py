@@ -246,8 +246,9 @@ def _show_more(name: str) -> None:
 
 def _show_seats(found: Class, arms: Arms, outcome: Outcome) -> None:
     """Who has come, how far each is, and what came of those that are finished."""
-    main, of_all = arms["main"], max(len(one.keys) for one in arms["main"])
+    main = arms["main"]
     done = {seed: len(levels) for seed, levels in outcome.runs["main"].items()}
+    of_all = max((len(one.keys) for one in main if one.recipe.seed in done), default=0)
     at_work = {job.key for job in runtime().queue.jobs()}
     taught = found.first_seed  # who opened the class may train too
     shown = [
@@ -269,7 +270,8 @@ def _show_seats(found: Class, arms: Arms, outcome: Outcome) -> None:
     st.html(f'<ul class="class-seats" aria-label="Levels done, by seed">{chips}</ul>')
     if finished:
         runs = {name: infos(arm) for name, arm in arms.items()}
-        verdict, *beside = classroom.pooled(arms, runs, finished=True).sentences()
+        until = classroom.choice_of(found, found.first_seed)[1].until()
+        verdict, *beside = classroom.pooled(arms, runs, finished=True, until=until).sentences()
         say("\n".join([f"{verdict}\n", *(f"- {one}" for one in beside)]))
 
 

@@ -183,7 +183,7 @@ def _layer(shown: Look, network: Network, name: str, shared: bool, small: bool) 
             colours=reads_pixels(network, name),
         )
         if small:
-            figure = weight_figures.small(figure, name, shape, limit)
+            figure = weight_figures.small(figure, name, shape, limit, picture.shows)
         # A press on a weight opens the unit it belongs to.
         layer = list(network.shapes).index(name)
         meta = figure.layout.meta

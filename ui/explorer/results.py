@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -20,10 +20,12 @@ from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import Level, LevelInfo
 from lottery_core.tickets import files
 from ui.explorer.sidebar import Selection, show_presets
+from ui.explorer.status import FEW
 from ui.shared.copies import copies
 from ui.shared.download import download
 from ui.shared.reading import finished
 from ui.shared.runtime import runtime
+from ui.shared.text import many
 from ui.shared.words import meaning, say, say_small, say_verdict, show_words
 
 
@@ -74,6 +76,10 @@ def show_words_of_charts(selection: Selection) -> None:
     show_words("cross-entropy, iteration, pruned, sparsity", *before)
 
 
+def _listed(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {one}" for one in sentences)
+
+
 def show_sentence(selection: Selection) -> None:
     """The result in a sentence once all levels are there, and the mask it speaks of."""
     main = selection.main
@@ -82,9 +88,13 @@ def show_sentence(selection: Selection) -> None:
         return
     outcome = selection.outcome()
     n = outcome.level
-    verdict, *beside = outcome.sentences()
-    words = "\n".join([f"{verdict}\n", *(f"- {one}" for one in beside)])
-    say_verdict(words, won=outcome.has_won)
+    beside = outcome.beside
+    few = beside if len(beside) <= FEW else []
+    words = _listed([*few, *outcome.notes])
+    say_verdict(f"{outcome.verdict_in_words}\n\n{words}", won=outcome.has_won)
+    if beside and not few:  # the charts stay in sight
+        with st.expander(f"What each of {many(len(beside), 'arm')} beside it reaches"):
+            say(_listed(beside))
     with st.container(horizontal=True, vertical_alignment="center"):
         if outcome.verdict:
             st.download_button(
@@ -102,19 +112,18 @@ def show_sentence(selection: Selection) -> None:
             icon=":material/search:",
             query_params={"key": main.key, "level": str(n), "view": "inside"},
         )
-        # Of a run that is not through some arms have nothing yet; seeds may end at other rounds.
-        begun = dict.fromkeys(
-            line_id(one)
-            for name, arm in selection.arms.items()
-            for one in arm
-            if name == "main" or len(outcome.runs[name].get(one.recipe.seed, ())) > 1
-        )
+        # Of a run that is not through some arms have nothing yet.
+        begun = [
+            line_id(arm[0])
+            for name, arm in selection.choice.arms().items()
+            if name == "main" or any(len(levels) > 1 for levels in outcome.runs[name].values())
+        ]
         seeds = ",".join(str(one.recipe.seed) for one in selection.arms["main"])
         st.page_link(
             "pages/compare.py",
             label="Compare in detail",
             icon=":material/compare_arrows:",
-            query_params={"lines": ",".join([*begun][:MAX_LINES]), "seeds": seeds},
+            query_params={"lines": ",".join(begun[:MAX_LINES]), "seeds": seeds},
         )
 
 

@@ -35,6 +35,7 @@ from ui.shared.text import capital, many, plain
 from ui.shared.trouble import asking, show_refused
 from ui.shared.words import say
 
+FEW = 4  # controls that are told of one by one where there is little room
 _FIRST_POINT = 0.6  # seconds; a busy or cold worker takes longer, and is not waited for
 
 
@@ -84,7 +85,10 @@ def plan_in_words(selection: Selection) -> str:
         words += ", some longer"
     if choice.replicates > 1:
         words += f", {choice.replicates} seeds"
-    if controls := [ARMS[name].title for name in selection.arms if name in ARMS]:
+    controls = [ARMS[name].title for name in selection.arms if name in ARMS]
+    if len(controls) > FEW:
+        words += f", compared with {len(controls)} others"
+    elif controls:
         words += f", compared with: {'; '.join(controls)}"
     return words + rest_in_words(todo, at_most=at_most)
 

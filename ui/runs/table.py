@@ -21,9 +21,9 @@ _COLUMNS = {
     "criterion": st.column_config.TextColumn("Criterion", width=90),
     "seeds": st.column_config.TextColumn("Seeds", width=70),
     "state": st.column_config.TextColumn("State", width=150),
-    "levels": st.column_config.TextColumn("Levels", width=80),
+    "levels": st.column_config.TextColumn("Levels", width=110),
     "result": st.column_config.TextColumn(
-        "Result", width=90, help="By the verdict over all seeds of the row."
+        "Result", width=150, help="By the verdict over all seeds of the row."
     ),
     "percent": st.column_config.NumberColumn(
         "Weights left, %", format="%.3g", width=105, help="Of the smallest level that wins."
@@ -92,6 +92,7 @@ def _cells(row: Row) -> dict[str, object]:
         "seeds": _seeds(row),
         "state": _states(row),
         "levels": f"{sum(len(run.levels) for run in row.runs)} of "
+        f"{'' if all(run.has_ended for run in row.runs) else 'at most '}"
         f"{sum(len(run.facts.levels) for run in row.runs)}",
         "result": "..." if result is None else result.in_words(),
         "percent": result.percent if won else None,
@@ -100,7 +101,7 @@ def _cells(row: Row) -> dict[str, object]:
         "size": row.size,
         "when": datetime.fromtimestamp(row.when),  # noqa: DTZ006 - as a clock on the wall has it
         "seconds": None if result is None else result.seconds,
-        "schedule": facts.schedule,
+        "schedule": row.schedule,
         "tags": list(row.label.tags),
         "key": facts.key[:8],
     }

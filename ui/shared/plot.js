@@ -44,6 +44,7 @@ const grown = (value, key = "") => {
 
 // A chart may say in `meta.narrow` what else its layout has where there is little room.
 const NARROW = 375; // pixels
+const PLOT = 240; // pixels that its curves keep there, however long its legend
 const TOOLBAR = 200, LETTER = 7; // of which a title needs so many beside its toolbar
 const cramped = (layout, node) => {
   const title = TOOLBAR + LETTER * (layout.title?.text?.length ?? 0);
@@ -53,7 +54,10 @@ const fitted = (layout, node) => {
   const room = cramped(layout, node);
   node.lotteryRoom = String(room);
   node.classList.toggle("narrow", room[1]);
+  node.style.minHeight = "";
   if (!layout.meta.narrow || node.clientWidth >= NARROW) return layout;
+  const { margin } = layout.meta.narrow;
+  node.style.minHeight = `${margin.t + PLOT + margin.b}px`;
   return { ...layout, ...layout.meta.narrow };
 };
 

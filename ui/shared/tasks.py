@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from lottery_core.findings import luck
-from lottery_core.findings.lines import Line, line_id, lines_of
+from lottery_core.findings.lines import Line, lines_of
 from lottery_core.findings.verdict import level_to_show
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.arms import arm_of, title_of
@@ -117,7 +117,8 @@ def choose_part(
 def line_and_levels(experiment: Experiment) -> tuple[Line, list[str], int]:
     """The line that an experiment is of, what its tickets' levels are called from level 1 on, and
     which of these to look at first, by its position."""
-    line = lines_of(runtime().store.jobs()).get(line_id(experiment)) or Line("", (experiment,))
+    lines = lines_of(runtime().store.jobs()).values()
+    line = next((one for one in lines if experiment in one.experiments), Line("", (experiment,)))
     together = asked_together(experiment)
     percents = {info.level: info.percent_remaining for infos in together.values() for info in infos}
     names = luck.level_names(experiment, percents)

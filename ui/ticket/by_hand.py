@@ -18,6 +18,7 @@ from lottery_core.report import ticket_figures
 from lottery_core.spec.recipe import Recipe
 from lottery_core.store import Level
 from lottery_core.tickets import files
+from ui.shared.again import again
 from ui.shared.frame import wrapping
 from ui.shared.layers import one_layer
 from ui.shared.plot import plot
@@ -29,6 +30,7 @@ from ui.ticket.rubber import rubber
 from ui.ticket.subject import GONE, Subject, show_number
 
 MORE = 0.3  # seconds between two moments in which more images are answered
+MOST = 0.2  # seconds of such a moment, after which whoever is not done waits for the next
 _WHO = {"by hand": "By hand", "magnitude": "By magnitude", "random": "At random"}
 
 
@@ -72,8 +74,8 @@ def _rubbing(subject: Subject) -> None:
     left = by_hand.rub_out(level.mask, strokes)
     with narrow:
         _counts(level, left, name)
-        answering = _Answering(subject, level, left, strokes, name)
-        answering.show()
+        answering = _answering(subject, level, left, strokes, name)
+        _show_answers(answering)
         answering.show_way()
         st.download_button(
             "The mask as a file, .npz",
@@ -84,8 +86,8 @@ def _rubbing(subject: Subject) -> None:
             icon=":material/download:",
             key="hand_mask",
         )
-    if not answering.is_whole:
-        _go_on(answering)
+    if not answering.is_whole:  # a rub between two moments comes first
+        again(MORE, answering.so_far, "hand_more")
 
 
 def _made(level: Level, left: Arrays) -> Callable[[], bytes]:
@@ -99,35 +101,47 @@ def _counts(level: Level, left: Arrays, name: str) -> None:
             show_number(f"Weights left, {where}", f"{now:,}", f"of {before:,}")
 
 
-def _go_on(answering: _Answering) -> None:
-    """Answer more and more images, a moment at a time: a rub between two of them comes first."""
-    begun = False
+def _show_answers(answering: _Answering) -> None:
+    """The numbers that are known, and those of now, each as soon as it is there."""
+    with st.container(horizontal=True):
+        places = {who: st.empty() for who in _WHO}
 
-    @live(MORE)
-    def more() -> None:
-        nonlocal begun
-        if begun:
-            answering.go_on()
-            if answering.is_whole:
-                st.rerun()
-        begun = True
+    def show(who: str) -> None:
+        found = answering.found.get(who)
+        number = f"{found.accuracy:.2%}" if found else "..."  # the page does not jump
+        with places[who]:
+            show_number(_WHO[who], number, found.in_words if found else "being counted")
 
-    more()
+    for who in _WHO:
+        show(who)
+    for who in answering.go_on():
+        show(who)
+
+
+def _answering(
+    subject: Subject, level: Level, left: Arrays, strokes: Sequence[Stroke], name: str
+) -> _Answering:
+    """Where the three are; one that was begun for the same strokes goes on."""
+    begun, path = st.session_state.get("hand_answering"), _path(subject.key, strokes)
+    if begun is None or begun.path != path:
+        begun = _Answering(subject, level, left, path, name)
+        st.session_state["hand_answering"] = begun
+    return begun
 
 
 class _Answering:
     """What the three still get right: by hand first, of as many images as are quick, then the
-    others of the same; and all of the sample, unless somebody rubs on."""
+    others of the same; and of all of the sample, a moment at a time."""
 
-    def __init__(
-        self, subject: Subject, level: Level, left: Arrays, strokes: Sequence[Stroke], name: str
-    ) -> None:
+    def __init__(self, subject: Subject, level: Level, left: Arrays, path: list[str], name: str):
         recipe = subject.experiment.recipe
         self._level, self._left, self._sample = level, left, _sample(recipe)
-        self._known = st.session_state.setdefault("hand_found", {})
-        self._path = _path(subject.key, strokes)
+        self.path = path
         self._removed = by_hand.count(level.mask, left) - by_hand.count(left, left)
-        self._now: dict[str, Right | int] = self._known.setdefault(self._path[-1], {})
+        # Of whole samples alone: how many weights were rubbed out, and what each gets right.
+        self._known: dict[str, tuple[int, dict[str, Right]]]
+        self._known = st.session_state.setdefault("hand_found", {})
+        _, self.found = self._known.get(path[-1], (0, {}))
         first = by_hand.first_touched(recipe.net, level.mask, left, name)
         self._way = _rubbed(subject.key, first, recipe, level)
         self._ways: dict[str, Iterator[Right]] = {}
@@ -137,45 +151,45 @@ class _Answering:
         """Whether all three have answered the whole sample."""
         return all(map(self._has_all, _WHO))
 
-    def show(self) -> None:
-        """The numbers of now, each as soon as it is there."""
-        with st.container(horizontal=True):
-            self._places = {who: st.empty() for who in _WHO}
-        for who in _WHO:
-            if who not in self._now:  # the page does not jump
-                with self._places[who]:
-                    show_number(_WHO[who], "...", "being counted")
-        self.go_on()
+    @property
+    def so_far(self) -> str:
+        """What they answer, and how many images each has answered."""
+        return " ".join([self.path[-1], *(str(self._of(who)) for who in _WHO)])
 
     def show_way(self) -> None:
         """The accuracies of whole samples that were found on the way here."""
-        steps = [self._known.get(step, {}) for step in self._path]
-        whole = [step for step in steps if "removed" in step]
+        whole = [self._known[step] for step in self.path if step in self._known]
         if whole:
             figure = ticket_figures.by_hand_figure(
-                [step["removed"] for step in whole],
-                {who: [step[who].accuracy for step in whole] for who in _WHO},
+                [removed for removed, _ in whole],
+                {who: [found[who].accuracy for _, found in whole] for who in _WHO},
             )
             plot(figure, "plot_by_hand")
 
     def _has_all(self, who: str) -> bool:
-        return who in self._now and self._now[who].of == len(self._sample.labels)
+        return self._of(who) == len(self._sample.labels)
 
-    def go_on(self) -> None:
-        """Answer more images, and show what came of them."""
-        end = time.perf_counter() + by_hand.FIRST
-        for who, title in _WHO.items():
-            if not self._has_all(who):
-                if who == "by hand":
-                    self._count(who, lambda found: time.perf_counter() >= end)
-                elif not self._removed:
-                    self._now[who] = self._now["by hand"]
-                else:  # the same images
-                    self._count(who, lambda found: found.of >= self._now["by hand"].of)
-            with self._places[who]:
-                show_number(title, f"{self._now[who].accuracy:.2%}", self._now[who].in_words)
+    def _of(self, who: str) -> int:
+        return self.found[who].of if who in self.found else 0
+
+    def go_on(self) -> Iterator[str]:
+        """Answer more images, for a moment; who has, each as soon as that is so. Who is behind
+        comes first. A rub waits for the end of a moment, so a slow machine ends it early."""
+        begun = time.perf_counter()
+        first = begun + by_hand.FIRST
+        behind = [who for who in _WHO if self._of(who) < self._of("by hand")]
+        for who in behind or [who for who in _WHO if not self._has_all(who)]:
+            if who == "by hand":
+                self._count(who, lambda found: time.perf_counter() >= first)
+            elif not self._removed:
+                self.found[who] = self.found["by hand"]
+            else:  # the same images
+                self._count(who, lambda found: found.of >= self.found["by hand"].of)
+            yield who
+            if time.perf_counter() >= begun + MOST:
+                break
         if self.is_whole:
-            self._now["removed"] = self._removed
+            self._known[self.path[-1]] = self._removed, self.found
 
     def _count(self, who: str, until: Callable[[Right], bool]) -> None:
         if who not in self._ways:
@@ -183,7 +197,7 @@ class _Answering:
             if who != "by hand":
                 left = by_hand.as_many(who, level.end, level.mask, left)
             self._ways[who] = by_hand.counted(self._way, apply(level.end, left), self._sample)
-        self._now[who] = by_hand.go_on(self._ways[who], until)
+        self.found[who] = by_hand.go_on(self._ways[who], until)
 
 
 def _path(key: str, strokes: Sequence[Stroke]) -> list[str]:

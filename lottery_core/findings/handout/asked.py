@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from lottery_core.findings.ending import ended_arms
-from lottery_core.findings.lines import Line, known_experiments, line_id, with_seed
+from lottery_core.findings.ending import ended, ended_arms
+from lottery_core.findings.lines import Line, known_experiments, of_arm
 from lottery_core.findings.outcome import Outcome
 from lottery_core.findings.replicates import Infos
 from lottery_core.spec.arms import ARMS, arm_of
@@ -99,13 +99,15 @@ def line_of(store: Store, key: str, seeds: Sequence[int] = ()) -> Line:
     were asked for together. Raises `InvalidValue` where none of these seeds was run."""
     asked = asked_for(store, key)
     arm = next((a for a in asked.arms.values() if key in _keys(a)), asked.arms["main"])
-    if seeds:
-        found = (with_seed(arm[0], seed) for seed in seeds)
-        arm = tuple(one for one in found if store.has(one.keys[0]))
-        if not arm:
-            raise InvalidValue("seeds", ",".join(map(str, seeds)), f"were not run of {key[:8]}")
     job = store.job(asked.main.key)
-    return Line(line_id(arm[0]), arm, job.params if job else {})
+    line = of_arm(arm, job.params if job else {})
+    if not seeds:
+        return line
+    found = (ended(store, line.with_another(seed)) for seed in seeds)
+    there = tuple(one for one in found if store.has(one.keys[0]))
+    if not there:
+        raise InvalidValue("seeds", ",".join(map(str, seeds)), f"were not run of {key[:8]}")
+    return replace(line, experiments=there)
 
 
 def _keys(arm: Sequence[Experiment]) -> set[str]:
