@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -46,6 +47,8 @@ def start() -> None:
     """The command line as it is called: whatever the system or the terminal refuses is told in a
     sentence, with exit code 1."""
     terminal.print_anything()
+    # As Ctrl+C: what was begun is recorded as stopped, and processes and locks are cleared up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except StoreUnavailable as error:
