@@ -215,7 +215,7 @@ def test_what_means_nothing_for_units_is_refused_with_a_remedy(criterion):
     with pytest.raises(InvalidValue, match=r"^layers=.* leave them out"):
         Round(0.5, 0.5, criterion=criterion, layers=(("fc1.weight", 0.1),))
     with pytest.raises(InvalidValue, match=r"^output_factor=0\.5 cannot apply .* leave it out$"):
-        rounds_of([0.5], output_factor=0.5, criterion=criterion)
+        rounds_of([0.5], output_factor=0.5, scope="global", criterion=criterion)
 
 
 def test_a_sparsity_beyond_the_last_units_is_refused_with_the_most_there_is():

@@ -123,8 +123,11 @@ def figure(stage: str, name: str, layer: LayerSteps) -> Figure:
         alt += "the lowest."
         groups = [Group("will go", found.scores.pruned, ORANGE)]
         groups += [Group("will stay", found.scores.kept, BLUE)]
+        title = f"{name}, ranked"
+        if found.group is not None:  # few enough to be counted one by one
+            title = f"{name}: {found.pruned:,} of {found.before:,} {found.what} go"
         return bars_figure(
-            f"{name}, ranked", "score: the lowest go", alt, found.scores.edges, groups,
+            title, "score: the lowest go", alt, found.scores.edges, groups,
             what=found.what, threshold=found.threshold,
         )  # fmt: skip
     edges, axis = layer.weights.edges, "value of a weight"

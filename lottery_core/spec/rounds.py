@@ -34,11 +34,9 @@ _OWN_RATES = {
 
 def _why_no_rates(scope: object, criterion: object) -> str:
     """Why no layer can have a rate of its own, as what follows "with"; empty where it can."""
-    if scope in _OWN_RATES:
-        return f"scope={scope}, {_OWN_RATES[scope]}"
     if criterion in CRITERIA and CRITERIA[criterion].takes_units:
         return f"criterion={criterion}, where what reads a unit goes with what makes it"
-    return ""
+    return f"scope={scope}, {_OWN_RATES[scope]}" if scope in _OWN_RATES else ""
 
 
 _HASH = re.compile("[0-9a-f]{64}")
