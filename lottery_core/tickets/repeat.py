@@ -144,14 +144,13 @@ def why_script_differs(experiment: dict) -> str:
     last = last_round(experiment)
     if last.get("dynamics"):
         return (
-            "The script does not repeat this training, in which the mask changed: it trains the "
-            "mask that this one ended with, and changes it no more."
+            "The script does not repeat this training, in which the mask changed: it trains under "
+            "the mask that this one ended with, and changes it no more."
         )
     if last.get("supermask"):
         return (
-            "The script does not repeat this training, which learned the mask of weights that "
-            "stayed untrained, those without a place in it among them, which no ticket file "
-            "holds. The script learns no mask: with `--from trained` it judges the untrained "
-            "weights under this one, else it trains them."
+            "The script does not repeat this training: a mask was learned for all the untrained "
+            "weights, and a ticket file holds those alone that the mask keeps. The script learns "
+            "no mask: with `--from trained` it judges these weights untrained, else it trains them."
         )
     return ""

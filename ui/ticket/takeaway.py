@@ -44,8 +44,7 @@ def show_takeaway(subject: Subject) -> None:
     )
     if why := why_script_differs(subject.level.info.experiment):
         st.info(
-            f"{plain(why)} The card below has the command that repeats it, under "
-            "\u201cRepeat it\u201d.",
+            f"{why} The card below has the command that repeats it, under \u201cRepeat it\u201d.",
             icon=":material/info:",
         )
     _show_smaller(subject)
