@@ -48,7 +48,7 @@ def start() -> None:
     sentence, with exit code 1."""
     terminal.print_anything()
     # As Ctrl+C: what was begun is recorded as stopped, and processes and locks are cleared up.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except StoreUnavailable as error:
@@ -56,3 +56,5 @@ def start() -> None:
     except OSError as error:
         terminal.give_up_printing()
         sys.exit(f"Error: {error.filename or 'the output'} can't be used: {error.strerror}")
+    finally:
+        signal.signal(signal.SIGTERM, before)
