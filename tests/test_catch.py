@@ -5,6 +5,10 @@ from dataclasses import replace
 import pytest
 
 from lottery_core.findings import speed as catch
+from lottery_core.spec.arms import ARMS
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import AnswerTimes, LevelSpeed, Machine, Sizes, Speed, StepTimes, Timed
 
 
@@ -117,3 +121,20 @@ def test_a_network_pruned_to_nothing_can_be_shown():
     given = measured([4e-4, 2e-4])
     empty = replace(given.levels[1], kept=0, multiply_adds_step=0)
     assert catch.size_table(given, empty)["times less"].tolist()[2:] == ["-", "-"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "says"),
+    [
+        ("set", "under the last ones, with as many weights as all before"),
+        ("gradual", "began with all weights, so that it took longer"),
+        ("early-bird", "began with all weights, so that it took longer"),
+        ("edge-popup", "No weight of these levels was trained"),
+        ("reinit", ""),
+    ],
+)
+def test_a_mask_that_was_not_there_from_the_beginning_is_said_to_be_timed_as_the_last(arm, says):
+    experiment = ARMS[arm].of(Experiment(Recipe(), rounds_of([0.5])))
+    words = catch.last_mask_in_words(experiment)
+    assert says in words
+    assert bool(words) == bool(says)

@@ -201,6 +201,8 @@ def test_its_progress_is_seen_here_and_stop_reaches_it(cluster, store):
         after = Experiment(replace(RECIPE, seed=1))
         queue.submit(after)
         wait_until(lambda: done(store, after))
+    # It was asked how far it is twice a second, which does not bury what else it says.
+    assert b"'look'" not in (cluster.folder / "dask_worker.log").read_bytes()
 
 
 def test_a_killed_worker_costs_what_it_was_at_and_another_goes_on(cluster, store):

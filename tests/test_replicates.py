@@ -19,6 +19,9 @@ from lottery_core.findings.replicates import (
     paired,
 )
 from lottery_core.running import engine
+from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.rounds import rounds_of
 from lottery_core.training.context import Context
 from tests.infos import judged_info as info
 
@@ -137,6 +140,24 @@ def test_replicates_that_keep_different_numbers_of_weights_are_refused():
     other = info(1, 0.9, layers={"fc1.weight": (1000, 501)})
     with pytest.raises(ValueError, match=r"level=1 keeps 500 of 1,000 and 501 of 1,000 weights"):
         curve({0: [info(0, 0.9), info(1, 0.9)], 1: [info(0, 0.9), other]}, "test_accuracy")
+
+
+def test_seeds_whose_units_were_ranked_together_may_differ_in_size_and_pair_by_seed():
+    rounds = rounds_of([0.5], scope="global", criterion="unit-norm")
+    experiment = Experiment(Recipe(network="8", iterations=12, evaluate_every=6), rounds).as_dict()
+
+    def of(accuracy, kept):
+        layers = {"fc1.weight": (1000, kept)}
+        return info(1, accuracy, layers=layers, experiment=experiment)
+
+    ticket = {0: [info(0, 0.9), of(0.9, 480)], 1: [info(0, 0.9), of(0.8, 500)]}
+    assert curve(ticket, "test_accuracy")["percent"].tolist() == [100, 49]
+    other = {1: [info(0, 0.9), of(0.7, 500)]}  # of seed 0 there is nothing yet
+    table = differences(ticket, other, "test_accuracy")
+    assert (table["level"].tolist(), table["n"].tolist()) == ([0, 1], [1, 1])
+    assert table["mean"].tolist() == pytest.approx([0, 0.1])
+    unlike = {1: [of(0.7, 480)]}
+    assert differences(ticket, unlike, "test_accuracy").empty
 
 
 def test_training_curves_are_averaged_iteration_by_iteration():

@@ -17,7 +17,7 @@ from lottery_core.spec.arms import ARMS
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.sizes import bytes_in_words
-from lottery_core.store import NO_LABEL, Job, Label, Store
+from lottery_core.store import NO_LABEL, Copies, Job, Label, Store, path_key
 from tests.kept_runs import record
 
 
@@ -80,6 +80,29 @@ def test_removing_a_run_frees_what_it_says_and_leaves_nothing_of_it(store, tiny)
     for folder in ("levels", "jobs", "labels"):
         assert os.listdir(store.root / folder) == []
     assert shelf.look().runs == ()
+
+
+def test_what_was_measured_of_a_level_is_counted_and_goes_with_it(store, tiny):
+    shorter = replace(tiny, rounds=tiny.rounds[:1])
+    for one in (tiny, shorter):
+        record(store, one)
+    line = {"alphas": (0.0, 1.0), "train_error": (0.1, 0.1), "test_error": (0.1, 0.1)}
+    line |= {"instability_train": 0.0, "instability_test": 0.0}
+    copies = Copies(level=0, kept=9, first_iteration=20, orders=(1, 2), seconds=1.0, **line)
+    for key in (tiny.keys[1], tiny.keys[2]):
+        store.write_measurement(path_key(key, 20), copies)
+    found = Shelf(store).look()
+    files = {key: f"{path_key(key, 20)}.json" for key in tiny.keys}
+    for key in tiny.keys[1:]:
+        parts = du(store.root / "levels" / key), du(store.root / "measurements" / files[key])
+        assert found.sizes[key] == sum(parts)
+    assert upkeep.size_of_cache(store, found) == du(store.root)
+    planned = upkeep.plan(store, found, {tiny.key})
+    assert upkeep.remove(Shelf(store), store, {tiny.key}).frees == planned.frees
+    # The other run's level stays, and what was measured of it.
+    assert os.listdir(store.root / "measurements") == [files[tiny.keys[1]]]
+    upkeep.remove(Shelf(store), store, {shorter.key})
+    assert os.listdir(store.root / "measurements") == []
 
 
 def test_levels_that_others_use_stay(store, tiny):

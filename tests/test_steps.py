@@ -2,6 +2,7 @@
 is trained before its visitor is there."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,12 +10,15 @@ import pytest
 from lottery_core.findings.steps import BARS, figure, steps_of, why_not
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.evidence import Evidence
-from lottery_core.method.masks import apply
+from lottery_core.method.masks import apply, dense_mask
 from lottery_core.running import engine
 from lottery_core.running.parts import asked_by
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
+from lottery_core.spec.symmetries import axes_of
+from lottery_core.spec.terms import SCOPES_OF_UNITS
 from lottery_core.store import Job
 from lottery_core.training.context import Context
 from tests.pages import open_page, said
@@ -55,7 +59,7 @@ def test_a_round_is_what_the_next_level_begins_with(trained, options):
             mask, trained = level.mask[name], before.end[name]
             gone = before.mask[name] & ~mask
             assert (layer.before, layer.after) == (before.mask[name].sum(), mask.sum())
-            assert layer.pruned == gone.sum() == sum(layer.scores.pruned)
+            assert layer.pruned == gone.sum() == layer.ranked.pruned
             edges = np.array(layer.weights.edges)
             assert len(edges) == BARS + 1
             for chosen, counts in ((mask, layer.weights.kept), (gone, layer.weights.pruned)):
@@ -76,8 +80,49 @@ def test_the_threshold_parts_what_goes_from_what_stays(trained, scope):
     for name, layer in found.layers.items():
         together = [*found.layers] if scope == "global" else [name]
         kept = min(magnitudes[one][levels[1].mask[one]].min() for one in together)
-        assert layer.threshold == kept
+        assert layer.ranked.threshold == kept
         assert magnitudes[name][~levels[1].mask[name]].max(initial=0) <= kept
+
+
+@pytest.mark.parametrize("network", ["9 7", "3 pool 4@5 pool 5"])
+@pytest.mark.parametrize("scope", SCOPES_OF_UNITS)
+def test_of_whole_units_it_shows_the_units_of_each_layer_and_the_threshold(network, scope):
+    recipe, source = Recipe(network=network), np.random.default_rng(0)
+    experiment = Experiment(recipe, rounds_of([0.5], scope=scope, criterion="unit-norm"))
+    weights = {name: source.normal(size=shape) for name, shape in recipe.net.parameters.items()}
+    mask = dense_mask(recipe.shapes)
+    dense = SimpleNamespace(start=weights, end=weights, mask=mask, snapshots={0: weights})
+    found = steps_of(experiment, 1, dense, dense)
+    evidence = Evidence(weights, weights, mask, axes=axes_of(recipe.net))
+    after = experiment.round(1).pruned(evidence)
+    *hidden, output = found.layers.values()
+    assert output.ranked is None
+    kept, gone, totals = [], [], {}
+    for name, layer in [*found.layers.items()][:-1]:
+        norm = np.abs(weights[name]).reshape(len(weights[name]), -1).sum(1)
+        # What makes a unit that is gone is gone too, and of these networks nothing else.
+        stays = after[name].reshape(len(norm), -1).any(1)
+        score = norm / np.sqrt((norm**2).sum()) if scope == "global" else norm
+        assert layer.ranked.what == ("channels" if "conv" in name else "units")
+        assert (layer.ranked.before, layer.ranked.pruned) == (len(stays), (~stays).sum())
+        counted = np.histogram(score[~stays], layer.ranked.scores.edges)[0]
+        np.testing.assert_array_equal(counted, layer.ranked.scores.pruned)
+        kept.append(score[stays])
+        gone.append(score[~stays])
+        had, left = totals.get(layer.ranked.what, (0, 0))
+        totals[layer.ranked.what] = (had + len(stays), left + stays.sum())
+        drawn = figure("rank", name, layer)
+        assert sum(sum(bar.y) for bar in drawn.data) == len(stays)
+        assert drawn.layout.yaxis.title.text == layer.ranked.what
+    assert found.units == totals
+    together = [np.concatenate([ours for ours in kept if len(ours) > 1])] * len(kept)
+    for layer, ours, lost in zip(
+        hidden, together if scope == "global" else kept, gone, strict=True
+    ):
+        at = layer.ranked.threshold
+        if at is not None:
+            assert at == pytest.approx(ours.min())
+            assert max(lost, default=0) <= at
 
 
 def test_every_stage_is_drawn_with_all_its_weights(trained):
@@ -97,7 +142,8 @@ def test_what_asks_for_images_is_refused_and_the_rest_looks_at_weights_alone(tra
     weights = {"fc1.weight": np.arange(6, dtype=np.float32).reshape(2, 3) - 2.5}
     evidence = Evidence(weights, weights, {"fc1.weight": np.ones((2, 3), bool)})
     if not why_not(step):
-        assert CRITERIA[name].score(evidence)["fc1.weight"].shape == (2, 3)
+        if not step.takes_units:
+            assert CRITERIA[name].score(evidence)["fc1.weight"].shape == (2, 3)
         return
     with pytest.raises((AttributeError, TypeError)):  # there are no slopes, and no axes
         CRITERIA[name].score(evidence)

@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from lottery_core.spec import datasets
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.links import read_choice
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.spec.terms import CONTROLS
@@ -38,6 +40,7 @@ from lottery_core.training.models import Model, build, initial_weights
 from lottery_core.training.models import load as set_weights
 from lottery_core.training.torch_loop import one_torch_thread
 from tests.images import write_files
+from tests.infos import info_of
 from tests.networks import CONVOLUTIONAL, make_level
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,9 +173,25 @@ def test_of_a_mask_that_moved_it_says_that_it_trains_the_last(store, tiny, monke
     monkeypatch.setattr(train_ticket, "load_data", missing)
     with pytest.raises(SystemExit, match="not to be had"):
         train_ticket.main()
-    assert "This script trains the mask that it ended with" in capsys.readouterr().out
+    assert "does not repeat: it trains the mask that it ended with" in capsys.readouterr().out
     late = replace(moved, rounds=rounds_of([0.5], rewind_iteration=10, restart="rate-rewind"))
     assert train_ticket.schedule_of(late.as_dict())[1] == 0
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_what_it_can_not_repeat_it_says_with_the_command_that_does(name):
+    arm = ARMS[name].of(Experiment(RECIPE, rounds_of([0.5])))
+    text = script.script(info_of(experiment=arm.as_dict(), key=arm.key), "it.py", "it.safetensors")
+    says = ast.get_docstring(ast.parse(text))
+    if name in STILL:
+        assert "does not repeat" not in says
+        return
+    assert "The script does not repeat this training" in says
+    (command,) = re.findall(r"python -m lottery_core run .*", says)
+    _, _, _, _, *options = shlex.split(command)
+    names = [name.removeprefix("--").replace("-", "_") for name in options[::2]]
+    _, choice = read_choice(dict(zip(names, options[1::2], strict=True)))
+    assert arm.key in {one.key for one in choice.experiments()}
 
 
 # The same procedure as the core's, part by part

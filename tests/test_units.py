@@ -29,6 +29,7 @@ from lottery_core.spec.networks import network
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import Round, rounds_of
 from lottery_core.spec.symmetries import axes_of
+from lottery_core.spec.terms import SCOPES_OF_UNITS
 from lottery_core.tickets import files
 from lottery_core.tickets.smaller import smaller
 from lottery_core.training.context import Context
@@ -119,8 +120,9 @@ def test_the_gradient_of_a_unit_is_its_activation_times_the_loss_by_it(text):
 # Which units go
 
 
-def by_hand(scores, net, axes, most):
+def by_hand(scores, net, axes, most, scope):
     """The mask after taking units one by one until few enough weights are left."""
+    share = {group: values / sum(values**2) ** 0.5 for group, values in scores.items()}
     left = {group: np.ones(len(units), bool) for group, units in scores.items()}
 
     def mask():
@@ -135,36 +137,51 @@ def by_hand(scores, net, axes, most):
         # Sainte-Lague: the seat that was given out last is the first to go, but for a last one.
         groups = [group for group, units in left.items() if units.sum() > 1]
         group = max(groups, key=lambda g: ((2 * left[g].sum() - 1) / left[g].size, g))
+        if scope == "global":
+            group = min(groups, key=lambda g: min(share[g][left[g]]))
         left[group][min(np.flatnonzero(left[group]), key=lambda n: scores[group][n])] = False
     return mask()
 
 
 @each_network
+@pytest.mark.parametrize("scope", SCOPES_OF_UNITS)
 @pytest.mark.parametrize("sparsity", [0.2, 0.7])
-def test_as_few_units_go_as_leave_no_more_weights_than_asked_for(text, sparsity):
+def test_as_few_units_go_as_leave_no_more_weights_than_asked_for(text, sparsity, scope):
     net = network(text, GREY, 10)
     evidence = evidence_of(net)
-    found = Round(sparsity, sparsity, criterion="unit-norm").pruned(evidence)
+    found = Round(sparsity, sparsity, scope, "unit-norm").pruned(evidence)
     most = net.weights_total - int(sparsity * net.weights_total)
     scores = CRITERIA["unit-norm"].score(evidence)
-    expected = by_hand(scores, net, evidence.axes, most)
+    expected = by_hand(scores, net, evidence.axes, most, scope)
     for name, part in found.items():
         np.testing.assert_array_equal(part, expected[name])
 
 
-def test_what_is_gone_stays_gone_and_the_last_unit_of_a_layer_stays():
+@pytest.mark.parametrize("scope", SCOPES_OF_UNITS)
+def test_what_is_gone_stays_gone_and_the_last_unit_of_a_layer_stays(scope):
     net = network("9 7", GREY, 10)
     evidence = evidence_of(net)
-    before = Round(0.5, 0.5, criterion="unit-norm").pruned(evidence)
+    before = Round(0.5, 0.5, scope, "unit-norm").pruned(evidence)
     other = replace(evidence_of(net, 2), mask=before)
-    after = Round(0.8, 0.8, criterion="unit-norm").pruned(other)
+    after = Round(0.8, 0.8, scope, "unit-norm").pruned(other)
     assert all(not (after[name] & ~before[name]).any() for name in after)
     assert kept(after) < kept(before)
     scores = CRITERIA["unit-norm"].score(other)
-    least = cut_units(scores, before, 0, other.axes)
-    assert [int(units.sum()) for units in read(least, other.axes).values()] == [1, 1]
-    again = Round(0.5, 0.5, criterion="unit-norm").pruned(other)
+    least = cut_units(scores, before, 0, other.axes, together=scope == "global")
+    for group, units in read(least, other.axes).items():
+        assert units.sum() == 1
+        assert units[scores[group].argmax()]
+    again = Round(0.5, 0.5, scope, "unit-norm").pruned(other)
     assert kept(again) == kept(before)  # as few as were asked for are left already
+
+
+def test_a_layer_of_small_weights_loses_no_more_for_it_when_all_are_ranked_together():
+    net = network("9 7", GREY, 10)
+    evidence = evidence_of(net)
+    smaller = dict(evidence.trained) | {"fc1.weight": evidence.trained["fc1.weight"] / 1024}
+    step = Round(0.6, 0.6, "global", "unit-norm")
+    one, other = (step.pruned(replace(evidence, trained=w)) for w in (evidence.trained, smaller))
+    assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def test_of_equal_units_the_first_go():
@@ -190,15 +207,15 @@ def test_how_many_units_go_depends_on_no_weight_so_that_seeds_compare():
 
 @pytest.mark.parametrize("criterion", EACH_UNIT)
 def test_what_means_nothing_for_units_is_refused_with_a_remedy(criterion):
-    for scope in ("global", "erk", "balanced"):
-        with pytest.raises(InvalidValue, match=r"whole units: .* choose layerwise"):
+    for scope in ("erk", "balanced"):
+        with pytest.raises(InvalidValue, match=rf"^scope='{scope}' .* one of layerwise, global$"):
             Round(0.5, 0.5, scope, criterion)
     with pytest.raises(InvalidValue, match=r"^output_sparsity=0\.4 must equal sparsity=0\.5"):
         Round(0.5, 0.4, criterion=criterion)
     with pytest.raises(InvalidValue, match=r"^layers=.* leave them out"):
         Round(0.5, 0.5, criterion=criterion, layers=(("fc1.weight", 0.1),))
     with pytest.raises(InvalidValue, match=r"^output_factor=0\.5 cannot apply .* leave it out$"):
-        rounds_of([0.5], output_factor=0.5, criterion=criterion)
+        rounds_of([0.5], output_factor=0.5, scope="global", criterion=criterion)
 
 
 def test_a_sparsity_beyond_the_last_units_is_refused_with_the_most_there_is():
@@ -243,6 +260,19 @@ def test_every_level_has_whole_units_and_its_true_percent(trained):
         np.testing.assert_array_equal(level.mask["fc1.weight"], np.outer(one, np.ones(784)) > 0)
     counts = [[int(u.sum()) for u in read(one.mask, axes).values()] for one in levels]
     assert counts == [[8, 6], [4, 3], [2, 2]]
+
+
+def test_ranked_together_a_level_and_the_random_mask_beside_it_keep_as_many_of_each_layer(store):
+    recipe = Recipe(network="8 6", iterations=12, evaluate_every=6, batch_size=16)
+    experiment = Experiment(recipe, rounds_of([0.4], scope="global", criterion="unit-norm"))
+    arm = ARMS["random-mask"].of(experiment)
+    dense, level = engine.run(experiment, Context(store, loop="torch"))
+    _, other = engine.run(arm, Context(store, loop="torch"))
+    evidence = Evidence(dense.start, dense.end, dense.mask, axes=axes_of(recipe.net))
+    expected = experiment.round(1).pruned(evidence)
+    assert all(np.array_equal(level.mask[name], expected[name]) for name in expected)
+    assert level.info.sparsity >= 0.4
+    assert level.info.layers == other.info.layers
 
 
 @pytest.mark.parametrize("name", ["random-mask", "reshuffled-reinit"])

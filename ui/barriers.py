@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 
@@ -21,7 +22,14 @@ from ui.shared.jobs import plan_of
 from ui.shared.link import Link
 from ui.shared.plot import plot
 from ui.shared.runtime import machine_facts, runtime
-from ui.shared.tasks import choose_part, choose_seeds, line_and_levels, measured_of
+from ui.shared.tasks import (
+    choose_part,
+    choose_seeds,
+    line_and_levels,
+    measured_of,
+    show_parts,
+    show_running,
+)
 from ui.shared.text import capital, many, plain
 from ui.shared.trouble import asking, show_refused
 from ui.shared.words import say, say_verdict
@@ -89,14 +97,8 @@ def choose(experiment: Experiment, params: Mapping[str, str], link: Link) -> Ask
 def show_controls(asked: Asked) -> None:
     """Measure what is missing, or Stop, and how far it is."""
     if asked.active:
-        bar, button = st.columns([4, 1], vertical_alignment="center")
-        with bar:
-            _show_progress(asked)
         keys = [job.key for job in asked.active]
-        icon = ":material/stop:"
-        button.button(
-            "Stop", icon=icon, on_click=_stop, args=(keys,), width="stretch", key="stop_barriers"
-        )
+        show_running(keys, partial(_show_progress, asked), "_barriers")
         return
     for message in {job.message for job in asked.jobs if job.state != "done" and job.message}:
         st.error(f"The measurement was not finished: {plain(message)}")
@@ -148,8 +150,7 @@ def _show_progress(asked: Asked) -> None:
         done = store.read_progress(task_key(TASK, one.key))
         if isinstance(done, PartsDone):
             seed = f", seed {one.recipe.seed}" if len(active) > 1 else ""
-            text = f"Line {min(done.done + 1, done.of)} of {done.of}{seed}"
-            st.progress(done.done / done.of, text)
+            show_parts(done, "Line", seed)
             return
     st.progress(0.0, "Waiting for a free worker")
 
@@ -158,12 +159,6 @@ def _show_progress(asked: Asked) -> None:
 def _start(missing: Sequence[Experiment], options: Mapping[str, object]) -> None:
     for experiment in missing:
         runtime().queue.submit(experiment, task=TASK, **options)
-
-
-@asking
-def _stop(keys: Sequence[str]) -> None:
-    for key in keys:
-        runtime().queue.cancel(key)
 
 
 def show_found(asked: Asked) -> None:

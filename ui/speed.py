@@ -65,6 +65,8 @@ def show_measured(experiment: Experiment, params: dict[str, str]) -> None:
     rows = measured.levels
     ticket = rows[min(level_to_show(asked_together(experiment)), len(rows) - 1)]
     st.success("  \n".join(catch.in_words(measured, ticket)), icon=":material/bolt:")
+    if words := catch.last_mask_in_words(experiment):
+        st.info(words, icon=":material/info:")
     _show_label(measured)
     left, right = st.columns(2)
     with left:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -46,6 +47,8 @@ def start() -> None:
     """The command line as it is called: whatever the system or the terminal refuses is told in a
     sentence, with exit code 1."""
     terminal.print_anything()
+    # As Ctrl+C: what was begun is recorded as stopped, and processes and locks are cleared up.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except StoreUnavailable as error:
@@ -53,3 +56,5 @@ def start() -> None:
     except OSError as error:
         terminal.give_up_printing()
         sys.exit(f"Error: {error.filename or 'the output'} can't be used: {error.strerror}")
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -38,17 +38,23 @@ def percents_of(
     return [100.0] * (len(experiment.rounds) + 1)
 
 
+def places_of(line: Line, lines: Sequence[Line], runs: Mapping[str, Runs]) -> list[float]:
+    """At which percents of the weights the levels of a line are drawn: at their own, the mean over
+    its seeds, as far as they are known; what prunes nothing beside one of the other `lines`."""
+    if line.arm == "dense-longer":
+        return percents_of(line.main, lines, [runs[one.id] for one in lines])
+    return curve(runs[line.id], "test_accuracy")["percent"].tolist()
+
+
 def level_frames(
     lines: Sequence[Line], runs: Mapping[str, Runs], field: str, kind: str
 ) -> dict[str, pd.DataFrame]:
     """By line: its curve of a field of its levels (see `replicates.curve`), without levels that
-    have no such value; what prunes nothing is drawn where `percents_of` says."""
+    have no such value."""
     found = {}
     for line in lines:
         frame = curve(runs[line.id], field, kind)
-        if line.arm == "dense-longer":
-            places = percents_of(line.main, lines, [runs[one.id] for one in lines])
-            frame["percent"] = places[: len(frame)]
+        frame["percent"] = places_of(line, lines, runs)[: len(frame)]
         found[line.id] = frame[frame["n"] > 0]
     return found
 
@@ -168,7 +174,7 @@ def row_in_words(row, what_a: str, what_b: str) -> str:
     steps = round(row.mean_early_stop)
     when = f"{abs(steps):,} iterations {'earlier' if steps < 0 else 'later'}"
     words += f" It stops {when if steps else 'at the same iteration'}"
-    if row.n_early_stop > 1:
+    if row.n_early_stop > 1 and row.low_early_stop < row.high_early_stop:
         low, high = (f"{bound:+z,.0f}" for bound in (row.low_early_stop, row.high_early_stop))
         words += f" (95\u202f% interval {low} to {high})"
     return f"{words}.{alone}"

@@ -142,7 +142,8 @@ class Outcome:
             what += f", {cut}," if (cut := cut_in_words(levels)) else ""
         if ARMS[arm].is_longer and n:
             what += f", trained {n + 1} times as long,"
-        percent = None if arm == "dense-longer" else next(iter(main.values()))[n].percent_remaining
+        there = [infos[n] for infos in main.values() if len(infos) > n]
+        percent = None if arm == "dense-longer" else replicates.mean_percent(there)
         return difference_in_words(gap, what, name, percent)
 
     def accuracy(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.restart import RULES
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.datasets import DATASETS, NORMALISATIONS, title_of
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.own import is_own
-from lottery_core.spec.terms import AUGMENTATIONS, CONTROLS, INITS, OPTIMISERS
+from lottery_core.spec.terms import AUGMENTATIONS, CONTROLS, INITS, OPTIMISERS, SCOPES_OF_UNITS
 
 
 def recipe_rows(experiment: dict) -> list[list[str]]:
@@ -91,5 +92,17 @@ def _pruned_by(rounds: list[dict]) -> str:
     brought, last = rounds[0].get("ticket"), rounds[-1]
     words = [f"the mask of ticket `{brought}`"] if brought else []
     if not brought or len(rounds) > 1:
-        words.append(f"{last['criterion']}, {last['scope']}")
+        known = CRITERIA.get(last["criterion"])
+        units = f": {SCOPES_OF_UNITS[last['scope']]}" if known and known.takes_units else ""
+        words.append(f"{last['criterion']}, {last['scope']}{units}")
     return ", then ".join(words)
+
+
+def units_in_words(scope: str) -> str:
+    """Which whole units go in a scope of theirs, and how many: sentences; of another scope, how
+    many alone."""
+    which = SCOPES_OF_UNITS.get(scope, "")
+    return (
+        f"{which[:1].upper()}{which[1:]}{'. ' if which else ''}As few go as leave no more weights "
+        "than asked for, so that a little more is gone; the last unit of each layer stays."
+    )

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lottery_core.findings.recipe_words import last_round
+from lottery_core.method.criteria import CRITERIA
 from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import LevelInfo
+from lottery_core.store.info import Pruned
 
 KINDS = {
     "range": "from the least seed to the greatest, as in the paper",
@@ -81,7 +84,8 @@ def curve(runs: Mapping[int, Infos], y: str, kind: str = "range") -> pd.DataFram
     `LevelInfo`.
 
     Raises AttributeError for another name, ValueError where seeds keep different numbers of
-    weights at one level.
+    weights at one level, as only those do whose units were ranked over all layers; then the percent
+    is their mean.
     """
     return _rows(
         (level, infos, band([getattr(info, y) for info in infos.values()], kind))
@@ -106,12 +110,11 @@ def differences(a_runs: Mapping[int, Infos], b_runs: Mapping[int, Infos], y: str
     """One row per size that both arms have: arm a's level, percent of weights remaining, the
     paired difference a - b of `y`, a field of `LevelInfo`, and the means of both. Where levels
     repeat a size, the first goes with the first, and so on."""
-    b_sizes = _by_size(b_runs)
-    rows = (
-        (next(iter(a.values())).level, a, paired(field_of(a, y), field_of(b_sizes[size], y)))
-        for size, a in _by_size(a_runs).items()
-        if size in b_sizes
-    )
+    rows, left = [], [*by_level(b_runs).values()]
+    for level, a in by_level(a_runs).items():
+        at = next((n for n, b in enumerate(left) if _keep_as_many(a, b)), None)
+        if at is not None:
+            rows.append((level, a, paired(field_of(a, y), field_of(left.pop(at), y))))
     return _rows(rows, ("a", "b"))
 
 
@@ -163,8 +166,8 @@ def by_level(runs: Mapping[int, Infos]) -> dict[int, dict[int, LevelInfo]]:
         for info in infos:
             levels.setdefault(info.level, {})[seed] = info
     for level, infos in levels.items():
-        sizes = {(info.weights_kept, info.weights_total) for info in infos.values()}
-        if len(sizes) > 1:
+        sizes = {_size(info) for info in infos.values()}
+        if len(sizes) > 1 and not any(map(_may_differ, infos.values())):
             found = " and ".join(f"{kept:,} of {total:,}" for kept, total in sorted(sizes))
             raise ValueError(
                 f"level={level} keeps {found} weights in different seeds; replicates keep equally "
@@ -173,15 +176,29 @@ def by_level(runs: Mapping[int, Infos]) -> dict[int, dict[int, LevelInfo]]:
     return dict(sorted(levels.items()))
 
 
-def _by_size(runs: Mapping[int, Infos]) -> dict[tuple[int, int, int], dict[int, LevelInfo]]:
-    """(weights kept, of how many, the how-manieth level of that size) -> seed -> info."""
-    sizes: dict[tuple[int, int, int], dict[int, LevelInfo]] = {}
-    for infos in by_level(runs).values():
-        info, times = next(iter(infos.values())), 0
-        while (size := (info.weights_kept, info.weights_total, times)) in sizes:
-            times += 1
-        sizes[size] = infos
-    return sizes
+def _size(info: Pruned) -> tuple[int, int]:
+    return info.weights_kept, info.weights_total
+
+
+def _may_differ(info: Pruned) -> bool:
+    """Whether seeds may keep differently many weights there: units of all layers were ranked
+    together, and it lies with the weights of which layers they are."""
+    last = last_round(info.experiment) if isinstance(info, LevelInfo) else {}
+    known = CRITERIA.get(last.get("criterion"))
+    return known is not None and known.takes_units and last["scope"] == "global"
+
+
+def _keep_as_many(a: Mapping[int, LevelInfo], b: Mapping[int, LevelInfo]) -> bool:
+    """Whether each seed that both have keeps as many weights in both; if they have none in common,
+    whether the first ones do."""
+    if both := a.keys() & b.keys():
+        return all(_size(a[seed]) == _size(b[seed]) for seed in both)
+    return _size(next(iter(a.values()))) == _size(next(iter(b.values())))
+
+
+def mean_percent(infos: Iterable[Pruned]) -> float:
+    """The percent of the weights that remains at one level of several seeds: their mean."""
+    return float(np.mean([info.percent_remaining for info in infos]))
 
 
 def field_of(infos: Mapping[int, LevelInfo], name: str) -> dict[int, float | None]:
@@ -196,7 +213,7 @@ def _rows(
         [
             (
                 level,
-                next(iter(infos.values())).percent_remaining,
+                mean_percent(infos.values()),
                 *(getattr(band, column) for column in columns),
             )
             for level, infos, band in rows

@@ -128,9 +128,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Found:
-    """All runs, newest first, when somebody looked; `sizes` are the bytes that each level takes,
-    `marks` what changes when one is replaced; `unread` says how many runs and sizes are still to
-    be read."""
+    """All runs, newest first, when somebody looked; `sizes` are the bytes that each level takes
+    with the paths measured from it, `marks` what changes when one is replaced; `unread` says how
+    many runs and sizes are still to be read."""
 
     runs: tuple[Run, ...]
     sizes: Mapping[str, int]
@@ -229,7 +229,8 @@ class Shelf:
             sizes[key], unread = size or 0, unread + (size is None)
         self._forget(known.sizes, marks.keys())
         self._forget(known.facts, marks.keys() | asked.keys())
-        records = store.record_sizes()
+        records, paths = store.record_sizes()
+        sizes = {key: size + paths[key] for key, size in sizes.items()}
         runs = [
             _run(one, asked.get(one.key, {}), sizes, records[one.key], labels, store)
             for one in facts

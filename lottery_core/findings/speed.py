@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from lottery_core.method.dynamics import DYNAMICS
 from lottery_core.report.figures import BLUE, GREEN, GREY, ORANGE, Style
 from lottery_core.report.time_figures import Times
+from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import LevelSpeed, Speed
 
@@ -198,6 +200,29 @@ def layers_table(row: LevelSpeed) -> pd.DataFrame:
             for name, times in row.layers.items()
         ]
     )
+
+
+def last_mask_in_words(experiment: Experiment) -> str:
+    """What a step under a level's last mask does not say of its training, as a sentence; empty
+    where that mask was there from the beginning."""
+    n = len(experiment.rounds)
+    if experiment.supermask(n):
+        return (
+            "No weight of these levels was trained: what is timed are steps that train the weights "
+            "under the masks that were learned. Learning a mask takes as long as dense training, "
+            "or longer."
+        )
+    if not (rule := experiment.dynamics(n)):
+        return ""
+    words = (
+        "The masks of these levels changed while they trained, and what is timed are steps under"
+    )
+    if DYNAMICS[rule].left:
+        return (
+            f"{words} the last ones. Their own training began with all weights, so that it took "
+            "longer than these steps say."
+        )
+    return f"{words} the last ones, with as many weights as all before, without the changes."
 
 
 def in_words(measured: Speed, ticket: LevelSpeed) -> tuple[str, str]:

@@ -3,7 +3,7 @@ it is computed in NumPy alone, for pages, whose process imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
@@ -14,20 +14,22 @@ from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, apply
 from lottery_core.method.restart import RULES, Origins
 from lottery_core.method.seeds import seed_of
+from lottery_core.method.units import normalised, read
 from lottery_core.report.bar_figures import Group, bars_figure, outlines_figure
 from lottery_core.report.figures import BLUE, GREEN, GREY, ORANGE, Figure
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.own import short
 from lottery_core.spec.rounds import Round
+from lottery_core.spec.symmetries import axes_of
 from lottery_core.store import Level
 
 BARS = 60
 
 
 class Bars(NamedTuple):
-    """How many weights lie between neighbouring `edges`: of those that a round keeps, and of those
-    that it prunes. The last bar holds its upper edge too."""
+    """How many weights, or units, lie between neighbouring `edges`: of those that a round keeps,
+    and of those that it prunes. The last bar holds its upper edge too."""
 
     edges: tuple[float, ...]
     kept: tuple[int, ...]
@@ -35,20 +37,43 @@ class Bars(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Ranked:
+    """What a layer's criterion ranks: its "weights", or the "units" or "channels" that it makes,
+    which are those of `group`, and of other layers whose results are added to its own.
+
+    The `threshold` is the lowest score that is kept, or None where a higher one is pruned in what
+    is ranked together, as by a criterion that ranks again after each of several steps. A layer's
+    last unit, which stays whatever its score, has no part in it.
+    """
+
+    what: str
+    scores: Bars
+    threshold: float | None
+    group: int | None = None
+
+    @property
+    def pruned(self) -> int:
+        """How many of them go."""
+        return sum(self.scores.pruned)
+
+    @property
+    def before(self) -> int:
+        """How many there are before."""
+        return sum(self.scores.kept) + self.pruned
+
+
+@dataclass(frozen=True)
 class LayerSteps:
     """What a round does to a layer, of whose weights there are `before` it and `after` it so many.
 
-    `scores` are those that the criterion gives the weights; the `threshold` is the lowest score
-    that is kept, or None where a higher one is pruned in what is ranked together, as by a criterion
-    that ranks again after each of several steps. `weights` are what they were trained to,
-    `restarted` how many of those that are kept restart between the same edges, None where they are
-    drawn anew.
+    `ranked` is None where nothing of its own is, as of an output layer where whole units go.
+    `weights` are what they were trained to, `restarted` how many of those that are kept restart
+    between the same edges, None where they are drawn anew.
     """
 
     before: int
     after: int
-    scores: Bars
-    threshold: float | None
+    ranked: Ranked | None
     weights: Bars
     restarted: tuple[int, ...] | None
 
@@ -76,18 +101,35 @@ class RoundSteps:
         """How many it keeps."""
         return sum(one.after for one in self.layers.values())
 
+    @property
+    def units(self) -> dict[str, tuple[int, int]]:
+        """How many whole "channels" and "units" there are before it and after it; empty where it
+        ranks weights."""
+        groups = {one.ranked.group: one.ranked for one in self.layers.values() if one.ranked}
+        groups.pop(None, None)
+        found: dict[str, tuple[int, int]] = {}
+        for one in groups.values():
+            before, after = found.get(one.what, (0, 0))
+            found[one.what] = (before + one.before, after + one.before - one.pruned)
+        return found
+
 
 def figure(stage: str, name: str, layer: LayerSteps) -> Figure:
     """A layer at a stage of its round: "rank" shows the scores and the threshold, "cut" the weights
     as they were trained, those that stay and those that go, "rewind" those that stay, as they were
     trained and as they restart."""
-    if stage == "rank":
-        alt = f"{layer.before:,} weights of {name} by their score; the {layer.pruned:,} lowest go."
-        groups = [Group("will go", layer.scores.pruned, ORANGE)]
-        groups += [Group("will stay", layer.scores.kept, BLUE)]
-        edges, title = layer.scores.edges, f"{name}, ranked"
-        axis = "score: the lowest go"
-        return bars_figure(title, axis, alt, edges, groups, threshold=layer.threshold)
+    if stage == "rank" and (found := layer.ranked):
+        alt = f"{found.before:,} {found.what} of {name} by their score; {found.pruned:,} go, of "
+        alt += "the lowest."
+        groups = [Group("will go", found.scores.pruned, ORANGE)]
+        groups += [Group("will stay", found.scores.kept, BLUE)]
+        title = f"{name}, ranked"
+        if found.group is not None:  # few enough to be counted one by one
+            title = f"{name}: {found.pruned:,} of {found.before:,} {found.what} go"
+        return bars_figure(
+            title, "score: the lowest go", alt, found.scores.edges, groups,
+            what=found.what, threshold=found.threshold,
+        )  # fmt: skip
     edges, axis = layer.weights.edges, "value of a weight"
     if stage == "cut":
         alt = f"Of {layer.before:,} weights of {name} {layer.pruned:,} go, {layer.after:,} stay."
@@ -113,15 +155,11 @@ def why_not(step: Round) -> str:
     """Why a round can't be shown before it is trained, as a sentence; empty if it can."""
     if step.ticket:
         return "The mask was brought, so nothing is ranked here."
-    if step.takes_units:
-        return (
-            f"The criterion {short(step.criterion)} ranks whole units, and the pictures of a round "
-            "are of single weights; choose one that looks at the weights alone, such as magnitude."
-        )
     if CRITERIA[step.criterion].asks_slopes:
+        other = "unit-norm" if step.takes_units else "magnitude"
         return (
             f"The criterion {short(step.criterion)} ranks by training images, which the pages "
-            "don't compute with; choose one that looks at the weights alone, such as magnitude."
+            f"don't compute with; choose one that looks at the weights alone, such as {other}."
         )
     return ""
 
@@ -139,16 +177,17 @@ def steps_of(
     step, recipe = experiment.round(n), experiment.recipe
     if why := why_not(step):
         raise InvalidValue("criterion", step.criterion, f"can't be stepped through: {why}")
-    evidence = Evidence(dense.start, previous.end, previous.mask, seed_of(recipe.seed, "prune", n))
+    axes = axes_of(recipe.net) if step.takes_units else None
+    evidence = Evidence(
+        dense.start, previous.end, previous.mask, seed_of(recipe.seed, "prune", n), axes=axes
+    )
     mask = step.cut(evidence, seed_of(recipe.seed, "reshuffle", n))
-    scores = CRITERIA[step.criterion].score(evidence)
-    thresholds = _thresholds(step, scores, previous.mask, mask)
+    ranked = (_ranked_units if step.takes_units else _ranked_weights)(step, evidence, mask)
     restarted = _restarted(step, dense, previous)
     layers = {
         name: _layer(
             (previous.mask[name], kept),
-            scores[name],
-            thresholds[name],
+            ranked.get(name),
             previous.end[name],
             restarted and restarted[name],
         )
@@ -176,8 +215,7 @@ class _Drawn(Exception):
 
 def _layer(
     masks: tuple[np.ndarray, np.ndarray],
-    scores: np.ndarray,
-    threshold: float | None,
+    ranked: Ranked | None,
     trained: np.ndarray,
     restarted: np.ndarray | None,
 ) -> LayerSteps:
@@ -187,26 +225,65 @@ def _layer(
     return LayerSteps(
         before=int(before.sum()),
         after=int(kept.sum()),
-        scores=_bars(_edges(scores[before]), scores, before, kept),
-        threshold=threshold,
+        ranked=ranked,
         weights=_bars(edges, trained, before, kept),
         restarted=None if restarted is None else _counts(edges, again),
     )
 
 
-def _thresholds(
-    step: Round, scores: Arrays, before: Arrays, after: Arrays
-) -> dict[str, float | None]:
-    """By layer the lowest score that is kept where its weights were ranked, or None."""
-    found: dict[str, float | None] = dict.fromkeys(after)
-    for target in step.targets([*after]):
+def _ranked_weights(step: Round, evidence: Evidence, mask: Arrays) -> dict[str, Ranked]:
+    scores, before = CRITERIA[step.criterion].score(evidence), evidence.mask
+    found = {}
+    for target in step.targets([*mask]):
         # With a budget each layer is ranked by itself.
         for names in [(name,) for name in target.names] if target.budget else [target.names]:
-            kept = np.concatenate([scores[name][after[name]] for name in names])
-            gone = np.concatenate([scores[name][before[name] & ~after[name]] for name in names])
-            if len(kept) and len(gone) and gone.max() <= kept.min():
-                found |= dict.fromkeys(names, float(kept.min()))
+            at = _threshold([(scores[name], before[name], mask[name]) for name in names])
+            for name in names:
+                bars = _scores(scores[name], before[name], mask[name], at)
+                found[name] = Ranked("weights", bars, at)
     return found
+
+
+def _ranked_units(step: Round, evidence: Evidence, mask: Arrays) -> dict[str, Ranked]:
+    """By the name of a layer's weights the units it makes, with the scores they are ranked by."""
+    axes, before = evidence.axes, read(evidence.mask, evidence.axes)
+    scores, after = CRITERIA[step.criterion].score(evidence), read(mask, axes)
+    (target,) = step.targets([*mask])
+    if not target.budget:
+        scores = normalised(scores, before)
+    parts = {group: (scores[group], before[group], after[group]) for group in scores}
+    # A layer's last unit stays whatever its score.
+    chosen = {group: part for group, part in parts.items() if after[group].sum() > 1}
+    at = {group: _threshold([part]) for group, part in chosen.items()}
+    if not target.budget:
+        at = dict.fromkeys(parts, _threshold([*chosen.values()]))
+    found = {}
+    for name in mask:
+        if axis := axes[name][0]:
+            threshold = at.get(axis.group)
+            what = "channels" if mask[name].ndim == 4 else "units"
+            bars = _scores(*parts[axis.group], threshold)
+            found[name] = Ranked(what, bars, threshold, axis.group)
+    return found
+
+
+def _scores(
+    scores: np.ndarray, before: np.ndarray, after: np.ndarray, threshold: float | None
+) -> Bars:
+    """Between edges that hold the threshold too, though it lie beyond a layer's own scores."""
+    held = scores[before] if threshold is None else np.append(scores[before], threshold)
+    return _bars(_edges(held), scores, before, after)
+
+
+def _threshold(ranked: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> float | None:
+    """The lowest score that is kept of what is ranked together, given as (scores, before, after);
+    None where a higher one goes, and where none goes or none stays."""
+    kept = np.concatenate([np.empty(0), *(scores[after] for scores, _, after in ranked)])
+    gone = [scores[before & ~after] for scores, before, after in ranked]
+    gone = np.concatenate([np.empty(0), *gone])
+    if len(kept) and len(gone) and gone.max() <= kept.min():
+        return float(kept.min())
+    return None
 
 
 def _edges(values: np.ndarray) -> np.ndarray:

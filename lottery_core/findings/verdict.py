@@ -18,6 +18,7 @@ from lottery_core.findings.replicates import (
     gap_in_words,
     in_percent,
     interval_in_words,
+    mean_percent,
     paired,
 )
 from lottery_core.findings.tables import chance, has_learned
@@ -185,7 +186,7 @@ def _verdict(level: int, infos: Mapping[int, LevelInfo], dense: Mapping[int, Lev
     seeds = [seed for seed in infos if seed in dense]
     return Verdict(
         level=level,
-        percent=next(iter(infos.values())).percent_remaining,
+        percent=mean_percent(infos.values()),
         n=len(seeds),
         held=sum(
             all(one.is_met for one in _conditions({seed: infos[seed]}, dense)) for seed in seeds

@@ -11,14 +11,16 @@ from lottery_core.method.budgets import kept_by, spread
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, removed_of
-from lottery_core.method.units import Axes, PerUnit, read, without
+from lottery_core.method.units import Axes, PerUnit, normalised, read, without
+
+UNIFORM = "uniform"  # a target's budget: the same fraction of each layer's units
 
 
 @dataclass(frozen=True)
 class Target:
     """Layers by the names of their weights, and the fraction of all these that is gone afterwards,
-    earlier ones included. They are ranked together, or, with a `budget` of `BUDGETS`, each by
-    itself, which says how many of what is left it keeps."""
+    earlier ones included. They are ranked together, or, with a `budget` of `BUDGETS` (for whole
+    units `UNIFORM`), each by itself, which says how many of what is left it keeps."""
 
     names: tuple[str, ...]
     sparsity: float
@@ -31,8 +33,9 @@ def prune(evidence: Evidence, criterion: str, targets: Sequence[Target]) -> Arra
     Exactly `removed_of(...)` weights of each target are gone afterwards, or as many as were gone
     before if these are more; ties go in order of position. A criterion of several steps gets there
     by equal factors of what is kept (Tanaka et al. 2020). One that takes whole units has one
-    target, the network, and takes as few as leave no more weights than that (`cut_units`). Raises
-    `ValueError` for scores that are no finite numbers.
+    target, the network, and takes as few as leave no more weights than that (`cut_units`); ranked
+    together, their scores are normalised by layer (`units.normalised`). Raises `ValueError` for
+    scores that are no finite numbers.
     """
     known, mask = CRITERIA[criterion], evidence.mask
     if known.takes_units:
@@ -41,7 +44,10 @@ def prune(evidence: Evidence, criterion: str, targets: Sequence[Target]) -> Arra
         _check_finite(scores, criterion, "units of group")
         total = sum(kept.size for kept in mask.values())
         most = total - removed_of(whole.sparsity, total)
-        return cut_units(scores, mask, most, evidence.axes)
+        together = not whole.budget
+        if together:
+            scores = normalised(scores, read(mask, evidence.axes))
+        return cut_units(scores, mask, most, evidence.axes, together=together)
     parts = [part for target in targets for part in _parts(target, mask)]
 
     for k in range(1, known.steps + 1):
@@ -65,33 +71,52 @@ def _parts(target: Target, mask: Arrays) -> list[tuple[tuple[str, ...], int, int
     return [(target.names, kept, min(kept, left))]
 
 
-def cut_units(scores: PerUnit, mask: Arrays, most: int, axes: Axes) -> Arrays:
+def cut_units(
+    scores: PerUnit, mask: Arrays, most: int, axes: Axes, *, together: bool = False
+) -> Arrays:
     """`mask` without the weights of as few whole units as leave at most so many weights.
 
-    Each group is ranked by itself: those of the lowest `scores` go first, of equal ones the first.
-    The same fraction of each group stays, rounded as in `budgets.spread`, so that how many go
-    depends on no weight. The last unit of a group always stays, so there may be more weights. Units
-    that nothing reads are gone already.
+    Those of the lowest `scores` go first, of equal ones the first. Groups are ranked `together`, or
+    each by itself: then the same fraction of each stays, so that how many go depends on no weight.
+    The last unit of a group always stays, so there may be more weights. Units that nothing reads
+    are gone already.
     """
     if sum(int(kept.sum()) for kept in mask.values()) <= most:
         return mask
     there = read(mask, axes)
-    sizes = {group: len(units) for group, units in there.items()}
-    room = {group: int(units.sum()) for group, units in there.items()}
+    left_of = _best_in_all if together else _best_in_each
 
     def keeping(count: int) -> Arrays:
-        left = {}
-        for group, share in spread(count, sizes, room).items():
-            at_least = min(room[group], max(1, share))
-            left |= keep_best(scores, {group: there[group]}, at_least)
-        return without(mask, left, axes)
+        return without(mask, left_of(scores, there, count), axes)
 
-    low, high = sum(count > 0 for count in room.values()), sum(room.values())
+    low = sum(bool(units.any()) for units in there.values())
+    high = sum(int(units.sum()) for units in there.values())
     while low < high:  # the most units that are few enough
         middle = (low + high + 1) // 2
         is_few = sum(int(kept.sum()) for kept in keeping(middle).values()) <= most
         low, high = (middle, high) if is_few else (low, middle - 1)
     return keeping(low)
+
+
+def _best_in_each(scores: PerUnit, there: PerUnit, count: int) -> PerUnit:
+    """The best units of each group, shared out as `budgets.spread` does by how many it had."""
+    sizes = {group: len(units) for group, units in there.items()}
+    room = {group: int(units.sum()) for group, units in there.items()}
+    left = {}
+    for group, share in spread(count, sizes, room).items():
+        left |= keep_best(scores, {group: there[group]}, min(room[group], max(1, share)))
+    return left
+
+
+def _best_in_all(scores: PerUnit, there: PerUnit, count: int) -> PerUnit:
+    """The best units of all groups, and of each the best one whatever the others are."""
+    first = {}
+    for group, units in there.items():
+        first |= keep_best(scores, {group: units}, min(1, int(units.sum())))
+    others = {group: units & ~first[group] for group, units in there.items()}
+    more = count - sum(int(units.sum()) for units in first.values())
+    best = keep_best(scores, others, more)
+    return {group: units | first[group] for group, units in best.items()}
 
 
 def _check_finite(

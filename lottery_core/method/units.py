@@ -50,6 +50,17 @@ def read(mask: Arrays, axes: Axes) -> PerUnit:
     return {group: count > 0 for group, count in summed(mask, axes, 1).items()}
 
 
+def normalised(scores: PerUnit, there: PerUnit) -> PerUnit:
+    """Scores over the l2 norm of those of the group's units that are `there`, so that layers whose
+    weights differ in size and number can be ranked together (Molchanov et al. 2017, arXiv
+    1611.06440, section 2.2). Where all are 0 they stay so."""
+    found = {}
+    for group, values in scores.items():
+        norm = np.sqrt(np.square(values[there[group]], dtype=np.float64).sum())
+        found[group] = values / (norm or 1)
+    return found
+
+
 def without(mask: Arrays, left: PerUnit, axes: Axes) -> Arrays:
     """`mask` without the weights that make or read a unit which is not `left`."""
     found = {}

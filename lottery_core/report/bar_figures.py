@@ -1,4 +1,4 @@
-"""Figures of how many weights have which value, as bars."""
+"""Figures of how many weights, or units, have which value, as bars."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lottery_core.report.figures import GREY, begin_figure
 
 @dataclass(frozen=True)
 class Group:
-    """How many of some weights lie in each bar."""
+    """How many of some weights, or units, lie in each bar."""
 
     name: str
     counts: Sequence[int]
@@ -27,10 +27,11 @@ def bars_figure(
     edges: Sequence[float],
     groups: Sequence[Group],
     *,
+    what: str = "weights",
     threshold: float | None = None,
 ) -> go.Figure:
-    """Groups of weights by a value, which the `axis` names, between neighbouring `edges`: one upon
-    the other with a line at the `threshold`, if there is one."""
+    """Groups of `what` is counted by a value, which the `axis` names, between neighbouring `edges`:
+    one upon the other with a line at the `threshold`, if there is one."""
     figure = begin_figure(
         title,
         280,
@@ -38,9 +39,11 @@ def bars_figure(
         barmode="stack",
         bargap=0,
         xaxis={"title": axis, "range": [edges[0], edges[-1]], "autorange": False},
-        yaxis={"title": "weights"},
+        yaxis={"title": what},
     )
     at = np.asarray(edges)
+    if groups and max(np.sum([group.counts for group in groups], axis=0), default=0) < 5:
+        figure.update_yaxes(dtick=1)  # no marks between whole numbers
     for group in groups:
         figure.add_bar(
             x=(at[:-1] + at[1:]) / 2,

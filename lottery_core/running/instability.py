@@ -22,7 +22,7 @@ from lottery_core.running.starts import ALPHAS, TRAIN_IMAGES, Start
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
-from lottery_core.store import Copies, Instability, Level, Line, task_key
+from lottery_core.store import Copies, Instability, Level, Line, path_key
 from lottery_core.training.base import Training
 from lottery_core.training.context import Context
 from lottery_core.training.loops import train
@@ -58,7 +58,7 @@ def measure(experiment: Experiment, starts: Sequence[Start], context: Context) -
     paths = []
     for start in starts:
         context.monitor.report(len(paths))
-        key = task_key("path", f"{experiment.keys[start.level]}-{start.iteration}")
+        key = path_key(experiment.keys[start.level], start.iteration)
         with store.held(key, check):
             path = store.read_measurement(key)
             if path is None:

@@ -60,7 +60,7 @@ def plan(store: Store, found: Found, keys: Collection[str]) -> Removal:
         _check_idle(store, run)
     kept = needed_by(run for run in found.runs if run.key not in keys)
     levels = tuple(sorted(key for key in needed_by(chosen) - kept if key in found.sizes))
-    records = store.record_sizes()
+    records, _ = store.record_sizes()
     labels = sum(map(store.label_size, _lines_gone(found, chosen)))
     frees = sum(found.sizes[key] for key in levels) + sum(records[run.key] for run in chosen)
     return Removal(chosen, levels, frees + labels)

@@ -161,7 +161,8 @@ FIELDS = {
     "scope": Field(
         "Scope of pruning",
         "What is ranked together, and how much of each layer goes. ERK: Evci et al. 2020 (arXiv "
-        "1911.11134); balanced: Gadhikar et al. 2022 (arXiv 2210.02412).",
+        "1911.11134); balanced: Gadhikar et al. 2022 (arXiv 2210.02412). Both are of single "
+        "weights; whole units go layerwise or global.",
         known=SCOPES,
     ),
     "output_factor": Field(

@@ -11,7 +11,7 @@ from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.dynamics import DYNAMICS
 from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import Arrays, reshuffle
-from lottery_core.method.pruning import Target, prune
+from lottery_core.method.pruning import UNIFORM, Target, prune
 from lottery_core.method.restart import RULES
 from lottery_core.method.supermasks import SUPERMASKS
 from lottery_core.method.units import reshuffle_units
@@ -23,7 +23,7 @@ from lottery_core.spec.checks import (
     make_floats,
 )
 from lottery_core.spec.limits import MAX_ITERATIONS, MAX_ROUNDS, MAX_SEED
-from lottery_core.spec.terms import SCOPES, TRANSPLANTS
+from lottery_core.spec.terms import SCOPES, SCOPES_OF_UNITS, TRANSPLANTS
 
 # Scopes that leave no rate to choose for a layer, and why.
 _OWN_RATES = {
@@ -34,11 +34,9 @@ _OWN_RATES = {
 
 def _why_no_rates(scope: object, criterion: object) -> str:
     """Why no layer can have a rate of its own, as what follows "with"; empty where it can."""
-    if scope in _OWN_RATES:
-        return f"scope={scope}, {_OWN_RATES[scope]}"
     if criterion in CRITERIA and CRITERIA[criterion].takes_units:
         return f"criterion={criterion}, where what reads a unit goes with what makes it"
-    return ""
+    return f"scope={scope}, {_OWN_RATES[scope]}" if scope in _OWN_RATES else ""
 
 
 _HASH = re.compile("[0-9a-f]{64}")
@@ -55,8 +53,8 @@ class Round:
     much as the budget says. No layer has a rate of its own in these scopes. `layers` names other
     sparsities for single layers, as pairs of weight name and cumulative fraction. `criterion` and
     `restart` are names in `criteria.CRITERIA` and `restart.RULES`; `rewind_iteration` belongs to
-    the rules that ask for one. A criterion that takes whole units takes the same fraction of each
-    hidden layer's, as few as leave no more weights of the network than `sparsity` says.
+    the rules that ask for one. A criterion that takes whole units takes as few as leave no more
+    weights of the network than `sparsity` says, in a scope of `terms.SCOPES_OF_UNITS`.
 
     The survivors see the training images in that `order`, of which 0 is the dense network's (see
     `training.base.batch_order`). With a `transplant`, a name in `TRANSPLANTS`, they are rewound to
@@ -103,12 +101,13 @@ class Round:
         check_number("output_sparsity", self.output_sparsity, 0, 1, below=True)
         check_known("scope", self.scope, SCOPES)
         check_known("criterion", self.criterion, CRITERIA)
-        if self.takes_units and self.scope != "layerwise":
+        if self.takes_units and self.scope not in SCOPES_OF_UNITS:
             raise InvalidValue(
                 "scope",
                 self.scope,
-                f"does not apply to whole units: with criterion={self.criterion} the same fraction "
-                "of each layer's goes, so that all seeds keep equally many; choose layerwise",
+                "shares out single weights, by a layer's shape, and does not apply to the whole "
+                f"units that criterion={self.criterion} takes; choose one of "
+                f"{', '.join(SCOPES_OF_UNITS)}",
             )
         why = _why_no_rates(self.scope, self.criterion)
         if why and self.output_sparsity != self.sparsity:
@@ -228,7 +227,8 @@ class Round:
         """What is ranked or budgeted together, and how much of it goes; `names` are those of all
         prunable weights, the output layer's last."""
         if self.takes_units:
-            return [Target(tuple(names), self.sparsity)]
+            budget = UNIFORM if self.scope == "layerwise" else ""
+            return [Target(tuple(names), self.sparsity, budget)]
         if self.scope in _OWN_RATES:
             budget = self.scope if self.scope in BUDGETS else ""
             return [Target(tuple(names), self.sparsity, budget)]

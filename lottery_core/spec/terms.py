@@ -46,6 +46,13 @@ SCOPES = {
     "balanced": "each layer keeps equally many weights (balanced)",
 }
 
+# Of these the scopes that whole units can have, and what is ranked in them.
+SCOPES_OF_UNITS = {
+    "layerwise": "each hidden layer loses the same fraction of its units",
+    "global": "the units of all hidden layers are ranked together, each by its part of its layer's "
+    "l2 norm (Molchanov et al. 2017, arXiv 1611.06440)",
+}
+
 # How a mask is put on the weights of another dense network.
 TRANSPLANTS = {
     "plain": "as it is",

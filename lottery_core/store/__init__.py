@@ -29,7 +29,7 @@ from lottery_core.store.classes import Class, Classes
 from lottery_core.store.distances import Distances, LevelDistances
 from lottery_core.store.files import StoreUnavailable
 from lottery_core.store.info import LayerCounts, LevelInfo, Pruned, counts_of
-from lottery_core.store.jobs import STOPPED, TASKS, Job, measurement_key, task_key
+from lottery_core.store.jobs import STOPPED, TASKS, Job, measurement_key, path_key, task_key
 from lottery_core.store.labels import MAX_NAME, MAX_NOTE, NO_LABEL, Label, Labels
 from lottery_core.store.levels import Level
 from lottery_core.store.measurements import (
@@ -96,6 +96,7 @@ __all__ = [
     "digest",
     "measurement_key",
     "on_disk",
+    "path_key",
     "processor",
     "task_key",
 ]

@@ -50,6 +50,7 @@ class Job:
         return self.state in ("queued", "running")
 
 
+PATH = "path-"
 TASKS = ("run", "measure", "instability", "barriers", "early")
 
 
@@ -57,6 +58,12 @@ def task_key(task: str, experiment_key: str) -> str:
     """The key of a job with that task on an experiment, and of what it measures; that of task
     "run" is the experiment's own."""
     return experiment_key if task == "run" else f"{task}-{experiment_key}"
+
+
+def path_key(level_key: str, iteration: int) -> str:
+    """The key of what two copies of a level from an iteration gave; it goes with the level, which
+    several experiments may have."""
+    return f"{PATH}{level_key}-{iteration}"
 
 
 def measurement_key(experiment_key: str) -> str:

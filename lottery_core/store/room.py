@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lottery_core.store.files import StoreUnavailable, explained, remove
-from lottery_core.store.jobs import TASKS, Jobs, task_key
+from lottery_core.store.jobs import PATH, TASKS, Jobs, task_key
 from lottery_core.store.levels import OPENED, Levels
 from lottery_core.store.notes import Notes
 
@@ -94,8 +94,8 @@ class Room(Levels, Jobs, Notes):
             return self.computed(key)
 
     def drop_level(self, key: str) -> int:
-        """Remove a level, unless somebody is just at it; how many bytes that freed. Raises
-        `StoreUnavailable`."""
+        """Remove a level with the paths measured from it, unless somebody is just at it; how many
+        bytes that freed. Raises `StoreUnavailable`."""
         lock = self.take(f"level-{key}", timeout=0)
         if lock is None:
             return 0
@@ -109,21 +109,36 @@ class Room(Levels, Jobs, Notes):
                     raise PermissionError(errno.EACCES, "Permission denied", str(folder))
                 folder.rename(gone)
                 remove(gone)
+                for path in self._paths_of(key):
+                    size += on_disk(path)
+                    self._forget(path)
                 return size
         finally:
             lock.release()
         return 0
 
-    def record_sizes(self) -> Counter[str]:
-        """Bytes that requests and measurements take on the disk, by their experiment's key."""
-        found: Counter[str] = Counter()
+    def _paths_of(self, key: str) -> list[Path]:
+        measured = self.root / "measurements"
+        return [measured / name for name in _names(measured) if name.startswith(f"{PATH}{key}-")]
+
+    def record_sizes(self) -> tuple[Counter[str], Counter[str]]:
+        """Bytes that requests and measurements take on the disk, by their experiment's key; and
+        those that paths take, by the key of the level they were measured from."""
+        records: Counter[str] = Counter()
+        paths: Counter[str] = Counter()
         for folder in ("jobs", "measurements"):
             with suppress(OSError), os.scandir(self.root / folder) as entries:
                 for entry in entries:
                     with suppress(OSError):
-                        key = entry.name.partition(".")[0].rpartition("-")[2]
-                        found[key] += _blocks(entry.stat(follow_symlinks=False))
-        return found
+                        name, size = (
+                            entry.name.partition(".")[0],
+                            _blocks(entry.stat(follow_symlinks=False)),
+                        )
+                        if name.startswith(PATH):
+                            paths[name.split("-")[1]] += size
+                        else:
+                            records[name.rpartition("-")[2]] += size
+        return records, paths
 
     def drop_records(self, key: str) -> int:
         """Remove what was asked for and measured of an experiment; how many bytes that freed.
@@ -143,8 +158,8 @@ class Room(Levels, Jobs, Notes):
         return on_disk(self.root / "labels" / f"{line}.json")
 
     def size_of_rest(self) -> int:
-        """Bytes on the disk of all but what is in the levels' folders: with `level_size` of each
-        level, what `du` says of the whole cache."""
+        """Bytes on the disk of all but what is in the levels' folders and the paths measured from
+        levels: with both of each level, what `du` says of the whole cache."""
         total = 0
         with suppress(OSError):
             total = _blocks(self.root.lstat())
@@ -157,7 +172,7 @@ class Room(Levels, Jobs, Notes):
                 total += sum(map(on_disk, half_written))
             else:
                 total += on_disk(path)
-        return total
+        return total - self.record_sizes()[1].total()
 
     # What was worked out of all records, so that the next who looks need not
 

@@ -133,11 +133,24 @@ def repeat_in_words(experiment: dict, command: str | None) -> str:
             "\n\nWithout it: the ticket file beside its script, which needs torch, torchvision and "
             "numpy alone."
         )
-        if last_round(experiment).get("dynamics"):
-            text += " The script trains the mask that this one ended with, and changes it no more."
-        if last_round(experiment).get("supermask"):
-            text += (
-                " The script learns no mask: with `--from trained` it judges the untrained weights "
-                "under this one, else it trains them, which is another training."
-            )
+        if why := why_script_differs(experiment):
+            text += f" {why}"
     return text
+
+
+def why_script_differs(experiment: dict) -> str:
+    """Why the script beside a ticket does not repeat the training of its level, as sentences; empty
+    where it does. `experiment` is that of `Experiment.as_dict`."""
+    last = last_round(experiment)
+    if last.get("dynamics"):
+        return (
+            "The script does not repeat this training, in which the mask changed: it trains under "
+            "the mask that this one ended with, and changes it no more."
+        )
+    if last.get("supermask"):
+        return (
+            "The script does not repeat this training: a mask was learned for all the untrained "
+            "weights, and a ticket file holds those alone that the mask keeps. The script learns "
+            "no mask: with `--from trained` it judges these weights untrained, else it trains them."
+        )
+    return ""

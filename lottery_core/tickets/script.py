@@ -6,9 +6,12 @@ from __future__ import annotations
 import ast
 import sys
 from pathlib import Path
+from textwrap import fill
 
+from lottery_core.spec.experiment import Experiment
 from lottery_core.store import LevelInfo
 from lottery_core.tickets.content import data_in_words
+from lottery_core.tickets.repeat import command_of, why_script_differs
 
 _PARTS = tuple(Path(__file__).with_name(name) for name in ("train_ticket.py", "ticket_data.py"))
 _START = '\n\n\nif __name__ == "__main__":'
@@ -21,6 +24,11 @@ def script(info: LevelInfo, name: str, ticket: str) -> str:
         f"This is level {info.level} of {info.key}: {info.percent_remaining:.4g} % of the\n"
         f"weights, on {data_in_words(info)}, {accuracy} of the test images when it was made."
     )
+    if why := why_script_differs(info.experiment):
+        experiment = Experiment.known(info.experiment)
+        command = command_of(experiment) if experiment else None
+        other = f"this does:\n\n    {command}" if command else "the ticket's card says how."
+        title += f"\n\n{fill(why, 98)}\nIn the folder of the Lottery Ticket Explorer {other}"
     text = in_one_file()
     for placeholder, value in (
         ("TITLE\n", f"{title}\n"),

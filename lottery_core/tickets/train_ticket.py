@@ -72,14 +72,16 @@ def main() -> None:
     )
     if results.get("explored") is not None:
         print(
-            "Its mask changed while it trained. This script trains the mask that it ended with, "
-            "which is another training; what came into it later begins at 0."
+            "Its mask changed while it trained, which this script does not repeat: it trains the "
+            "mask that it ended with. What came into it later begins at 0."
         )
     if learned_mask_of(experiment):
         print(
-            "Its mask was learned and no weight was trained. This script learns no mask: it trains "
-            "the weights under this one, which is another training."
+            "Its mask was learned and no weight was trained, which this script does not repeat: it "
+            "learns no mask, and trains the weights under this one."
         )
+    if results.get("explored") is not None or learned_mask_of(experiment):
+        print("The ticket's card has the command that does, and so has the script made for it.")
     try:
         data, test_images, test_labels = load_data(recipe, given.data, header.get("data", ""))
     except (OSError, RuntimeError) as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from lottery_core.findings.comparison import percents_of
+from lottery_core.findings.comparison import places_of
 from lottery_core.findings.lines import MAX_LINES, Line, Runs, lines_of, with_seeds
 from lottery_core.findings.naming import line_names
 from lottery_core.findings.outcome import Axes, axes_of
@@ -23,16 +23,16 @@ from ui.shared.text import capital, plain, seeds_in_words
 @dataclass(frozen=True)
 class Compared:
     """What is compared: the lines in the order of choice, what each is called and how it is
-    drawn, the infos of its finished levels by seed, and where its levels are drawn if elsewhere
-    than at their weights; `signature` is from before they were read, so that what ended since
-    asks for a new look; `percent` is the size looked at."""
+    drawn, the infos of its finished levels by seed, and at which percents of the weights they are
+    drawn, as far as that is known; `signature` is from before they were read, so that what ended
+    since asks for a new look; `percent` is the size looked at."""
 
     view: View
     lines: tuple[Line, ...]
     words: dict[str, str]
     styles: dict[str, figures.Style]
     runs: dict[str, Runs]
-    places: dict[str, list[float] | None]
+    places: dict[str, list[float]]
     signature: tuple
     percent: float = 100.0
 
@@ -119,16 +119,12 @@ def _compared(lines: tuple[Line, ...]) -> Compared:
     before = signature(lines)
     styles = compared_figures.distinct_styles([line.arm for line in lines])
     found = {line.id: infos(line.experiments) for line in lines}
-    every = list(found.values())
     return Compared(
         view=st.session_state.compare,
         lines=lines,
         words=line_names(lines),
         styles={line.id: style for line, style in zip(lines, styles, strict=True)},
         runs=found,
-        places={
-            line.id: percents_of(line.main, lines, every) if line.arm == "dense-longer" else None
-            for line in lines
-        },
+        places={line.id: places_of(line, lines, found) for line in lines},
         signature=before,
     )

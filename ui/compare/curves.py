@@ -37,7 +37,7 @@ def _histories(compared: Compared, line: Line, percent: float) -> dict[int, pd.D
         if live := training_now(experiment, len(known)):
             known.append((live, history_so_far(live)))
         for n, (info, history) in enumerate(known):
-            at = info.percent_remaining if places is None else places[n]
+            at = places[n] if n < len(places) else info.percent_remaining
             if len(history) and same_density(at, percent):
                 found[experiment.recipe.seed] = history
                 break

@@ -14,6 +14,7 @@ import streamlit as st
 
 from lottery_core.findings.ending import ended_arms
 from lottery_core.findings.outcome import Outcome
+from lottery_core.findings.recipe_words import units_in_words
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.restart import RULES
 from lottery_core.spec.checks import InvalidValue
@@ -341,6 +342,8 @@ def _ask_criterion(form: Form) -> None:
     form.ask("criterion")
     if known := CRITERIA.get(form.value("criterion")):
         st.caption(plain(known.summary))
+        if known.takes_units:
+            st.caption(plain(units_in_words(form.value("scope"))))
 
 
 def _has_convolutions(form: Form) -> bool:

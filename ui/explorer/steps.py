@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,11 +11,13 @@ import streamlit as st
 from lottery_core.findings import steps
 from lottery_core.findings.anatomy import short
 from lottery_core.findings.answers import answers, reader, unseen_images
+from lottery_core.findings.recipe_words import units_in_words
 from lottery_core.findings.steps import RoundSteps
 from lottery_core.method.criteria import CRITERIA
 from lottery_core.method.masks import Arrays
 from lottery_core.report.figures import Figure
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.rounds import Round
 from ui.explorer import status
 from ui.explorer.sidebar import RESTARTS, Selection, restart_of
 from ui.explorer.status import State, ask_for
@@ -42,10 +44,13 @@ def show_stage(selection: Selection, state: State) -> None:
         return
     with st.container(key="steps"):
         if place.stage == "train":
-            _show_charts(main, place, partial(_trained, main, place.n))
+            _show_charts(main, place, partial(_trained, main, place.n), [*main.recipe.shapes])
         elif not steps.why_not(main.round(place.n)):
             found = _steps(main, place.n)
-            _show_charts(main, place, partial(_stage, found, place.stage))
+            shown = [*found.layers]
+            if place.stage == "rank":  # of an output layer no unit goes
+                shown = [name for name in shown if found.layers[name].ranked]
+            _show_charts(main, place, partial(_stage, found, place.stage), shown)
 
 
 def show_now(selection: Selection, state: State) -> None:
@@ -75,12 +80,10 @@ def stage_in_words(selection: Selection) -> str:
     if why := steps.why_not(step):
         return f"{where}{why} What was pruned can be seen once level {place.n} is trained."
     found = _steps(main, place.n)
-    pruned = found.before - found.after
     if place.stage == "rank":
-        known = CRITERIA[step.criterion]
-        return f"{where}{known.summary.partition('. ')[0]}: {found.before:,} weights are ranked."
+        return f"{where}{_ranking(found, step)}"
     if place.stage == "cut":
-        words = f"{where}{pruned:,} of {found.before:,} weights go, {found.after:,} stay."
+        words = f"{where}{_cut(found)}"
         if found.accuracy is not None:
             words += f" Not trained again, the network names {100 * found.accuracy:.2f} % of the "
             words += "test images rightly."
@@ -88,6 +91,30 @@ def stage_in_words(selection: Selection) -> str:
     restart = RESTARTS[restart_of(selection.choice)]
     begin = f"{where}The {many(found.after, 'weight')} that stay restart from"
     return f"{begin} {restart[:1].lower()}{restart[1:]}."
+
+
+def _ranking(found: RoundSteps, step: Round) -> str:
+    which = CRITERIA[step.criterion].summary.partition(". ")[0]
+    if not found.units:
+        return f"{which}: {found.before:,} weights are ranked."
+    ranked = _and(f"{before:,} {what}" for what, (before, _) in found.units.items())
+    return f"{which}: {ranked} are ranked. {units_in_words(step.scope)}"
+
+
+def _cut(found: RoundSteps) -> str:
+    pruned = found.before - found.after
+    if not found.units:
+        return f"{pruned:,} of {found.before:,} weights go, {found.after:,} stay."
+    units = found.units.items()
+    gone = _and(f"{before - after:,} of {before:,} {what}" for what, (before, after) in units)
+    return (
+        f"{gone} go, and with them {pruned:,} of {found.before:,} weights, those that make them "
+        f"and those that read them; {found.after:,} weights stay."
+    )
+
+
+def _and(parts: Iterable[str]) -> str:
+    return " and ".join(parts)
 
 
 def show_button(selection: Selection, state: State) -> None:
@@ -155,9 +182,10 @@ def _judge(experiment: Experiment, weights: Arrays) -> float | None:
     return float(np.mean(answers(recipe, weights, read) == labels))
 
 
-def _show_charts(experiment: Experiment, place: Place, make: Callable[[str], Figure]) -> None:
+def _show_charts(
+    experiment: Experiment, place: Place, make: Callable[[str], Figure], names: Sequence[str]
+) -> None:
     """A chart of each layer, or of the one that is chosen."""
-    names = [*experiment.recipe.net.shapes]
     if len(names) > _ROW:
         names = [one_layer("Layer", "step_layer", {name: short(name) for name in names})]
     for column, name in zip(st.columns(len(names), gap="small"), names, strict=True):

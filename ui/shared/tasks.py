@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
 
 from lottery_core.findings import luck
 from lottery_core.findings.lines import Line, lines_of
+from lottery_core.findings.replicates import by_level, mean_percent
 from lottery_core.findings.verdict import level_to_show
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.arms import arm_of, title_of
@@ -120,7 +122,7 @@ def line_and_levels(experiment: Experiment) -> tuple[Line, list[str], int]:
     lines = lines_of(runtime().store.jobs()).values()
     line = next((one for one in lines if experiment in one.experiments), Line("", (experiment,)))
     together = asked_together(experiment)
-    percents = {info.level: info.percent_remaining for infos in together.values() for info in infos}
+    percents = {n: mean_percent(infos.values()) for n, infos in by_level(together).items()}
     names = luck.level_names(experiment, percents)
     usual = (level_to_show(together) or len(names)) - 1
     return line, names, usual
@@ -174,17 +176,7 @@ def show_controls(
     job, measured = store.job(key), store.read_measurement(key)
     show_problem()
     if job is not None and job.active:
-        bar, button = st.columns([4, 1], vertical_alignment="center")
-        with bar:
-            _show_progress(experiment, job, part)
-        button.button(
-            "Stop",
-            icon=":material/stop:",
-            on_click=_stop,
-            args=(job.key,),
-            width="stretch",
-            key=f"stop_measuring{name}",
-        )
+        show_running([job.key], partial(_show_progress, experiment, job, part), name)
         return
     words, button = st.columns([3, 1], vertical_alignment="center")
     words.markdown(f"**{plan}**")
@@ -208,9 +200,36 @@ def _start(task: str, experiment: Experiment, params: dict[str, str]) -> None:
     runtime().queue.submit(experiment, params=params, task=task)
 
 
+def show_running(keys: Sequence[str], show_progress: Callable[[], None], name: str = "") -> None:
+    """How far some jobs are, and Stop, which ends them all. A second one on a page has a
+    `name`."""
+    bar, button = st.columns([4, 1], vertical_alignment="center")
+    with bar:
+        show_progress()
+    button.button(
+        "Stop",
+        icon=":material/stop:",
+        on_click=_stop,
+        args=(keys,),
+        width="stretch",
+        key=f"stop_measuring{name}",
+    )
+
+
 @asking
-def _stop(key: str) -> None:
-    runtime().queue.cancel(key)
+def _stop(keys: Sequence[str]) -> None:
+    for key in keys:
+        runtime().queue.cancel(key)
+
+
+def show_parts(found: PartsDone, what: str, of: str = "") -> None:
+    """A bar of how many parts of a measurement are done, each called `what`, and how long the rest
+    takes; `of` names what they are parts of."""
+    left = ""
+    if found.seconds_each and found.done < found.of:
+        left = f", about {in_words(found.seconds_each * (found.of - found.done))} left"
+    text = f"{what} {min(found.done + 1, found.of)} of {found.of}{of}{left}"
+    st.progress(found.done / found.of, text)
 
 
 def _show_progress(experiment: Experiment, job: Job, part: str) -> None:
@@ -222,9 +241,7 @@ def _show_progress(experiment: Experiment, job: Job, part: str) -> None:
     elif isinstance(measuring, Waiting):
         st.progress(0.0, f"First: {measuring.words}")
     elif isinstance(measuring, PartsDone):
-        done, of, each = measuring.done, measuring.of, measuring.seconds_each
-        left = f", about {in_words(each * (of - done))} left" if each and done < of else ""
-        st.progress(done / of, f"Measuring {part} {min(done + 1, of)} of {of}{left}")
+        show_parts(measuring, f"Measuring {part}")
     elif n is not None:
         st.progress(0.0, f"Training level {n} of {last}, which is not in the cache yet")
     else:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.tickets import files
+from lottery_core.tickets.repeat import why_script_differs
 from lottery_core.tickets.smaller import smaller
 from ui.shared.reading import network_of, whole
 from ui.shared.runtime import runtime
@@ -41,6 +42,11 @@ def show_takeaway(subject: Subject) -> None:
         "A ticket is a mask with the weights its survivors restart from; the trained weights are "
         "what came of them. Files for torch take a few seconds to be made."
     )
+    if why := why_script_differs(subject.level.info.experiment):
+        st.info(
+            f"{why} The card below has the command that repeats it, under \u201cRepeat it\u201d.",
+            icon=":material/info:",
+        )
     _show_smaller(subject)
     st.header("The same from the command line")
     st.code(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 from functools import lru_cache
 
@@ -32,10 +33,16 @@ def get_ready(root: str) -> bytes:
     """Load torch, measure this machine and compile, once; what it can do, in JSON."""
     from lottery_core.running import worker
 
+    logging.getLogger("distributed.worker").addFilter(_is_no_look)
     store = _store(root)
     store.make()
     worker.get_ready(store)
     return json.dumps(store.read_machine()).encode()
+
+
+def _is_no_look(record: logging.LogRecord) -> bool:
+    # Dask logs whatever is called beside a task; this is, twice a second, and buries the rest.
+    return record.args != (look.__name__,)
 
 
 def look(key: str, root: str, is_stopped: bool) -> bytes | None:
