@@ -327,15 +327,16 @@ async def starters(server: Server) -> None:
         print(f'; told: "{told}"' if told else "", flush=True)
 
 
-async def stay(server: Server, minutes: float) -> None:
-    """Many stay for a lesson and more, and start runs one after another: is memory flat?"""
+async def stay(server: Server, minutes: float, length: dict[str, str]) -> None:
+    """Many stay for a lesson and more, and start runs one after another: is memory flat? `length`
+    is that of a training, where it is not the preset's."""
     began = time.perf_counter()
     end = began + 60 * minutes
     ticks = Ticks()
 
     async def one(n: int) -> None:
         starts = began + n * (end - began) / RUNS if n < RUNS else math.inf
-        async with visiting(server, QUICK | {"seed": str(2000 + 10 * n)}) as visitor:
+        async with visiting(server, QUICK | length | {"seed": str(2000 + 10 * n)}) as visitor:
             await visitor.look()
             while (now := time.perf_counter()) < end:
                 if now >= starts:
@@ -428,10 +429,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--stay", type=float, default=0, help="minutes that many stay, and no part")
+    parser.add_argument("--iterations", type=int, help="of a training, of those who stay")
     args = parser.parse_args()
+    length = {"length": str(args.iterations), "unit": "iterations"} if args.iterations else {}
     with serving() as server:
         if args.stay:
-            asyncio.run(stay(server, args.stay))
+            asyncio.run(stay(server, args.stay, length))
         else:
             names = [name for name in PARTS if not args.parts or name in args.parts]
             asyncio.run(measure(server, names))

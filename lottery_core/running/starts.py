@@ -53,6 +53,7 @@ def copying(store: Store, experiment: Experiment) -> float | None:
 def judging(facts: dict, experiment: Experiment) -> float | None:
     """Seconds that the lines of a barriers measurement take, once all is trained; None while nobody
     knows."""
-    images = TRAIN_IMAGES + DATASETS[experiment.recipe.dataset].test_size
+    recipe = experiment.recipe
+    images = min(TRAIN_IMAGES, recipe.train_size) + DATASETS[recipe.dataset].test_size
     networks = len(ALPHAS) * (len(trained_ends(experiment)) + 1)
-    return seconds_of_answers(facts, experiment.recipe, networks * images)
+    return seconds_of_answers(facts, recipe, networks * images)

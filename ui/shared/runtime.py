@@ -23,8 +23,8 @@ from ui.shared.visitor import visitor
 _LEVELS = 2_000  # without their arrays, a few KB each: all of a class of a hundred
 _WHOLES = 4  # with their arrays, up to some MB each
 _TABLES = 200
-_LOOKS = 24 * 2**20  # bytes of pictures of weights
-_CHARTS = 16 * 2**20  # bytes of charts as they are sent
+_LOOKS = 12 * 2**20  # bytes of pictures of weights
+_CHARTS = 8 * 2**20  # bytes of charts as they are sent
 _GARBAGE = (10_000, 10, 10)  # objects that come before Python looks for garbage among them
 
 
