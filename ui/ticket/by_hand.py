@@ -16,6 +16,7 @@ from lottery_core.findings.rubbed import Rubbed
 from lottery_core.method.masks import Arrays, apply
 from lottery_core.report import ticket_figures
 from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.sizes import as_percent
 from lottery_core.store import Level
 from lottery_core.tickets import files
 from ui.shared.frame import wrapping
@@ -173,7 +174,7 @@ class _Answering:
                 else:  # the same images
                     self._count(who, lambda found: found.of >= self._now["by hand"].of)
             with self._places[who]:
-                show_number(title, f"{self._now[who].accuracy:.2%}", self._now[who].in_words)
+                show_number(title, as_percent(self._now[who].accuracy, 2), self._now[who].in_words)
         if self.is_whole:
             self._now["removed"] = self._removed
 
