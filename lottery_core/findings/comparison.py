@@ -165,7 +165,7 @@ def row_in_words(row, what_a: str, what_b: str) -> str:
     steps = round(row.mean_early_stop)
     when = f"{abs(steps):,} iterations {'earlier' if steps < 0 else 'later'}"
     words += f" It stops {when if steps else 'at the same iteration'}"
-    if row.n_early_stop > 1:
+    if row.n_early_stop > 1 and row.low_early_stop < row.high_early_stop:
         low, high = (f"{bound:+z,.0f}" for bound in (row.low_early_stop, row.high_early_stop))
         words += f" (95\u202f% interval {low} to {high})"
     return f"{words}.{alone}"
