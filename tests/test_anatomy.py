@@ -211,7 +211,7 @@ def test_directions_are_away_from_zero_towards_it_or_across():
     assert (found.away, found.towards, found.across, found.n) == (0.25, 0.25, 0.25, 4)
     assert found.distance == pytest.approx((1 + 0.5 + 2 + 0) / 4)
     assert found.size == pytest.approx(5 / 4)
-    assert "25% of the survivors moved away" in values.moves_in_words(found)
+    assert "25\u202f% of the survivors moved away" in values.moves_in_words(found)
 
 
 def test_a_layer_without_weights_has_nothing_to_tell():

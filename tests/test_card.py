@@ -173,7 +173,7 @@ def test_only_a_ticket_is_said_to_win_or_not(shelf):
         text = written(shelf, key)
         assert "winning" not in text.lower()
     assert "new random weights" in text
-    assert text.startswith(f"# Random reinit {key[:8]}, level 2: 25 % of 784-8-10 on MNIST")
+    assert text.startswith(f"# Random reinit {key[:8]}, level 2: 25\u202f% of 784-8-10 on MNIST")
     assert "It is the dense network" in written(shelf, EXPERIMENT.keys[0])
 
 

@@ -1,7 +1,9 @@
 """Figures draw the numbers they are given, and say their takeaway in words."""
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -170,18 +172,11 @@ def test_a_loss_worse_than_guessing_is_not_cut_off():
         assert 10 ** figure.layout.yaxis.range[1] == pytest.approx(50)
 
 
-@pytest.mark.parametrize(("dense", "place"), [(0.97, "bottom"), (0.3, "top")])
-def test_a_legend_inside_stands_where_the_dense_network_is_not(dense, place):
-    curve = figures.Curve("ticket", [100], [dense], figures.STYLES["main"])
-    figure = figures.accuracy_figure([curve], dense, sizes=(100, 50), chance=0.1)
-    assert figures.legend_inside(figure).layout.legend.yanchor == place
-
-
-def test_the_legend_of_many_curves_stands_beside_them():
-    names = list(figures.STYLES)[: figures.INSIDE + 1]
-    curves = [figures.Curve(name, [100], [0.9], figures.STYLES[name]) for name in names]
-    figure = figures.accuracy_figure(curves, 0.9, sizes=(100, 50), chance=0.1)
-    assert figures.legend_inside(figure).layout.legend.x > 1
+def test_every_marker_of_an_arm_has_its_picture_in_the_legend_outside_a_chart():
+    script = (Path(__file__).parents[1] / "ui/shared/plot.js").read_text()
+    known = script.partition("const SYMBOLS = {")[2].partition("};")[0]
+    for style in figures.STYLES.values():
+        assert re.search(rf'\b{style.symbol.removesuffix("-open")}"?: "M', known), style.symbol
 
 
 def test_blocks_of_a_large_layer_stand_at_the_channels_and_inputs_they_hold():

@@ -13,6 +13,7 @@ import lottery_core as lt
 from lottery_core.running import engine
 from lottery_core.running.bar import bar
 from lottery_core.spec.links import read_choice
+from lottery_core.spec.sizes import size_in_words
 from lottery_core.training.base import TrainingDiverged
 from tests.infos import progress_of
 from tests.test_imports import loaded_by
@@ -79,8 +80,8 @@ def test_levels_are_told_as_they_finish_and_a_table_has_them_all(run):
         info = level.info
         row = table.query(f"arm == 'rewound ticket' and seed == 0 and level == {info.level}")
         assert row["test_accuracy"].item() == info.test_accuracy
-        line = f"rewound ticket, seed 0, level {info.level}: {info.percent_remaining:.1f} % of"
-        assert line in printed
+        size = size_in_words(info.percent_remaining)
+        assert f"rewound ticket, seed 0, level {info.level}: {size} of" in printed
     assert len(found.table("history")) == len(table) * 3
     assert set(found.table("layers")["layer"]) == {"fc1", "fc2"}
 

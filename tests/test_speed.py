@@ -254,7 +254,7 @@ def test_a_pruned_level_is_judged_twice_before_it_trains(store):
     ],
 )  # fmt: skip
 def test_a_duration_is_as_exact_as_an_estimate_deserves(seconds, words):
-    assert in_words(seconds) == words
+    assert in_words(seconds).replace("\u202f", " ") == words
 
 
 def test_a_convolution_costs_its_multiply_adds_and_the_numbers_on_its_way():

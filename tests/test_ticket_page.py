@@ -16,6 +16,7 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import network
 from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
+from lottery_core.spec.sizes import as_percent
 from lottery_core.store import Job
 from lottery_core.store.tensors import save
 from lottery_core.tickets import files
@@ -81,7 +82,7 @@ def test_the_first_look_is_at_the_level_that_every_page_begins_with(trained):
     infos = [trained.info(key) for key in EXPERIMENT.keys]
     best = infos[level_to_show({EXPERIMENT.recipe.seed: infos})]
     assert metric(page, "Weights kept") == f"{best.weights_kept:,}"
-    assert metric(page, "Test accuracy, end of training") == f"{best.test_accuracy:.2%}"
+    assert metric(page, "Test accuracy, end of training") == as_percent(best.test_accuracy, 2)
     assert page.query_params["key"] == EXPERIMENT.key
     assert page.query_params["level"] == str(best.level)
 
@@ -97,7 +98,7 @@ def test_a_link_names_an_experiment_and_a_level_or_a_level_alone(trained, n):
         assert not page.exception
         assert metric(page, "Weights kept") == f"{info.weights_kept:,}"
         untrained = trained.read(EXPERIMENT.keys[n]).history["test_accuracy"][0]
-        assert metric(page, "Test accuracy, at its start") == f"{untrained:.2%}"
+        assert metric(page, "Test accuracy, at its start") == as_percent(untrained, 2)
         assert EXPERIMENT.keys[n] in said(page)
 
 
@@ -272,7 +273,7 @@ def test_a_brought_ticket_is_trained_beside_dense_and_a_random_mask(trained):
     page = open_page(PAGE, view="bring", ticket=ticket)  # as a reload or another browser does
     table = next(one.value for one in page.dataframe if "dense" in one.value.columns)
     again = table.iloc[0]
-    assert again["dense"] == f"{trained.info(EXPERIMENT.keys[0]).test_accuracy:.2%}"
+    assert again["dense"] == as_percent(trained.info(EXPERIMENT.keys[0]).test_accuracy, 2)
     assert again["random mask"].endswith("%")
     assert again["random reinit"] == "not run"
     assert "the ticket reaches" in said(page)

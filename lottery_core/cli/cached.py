@@ -14,7 +14,7 @@ from lottery_core.cli.places import from_home, open_cache, read_file, write_file
 from lottery_core.findings.shelf import Shelf
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.sizes import bytes_in_words
+from lottery_core.spec.sizes import as_percent, bytes_in_words, size_in_words
 from lottery_core.store import CACHE, LevelInfo, Store
 from lottery_core.tickets import card, files
 from lottery_core.tickets.verify import verify, verify_in_words
@@ -126,8 +126,8 @@ def find(store: Store, prefix: str) -> str:
 
 def facts_in_words(info: LevelInfo) -> tuple[str, str]:
     """How many weights are left, and the accuracy on the test images at the end."""
-    left = f"{info.weights_kept:,} ({info.percent_remaining:.4g} %)"
-    return left, f"{info.test_accuracy:.2%}"
+    left = f"{info.weights_kept:,} ({size_in_words(info.percent_remaining)})"
+    return left, as_percent(info.test_accuracy, 2)
 
 
 def _chain(store: Store, info: LevelInfo) -> list[LevelInfo]:

@@ -23,6 +23,7 @@ from lottery_core.findings.flow import (
 from lottery_core.method.masks import Arrays
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.networks import Network, Shape
+from lottery_core.spec.sizes import as_percent
 from lottery_core.store import Level
 
 
@@ -92,8 +93,8 @@ def in_words(table: pd.DataFrame) -> str:
     if densest["density"] > 1.1 * sparsest["density"]:
         words.append(
             f"{densest['layer']} keeps the largest part of its weights "
-            f"({densest['density']:.1%}), {sparsest['layer']} the smallest "
-            f"({sparsest['density']:.1%})."
+            f"({as_percent(densest['density'])}), {sparsest['layer']} the smallest "
+            f"({as_percent(sparsest['density'])})."
         )
     first, hidden, answers = table.iloc[0], table.iloc[:-1], table.iloc[-1]
     if first["unread_inputs"]:

@@ -96,13 +96,13 @@ class Outcome:
     @cached_property
     def verdict_in_words(self) -> str:
         """Whether there is a winning ticket, and what it reaches."""
-        return verdict_in_words(self.runs["main"], self._name).removesuffix(f" {ONE_SEED}")
+        return self._once(verdict_in_words(self.runs["main"], self._name))
 
     @cached_property
     def beside(self) -> list[str]:
         """What each control reaches at the level to look at."""
         return [
-            self._beside(arm, f"the {self._name}").removesuffix(f" {ONE_SEED}")
+            self._once(self._beside(arm, f"the {self._name}"))
             for arm, seeds in self.runs.items()
             if arm != "main" and any(len(infos) > self.level for infos in seeds.values())
         ]
@@ -115,6 +115,10 @@ class Outcome:
         if len(self.arms["main"]) == 1:
             parts.append(f"{ONE_SEED} It can't say how much of this is chance.")
         return [*filter(None, parts)]
+
+    def _once(self, words: str) -> str:
+        """Without what the notes say, of all arms at once."""
+        return words.removesuffix(f" {ONE_SEED}") if len(self.arms["main"]) == 1 else words
 
     @property
     def _name(self) -> str:
@@ -154,12 +158,12 @@ class Outcome:
         curves = self._curves("test_accuracy", kind)
         pruned = {seed: infos[1:] for seed, infos in self.runs["main"].items() if infos[1:]}
         seed = self.main.recipe.seed
-        for name, (field, title) in _NOT_RETRAINED.items():
+        for name, (field, _) in _NOT_RETRAINED.items():
             shown = pruned
             if live and getattr(live, field) is not None:
                 shown = {**pruned, seed: [*pruned.get(seed, ()), live]}
             frame = replicates.curve(shown, field, kind)
-            curves.append(_curve(title, figures.STYLES[name], frame))
+            curves.append(_curve(self._titles[name], figures.STYLES[name], frame))
         dense = [infos[0].test_accuracy for infos in self.runs["main"].values()]
         mean = replicates.band(dense, "range").mean if self.first else None
         return figures.accuracy_figure(
@@ -183,24 +187,38 @@ class Outcome:
     def _curves(self, field: str, kind: str) -> list[figures.Curve]:
         """A field of each arm against the weights that the experiment itself keeps there."""
         curves = []
-        for name, arm in self.arms.items():
+        for name in self.arms:
             frame = replicates.curve(self.runs[name], field, kind)
             if name == "dense-longer":  # it keeps all; drawn beside the levels it trains as long as
                 there = replicates.curve(self.runs["main"], field)["percent"].tolist()
                 places = there + sizes_of(self._longest)[len(there) :]
                 frame["percent"] = places[: len(frame)]
-            title = ARMS[name].title if name != "main" else title_of(arm[0])
-            title += how_much_longer(arm[0])
-            curves.append(_curve(title, figures.STYLES[name], frame))
+            curves.append(_curve(self._titles[name], figures.STYLES[name], frame))
         return curves
+
+    @cached_property
+    def _titles(self) -> dict[str, str]:
+        """What the curves of `accuracy` are called, by the names of their styles."""
+        titles = {}
+        for name, (first, *_) in self.arms.items():
+            title = ARMS[name].title if name != "main" else title_of(first)
+            titles[name] = title + how_much_longer(first)
+        return titles | {name: title for name, (_, title) in _NOT_RETRAINED.items()}
+
+    @property
+    def legend(self) -> list[figures.Curve]:
+        """The curves of `accuracy` without their points, which are known before there is any."""
+        return [
+            figures.Curve(title, (), (), figures.STYLES[name], group=title)
+            for name, title in self._titles.items()
+        ]
 
 
 def _curve(title: str, style: figures.Style, frame: pd.DataFrame) -> figures.Curve:
     n = int(frame["n"].max()) if len(frame) else 0
-    if n > 1:
-        title = f"{title}, {n} seeds"
+    name = f"{title}, {n} seeds" if n > 1 else title
     columns = (frame[name].tolist() for name in ("percent", "mean"))
-    return figures.Curve(title, *columns, style, frame["low"], frame["high"], n)
+    return figures.Curve(name, *columns, style, frame["low"], frame["high"], n, title)
 
 
 def sizes_of(experiment: Experiment) -> list[float]:

@@ -11,7 +11,7 @@ from lottery_core.method.dynamics import DYNAMICS
 from lottery_core.report.figures import BLUE, GREEN, GREY, ORANGE, Style
 from lottery_core.report.time_figures import Times
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.sizes import size_in_words
+from lottery_core.spec.sizes import as_percent, size_in_words
 from lottery_core.store import LevelSpeed, Speed
 
 WAYS = {
@@ -132,9 +132,9 @@ def smaller_in_words(row: LevelSpeed) -> str:
         words += (
             f" The unstructured ticket is level {one.level} of `{one.key[:8]}`, by magnitude: the "
             f"smallest one in the cache that names no fewer {images} images rightly "
-            f"({one.accuracy:.2%} to {one.reached:.2%}), with {one.kept:,} weights. It takes "
-            f"{_short(times.unstructured.median)}, so that the smaller network is "
-            f"{_times(times.unstructured.median / times.smaller.median)}."
+            f"({as_percent(one.accuracy, 2)} to {as_percent(one.reached, 2)}), with "
+            f"{one.kept:,} weights. It takes {_short(times.unstructured.median)}, so that the "
+            f"smaller network is {_times(times.unstructured.median / times.smaller.median)}."
         )
     return words
 
@@ -251,7 +251,7 @@ def in_words(measured: Speed, ticket: LevelSpeed) -> tuple[str, str]:
         )
     ours, masked = ticket.step.ours.median, ticket.step.masked.median
     second = (
-        f"At the ticket's {100 * ticket.kept / measured.total:.1f}\u202f% an epoch takes "
+        f"At the ticket's {as_percent(ticket.kept / measured.total)} an epoch takes "
         f"{_short(per_epoch * ours)}, where masked dense tensors take "
         f"{_short(per_epoch * masked)}: {_times(masked / ours)}, and "
         f"{_times(dense.median / ours)} compared with the compiled loop on the dense network."

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lottery_core.method.masks import Arrays
+from lottery_core.spec.sizes import as_percent
 from lottery_core.store import Level
 
 BINS = 61  # odd, so that the middle one is centred on zero
@@ -121,8 +122,9 @@ def moves_in_words(moved: Moves) -> str:
     if not moved.n:
         return "No weight is left here."
     words = (
-        f"While this level trained, {moved.away:.0%} of the survivors moved away from zero, "
-        f"{moved.towards:.0%} towards it, and {moved.across:.0%} changed their sign"
+        f"While this level trained, {as_percent(moved.away, 0)} of the survivors moved away from "
+        f"zero, {as_percent(moved.towards, 0)} towards it, and {as_percent(moved.across, 0)} "
+        "changed their sign"
     )
     if moved.size:
         words += (

@@ -25,7 +25,7 @@ from lottery_core.spec.choice import Choice
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import read_choice, write_value
-from lottery_core.spec.sizes import size_in_words
+from lottery_core.spec.sizes import as_percent, size_in_words
 from lottery_core.store import Level, LevelInfo
 
 # The quick preset with the sparsities that the notebook retrains at, the last being 1 - 0.6**6.
@@ -151,7 +151,7 @@ def trained(info: LevelInfo) -> str:
     words = (
         f"Your network has **{info.weights_total:,} weights**. After {recipe.iterations:,} "
         f"iterations, each a small correction after a look at {recipe.batch_size} images, it "
-        f"reads **{_percent(info.test_accuracy)}** of {_TEST:,} unseen digits correctly."
+        f"reads **{as_percent(info.test_accuracy)}** of {_TEST:,} unseen digits correctly."
     )
     if not has_learned(info, info.test_accuracy):
         words += " That is little better than guessing: this training taught it next to nothing."
@@ -171,16 +171,17 @@ def pruned_alone(points: Sequence[Point]) -> str:
         words += "within a point of where it was."
     elif safe is points[0]:
         words = f"Your network can hardly spare any: without {_short(points[1].sparsity)} of its "
-        words += f"weights it reads {_percent(points[1].accuracy)}, of {_percent(dense)} before."
+        words += f"weights it reads {as_percent(points[1].accuracy)}, of {as_percent(dense)} "
+        words += "before."
     else:
         words = (
             f"Your network can lose **{_short(safe.sparsity)}** of its weights and still read "
-            f"{_percent(safe.accuracy)}, within a point of the {_percent(dense)} before."
+            f"{as_percent(safe.accuracy)}, within a point of the {as_percent(dense)} before."
         )
     fell = "only " if last.accuracy < dense - 0.05 else ""
     return (
         f"{words} Without {_short(last.sparsity)} of them it reads {fell}"
-        f"**{_percent(last.accuracy)}**; guessing would get about 10\u202f%."
+        f"**{as_percent(last.accuracy)}**; guessing would get about 10\u202f%."
     )
 
 
@@ -200,9 +201,9 @@ def retrained(dense: LevelInfo, info: LevelInfo) -> str:
         came = "no more and no less"
     return (
         f"Your trained network, pruned to {_gone(info)} in one go and left alone, reads "
-        f"{_percent(alone)}. With as few weights, rewound and trained again, it reads "
-        f"**{_percent(after)}**: {came}. With all its weights it read "
-        f"{_percent(dense.test_accuracy)}."
+        f"{as_percent(alone)}. With as few weights, rewound and trained again, it reads "
+        f"**{as_percent(after)}**: {came}. With all its weights it read "
+        f"{as_percent(dense.test_accuracy)}."
     )
 
 
@@ -216,7 +217,7 @@ def again(infos: Sequence[LevelInfo], rounds: int) -> str:
     words = (
         f"{when} **{last.weights_kept:,} of {last.weights_total:,}** weights are left "
         f"({size_in_words(last.percent_remaining)}). Trained from their old values they read "
-        f"**{_percent(last.test_accuracy)}** of the digits, {_against(last, dense)}."
+        f"**{as_percent(last.test_accuracy)}** of the digits, {_against(last, dense)}."
     )
     if done < rounds:
         return words
@@ -229,8 +230,8 @@ def new_weights(ticket: Level, reinit: Level) -> str:
     kept = ticket.info.weights_kept
     words = (
         f"The same {kept:,} places: with their own initial weights they reach "
-        f"**{_percent(ticket.info.test_accuracy)}**, with new random ones "
-        f"**{_percent(reinit.info.test_accuracy)}**"
+        f"**{as_percent(ticket.info.test_accuracy)}**, with new random ones "
+        f"**{as_percent(reinit.info.test_accuracy)}**"
     )
     gap = round(100 * (ticket.info.test_accuracy - reinit.info.test_accuracy), 1)
     if gap > 0:
@@ -245,25 +246,21 @@ def new_weights(ticket: Level, reinit: Level) -> str:
     if first["iteration"] == other["iteration"] > 0:
         words += (
             f" After the first {int(first['iteration']):,} iterations it was "
-            f"{_percent(first['test_accuracy'])} against {_percent(other['test_accuracy'])}."
+            f"{as_percent(first['test_accuracy'])} against {as_percent(other['test_accuracy'])}."
         )
     return f"{words} One seed, and others differ much: this gap alone proves nothing."
 
 
 def _against(info: LevelInfo, dense: LevelInfo) -> str:
     gap = round(100 * (info.test_accuracy - dense.test_accuracy), 1)
-    beside = f"{_percent(dense.test_accuracy)} with all weights"
+    beside = f"{as_percent(dense.test_accuracy)} with all weights"
     if not gap:
         return f"as many as the {beside}"
     return f"{abs(gap):.1f} points {'more' if gap > 0 else 'less'} than the {beside}"
 
 
 def _gone(info: LevelInfo) -> str:
-    return f"{100 - info.percent_remaining:.1f}\u202f% sparsity"
-
-
-def _percent(fraction: float) -> str:
-    return f"{fraction:.1%}".replace("%", "\u202f%")
+    return f"{size_in_words(100 - info.percent_remaining)} sparsity"
 
 
 def _short(fraction: float) -> str:

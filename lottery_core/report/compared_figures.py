@@ -27,6 +27,7 @@ from lottery_core.report.figures import (
     loss_range,
     remaining_axis,
     spread,
+    without_legend,
 )
 from lottery_core.spec.sizes import size_in_words
 
@@ -66,7 +67,7 @@ def compared_accuracy_figure(
     curves: Sequence[Curve], dense: float | None, *, height: int = 400, **options
 ) -> go.Figure:
     """As `accuracy_figure`, for several experiments under one legend outside the chart."""
-    return _without_legend(accuracy_figure(curves, dense, height=height, **options))
+    return without_legend(accuracy_figure(curves, dense, height=height, **options))
 
 
 def early_stop_figure(
@@ -90,7 +91,7 @@ def early_stop_figure(
     for curve in curves:
         hover = "iteration %{y:,.0f} at %{x:.2f} % of weights"
         add_curve(figure, curve, hover, within=(0, 1.05 * total))
-    return _without_legend(figure)
+    return without_legend(figure)
 
 
 def training_figure(
@@ -139,12 +140,7 @@ def training_figure(
     losses = [curve.y for curve in curves]
     span = above(chance) if accuracy else loss_range(chance, losses)
     figure.update_yaxes(range=span, autorange=False)
-    return _without_legend(figure)
-
-
-def _without_legend(figure: go.Figure) -> go.Figure:
-    figure.update_xaxes(title_standoff=8)
-    return figure.update_layout(showlegend=False, margin={**MARGIN, "b": 50})
+    return without_legend(figure)
 
 
 def differences_figure(rows: Sequence[Curve], slight: float, *, title: str) -> go.Figure:

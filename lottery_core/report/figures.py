@@ -28,7 +28,6 @@ DIVERGING = [
 Figure = go.Figure
 MARGIN = {"l": 58, "r": 14, "t": 44, "b": 78}
 TWO_ROWS = {**MARGIN, "b": 94}  # of a legend, below the axis's title
-INSIDE = 7  # names in a legend that a chart has room for beside its curves
 LOG_TICKS = [m * 10.0**p for p in range(-4, 4) for m in (1, 2, 5)]
 
 
@@ -152,14 +151,16 @@ def accuracy_figure(
             y=100 * dense,
             line={"color": GREY, "dash": "dash", "width": 1.5},
             annotation={
-                "text": f"dense {dense:.1%}",
+                "text": f"dense {100 * dense:.1f}\u202f%",
                 "font": {"color": GREY},
                 "xanchor": "right",
                 "yanchor": "bottom",
             },
         )
     for curve in curves:
-        add_curve(figure, curve, "%{y:.2f} % at %{x:.2f} % of weights", by=100, within=(0, 100))
+        add_curve(
+            figure, curve, "%{y:.2f}\u202f% at %{x:.3g}\u202f% of weights", by=100, within=(0, 100)
+        )
     return figure
 
 
@@ -179,27 +180,10 @@ def loss_range(chance: float, losses: Sequence[Sequence[float]]) -> list[float]:
     return [-3, np.log10(top)]
 
 
-def legend_inside(figure: go.Figure) -> go.Figure:
-    """The same with its legend in the lower left, where accuracies of large networks leave room, or
-    in the upper left, where the dense network's is low; of more curves than that leaves room for,
-    on the right. A chart that is narrow (see `ui/shared/plot.js`) keeps it below."""
-    low, high = figure.layout.yaxis.range
-    is_long = sum(trace.showlegend is not False for trace in figure.data) > INSIDE
-    is_low = any(line.y0 < (low + high) / 2 for line in figure.layout.shapes)
-    narrow = {name: figure.layout[name].to_plotly_json() for name in ("legend", "margin")}
-    return figure.update_layout(
-        meta={**figure.layout.meta, "narrow": narrow},
-        legend={
-            "orientation": "v",
-            "yref": "paper",
-            "x": 1.02 if is_long else 0.01,
-            "y": 1 if is_long else 0.98 if is_low else 0.02,
-            "yanchor": "top" if is_long or is_low else "bottom",
-            "bgcolor": "rgba(0,0,0,0)",
-            "font": {"size": 11},
-        },
-        margin={"b": 50},
-    )
+def without_legend(figure: go.Figure) -> go.Figure:
+    """The same, for a page that has its legend outside the chart."""
+    figure.update_xaxes(title_standoff=8)
+    return figure.update_layout(showlegend=False, margin={**MARGIN, "b": 50})
 
 
 def opening_levels(figure: go.Figure, percents: Sequence[float], chosen: int) -> go.Figure:
@@ -286,10 +270,11 @@ def loss_figure(
         f"Loss of level {level} over its iterations.{last}",
         xaxis=iterations_axis(iterations_total),
         yaxis={
-            "title": "cross-entropy, nats (log)",
+            "title": "cross-entropy, nats",
             "type": "log",
             "tickvals": LOG_TICKS,
-            "ticktext": [f"{value:g}" for value in LOG_TICKS],
+            # Over so many decades, and in so low a chart, there is room for every third.
+            "ticktext": [f"{n:g}" if f"{n:e}".startswith("1.") else "" for n in LOG_TICKS],
         },
         margin=TWO_ROWS,
     )

@@ -52,7 +52,7 @@ def network_figure(network: Network, kept: Mapping[str, int], height: int = 240)
     )
     if len(names) <= _ROOM:
         for name, high, density in zip(names, tall, densities, strict=True):
-            text = f"{100 * density:.3g} %"
+            text = f"{100 * density:.3g}\u202f%"
             figure.add_annotation(x=name, y=high, text=text, showarrow=False, yanchor="bottom")
         figure.update_xaxes(tickvals=names, ticktext=_labels(network, names, shapes))
     return figure

@@ -22,6 +22,7 @@ from lottery_core.report.figures import (
 from lottery_core.report.tiles import place, tiles
 from lottery_core.report.weight_figures import NO_AXIS, UNMARKED
 from lottery_core.spec.limits import MAX_CELLS
+from lottery_core.spec.sizes import size_in_words
 
 # From what died first to what died last, told apart in grey too; survivors have a colour of their
 # own, lighter than any of them.
@@ -107,7 +108,7 @@ def survival_figure(
     picture, block = coarse(died)
     alive = float((died == 0).mean())
     figure = begin_figure(
-        f"{layer} after round {shown}: {alive:.1%} alive",
+        f"{layer} after round {shown}: {size_in_words(100 * alive)} alive",
         height,
         f"Of the weights of {layer}, {alive:.1%} are alive after round {shown}. "
         + "; ".join(f"{int((died == n).sum()):,} died in round {n}" for n in range(1, shown + 1))

@@ -28,6 +28,7 @@ from lottery_core.spec.choice import Choice
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.links import read_choice, write_choice
 from lottery_core.spec.own import is_own
+from lottery_core.spec.sizes import as_percent, size_in_words
 from lottery_core.store import CACHE, Job, Level, LevelInfo, Store
 from lottery_core.training.base import LOOPS
 from lottery_core.training.context import Context, Monitor
@@ -267,6 +268,6 @@ def _title(arm: str, experiment: Experiment) -> str:
 
 def _in_words(info: LevelInfo) -> str:
     return (
-        f"level {info.level}: {info.percent_remaining:.1f} % of weights, "
-        f"{info.test_accuracy:.1%} of the test images"
+        f"level {info.level}: {size_in_words(info.percent_remaining)} of the weights, "
+        f"{as_percent(info.test_accuracy)} of the test images"
     )

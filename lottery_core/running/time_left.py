@@ -215,11 +215,11 @@ def done_part(store: Store, experiments: Sequence[Experiment]) -> float:
 def in_words(seconds: float) -> str:
     """A duration, as exact as an estimate deserves: 8 s, 45 s, 3 min, 1 h 20 min."""
     if seconds < 10:
-        return f"{max(1, round(seconds))} s"
+        return f"{max(1, round(seconds))}\u202fs"
     if seconds < 95:
-        return f"{5 * round(seconds / 5)} s"
+        return f"{5 * round(seconds / 5)}\u202fs"
     minutes = round(seconds / 60)
     if minutes < 60:
-        return f"{minutes} min"
+        return f"{minutes}\u202fmin"
     hours, minutes = divmod(5 * round(minutes / 5), 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours}\u202fh {minutes}\u202fmin" if minutes else f"{hours}\u202fh"

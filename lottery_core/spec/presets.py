@@ -21,7 +21,7 @@ class Preset:
 PRESETS = {
     "quick": Preset(
         "Quick",
-        "A winning ticket in about a minute: three seeds, 6 rounds at 50 %.",
+        "A winning ticket in about a minute: three seeds, 6 rounds at 50\u202f%.",
         Choice(
             normalisation="dataset",
             validation_size=5_000,
@@ -37,12 +37,12 @@ PRESETS = {
     ),
     "notebook": Preset(
         "Notebook",
-        "Two hidden layers, SGD, all 60,000 images, 4 epochs, 6 rounds at 40 %.",
+        "Two hidden layers, SGD, all 60,000 images, 4 epochs, 6 rounds at 40\u202f%.",
         Choice(),
     ),
     "paper": Preset(
         "LeNet-300-100",
-        "Frankle & Carbin 2018: Adam, 50,000 iterations, 19 rounds at 20 %.",
+        "Frankle & Carbin 2018: Adam, 50,000 iterations, 19 rounds at 20\u202f%.",
         Choice(
             normalisation="unit",
             validation_size=5_000,
@@ -63,7 +63,8 @@ PRESETS = {
 }
 PRESETS["lenet-5"] = Preset(
     "LeNet-5",
-    "Convolutions on the same images: three seeds, 5 rounds at 50 %, random reinit beside them.",
+    "Convolutions on the same images: three seeds, 5 rounds at 50\u202f%, random reinit beside "
+    "them.",
     Choice(
         normalisation="dataset",
         validation_size=5_000,
@@ -87,7 +88,8 @@ def _of_the_paper(depth: int, iterations: int, rate: float, conv_factor: float) 
     return Preset(
         f"Conv-{depth}",
         f"Frankle & Carbin 2018, CIFAR-10: Adam, {iterations:,} iterations, 12 rounds, "
-        f"convolutions lose {20 * conv_factor:g} % a round, other layers 20 %. For a GPU.",
+        f"convolutions lose {20 * conv_factor:g}\u202f% a round, other layers 20\u202f%. For a "
+        "GPU.",
         Choice(
             dataset="cifar-10",
             normalisation="dataset",
@@ -133,7 +135,7 @@ def _of_cifar(name: str, title: str, **changes) -> Preset:
     return Preset(
         title,
         "CIFAR-10, mirrored and shifted: SGD with warm-up and decay, 63,000 iterations, 10 rounds "
-        "of 20 % over all layers, rewound to 2 % of the training. For a GPU.",
+        "of 20\u202f% over all layers, rewound to 2\u202f% of the training. For a GPU.",
         replace(choice, **changes),
     )
 

@@ -12,6 +12,11 @@ def size_in_words(percent: float) -> str:
     return f"{percent:.3g}\u202f%"
 
 
+def as_percent(fraction: float, decimals: int = 1) -> str:
+    """A part of a whole, as an accuracy: "96.1 %"."""
+    return f"{100 * fraction:.{decimals}f}\u202f%"
+
+
 def schedule_in_words(rounds: Sequence[Round]) -> str:
     """ "6 rounds to 1.56 % of the weights", of one round or more."""
     many = f"{len(rounds)} round{'s' if len(rounds) > 1 else ''}"

@@ -18,6 +18,7 @@ from lottery_core.method.supermasks import SUPERMASKS
 from lottery_core.spec.arms import ARMS, arm_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.sizes import size_in_words
 from lottery_core.store import LayerCounts, Level, LevelInfo, Store
 from lottery_core.tickets.content import data_in_words, digest, network_of, parts_of
 from lottery_core.tickets.repeat import command_of, repeat_in_words
@@ -360,7 +361,7 @@ def _identity(known: Known) -> str:
 
 
 def _size(info: LevelInfo) -> str:
-    return f"{info.percent_remaining:.4g} %"
+    return size_in_words(info.percent_remaining)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -21,7 +21,7 @@ def script(info: LevelInfo, name: str, ticket: str) -> str:
     """The script called `name`, for a level whose ticket lies beside it in the file `ticket`."""
     accuracy = f"{info.test_accuracy:.2%}"
     title = (
-        f"This is level {info.level} of {info.key}: {info.percent_remaining:.4g} % of the\n"
+        f"This is level {info.level} of {info.key}: {info.percent_remaining:.3g} % of the\n"
         f"weights, on {data_in_words(info)}, {accuracy} of the test images when it was made."
     )
     if why := why_script_differs(info.experiment):

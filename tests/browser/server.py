@@ -1,6 +1,7 @@
 """A real server over a store of its own, and how to visit it."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, TimeoutError, expect
 
 from lottery_core.store import LevelProgress, Store
 from lottery_core.training import kept, loops
@@ -93,6 +94,23 @@ def wait_for_rest(page: Page) -> None:
           && document.getAnimations().every(one => one.playState !== 'running'
             || one.effect.getComputedTiming().iterations === Infinity)"""
     )
+
+
+def choose(page: Page, label: str, option: re.Pattern) -> None:
+    """Choose in a list; it is opened again where it has closed or the press came too early, as
+    while a page that was just opened still grows."""
+    box = page.get_by_role("combobox", name=label, exact=True)
+
+    def chosen() -> bool:
+        box.click()
+        try:
+            page.get_by_role("option", name=option).click(timeout=5_000)
+        except TimeoutError:
+            page.keyboard.press("Escape")  # a second press would close what is still open
+            return False
+        return True
+
+    wait_until(chosen)
 
 
 def overflow(page: Page) -> int:

@@ -18,10 +18,10 @@ from lottery_core.findings.tables import history_table, layers_table, levels_tab
 from lottery_core.spec.links import read_choice
 from tests.browser.server import (
     Server,
+    choose,
     fits,
     visiting,
     wait_for_charts,
-    wait_for_rest,
     wait_until,
 )
 from tests.browser.test_runs import mark
@@ -128,9 +128,7 @@ def test_masks_tickets_and_tables_are_downloaded_as_they_are_in_the_store(server
     page = finished
     levels = [server.store.read(key) for key in keys_of(with_seed(SHORT, 2))]
     last = levels[-1]
-    wait_for_rest(page)  # what is drawn anew closes a list that is open
-    page.get_by_role("combobox", name="Level").click()
-    page.get_by_role("option", name=re.compile("^2:")).click()
+    choose(page, "Level", re.compile("^2:"))
     expect(page.get_by_text("Level 2 in other formats")).to_be_visible()
     with np.load(io.BytesIO(downloaded(page, "Mask, .npz"))) as mask:
         assert set(mask) == set(last.mask)
@@ -371,12 +369,12 @@ def test_a_phone_shows_ticks_title_and_a_long_legend_below_each_other(server, vi
     page = visit(server.url(params), 390)
     press(page, "Start")
     expect(page.get_by_text("Over 2 seeds")).to_be_visible()
-    chart = page.locator(".st-key-plot_accuracy")
-    expect(chart.locator(".legendtext")).to_have_count(6)
+    chart, names = page.locator(".st-key-plot_accuracy"), page.locator(".lottery-legend")
+    expect(names.get_by_role("button")).to_have_count(6)
 
     def apart() -> bool:
-        parts = (".xtick text", ".xtitle", ".legend")
-        boxes = [chart.locator(part).last.bounding_box() for part in parts]
+        below = [chart.locator(".xtick text"), chart.locator(".xtitle"), names]
+        boxes = [part.last.bounding_box() for part in below]
         return all(boxes) and all(
             upper["y"] + upper["height"] <= lower["y"] + 1 for upper, lower in pairwise(boxes)
         )

@@ -24,7 +24,7 @@ WATCHABLE = (
     *HEAD,
     NETWORK,
     CURVES,
-    ".st-key-plot_accuracy .legend",
+    ".st-key-screen_legend .lottery-legend",
     ".st-key-plot_level .lottery-plot",
     *(f".st-key-plot_weights_fc{n} .lottery-plot" for n in (1, 2, 3)),
 )

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from lottery_core.findings.by_hand import accuracy, as_many, sample
 from lottery_core.spec.links import read_choice
+from lottery_core.spec.sizes import as_percent
 from lottery_core.store import Store
 from lottery_core.tickets.incoming import read_upload
 from tests.browser.server import overflow, wait_until
@@ -127,7 +128,7 @@ def test_what_is_rubbed_out_is_counted_and_comes_back(visit, server, trained):
     left, by_hand, magnitude = told("Weights left, fc1"), told("By hand"), told("By magnitude")
     expect(left).to_have_text(f"{kept.sum():,}")
     images = sample(recipe, trained.datasets)
-    whole = f"{accuracy(recipe, level.end, level.mask, images):.2%}"
+    whole = as_percent(accuracy(recipe, level.end, level.mask, images), 2)
     expect(by_hand).to_have_text(whole)
     expect(magnitude).to_have_text(whole)
 
@@ -144,10 +145,10 @@ def test_what_is_rubbed_out_is_counted_and_comes_back(visit, server, trained):
     mask = level.mask | {"fc1.weight": kept.copy()}
     mask["fc1.weight"][10:12] = False
     expect(left).to_have_text(f"{mask['fc1.weight'].sum():,}")
-    expect(by_hand).to_have_text(f"{accuracy(recipe, level.end, mask, images):.2%}")
+    expect(by_hand).to_have_text(as_percent(accuracy(recipe, level.end, mask, images), 2))
     smallest_gone = as_many("magnitude", level.end, level.mask, mask)
     expected = accuracy(recipe, level.end, smallest_gone, images)
-    expect(magnitude).to_have_text(f"{expected:.2%}")
+    expect(magnitude).to_have_text(as_percent(expected, 2))
 
     # It is still so after a look elsewhere, and can be taken back from there.
     page.get_by_role("radio", name="Survival map").click()
@@ -164,10 +165,10 @@ def test_what_is_rubbed_out_is_counted_and_comes_back(visit, server, trained):
 def test_rounds_are_scrubbed_through(visit, server, trained):
     page = open_view(visit, server, "survival")
     title = page.locator(".st-key-plot_survival_fc1 .gtitle")
-    expect(title).to_contain_text("fc1 after round 2: 25.0% alive")
+    expect(title).to_contain_text("fc1 after round 2: 25\u202f% alive")
     assert page.get_by_role("button", name="Play").count() == 1
     page.get_by_role("slider", name="Level").press("ArrowLeft")
-    expect(title).to_contain_text("fc1 after round 1: 50.0% alive")
+    expect(title).to_contain_text("fc1 after round 1: 50\u202f% alive")
 
 
 def test_files_are_made_when_they_are_asked_for(visit, server, trained):

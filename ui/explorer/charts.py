@@ -16,11 +16,11 @@ from ui.explorer.link import LINK
 from ui.explorer.sidebar import Selection
 from ui.shared.chart_options import AXES, BANDS, choose_axis, choose_bands, say_one_seed
 from ui.shared.frame import one_of
-from ui.shared.plot import Packed, drawn, plot
+from ui.shared.plot import Packed, drawn, legend, plot
 from ui.shared.reading import HISTORY, history_so_far, summary, training_now
 
-_WIDE = Path(__file__).parent / "wide.css"
-_PRUNED = 2  # curves of what pruning alone leaves, beside those of the arms
+_LARGE = Path(__file__).parent / "large.css"
+_ARMS = "arms"  # the charts of the legend above them
 _QUANTITIES = {"loss": "Loss", "accuracy": "Accuracy"}
 
 
@@ -28,12 +28,13 @@ def show_screen(selection: Selection, active: bool) -> None:
     """What there is to watch, on one screen: accuracy against weights remaining, the training of
     the chosen level, sparsity, the network, and the weights of every layer. The style sheet has
     their places."""
-    if st.session_state.get("large") or len(selection.arms) + _PRUNED > figures.INSIDE:
-        st.html(_WIDE)
+    if st.session_state.get("large"):
+        st.html(_LARGE)
     with st.container(key="screen"):
-        accuracy, level, over_time, which, network, weights = (
+        names, accuracy, level, over_time, which, network, weights = (
             st.container(key=f"screen_{name}", **options)
             for name, options in (
+                ("legend", {}),
                 ("accuracy", {}),
                 ("level", {}),
                 ("sparsity", {}),
@@ -52,8 +53,12 @@ def show_screen(selection: Selection, active: bool) -> None:
             shown = choose_weights(n)
     levels = selection.levels()
     live = training_now(selection.main, len(levels))
+    with names:
+        seeds = selection.choice.replicates
+        note = f"means of {seeds} seeds" if seeds > 1 else ""
+        legend(selection.outcome().legend, "legend_accuracy", _ARMS, note)
     with accuracy:
-        plot(_accuracy(selection, n, axis, kind, live), "plot_accuracy", styled=True)
+        plot(_accuracy(selection, n, axis, kind, live), "plot_accuracy", _ARMS, styled=True)
     with level:
         plot(_training(selection.main, n, quantity), "plot_level", styled=True)
     with over_time:
@@ -78,7 +83,7 @@ def _accuracy(
         figure = outcome.accuracy(near_dense=axis == "near", kind=kind, live=live)
         percents = [info.percent_remaining for info in outcome.first]
         percents += sizes_of(selection.main)[len(percents) :]
-        return figures.opening_levels(figures.legend_inside(figure), percents, n)
+        return figures.opening_levels(figures.without_legend(figure), percents, n)
 
     return drawn(what, make)
 

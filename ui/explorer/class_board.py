@@ -183,7 +183,7 @@ def _counts(of_arm: dict) -> tuple[tuple[int, int], ...]:
 
 
 def _figure(name: str, outcome: Outcome, kind: str) -> figures.Figure:
-    figure = figures.legend_inside(outcome.accuracy(kind=kind))
+    figure = outcome.accuracy(kind=kind)
     return figure.update_layout(title_text=f"Class {name}: accuracy against weights remaining")
 
 

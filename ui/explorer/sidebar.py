@@ -307,7 +307,7 @@ def _ask_rewind(form: Form, extra: list[int]) -> None:
         options,
         options.index(at) if at in options else len(options) - 1,
         key=widget_key("rewind_iteration"),
-        format_func=lambda i: f"{i:,} ({100 * i / total:.3g} %)" if total else f"{i:,}",
+        format_func=lambda i: f"{i:,} ({100 * i / total:.3g}\u202f%)" if total else f"{i:,}",
         disabled="rewind_iteration" in form.fixed,
     )
     form.slot("rewind_iteration", "rewind_percent")

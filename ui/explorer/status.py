@@ -16,7 +16,7 @@ from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.limits import MAX_SEED
 from lottery_core.spec.links import write_choice
-from lottery_core.spec.sizes import schedule_in_words
+from lottery_core.spec.sizes import as_percent, schedule_in_words
 from lottery_core.spec.terms import CONTROLS
 from lottery_core.store import Job
 from ui.explorer.link import offer
@@ -310,7 +310,8 @@ def show_watched(selection: Selection) -> None:
         st.markdown(
             f"**Your run goes on**: {recipe.net.sizes} on {recipe.data_title}, "
             f"{many(len(every[0].rounds), 'round')}, seed {choice.seed}; "
-            f"{done_part(runtime().store, every):.0%} is done. What is chosen now is another."
+            f"{as_percent(done_part(runtime().store, every), 0)} is done. What is chosen "
+            "now is another."
         )
         if not (selection.seat and selection.seat.locked):
             st.button("Back to it", key="back", on_click=offer, args=(preset, choice))

@@ -18,6 +18,7 @@ from lottery_core.method.masks import Arrays
 from lottery_core.report.figures import Figure
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.rounds import Round
+from lottery_core.spec.sizes import as_percent, size_in_words
 from ui.explorer import status
 from ui.explorer.sidebar import RESTARTS, Selection, restart_of
 from ui.explorer.status import State, ask_for
@@ -70,8 +71,9 @@ def stage_in_words(selection: Selection) -> str:
         if level is None:
             return f"{where}The {'dense ' * (not place.n)}network is to be trained."
         words = (
-            f"{where}With {level.info.percent_remaining:.3g} % of its weights the trained network "
-            f"names {100 * level.info.test_accuracy:.2f} % of the test images rightly."
+            f"{where}With {size_in_words(level.info.percent_remaining)} of its weights "
+            f"the trained network names {as_percent(level.info.test_accuracy, 2)} of the test "
+            "images rightly."
         )
         if place.n == len(main.rounds):
             words += " That was the last round. Turn Step by step off to read what came of it."
@@ -85,7 +87,9 @@ def stage_in_words(selection: Selection) -> str:
     if place.stage == "cut":
         words = f"{where}{_cut(found)}"
         if found.accuracy is not None:
-            words += f" Not trained again, the network names {100 * found.accuracy:.2f} % of the "
+            words += (
+                f" Not trained again, the network names {as_percent(found.accuracy, 2)} of the "
+            )
             words += "test images rightly."
         return words
     restart = RESTARTS[restart_of(selection.choice)]

@@ -21,6 +21,11 @@ from ui.shared.turns import drawing
 
 _STYLE = Path(__file__).parent / "frame.css"
 _LARGE = "Text and charts for a projector. Each chart's own bar has a button for the full screen."
+_LARGER = """<style>
+html { font-size: 21px; }
+/* What can be chosen is as wide as it is large. */
+.stApp [data-testid="stSidebar"][data-collapsed="false"] { min-width: 20rem; }
+</style>"""
 _ICON = Path(__file__).resolve().parents[2] / "static" / "ticket.svg"
 PAGES = (
     ("app.py", "Explorer", ":material/explore:"),
@@ -76,7 +81,7 @@ def _choose_large() -> None:
 
     st.toggle("Large", state.large, key="large_switch", on_change=choose, help=_LARGE)
     if state.large:
-        st.html("<style>html { font-size: 21px; }</style>")
+        st.html(_LARGER)
         if url.get("large") != "1":
             url["large"] = "1"
     elif "large" in url:

@@ -119,7 +119,7 @@ def _layers(network: Network, kept: Mapping[str, int]) -> list[dict]:
             {
                 "name": short(name),
                 "words": f"{short(name)}, {shape_in_words(shape)}: {kept[name]:,} of "
-                f"{sizes[name]:,} weights kept, {100 * density:.3g} %",
+                f"{sizes[name]:,} weights kept, {100 * density:.3g}\u202f%",
                 "tall": max(0.25, math.log10(max(sizes[name], 2)) / most),
                 "density": density,
                 "part": f"{100 * density:.3g}\u202f%",

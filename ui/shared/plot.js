@@ -42,23 +42,11 @@ const grown = (value, key = "") => {
   return result;
 };
 
-// A chart may say in `meta.narrow` what else its layout has where there is little room.
-const NARROW = 375; // pixels
-const PLOT = 240; // pixels that its curves keep there, however long its legend
-const TOOLBAR = 200, LETTER = 7; // of which a title needs so many beside its toolbar
-const cramped = (layout, node) => {
+// Where the title needs all of the width, the toolbar comes below it.
+const NARROW = 375, TOOLBAR = 200, LETTER = 7; // pixels
+const makeRoom = (layout, node) => {
   const title = TOOLBAR + LETTER * (layout.title?.text?.length ?? 0);
-  return [node.clientWidth < NARROW, node.clientWidth < Math.max(NARROW, title)];
-};
-const fitted = (layout, node) => {
-  const room = cramped(layout, node);
-  node.lotteryRoom = String(room);
-  node.classList.toggle("narrow", room[1]);
-  node.style.minHeight = "";
-  if (!layout.meta.narrow || node.clientWidth >= NARROW) return layout;
-  const { margin } = layout.meta.narrow;
-  node.style.minHeight = `${margin.t + PLOT + margin.b}px`;
-  return { ...layout, ...layout.meta.narrow };
+  node.classList.toggle("narrow", node.clientWidth < Math.max(NARROW, title));
 };
 
 const themed = (layout, c, large) => {
@@ -292,6 +280,16 @@ const SYMBOLS = {
   x: "M0-2 2.6-4.8 4.8-2.6 2 0 4.8 2.6 2.6 4.8 0 2-2.6 4.8-4.8 2.6-2 0-4.8-2.6-2.6-4.8Z",
   star: "M0-5.6 1.4-1.9 5.3-1.7 2.2 .7 3.3 4.5 0 2.3-3.3 4.5-2.2 .7-5.3-1.7-1.4-1.9Z",
   hexagon: "M0-5 4.3-2.5V2.5L0 5-4.3 2.5V-2.5Z",
+  hourglass: "M-5-5H5L-5 5H5Z",
+  bowtie: "M-5-5V5L5-5V5Z",
+  "triangle-left": "M-5 0 4 5V-5Z",
+  "triangle-right": "M5 0-4 5V-5Z",
+  "triangle-ne": "M-5-4.5H4.5V5Z",
+  pentagon: "M0-5 4.8-1.5 2.9 4H-2.9L-4.8-1.5Z",
+  "star-square": "M-5-5 0-2.2 5-5 2.2 0 5 5 0 2.2-5 5-2.2 0Z",
+  hexagram: "M0-5.5 1.6-2.7H4.8L3.2 0 4.8 2.7H1.6L0 5.5-1.6 2.7H-4.8L-3.2 0-4.8-2.7H-1.6Z",
+  "arrow-up": "M0-5 3.6 4.5H-3.6Z",
+  "arrow-down": "M0 5 3.6-4.5H-3.6Z",
 };
 
 const svg = (name, attributes) => {
@@ -303,9 +301,11 @@ const svg = (name, attributes) => {
 const swatch = ({ colour, dash, symbol }) => {
   const picture = svg("svg", { width: 40, height: 14, viewBox: "-20 -7 40 14", "aria-hidden": true });
   const pattern = DASHES[dash] ?? dash.replaceAll("px", "").replaceAll(",", " ");
+  const [shape, open] = symbol.split(/-(?=open$)/);
+  const ink = open ? { fill: "none", stroke: colour, "stroke-width": 1.5 } : { fill: colour };
   picture.append(
     svg("line", { x1: -19, x2: 19, stroke: colour, "stroke-width": 2.5, "stroke-dasharray": pattern }),
-    svg("path", { d: SYMBOLS[symbol] ?? SYMBOLS.circle, fill: colour }),
+    svg("path", { d: SYMBOLS[shape] ?? SYMBOLS.circle, ...ink }),
   );
   return picture;
 };
@@ -314,11 +314,11 @@ const mark = (legend) => legend.querySelectorAll("button").forEach((button) => (
   button.setAttribute("aria-pressed", !legend.lotteryGroup.hidden.has(button.dataset.curve))
 ));
 
-const showLegend = (node, { legend, group: name }) => {
+const showLegend = (node, { legend, note, group: name }) => {
   const group = join(name, node);
   node.setAttribute("role", "group");
-  node.setAttribute("aria-label", "Legend: press a curve to hide or show it in all charts");
-  const drawn = JSON.stringify(legend);
+  node.setAttribute("aria-label", "Legend: press a curve to hide or show it");
+  const drawn = JSON.stringify([legend, note]);
   if (node.lotteryDrawn !== drawn) {
     node.lotteryDrawn = drawn;
     node.replaceChildren(...legend.map((entry) => {
@@ -329,6 +329,11 @@ const showLegend = (node, { legend, group: name }) => {
       button.append(swatch(entry), entry.name);
       return button;
     }));
+    if (note) {
+      const said = document.createElement("span");
+      said.textContent = note;
+      node.append(said);
+    }
   }
   mark(node);
   return () => {
@@ -397,7 +402,8 @@ const showPlot = (node, data, parentElement) => {
     const drawing = () => {
       const full = isFull(node), large = data.large || full;
       const one = full && group ? withLegend(figure) : figure;
-      const layout = themed(fitted(one.layout, node), c, large);
+      makeRoom(one.layout, node);
+      const layout = themed(one.layout, c, large);
       const traces = soFar(visible(one.data, group), figure.layout);
       return large ? [grown(traces), grown(layout)] : [traces, layout];
     };
@@ -416,8 +422,8 @@ const showPlot = (node, data, parentElement) => {
       if (levels || layer !== undefined) openParts(node);
       node.lotteryObserver = new ResizeObserver(() => {
         if (!node.isConnected || !node.clientWidth) return;
-        if (node.lotteryRoom !== String(cramped(figure.layout, node))) node.lotteryDraw?.();
-        else busy(Plotly.Plots.resize(node));
+        makeRoom(figure.layout, node);
+        busy(Plotly.Plots.resize(node));
       });
       node.lotteryObserver.observe(node);
     }

@@ -85,6 +85,7 @@ _LEGEND = st.components.v2.component(
 .lottery-legend button:focus-visible { outline: 2px solid; }
 .lottery-legend button[aria-pressed="false"] { opacity: 0.45; text-decoration: line-through; }
 .lottery-legend svg { flex: none; }
+.lottery-legend span { align-self: center; padding: 0 0.25rem; font-size: 0.75rem; }
 """,
     js=_CALL,
     isolate_styles=False,
@@ -214,8 +215,9 @@ def plot(figure: go.Figure | Packed, key: str, group: str = "", *, styled: bool 
     )
 
 
-def legend(curves: Sequence[Curve], key: str, group: str) -> None:
-    """The one legend of a group's charts: a button a curve, which hides it in all of them."""
+def legend(curves: Sequence[Curve], key: str, group: str, note: str = "") -> None:
+    """The one legend of a group's charts: a button a curve, which hides it in all of them, and a
+    `note` on all of these."""
     entries = [
         {
             "curve": curve.group,
@@ -226,4 +228,4 @@ def legend(curves: Sequence[Curve], key: str, group: str) -> None:
         }
         for curve in curves
     ]
-    _LEGEND(data={"legend": entries, "group": group}, key=key)
+    _LEGEND(data={"legend": entries, "group": group, "note": note}, key=key)

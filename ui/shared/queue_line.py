@@ -40,9 +40,11 @@ def queue_in_words(jobs: Sequence[Job], who: str, begins: Mapping[str, float]) -
     running = [job for job in jobs if job.state == "running"]
     waiting = [job for job in jobs if job.state == "queued"]
     waiting.sort(key=lambda job: begins.get(job.key, 0.0))  # as turns go; else in their order
-    parts = [f"{many(len(running), 'run')} {'trains' if len(running) == 1 else 'train'}"]
-    if waiting:
-        parts.append(f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'}")
+    parts = []
+    for some, verb in ((running, "train"), (waiting, "wait")):
+        if n := len(some):
+            named = f"{n}" if parts else many(n, "run")
+            parts.append(f"{named} {verb}{'s' if n == 1 else ''}")
     return f"{', '.join(parts)}; {_place(running, waiting, who)}"
 
 

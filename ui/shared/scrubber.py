@@ -23,13 +23,17 @@ _HTML = """
 """
 _CSS = """
 .lottery-scrubber {
-  display: flex; flex-wrap: wrap; gap: 0.75rem; align-items: center; min-height: 2.6rem;
+  display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; min-height: 2.6rem;
   color: var(--st-text-color); font-family: var(--st-font);
 }
-.lottery-scrubber input { flex: 1 1 8rem; accent-color: var(--st-primary-color); height: 1.5rem; }
+.lottery-scrubber input {
+  flex: 1 1 4rem; min-width: 4rem; height: 1.5rem; accent-color: var(--st-primary-color);
+}
+/* Beside the other a browser makes the rest of the slider white, on a dark page too. */
+@media (prefers-color-scheme: dark) { .lottery-scrubber input { accent-color: #7db4ec; } }
 .lottery-scrubber output { min-width: 7em; font-variant-numeric: tabular-nums; }
 .lottery-scrubber button, .lottery-scrubber select {
-  min-width: 4.6rem; min-height: 2.5rem; padding: 0 0.75rem; cursor: pointer; font: inherit;
+  min-width: 4.6rem; min-height: 2.5rem; padding: 0 0.6rem; cursor: pointer; font: inherit;
   color: inherit; background: var(--st-background-color);
   border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
 }

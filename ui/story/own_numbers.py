@@ -17,6 +17,7 @@ from lottery_core.report import figures, story_figures, time_figures
 from lottery_core.running.time_left import in_words
 from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.limits import MAX_SEED
+from lottery_core.spec.sizes import as_percent, size_in_words
 from ui.shared.frame import PAGES, one_of
 from ui.shared.images import show_images
 from ui.shared.plot import plot
@@ -42,8 +43,8 @@ def show_train(run: StoryRun, words, picture) -> None:
         else:
             now = history.iloc[-1]
             st.info(
-                f"Iteration {int(now['iteration']):,}: it reads {now['test_accuracy']:.1%} of the "
-                f"digits. All {total:,} in about {in_words(seconds_left(run, 0) or 1)}.",
+                f"Iteration {int(now['iteration']):,}: it reads {as_percent(now['test_accuracy'])} "
+                f"of the digits. All {total:,} in about {in_words(seconds_left(run, 0) or 1)}.",
                 icon=":material/hourglass_top:",
             )
         _try(
@@ -92,7 +93,7 @@ def _show_digits(run: StoryRun, trained: bool) -> None:
     plainly = _averages()
     st.caption(
         "What it has to beat: the averages of 10,000 other digits. Taking each image for the one "
-        f"it is nearest to, without any network, reads {plainly.accuracy:.1%} correctly."
+        f"it is nearest to, without any network, reads {as_percent(plainly.accuracy)} correctly."
     )
     show_images(plainly.images, [str(digit) for digit in range(10)], ink=True)
 
@@ -138,7 +139,7 @@ def show_rewind(run: StoryRun, words, picture) -> None:
     """What training again does to one round."""
     rounds = run.main.rounds
     with words:
-        names = {str(n): f"{step.sparsity:.0%}" for n, step in enumerate(rounds, 1)}
+        names = {str(n): size_in_words(100 * step.sparsity) for n, step in enumerate(rounds, 1)}
         n = int(LINK.option("round", names, lambda key, n: _choose_round(key, names, n)))
         dense, level = summary(run.main.keys[0]), summary(run.main.keys[n])
         waiting = ""
@@ -158,7 +159,7 @@ def show_rewind(run: StoryRun, words, picture) -> None:
             style = figures.STYLES["dense pruned"]
             ends = [0, total], [alone, alone]
             curves.append(figures.Curve("pruned, left alone", *ends, style))
-        title = f"Training again at {rounds[n - 1].sparsity:.1%} sparsity"
+        title = f"Training again at {size_in_words(100 * rounds[n - 1].sparsity)} sparsity"
         _draw(story_figures.learning_figure(curves, total, title), "story_rewind", waiting)
 
 
@@ -231,7 +232,9 @@ def show_matter(run: StoryRun, words, picture) -> None:
             curves += _learning("all weights", dense.history, _DENSE)
         total = run.main.recipe.iterations
         left = 1 - run.main.rounds[-1].sparsity
-        figure = story_figures.learning_figure(curves, total, f"The same {left:.1%} of the weights")
+        figure = story_figures.learning_figure(
+            curves, total, f"The same {size_in_words(100 * left)} of the weights"
+        )
         _draw(figure, "story_matter", "" if curves else waiting)
 
 

@@ -28,6 +28,8 @@ _CSS = """
   display: block; width: 100%; height: 2.2rem; margin: 0;
   accent-color: var(--st-primary-color); cursor: pointer;
 }
+/* Beside the other a browser makes the rest of the slider white, on a dark page too. */
+@media (prefers-color-scheme: dark) { .lottery-pruner input { accent-color: #7db4ec; } }
 .lottery-pruner output {
   display: flex; flex-wrap: wrap; gap: 0 1rem; justify-content: space-between;
   align-items: baseline; min-height: 2.4rem; font-variant-numeric: tabular-nums;

@@ -9,6 +9,7 @@ from lottery_core.findings.lines import line_id
 from lottery_core.findings.replicates import band
 from lottery_core.spec.arms import ARMS
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.sizes import as_percent
 from lottery_core.spec.terms import OPTIMISERS
 from lottery_core.store import LevelInfo
 from lottery_core.tickets import transfer
@@ -162,5 +163,9 @@ def _spread(values: list[float]) -> str:
     if not values:
         return "not run"
     found = band(values, "range")
-    words = f"{found.mean:.2%}"
-    return f"{words} ({found.low:.2%} to {found.high:.2%})" if found.n > 1 else words
+    words = as_percent(found.mean, 2)
+    return (
+        f"{words} ({as_percent(found.low, 2)} to {as_percent(found.high, 2)})"
+        if found.n > 1
+        else words
+    )

@@ -16,6 +16,7 @@ from lottery_core.findings.rubbed import Rubbed
 from lottery_core.method.masks import Arrays, apply
 from lottery_core.report import ticket_figures
 from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.sizes import as_percent
 from lottery_core.store import Level
 from lottery_core.tickets import files
 from ui.shared.again import again
@@ -108,7 +109,7 @@ def _show_answers(answering: _Answering) -> None:
 
     def show(who: str) -> None:
         found = answering.found.get(who)
-        number = f"{found.accuracy:.2%}" if found else "..."  # the page does not jump
+        number = as_percent(found.accuracy, 2) if found else "..."  # the page does not jump
         with places[who]:
             show_number(_WHO[who], number, found.in_words if found else "being counted")
 

@@ -13,7 +13,7 @@ from lottery_core.findings.verdict import level_to_show
 from lottery_core.spec.arms import arm_of, title_of
 from lottery_core.spec.checks import is_whole
 from lottery_core.spec.experiment import Experiment
-from lottery_core.spec.sizes import schedule_in_words, size_in_words
+from lottery_core.spec.sizes import as_percent, schedule_in_words, size_in_words
 from lottery_core.store import Level
 from ui.shared.frame import one_of
 from ui.shared.jobs import show_damaged
@@ -187,16 +187,16 @@ def show_numbers(subject: Subject) -> None:
         )
         show_number(
             "Test accuracy, end of training",
-            f"{info.test_accuracy:.2%}",
-            f"dense: {dense.test_accuracy:.2%}" if subject.n else "dense",
+            as_percent(info.test_accuracy, 2),
+            f"dense: {as_percent(dense.test_accuracy, 2)}" if subject.n else "dense",
             meaning("dense"),
         )
         is_learned = subject.experiment.supermask(subject.n)
         begins, of_dense = (_at_its_start(level) for level in (subject.level, subject.dense))
         show_number(
             "Test accuracy, at its start",
-            f"{begins:.2%}",
-            f"dense: {of_dense:.2%}" if subject.n else "dense",
+            as_percent(begins, 2),
+            f"dense: {as_percent(of_dense, 2)}" if subject.n else "dense",
             _UNDER_FIRST_MASK if is_learned else _AT_ITS_START,
         )
         if stop is not None:
@@ -213,8 +213,8 @@ def show_numbers(subject: Subject) -> None:
             st.error(found.in_words())
     if info.explored is not None:
         say_small(
-            f"Its mask changed while it trained: {info.explored:.1%} of all weights were in it at "
-            f"some time. {MOVED}"
+            f"Its mask changed while it trained: {as_percent(info.explored)} of all weights were "
+            f"in it at some time. {MOVED}"
         )
     if is_learned:
         say_small(UNTRAINED)

@@ -13,6 +13,7 @@ from lottery_core.method.masks import Arrays
 from lottery_core.report import answer_figures
 from lottery_core.spec.datasets import DATASETS
 from lottery_core.spec.recipe import Recipe
+from lottery_core.spec.sizes import as_percent
 from ui.shared.frame import one_of, wrapping
 from ui.shared.images import show_images
 from ui.shared.plot import plot
@@ -128,7 +129,7 @@ def _answers_in_words(
 ) -> str:
     told = [int(p.argmax()) for p in given.values()]
     parts = [
-        f"{name} says **{plain(names[said])}** ({p.max():.0%})"
+        f"{name} says **{plain(names[said])}** ({as_percent(p.max(), 0)})"
         for (name, p), said in zip(given.items(), told, strict=True)
     ]
     agree = "They agree" if told[0] == told[1] else "They disagree"

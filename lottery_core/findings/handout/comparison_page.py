@@ -149,7 +149,7 @@ def _rows(known: _Known) -> Iterator[list[str]]:
     for row in known.differences().itertuples():
         yield [
             known.words[row.line],
-            f"{row.percent:.4g}",
+            f"{row.percent:.3g}",
             *paper.measured(100 * row.mean, 100 * row.low, 100 * row.high, "+.2f"),
             *paper.measured(row.mean_early_stop, row.low_early_stop, row.high_early_stop, "+,.0f"),
             str(row.n),

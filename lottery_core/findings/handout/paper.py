@@ -63,7 +63,7 @@ def cells(table: pd.DataFrame) -> list[list[str]]:
     return [
         [
             str(row.level),
-            f"{row.percent:.4g}",
+            f"{row.percent:.3g}",
             row.arm,
             *measured(100 * row.mean, 100 * row.low, 100 * row.high, ".2f"),
             *measured(row.mean_early_stop, row.low_early_stop, row.high_early_stop, ",.0f"),

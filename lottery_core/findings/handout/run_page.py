@@ -18,6 +18,7 @@ from lottery_core.report.figures import level_accuracy_figure, loss_figure
 from lottery_core.spec.arms import ARMS, title_of
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
+from lottery_core.spec.sizes import as_percent, size_in_words
 from lottery_core.store import Level, LevelInfo, Store
 
 _POINTS = 100  # of a training curve: a chart is no wider than some hundred pixels
@@ -92,7 +93,7 @@ def _levels(page: Page, store: Store, outcome: Outcome) -> None:
     page.heading("One level at a time")
     page.text(
         f"Levels of seed {outcome.main.recipe.seed}: how each trained, and the weights it ended "
-        "with. Zero is the lightest colour, and what is pruned is dark.",
+        "with. Zero is grey, and what is pruned is dark.",
     )
     page.html(_scrubber(infos, first))
     page.html(_trainings(store, outcome.main, infos, first))
@@ -104,8 +105,8 @@ def _levels(page: Page, store: Store, outcome: Outcome) -> None:
 
 def _scrubber(infos: list[LevelInfo], first: int) -> str:
     words = [
-        f"Level {info.level}: {info.percent_remaining:.4g}\u202f% of the weights, "
-        f"{100 * info.test_accuracy:.2f}\u202f% of the test images"
+        f"Level {info.level}: {size_in_words(info.percent_remaining)} of the weights, "
+        f"{as_percent(info.test_accuracy, 2)} of the test images"
         for info in infos
     ]
     return (
