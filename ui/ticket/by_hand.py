@@ -110,6 +110,8 @@ def _go_on(answering: _Answering) -> None:
             answering.go_on()
             if answering.is_whole:
                 st.rerun()
+        else:  # it may write to places that are not its own, if it has at once
+            answering.say()
         begun = True
 
     more()
@@ -164,7 +166,7 @@ class _Answering:
     def go_on(self) -> None:
         """Answer more images, and show what came of them."""
         end = time.perf_counter() + by_hand.FIRST
-        for who, title in _WHO.items():
+        for who in _WHO:
             if not self._has_all(who):
                 if who == "by hand":
                     self._count(who, lambda found: time.perf_counter() >= end)
@@ -172,10 +174,18 @@ class _Answering:
                     self._now[who] = self._now["by hand"]
                 else:  # the same images
                     self._count(who, lambda found: found.of >= self._now["by hand"].of)
-            with self._places[who]:
-                show_number(title, f"{self._now[who].accuracy:.2%}", self._now[who].in_words)
+            self._say(who)
         if self.is_whole:
             self._now["removed"] = self._removed
+
+    def say(self) -> None:
+        """Show what is known by now."""
+        for who in _WHO:
+            self._say(who)
+
+    def _say(self, who: str) -> None:
+        with self._places[who]:
+            show_number(_WHO[who], f"{self._now[who].accuracy:.2%}", self._now[who].in_words)
 
     def _count(self, who: str, until: Callable[[Right], bool]) -> None:
         if who not in self._ways:
