@@ -10,7 +10,7 @@ from lottery_core.findings.by_hand import accuracy, as_many, sample
 from lottery_core.spec.links import read_choice
 from lottery_core.store import Store
 from lottery_core.tickets.incoming import read_upload
-from tests.browser.server import overflow, wait_until
+from tests.browser.server import keep, overflow, wait_until
 from ui.ticket.subject import VIEWS
 
 pytestmark = pytest.mark.browser
@@ -29,12 +29,9 @@ EXPERIMENT = read_choice(SMALL)[1].experiment()
 
 
 @pytest.fixture
-def trained(visit, server) -> Store:
+def trained(server) -> Store:
     """The server's store with a finished small experiment."""
-    if not server.store.has(EXPERIMENT.key):
-        page = visit(server.url(SMALL))
-        page.get_by_role("button", name="Start", exact=True).click()
-        expect(page.locator("[class*=st-key-verdict_]")).to_be_visible()
+    keep(server.store, SMALL)
     return server.store
 
 
