@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# What takes half of the tests' time.
-HALF := tests/browser $(wildcard tests/test_[a-d]*.py)
+# Processes that test at once, each a file at a time: one more than two cores, as tests in a browser
+# wait for much of their time. On a larger machine: make test TESTERS=8.
+TESTERS ?= 3
+SHARED := --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 # A stamp is written last, so that an interrupted install does not count as done.
 MADE := $(VENV)/.made
@@ -39,16 +41,7 @@ cluster: $(CLUSTER)
 
 test: lint
 	@echo "Browser: $$($(BIN)/python -m tests.browser.browser)"
-ifeq ($(strip $(ARGS)),)
-	@# Half on each of two cores, the browser's tests in one half; what that says comes last.
-	@said=$$(mktemp); \
-	$(BIN)/python -m pytest $(HALF) >$$said 2>&1 & browser=$$!; \
-	$(BIN)/python -m pytest $(filter-out $(HALF),$(wildcard tests/test_*.py)); rest=$$?; \
-	wait $$browser; clicked=$$?; cat $$said; rm -f $$said; \
-	exit $$((rest | clicked))
-else
-	$(BIN)/python -m pytest $(ARGS)
-endif
+	$(BIN)/python -m pytest $(or $(strip $(ARGS)),$(SHARED))
 
 lint: $(DEV)
 	$(BIN)/python -m ruff check .

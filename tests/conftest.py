@@ -3,12 +3,15 @@
 import functools
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import scipy.linalg  # noqa: F401 - it has a BLAS of its own, which is limited too
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
+from threadpoolctl import threadpool_limits
 
 import ui.shared.runtime
 from lottery_core.__main__ import start
@@ -21,6 +24,7 @@ from lottery_core.spec.recipe import Recipe
 from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Store
 from lottery_core.training import kept
+from tests import images
 
 # The same examples in every run; a busy machine is not a failure.
 settings.register_profile(
@@ -31,13 +35,41 @@ settings.load_profile("repeatable")
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled() -> None:
+# The longest files begin first, so that nobody waits for one of them in the end; then those that
+# need no compiled code, while that is made.
+LONGEST = ("test_explorer", "test_accessible")
+MEANWHILE = (
+    "test_criteria", "test_per_image", "test_imports", "test_incoming", "test_package",
+    "test_budgets", "test_choice", "test_cifar", "test_layers", "test_matching", "test_models",
+    "test_networks", "test_pruning", "test_restart", "test_rubbed",
+)  # fmt: skip
+ORDER = {name: n for n, name in enumerate((*LONGEST, *MEANWHILE))}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In this order, where several processes share all tests, and where one has them."""
+    items.sort(key=lambda item: ORDER.get(item.path.stem, len(ORDER)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(request) -> None:
     """The compiled loop is on disk: made once for all processes that test, a minute."""
+    if request.path.stem in MEANWHILE:
+        return
     with FileLock(kept.folder().with_suffix(".lock")):
         if not kept.is_ready():
             command = [sys.executable, "-m", "lottery_core.training.loops"]
             subprocess.run(command, cwd=ROOT, check=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums take the thread that a worker has: more of them, with a test on every core, would wait
+    for one another, and threads that wait keep a core busy."""
+    from lottery_core.training.torch_loop import one_torch_thread  # loads torch
+
+    with one_torch_thread(), threadpool_limits(1, "blas"):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -107,8 +139,15 @@ def command(monkeypatch, capsys):
 
 @pytest.fixture(scope="session")
 def mnist(datasets):
-    """All of MNIST, with 5,000 images held out."""
-    return load_data(Recipe(), datasets)
+    """What is trained on of MNIST, with 500 images held out and 500 to test on."""
+    return images.judged_on(load_data(Recipe(), datasets), 500)
+
+
+@pytest.fixture(scope="module")
+def judged_on_few():
+    """Levels that this process trains are judged on 500 images held out and 500 to test on."""
+    with images.judged_on_few():
+        yield
 
 
 @pytest.fixture

@@ -2,12 +2,15 @@
 
 import gzip
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from lottery_core.data import Images
+from lottery_core.data import Data, Images
 from lottery_core.spec.datasets import DATASETS
 
 
@@ -18,6 +21,31 @@ def images_of(numbers: np.ndarray) -> Images:
     values = np.concatenate([values, np.zeros(256 - len(values), np.float32)])
     pixels = pixels.reshape(numbers.shape).astype(np.uint8)
     return Images(pixels, values, np.ones(len(pixels), np.float32))
+
+
+def judged_on(data: Data, count: int) -> Data:
+    """The same, but with so many images held out and to test on: most of what a short training
+    takes would go into judging it."""
+    some = slice(count)
+    return replace(
+        data,
+        validation_index=data.validation_index[some],
+        test_images=data.test_images.take(some),
+        test_labels=data.test_labels[some],
+    )
+
+
+@contextmanager
+def judged_on_few() -> Iterator[None]:
+    """Inside, levels that this process trains, and what it measures of their copies, are judged on
+    500 images held out and 500 to test on."""
+    from lottery_core.running import engine, instability  # not where nothing is trained: torch
+
+    load = engine.load_data
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (engine, instability):
+            patch.setattr(module, "load_data", lambda *of, **how: judged_on(load(*of, **how), 500))
+        yield
 
 
 def unreadable(images: Images, index=slice(None)) -> Images:

@@ -18,6 +18,8 @@ from lottery_core.spec.rounds import rounds_of
 from lottery_core.store import Level
 from lottery_core.training.context import Context
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 
 def level_of(
     masks: list, starts: list | None = None, ends: list | None = None, names: tuple = ()

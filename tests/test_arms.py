@@ -21,6 +21,8 @@ from lottery_core.training.base import Training, batch_order
 from lottery_core.training.context import Context
 from lottery_core.training.models import initial_weights
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 RECIPE = Recipe(network="12 6", iterations=40, evaluate_every=20, batch_size=32, decay_at=(30,))
 TICKET = Experiment(RECIPE, rounds_of([0.5, 0.8], rewind_iteration=10))
 

@@ -11,6 +11,8 @@ from lottery_core.store import Barriers, LineTo, task_key
 from tests.kept_runs import record
 from tests.pages import open_page, said
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 SMALL = {
     "preset": "quick", "replicates": "2", "network": "8", "length": "8", "unit": "iterations",
     "rounds": "2", "controls": "none",

@@ -4,6 +4,7 @@ import math
 import re
 import shlex
 from dataclasses import replace
+from itertools import cycle
 
 import pytest
 
@@ -24,6 +25,8 @@ from lottery_core.tickets.incoming import read_upload
 from lottery_core.tickets.repeat import command_of
 from lottery_core.training.context import Context
 from tests.networks import CONVOLUTIONAL, make_level
+
+pytestmark = pytest.mark.usefixtures("judged_on_few")
 
 RECIPE = Recipe(network="8", iterations=40, evaluate_every=20, batch_size=64, learning_rate=0.1)
 EXPERIMENT = Experiment(RECIPE, rounds_of([0.5, 0.75]))
@@ -230,8 +233,14 @@ CHOICES = {
 }
 
 
-@pytest.mark.parametrize("arm", ["main", *ARMS])
-@pytest.mark.parametrize("name", CHOICES)
+# Every choice, and every arm of three of them: a command names the arm beside the rest.
+TURNS = [[*CHOICES][n:] + [*CHOICES][:n] for n in range(len(CHOICES))]
+PAIRS = [(name, "main") for name in CHOICES] + [
+    (name, arm) for turn, arm in zip(cycle(TURNS), ARMS, strict=False) for name in turn[::6]
+]
+
+
+@pytest.mark.parametrize(("name", "arm"), PAIRS)
 def test_the_command_repeats_the_experiment(name, arm):
     experiment = CHOICES[name].experiment()
     experiment = experiment if arm == "main" else ARMS[arm].of(experiment)

@@ -9,6 +9,8 @@ from lottery_core.spec.links import read_choice
 from tests.pages import go_to, open_page, said
 from tests.test_pages import SMALL, wait_until_done, widget
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 
 @pytest.fixture
 def come(shared, monkeypatch):

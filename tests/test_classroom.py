@@ -13,6 +13,8 @@ from lottery_core.spec.presets import PRESETS, preset
 from lottery_core.store import Store
 from lottery_core.training.context import Context
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 CHOICE = replace(
     preset("quick"), network="8", length=12.0, unit="iterations", rounds=1, controls=("reinit",)
 )

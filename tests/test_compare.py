@@ -25,6 +25,8 @@ from lottery_core.spec.presets import PRESETS
 from lottery_core.store import Job
 from tests.pages import open_page, said
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 TINY = replace(
     PRESETS["quick"].choice,
     learning_rate=0.1,

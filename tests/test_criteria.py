@@ -31,6 +31,8 @@ from lottery_core.training.models import initial_weights
 from tests.images import unreadable
 from tests.rounds import prune
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 RECIPE = Recipe(network="6 5")
 NAMES = list(RECIPE.shapes)
 NO_DATA = None  # whatever looks at it fails
@@ -362,12 +364,20 @@ def assert_exact(evidence, step, later):
         assert removed(later) == [max(math.floor(r * n + 1e-9), b) for r, n, b in expected]
 
 
-@each_of_weights
-@each_scope
-@pytest.mark.parametrize("sparsity", [0.25, 0.5, 0.75, 0.96875])
-@pytest.mark.parametrize("alike", [False, True], ids=["drawn", "all alike"])
-def test_exactly_its_count_goes_and_pruned_stay_pruned(criterion, scope, sparsity, alike, evidence):
-    if alike:
+# Of each criterion every scope with every sparsity, of weights that are drawn or all alike in turn.
+TARGETS = [
+    (criterion, scope, sparsity, "alike" if (a + b + c) % 2 else "drawn")
+    for a, criterion in enumerate(OF_WEIGHTS)
+    for b, scope in enumerate(SCOPES)
+    for c, sparsity in enumerate((0.25, 0.5, 0.75, 0.96875))
+]
+
+
+@pytest.mark.parametrize(("criterion", "scope", "sparsity", "weights"), TARGETS)
+def test_exactly_its_count_goes_and_pruned_stay_pruned(
+    criterion, scope, sparsity, weights, evidence
+):
+    if weights == "alike":
         same = {name: np.full_like(w, 0.25) for name, w in evidence.initial.items()}
         evidence = replace(evidence, initial=same, trained=apply(same, evidence.mask))
     step = Round(sparsity, sparsity, scope, criterion)

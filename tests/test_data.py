@@ -71,6 +71,12 @@ def originals(root):
 
 
 @pytest.fixture(scope="module")
+def mnist(datasets):
+    """All of it."""
+    return load_data(Recipe(), datasets)
+
+
+@pytest.fixture(scope="module")
 def blank(tmp_path_factory):
     """A folder of files of the right names and sizes, all zeros: nobody's published ones."""
     return write_files(tmp_path_factory.mktemp("blank") / "files")

@@ -13,6 +13,8 @@ from lottery_core.spec.experiment import Experiment
 from lottery_core.spec.recipe import Recipe
 from lottery_core.training.context import Context
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 
 def drawn(image: np.ndarray, times: int = 3, top: int = 0, left: int = 0) -> np.ndarray:
     """A 28x28 image as if drawn larger, somewhere on the canvas."""

@@ -38,6 +38,8 @@ from lottery_core.training.gradients import Slopes
 from lottery_core.training.models import initial_weights
 from tests.reference import slopes
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 RECIPE = Recipe(network="12 6", iterations=80, evaluate_every=40, batch_size=16, decay_at=(60,))
 TICKET = Experiment(RECIPE, rounds_of([0.5, 0.8]))
 MOVING = [name for name, arm in ARMS.items() if arm.of(TICKET).dynamics(1)]

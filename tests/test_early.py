@@ -32,6 +32,8 @@ from tests.pages import open_page, said
 from tests.test_dynamics import Recorder
 from tests.test_pages import SMALL, wait_until_done
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 RECIPE = Recipe(network="6", iterations=80, evaluate_every=8, batch_size=16)
 TICKET = Experiment(RECIPE, rounds_of([0.5, 0.8]))
 KEPT = {"fc1.weight": 3, "fc2.weight": 1}

@@ -27,6 +27,8 @@ from tests.pages import open_page, said
 from tests.test_pages import generation
 from tests.test_queue import wait_until
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 # Of levels 0, 1, ... of seed 0 and of seed 1: the first falls at level 2, the other at level 3.
 GIVEN = {0: [0.90, 0.91, 0.88, 0.95, 0.95], 1: [0.90, 0.90, 0.89, 0.80, 0.90]}
 PARAMS = {

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +29,7 @@ from lottery_core.training.base import Evaluation, TrainingDiverged
 from lottery_core.training.context import Context, Monitor
 from lottery_core.training.models import initial_weights
 from lottery_core.training.torch_loop import accuracy
+from tests.images import judged_on_few
 from tests.rounds import prune
 
 
@@ -42,6 +44,13 @@ def accuracy_on_test(recipe, weights, data):
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = Recipe(network="8", iterations=12, evaluate_every=6, batch_size=16)
+
+
+@pytest.fixture(autouse=True)
+def few(request):
+    """Levels are judged on few images, but not those of the notebook, whose numbers are met."""
+    with nullcontext() if "notebook" in request.fixturenames else judged_on_few():
+        yield
 
 
 @pytest.fixture
@@ -153,7 +162,7 @@ def test_each_mask_comes_from_the_weights_the_level_before_ended_with(store):
 def test_accuracy_before_retraining_is_that_of_the_pruned_trained_weights(store):
     experiment = Experiment(RECIPE, rounds_of([0.5, 0.8]))
     dense, one, two = run(experiment, store)
-    data = load_data(RECIPE, store.datasets)
+    data = engine.load_data(RECIPE, store.datasets)
     assert dense.info.test_accuracy_before_retraining is None
     assert two.info.test_accuracy_before_retraining == accuracy_on_test(
         RECIPE, apply(one.end, two.mask), data

@@ -30,6 +30,8 @@ from lottery_core.store import Level
 from lottery_core.store.pictures import shrink
 from tests.infos import info_of
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 SMALL = {
     "replicates": 2,
     "learning_rate": 0.1,

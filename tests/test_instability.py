@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lottery_core.data import load_data
 from lottery_core.method.masks import dense_mask
 from lottery_core.method.seeds import seed_of
 from lottery_core.report import compared_figures, figures
@@ -36,6 +35,8 @@ from lottery_core.training.models import initial_weights
 from tests.parts import do
 from tests.reference import judged
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 RECIPE = Recipe(network="16", iterations=200, evaluate_every=100, momentum=0.0, learning_rate=0.03)
 LOOPS = {"torch": torch_loop.train, "compiled": sparse_loop.train}
 
@@ -48,13 +49,8 @@ def experiment():
 
 @pytest.fixture(scope="module")
 def few(mnist):
-    """MNIST with 500 images to be judged on, for tests that judge many networks."""
-    return replace(
-        mnist,
-        train_index=mnist.train_index[:500],
-        test_images=mnist.test_images.take(slice(500)),
-        test_labels=mnist.test_labels[:500],
-    )
+    """MNIST with 500 images to be trained on, for tests that judge many networks."""
+    return replace(mnist, train_index=mnist.train_index[:500])
 
 
 def nobody(moment):
@@ -259,7 +255,7 @@ def test_the_copies_are_trained_as_their_level_was(store, experiment, monkeypatc
     recipe = replace(RECIPE, iterations=60, decay_at=(30,), warmup=5)
     experiment = Experiment(recipe, rounds)
     levels = list(engine.run(experiment, Context(store, loop="torch")))
-    data = load_data(recipe, store.datasets)
+    data = instability.load_data(recipe, store.datasets)
     monkeypatch.setattr(instability, "ORDERS", (0, 0))  # that of the levels themselves
     starts = [Start(0, 0), Start(1, 20), Start(2, 20), Start(3, 0)]
     found = measure(experiment, starts, Context(store, loop="torch"))

@@ -1,8 +1,10 @@
 """lottery_core as a researcher types it: run, watch, read, and go on where it stopped."""
 
 import io
+import shutil
 import sys
 import time
+from contextlib import redirect_stdout
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,9 +16,12 @@ from lottery_core.running import engine
 from lottery_core.running.bar import bar
 from lottery_core.spec.links import read_choice
 from lottery_core.spec.sizes import size_in_words
+from lottery_core.store import Store
 from lottery_core.training.base import TrainingDiverged
 from tests.infos import progress_of
 from tests.test_imports import loaded_by
+
+pytestmark = pytest.mark.usefixtures("judged_on_few")
 
 SMALL = {
     "replicates": 1,
@@ -35,11 +40,13 @@ def small(**changes) -> lt.Choice:
     return lt.preset("quick", **SMALL | changes)
 
 
-@pytest.fixture
-def run(store, capsys):
-    """A run of two seeds with a control, and what it printed."""
-    found = lt.run(small(replicates=2), store.root, loop="torch")
-    return found, capsys.readouterr().out
+@pytest.fixture(scope="module")
+def run(make_store, tmp_path_factory):
+    """A run of two seeds with a control, what it printed, and its store, to which nobody writes."""
+    store, printed = make_store(tmp_path_factory.mktemp("library") / "store"), io.StringIO()
+    with redirect_stdout(printed):
+        found = lt.run(small(replicates=2), store.root, loop="torch")
+    return found, printed.getvalue(), store
 
 
 def test_importing_it_and_choosing_loads_no_torch():
@@ -70,7 +77,7 @@ def test_a_preset_is_changed_by_field():
 
 
 def test_levels_are_told_as_they_finish_and_a_table_has_them_all(run):
-    found, printed = run
+    found, printed, _ = run
     table = found.table()
     assert len(table) == len(found) == 2 * 2 * 3  # arms, seeds, levels
     assert table["arm"].unique().tolist() == ["rewound ticket", "random reinit"]
@@ -87,7 +94,7 @@ def test_levels_are_told_as_they_finish_and_a_table_has_them_all(run):
 
 
 def test_levels_have_their_masks_and_weights(run):
-    found, _ = run
+    found, *_ = run
     last = found.levels[-1]
     assert last.mask["fc1.weight"].mean() == 0.25
     assert not last.end["fc1.weight"][~last.mask["fc1.weight"]].any()
@@ -102,7 +109,7 @@ def test_levels_have_their_masks_and_weights(run):
 
 
 def test_figures_show_what_the_levels_say(run):
-    found, _ = run
+    found, *_ = run
     accuracy = found.figure("accuracy")
     rows = found.table().query("arm == 'rewound ticket'").groupby("level")["test_accuracy"].mean()
     (curve,) = (trace for trace in accuracy.data if trace.name == "rewound ticket, 2 seeds")
@@ -149,8 +156,8 @@ def test_in_a_notebook_the_bar_is_drawn_in_its_place_and_goes_in_the_end(store, 
     assert notebook.file.getvalue() == ""
 
 
-def test_what_is_there_is_not_trained_again(run, store, monkeypatch, capsys):
-    found, _ = run
+def test_what_is_there_is_not_trained_again(run, monkeypatch):
+    found, _, store = run
     monkeypatch.setattr(engine, "train", None)  # it would fail
     again = lt.run(small(replicates=2), store.root, loop="torch")
     assert again.table().equals(found.table())
@@ -176,8 +183,8 @@ def test_iterating_trains_level_by_level_and_stopping_keeps_them(store):
     assert store.job(main.key).state == "done"
 
 
-def test_the_app_is_led_to_the_same_choice(run, store):
-    found, _ = run
+def test_the_app_is_led_to_the_same_choice(run):
+    found, _, store = run
     for arm in found.arms.values():
         for experiment in arm:
             job = store.job(experiment.key)
@@ -214,8 +221,11 @@ def test_what_goes_wrong_is_raised_and_recorded(store):
         lt.run(small(), store.root, loop="fast")
 
 
-def test_a_level_that_is_gone_is_missed_with_the_remedy(run, store):
-    found, _ = run
+def test_a_level_that_is_gone_is_missed_with_the_remedy(run, tmp_path):
+    shutil.copytree(run[2].root, tmp_path / "copy", symlinks=True)
+    store = Store(tmp_path / "copy")
+    found = lt.Run(small(replicates=2), store.root, loop="torch")
+    list(found)
     for file in (store.root / "levels" / found.arms["main"][0].keys[1]).iterdir():
         file.unlink()
     with (

@@ -15,6 +15,8 @@ from lottery_core.spec.rounds import rounds_of
 from tests.kept_runs import record
 from tests.pages import open_page, said
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 TICKET = {0: 0.95, 1: 0.96, 2: 0.94}
 ACCURACIES = {
     "ticket": TICKET,

@@ -19,6 +19,8 @@ from lottery_core.training.base import check_measurable
 from lottery_core.training.context import Context
 from tests.parts import do
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 SMALL = {
     "preset": "quick",
     "replicates": "1",

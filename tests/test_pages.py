@@ -40,6 +40,8 @@ from ui.runs.actions import again_of, exports, link_of, luck_of
 from ui.shared import tasks
 from ui.shared.queue_line import queue_in_words
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 SMALL = {
     "preset": "quick",

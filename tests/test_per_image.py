@@ -153,8 +153,9 @@ def test_what_a_weight_reads_are_the_values_it_is_multiplied_with(asked, monkeyp
             with torch.enable_grad():
                 again = layer.forward(given[0].detach())
                 one = again.movedim(1, -1) if isinstance(layer, nn.Conv2d) else again
-                sums = one.flatten(0, -2).sum(1).unbind()  # of each place: a weight enters one once
-            for place in sums:
+                sums = one.flatten(0, -2).sum(1)  # of each place: a weight enters one once
+                places = [sums[n] for n in range(len(sums))]  # each with a way back of its own
+            for place in places:
                 slope = torch.autograd.grad(place, layer.weight, retain_graph=True)[0]
                 expected[name] += slope.square().numpy()
 

@@ -25,6 +25,8 @@ from lottery_core.spec.rounds import rounds_of
 from lottery_core.training.context import Context
 from tests.infos import judged_info as info
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 values = st.floats(0, 1)
 several = st.lists(values, min_size=2, max_size=20)
 

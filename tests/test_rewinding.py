@@ -15,6 +15,8 @@ from lottery_core.tickets.card import card, gather
 from lottery_core.training.context import Context
 from tests.pages import open_page, said
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 RECIPE = Recipe(network="8", iterations=12, evaluate_every=12, batch_size=16)
 TICKET = Experiment(RECIPE, rounds_of([0.5, 0.8], rewind_iteration=10))
 REWOUND = ("random-mask", "random-erk", "new-order")

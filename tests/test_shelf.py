@@ -20,6 +20,8 @@ from lottery_core.spec.sizes import bytes_in_words
 from lottery_core.store import NO_LABEL, Copies, Job, Label, Store, path_key
 from tests.kept_runs import record
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 
 @pytest.fixture
 def store(tmp_path):

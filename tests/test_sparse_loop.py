@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lottery_core.data import Data
+from lottery_core.data import Data, load_data
 from lottery_core.method.evidence import Evidence
 from lottery_core.method.masks import apply, dense_mask
 from lottery_core.spec.recipe import Recipe
@@ -276,7 +276,8 @@ def test_no_batch_size_is_special(batch_size, form, mnist):
 
 
 @pytest.mark.parametrize("density", DENSITIES)
-def test_both_loops_judge_as_float64_does(density, mnist):
+def test_both_loops_judge_as_float64_does(density, datasets):
+    mnist = load_data(LENET, datasets)  # all of it is looked at in parts
     start, mask = start_of(LENET, density)
     compiled = SparseNetwork(LENET, start, mask)
     compiled.attach(mnist)

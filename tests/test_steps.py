@@ -25,6 +25,8 @@ from tests.pages import open_page, said
 from tests.test_pages import SMALL, wait_until_done
 from ui.explorer.stepping import Place
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 OPTIONS = [
     {},
     {"scope": "global"},

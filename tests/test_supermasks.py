@@ -34,6 +34,8 @@ from lottery_core.training.models import initial_weights
 from tests.pages import open_page, said
 from ui import stability
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 RECIPE = Recipe(network="12 6", iterations=30, evaluate_every=15, batch_size=16, init="glorot")
 TICKET = Experiment(RECIPE, rounds_of([0.5, 0.8]))
 LEARNED = [name for name, arm in ARMS.items() if arm.of(TICKET).supermask(1)]

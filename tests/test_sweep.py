@@ -23,6 +23,7 @@ from lottery_core.spec.notation import shortest
 from lottery_core.spec.presets import PRESETS
 from lottery_core.spec.sweep import MAX_CHOICES, Sweep, read_grid, read_seeds, read_toml
 from lottery_core.store import Store
+from lottery_core.training import kept
 from tests.images import write_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -204,6 +205,8 @@ def test_a_folder_with_other_files_is_trained_on_and_its_content_named(tmp_path)
     folder = write_files(tmp_path / "files")
     content = identify("kmnist", folder)
     cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "compiled").symlink_to(kept.folder().parent)
     given = ["sweep", *OPTIONS, "--dataset", "kmnist", "--grid", "criterion=magnitude,random"]
     given += ["--dataset-folder", str(folder), "--cache", str(cache), "--workers", "1"]
     done = CliRunner().invoke(app, given)

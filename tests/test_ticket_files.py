@@ -33,6 +33,8 @@ from lottery_core.training.models import Model
 from lottery_core.training.models import load as set_weights
 from tests.networks import CONVOLUTIONAL, make_level
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ["fc1.weight", "fc2.weight"]
 

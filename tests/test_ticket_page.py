@@ -26,6 +26,8 @@ from tests.networks import masks
 from tests.pages import go_to, open_page, said
 from ui.ticket.subject import VIEWS
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 PAGE = "pages/ticket.py"
 RECIPE = Recipe(
     network="12 11", iterations=120, evaluate_every=40, batch_size=64, normalisation="dataset",

@@ -19,6 +19,8 @@ from lottery_core.tickets.incoming import Upload, read_upload
 from lottery_core.training.context import Context
 from lottery_core.training.models import initial_weights
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 RECIPE = Recipe(network="8", iterations=40, evaluate_every=20, batch_size=16)
 HASH = "ab" * 32
 

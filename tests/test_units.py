@@ -38,6 +38,8 @@ from tests.infos import judged_info
 from tests.networks import CONVOLUTIONAL
 from tests.test_own import Everything
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 GREY = (1, 28, 28)
 NETWORKS = ("9 7", *CONVOLUTIONAL)
 each_network = pytest.mark.parametrize("text", NETWORKS)

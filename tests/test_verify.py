@@ -23,6 +23,8 @@ from lottery_core.tickets.incoming import read_upload
 from lottery_core.tickets.verify import Finding, verify, verify_in_words
 from lottery_core.training.context import Context
 
+pytestmark = pytest.mark.usefixtures("judged_on_few")
+
 
 @pytest.fixture(scope="module")
 def experiment():

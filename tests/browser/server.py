@@ -15,8 +15,11 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import BrowserContext, Page, TimeoutError, expect
 
-from lottery_core.store import LevelProgress, Store
+from lottery_core.running.worker import perform
+from lottery_core.spec.links import read_choice
+from lottery_core.store import Job, LevelProgress, Store
 from lottery_core.training import kept, loops
+from tests.images import judged_on_few
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120  # seconds
@@ -24,12 +27,13 @@ PATIENCE = 120  # seconds
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Look again and again until something holds."""
+def wait_until(condition: Callable[[], bool], pause: float = 0.1) -> None:
+    """Look again and again until something holds, with so many seconds between two looks: a page
+    that is asked all the time is slow to get there."""
     end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, f"waited {PATIENCE} s in vain"
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 @contextmanager
@@ -63,7 +67,8 @@ def visiting(browser: BrowserContext) -> Iterator[Callable[..., Page]]:
     try:
         yield open_page
         for page in pages:
-            assert page.get_by_test_id("stException").count() == 0
+            faults = page.get_by_test_id("stException").all_inner_texts()
+            assert faults == [], faults
     finally:
         for page in pages:
             page.close()
@@ -111,6 +116,17 @@ def choose(page: Page, label: str, option: re.Pattern) -> None:
         return True
 
     wait_until(chosen)
+
+
+def keep(store: Store, params: dict[str, str]) -> str:
+    """A run without its controls, trained here and kept as if its visitor had pressed Start, if it
+    is not there; its key."""
+    experiment = read_choice(params)[1].experiment()
+    if not store.has(experiment.key):
+        asked = {"experiment": experiment.as_dict(), "params": params, "loop": "torch"}
+        with judged_on_few():
+            perform(store, Job(experiment.key, "queued", "", time.time(), **asked))
+    return experiment.key
 
 
 def overflow(page: Page) -> int:
@@ -171,7 +187,7 @@ class Server:
             progress = self.store.read_progress(key)
             return self.store.has(key) or isinstance(progress, LevelProgress)
 
-        wait_until(begun)
+        wait_until(begun, pause=0.005)
         worker = self.store.job(keys[-1]).process
         assert worker, "the run was over too soon: train it for longer"
         os.kill(worker, signal.SIGSTOP)

@@ -6,9 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from safetensors.numpy import load
 
-from lottery_core.spec.links import read_choice
 from lottery_core.store import measurement_key
-from tests.browser.server import choose, overflow
+from tests.browser.server import choose, keep, overflow
 from tests.browser.test_runs import mark
 
 pytestmark = pytest.mark.browser
@@ -25,16 +24,6 @@ WAYS = (
 )
 
 
-def run_in_explorer(visit, server, params=SMALL) -> str:
-    """The key of a finished small experiment."""
-    key = read_choice(params)[1].experiment().key
-    if not server.store.has(key):
-        page = visit(server.url(params))
-        page.get_by_role("button", name="Start", exact=True).click()
-        expect(page.locator("[class*=st-key-verdict_]")).to_be_visible()
-    return key
-
-
 def measure(page: Page, name: str = "Measure") -> None:
     page.get_by_role("button", name=name, exact=True).click()
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
@@ -42,7 +31,7 @@ def measure(page: Page, name: str = "Measure") -> None:
 
 
 def test_a_visitor_measures_a_run_and_reads_what_sparse_is_worth_here(visit, server):
-    key = run_in_explorer(visit, server)
+    key = keep(server.store, SMALL)
     page = visit(server.url({"key": key}, "speed"))
     expect(page.get_by_text("Nothing is measured yet")).to_be_visible()
     measure(page)
@@ -70,7 +59,7 @@ def test_a_visitor_measures_a_run_and_reads_what_sparse_is_worth_here(visit, ser
 
 def test_a_network_without_whole_units_is_taken_away_and_timed_beside_the_dense_one(visit, server):
     alone = {"criterion": "unit-norm", "seed": "31", "rounds": "1"}  # no other test has that seed
-    key = run_in_explorer(visit, server, SMALL | alone)
+    key = keep(server.store, SMALL | alone)
     page = visit(server.url({"key": key, "level": "1", "view": "take"}, "ticket"))
     expect(page.get_by_text("it has 16 of 32 in fc1")).to_be_visible()
     with page.expect_download() as taken:
@@ -87,7 +76,7 @@ def test_a_network_without_whole_units_is_taken_away_and_timed_beside_the_dense_
 
 
 def test_convolutions_are_measured_by_the_same_button_and_by_layer(visit, server):
-    key = run_in_explorer(visit, server, SMALL | {"network": "lenet-5", "rounds": "1"})
+    key = keep(server.store, SMALL | {"network": "lenet-5", "rounds": "1"})
     page = visit(server.url({"key": key}, "speed"))
     measure(page)
     expect(page.get_by_text("On this machine sparse")).to_be_visible()
@@ -99,7 +88,7 @@ def test_convolutions_are_measured_by_the_same_button_and_by_layer(visit, server
 
 
 def test_a_measurement_can_be_stopped_and_begun_again(visit, server):
-    key = run_in_explorer(visit, server)
+    key = keep(server.store, SMALL)
     page = visit(server.url({"key": key}, "speed"))
     first = page.get_by_role("button", name=re.compile("^Measure"))
     first.click()
@@ -111,7 +100,7 @@ def test_a_measurement_can_be_stopped_and_begun_again(visit, server):
 
 
 def test_a_marked_run_leads_to_its_measurement(visit, server):
-    key = run_in_explorer(visit, server)
+    key = keep(server.store, SMALL)
     if server.store.read_measurement(measurement_key(key)) is None:
         measure(visit(server.url({"key": key}, "speed")))
     page = visit(server.url({"words": "784-32-10"}, "runs"))

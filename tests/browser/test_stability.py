@@ -7,15 +7,15 @@ from playwright.sync_api import expect
 from lottery_core.findings import barriers, early
 from lottery_core.spec.links import read_choice
 from lottery_core.store import task_key
-from tests.browser.server import fits, wait_for_charts
-from tests.browser.test_speed import SMALL, run_in_explorer
+from tests.browser.server import fits, keep, wait_for_charts
+from tests.browser.test_speed import SMALL
 
 pytestmark = pytest.mark.browser
 
 
 def test_a_visitor_sees_why_a_mask_fails_on_new_weights(visit, server):
     params = SMALL | {"network": "8", "length": "8", "rounds": "1", "controls": "none"}
-    key = run_in_explorer(visit, server, params)
+    key = keep(server.store, params)
     page = visit(server.url({"key": key}, "stability"))
     page.get_by_role("button", name="Measure what lies between").click()
     wait_for_charts(page, 2)
@@ -33,7 +33,7 @@ def test_a_visitor_sees_why_a_mask_fails_on_new_weights(visit, server):
 
 def test_a_visitor_sees_when_masks_stand_still_in_dense_training(visit, server):
     params = SMALL | {"network": "8", "length": "60", "evaluate_every": "10", "controls": "none"}
-    key = run_in_explorer(visit, server, params)
+    key = keep(server.store, params)
     page = visit(server.url({"key": key}, "stability"))
     page.locator(".st-key-early_controls").get_by_role("button", name="Measure").click()
     wait_for_charts(page, 2)

@@ -11,7 +11,7 @@ from lottery_core.spec.links import read_choice
 from lottery_core.spec.sizes import as_percent
 from lottery_core.store import Store
 from lottery_core.tickets.incoming import read_upload
-from tests.browser.server import overflow, wait_until
+from tests.browser.server import keep, overflow, wait_until
 from ui.ticket.subject import VIEWS
 
 pytestmark = pytest.mark.browser
@@ -30,12 +30,9 @@ EXPERIMENT = read_choice(SMALL)[1].experiment()
 
 
 @pytest.fixture
-def trained(visit, server) -> Store:
+def trained(server) -> Store:
     """The server's store with a finished small experiment."""
-    if not server.store.has(EXPERIMENT.key):
-        page = visit(server.url(SMALL))
-        page.get_by_role("button", name="Start", exact=True).click()
-        expect(page.locator("[class*=st-key-verdict_]")).to_be_visible()
+    keep(server.store, SMALL)
     return server.store
 
 
