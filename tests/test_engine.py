@@ -318,6 +318,18 @@ def test_check_stops_in_the_middle_of_a_level_and_leaves_nothing_of_it(store):
     assert not store.is_held(f"level-{experiment.key}")
 
 
+def test_a_level_can_be_looked_at_until_it_is_in_the_store(store, monkeypatch):
+    seen, write = [], store.write
+
+    def watched(key, level):
+        seen.append(store.read_progress(key).iteration)
+        write(key, level)
+
+    monkeypatch.setattr(type(store), "write", lambda self, key, level: watched(key, level))
+    assert len(list(run(Experiment(RECIPE), store))) == len(seen) == 1
+    assert store.read_progress(Experiment(RECIPE).key) is None
+
+
 def test_check_stops_waiting_for_a_level_that_another_trains(store, tiny):
     def check():
         raise Stop

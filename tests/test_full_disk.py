@@ -11,7 +11,6 @@ import pytest
 
 from lottery_core.cli import places
 from lottery_core.running import engine, worker
-from lottery_core.running.progress import Watch
 from lottery_core.spec.links import read_choice
 from lottery_core.store import files, levels
 from lottery_core.training.context import Context
@@ -72,9 +71,8 @@ def trained_before(make_store, tmp_path_factory, monkeypatch):
     store = make_store(tmp_path_factory.mktemp("known"))
     known = list(engine.run(experiment, Context(store, loop="torch")))
 
-    def train_level(experiment, n, dense, previous, context):
-        with Watch(context.store, experiment.keys[n], n, experiment, lambda: None) as watch:
-            watch.say("training")
+    def train_level(experiment, n, dense, previous, context, watch):
+        watch.say("training")
         return known[n]
 
     monkeypatch.setattr(engine, "train_level", train_level)

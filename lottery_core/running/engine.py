@@ -84,8 +84,9 @@ def find_level(
     with store.held(f"level-{key}", context.monitor.check):
         level = store.read(key)
         if level is None:
-            level = train_level(experiment, n, dense, previous, context)
-            store.write(key, level)
+            with Watch(store, key, n, experiment, context.monitor.check) as watch:
+                level = train_level(experiment, n, dense, previous, context, watch)
+                store.write(key, level)  # while a page can still show how it trained
             learn(store, level.info)
     return level
 
@@ -112,31 +113,31 @@ def train_level(
     dense: Level | None,
     previous: Level | None,
     context: Context,
+    watch: Watch,
 ) -> Level:
     """Level `n`, from level 0 (`dense`) and the trunk's level n-1 (`previous`): the procedure's
     one step."""
-    recipe, store, check = experiment.recipe, context.store, context.monitor.check
-    data = load_data(recipe, store.datasets, folder=context.folder, check=check)
-    with Watch(store, experiment.keys[n], n, experiment, check) as watch:
-        began = time.perf_counter()
-        if dense is None or previous is None:
-            start = _Start(dense_mask(recipe.shapes), initial_weights(recipe), recipe)
-        else:
-            start = _prune(experiment, n, dense, previous, data, context)
-        watch.begin(start.mask, start.first_iteration, start.accuracies)
-        training = Training(
-            start.schedule,
-            start.weights,
-            start.mask,
-            start.first_iteration,
-            recipe.snapshot_iterations if n == 0 else (),
-            start.order,
-            start.moving,
-            start.learning,
-        )
-        watched = replace(context, monitor=Monitor(check, say=watch.say))
-        trained, loop = train(training, data, watch, watched)
-        seconds = time.perf_counter() - began - watch.waited
+    recipe, check = experiment.recipe, context.monitor.check
+    data = load_data(recipe, context.store.datasets, folder=context.folder, check=check)
+    began = time.perf_counter()
+    if dense is None or previous is None:
+        start = _Start(dense_mask(recipe.shapes), initial_weights(recipe), recipe)
+    else:
+        start = _prune(experiment, n, dense, previous, data, context)
+    watch.begin(start.mask, start.first_iteration, start.accuracies)
+    training = Training(
+        start.schedule,
+        start.weights,
+        start.mask,
+        start.first_iteration,
+        recipe.snapshot_iterations if n == 0 else (),
+        start.order,
+        start.moving,
+        start.learning,
+    )
+    watched = replace(context, monitor=Monitor(check, say=watch.say))
+    trained, loop = train(training, data, watch, watched)
+    seconds = time.perf_counter() - began - watch.waited
     return Level(
         info=_info(
             experiment,
