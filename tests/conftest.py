@@ -51,15 +51,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ORDER.get(item.path.stem, len(ORDER)))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled(request) -> None:
+@pytest.fixture(scope="session")
+def compiled() -> None:
     """The compiled loop is on disk: made once for all processes that test, a minute."""
-    if request.path.stem in MEANWHILE:
-        return
     with FileLock(kept.folder().with_suffix(".lock")):
         if not kept.is_ready():
             command = [sys.executable, "-m", "lottery_core.training.loops"]
             subprocess.run(command, cwd=ROOT, check=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_but_meanwhile(request) -> None:
+    """So for every file that may need it."""
+    if request.path.stem not in MEANWHILE:
+        request.getfixturevalue("compiled")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,7 +11,7 @@ expect.set_options(timeout=1000 * PATIENCE)
 
 
 @pytest.fixture(scope="package")
-def server(make_store, tmp_path_factory):
+def server(compiled, make_store, tmp_path_factory):
     running = Server(make_store(tmp_path_factory.mktemp("server") / "store"))
     yield running
     running.stop()
