@@ -328,14 +328,15 @@ async def starters(server: Server) -> None:
 
 
 async def stay(server: Server, minutes: float, length: dict[str, str]) -> None:
-    """Many stay for a lesson and more, and start runs one after another: is memory flat? `length`
-    is that of a training, where it is not the preset's."""
+    """Many stay for a lesson and more, and start runs one after another in the first two thirds of
+    it: is memory flat once all have trained? `length` is that of a training, where it is not the
+    preset's."""
     began = time.perf_counter()
     end = began + 60 * minutes
     ticks = Ticks()
 
     async def one(n: int) -> None:
-        starts = began + n * (end - began) / RUNS if n < RUNS else math.inf
+        starts = began + n * 2 / 3 * (end - began) / RUNS if n < RUNS else math.inf
         async with visiting(server, QUICK | length | {"seed": str(2000 + 10 * n)}) as visitor:
             await visitor.look()
             while (now := time.perf_counter()) < end:
