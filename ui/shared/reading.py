@@ -5,9 +5,10 @@ A level never changes once it is there, so its key is all a cache needs to know.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -135,9 +136,35 @@ def _summary(key: str) -> Level | None:
         return None
     first = int(level.history["iteration"].iloc[0])
     losses = np.stack(thin(level.losses, first)).astype(np.float32)
-    # A copy: what was read holds the file's own memory, more than twice as much.
+    # A copy: what was read holds the file's own memory, more than twice as much. What is the same
+    # of many levels is kept once.
     history = level.history.copy()
-    return replace(level, mask={}, start={}, end={}, snapshots={}, losses=losses, history=history)
+    history.columns = _columns(tuple(history))
+    plain = level.info.experiment
+    experiment = plain | {
+        "recipe": _one(json.dumps(plain["recipe"])),
+        "rounds": [_one(json.dumps(one)) for one in plain["rounds"]],
+    }
+    return replace(
+        level,
+        info=replace(level.info, experiment=experiment),
+        mask={},
+        start={},
+        end={},
+        snapshots={},
+        losses=losses,
+        history=history,
+    )
+
+
+@lru_cache(maxsize=16)
+def _columns(names: tuple[str, ...]) -> pd.Index:
+    return pd.Index(names)
+
+
+@lru_cache(maxsize=512)
+def _one(text: str) -> dict:
+    return json.loads(text)
 
 
 def _whole(key: str) -> Level | None:
