@@ -1,6 +1,7 @@
 """Where compiled code is kept."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -31,6 +32,17 @@ def test_compiled_code_follows_the_cache_that_is_asked_for_first(fresh):
     assert not kept.is_ready()
     kept.mark_ready()
     assert kept.is_ready()
+
+
+def test_another_copy_of_the_app_in_another_folder_compiles_for_itself(tmp_path, monkeypatch):
+    here, copy = Path(kept.__file__).parent, tmp_path / "training"
+    shutil.copytree(here, copy)
+    tags = {kept.tag()}
+    monkeypatch.setattr(kept, "__file__", str(copy / "kept.py"))
+    kept.tag.cache_clear()
+    tags.add(kept.tag())
+    kept.tag.cache_clear()
+    assert len(tags) == 2
 
 
 def test_the_compiler_is_told_the_cache(fresh, monkeypatch):

@@ -40,15 +40,16 @@ def folder(root: Path = CACHE) -> Path:
 
 @cache
 def tag() -> str:
-    """Names the content of all that is compiled, what it is compiled by and for, and whose it is.
+    """Names the content of all that is compiled and where it stands, what it is compiled by and
+    for, and whose it is.
 
-    Numba itself looks at the content of one file.
+    Numba itself looks at the content of one file, and finds what it has compiled by its place.
     """
     here = Path(__file__).parent
     names = ["blas", "compiled", "layers", "sparse_products", "vectors"]
     names += [f"convolution/{name}" for name in ("kernels", "norms", "planes", "program", "steps")]
     content = b"".join((here / f"{name}.py").read_bytes() for name in names)
-    content += f"{version('numba')} {sys.version} {processor()} {_user()}".encode()
+    content += f"{here} {version('numba')} {sys.version} {processor()} {_user()}".encode()
     return hashlib.sha256(content).hexdigest()[:16]
 
 
