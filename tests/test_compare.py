@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -297,7 +298,9 @@ def test_what_runs_can_be_stopped_and_taken_up_again(filled):
     choice = replace(TINY, length=40, controls=("reinit",))
     params = write_choice("quick", choice)
     lines = ",".join(ids(choice).values())
-    with filled.store.held(f"level-{choice.experiment().keys[0]}"):  # the run waits for it
+    with ExitStack() as held:
+        for key in {one.keys[0] for one in choice.experiments()}:  # the runs wait for them
+            held.enter_context(filled.store.held(f"level-{key}"))
         filled.queue.submit_all(choice.experiments(), params=params)
         page = compare(lines=lines)
         page.button(key="stop").click().run()

@@ -65,8 +65,8 @@ def test_what_is_pointed_at_in_one_chart_is_shown_in_the_other(visit, server):
     page = open_compared(visit, server)
     first, second, third = (page.locator(f".st-key-{chart}") for chart in CHARTS)
     for here, there, words in (
-        (first, second, r"iteration \d+ at 50\.\d+ % of weights"),
-        (second, first, r"\d+\.\d+ % at 50\.\d+ % of weights"),
+        (first, second, r"iteration \d+ at 50\.\d+\s% of weights"),
+        (second, first, r"\d+\.\d+\s% at 50\.\d+\s% of weights"),
     ):
         # The middle one of a curve's three markers: half of the weights.
         here.locator(".scatterlayer .trace .points path").nth(1).hover(force=True)

@@ -40,7 +40,7 @@ def test_a_newcomer_presses_begin_and_reads_six_steps_of_own_numbers(visit, serv
     expect(page.get_by_text(DONE)).to_be_visible()
     for sentence in (
         "Your network has",
-        "pruned to 50.0",
+        "pruned to 50",
         "After 2 rounds",
         "places: with their own",
         "On this machine sparse",
