@@ -53,6 +53,8 @@ def show_screen(selection: Selection, active: bool) -> None:
             shown = choose_weights(n)
     levels = selection.levels()
     live = training_now(selection.main, len(levels))
+    if live is None:  # it may have been finished between the two looks
+        levels = selection.levels()
     with names:
         seeds = selection.choice.replicates
         note = f"means of {seeds} seeds" if seeds > 1 else ""
@@ -109,8 +111,9 @@ def _choose_quantity(key: str, quantity: str) -> str:
 def _training(experiment: Experiment, n: int, quantity: str) -> Packed:
     """The loss or accuracy of a level while it trained, or as far as it is."""
     dense = summary(experiment.keys[0]) if n else None
-    level = summary(experiment.keys[n])
-    live = None if level else training_now(experiment, n)
+    # In this order: the first goes when the second is there, so that one of them is found.
+    live, level = training_now(experiment, n), summary(experiment.keys[n])
+    live = None if level else live
     state = live.moment if live else level is not None
     what = ("training", experiment.keys[n], dense is not None, state, quantity)
     return drawn(what, lambda: _training_figure(experiment, n, quantity, (dense, level, live)))

@@ -98,7 +98,8 @@ def show_weights(
 
 
 def _exists(experiment: Experiment, n: int) -> bool:
-    return has_level(experiment.keys[n]) or training_now(experiment, n) is not None
+    # In this order: the first goes when the second is there.
+    return training_now(experiment, n) is not None or has_level(experiment.keys[n])
 
 
 def _live(experiment: Experiment, n: int) -> Look | None:
