@@ -92,7 +92,7 @@ def choose() -> Compared | None:
         state.compare = replace(state.compare, reference="")
     if state.compare_problems[1] == state.compare:
         for problem in problems:
-            told.warning(f"In the link: {plain(problem)}. It is left out.")
+            told.warning(f"In the link: {plain(problem)}. What can't be shown is left out.")
     return _compared(_with_chosen_seeds(tuple(known[name] for name in picked)))
 
 
