@@ -40,7 +40,8 @@ MANY, WATCHERS, STARTERS = 50, 30, 6
 TIMES = 5  # that many come at the same moment
 RUNS = 20  # that are started while WATCHERS stay
 WITHIN = 10.0  # seconds in which MANY arrive one by one
-LIVE = 24.0  # seconds that a run is watched
+LIVE = 60.0  # seconds that a run is watched
+LIVE_TURNS = 4
 QUICK = {"preset": "quick"}
 LESSON = QUICK | {"rounds": "3", "controls": "none", "replicates": "1"}
 LONG = {"preset": "paper", "controls": "none"}
@@ -254,14 +255,14 @@ async def live(server: Server) -> None:
         ticks = Ticks()
         costs = {"the server": 0.0, "the visitors": 0.0}  # seconds of processor time
         # In turns, as the machine may be busy with other things.
-        for _ in range(2):
+        for _ in range(LIVE_TURNS):
             for kind, count in (("alone", 0), ("watched", WATCHERS)):
                 async with crowd(server, count) as visitors:
                     at, began = iterations(), time.perf_counter()
                     before = {"the server": spent(server), "the visitors": time.process_time()}
-                    end = began + LIVE / 2
+                    end = began + LIVE / LIVE_TURNS
                     await asyncio.gather(
-                        asyncio.sleep(LIVE / 2),
+                        asyncio.sleep(LIVE / LIVE_TURNS),
                         *(watch(one, end, ticks, n / count) for n, one in enumerate(visitors)),
                     )
                     speeds[kind].append((iterations() - at) / (time.perf_counter() - began))

@@ -46,17 +46,34 @@ def test_a_turn_is_given_back_however_the_drawing_ends():
 def test_few_look_as_often_as_alone_and_thirty_less_often_until_they_are_gone():
     now = [0.0]
     crowd = Crowd(clock=lambda: now[0])
-    for page in range(4):
+    for page in range(3):
         crowd.look(str(page))
         crowd.look(str(page))
     assert crowd.pace() == 1
     for page in range(30):
         crowd.look(str(page))
-    assert crowd.pace() == 8
-    assert [pace for pace in range(1, 20) if crowd.is_off(pace)] == [*range(1, 5), *range(16, 20)]
+    assert crowd.pace() == 10
+    assert [pace for pace in range(1, 20) if crowd.is_off(pace)] == [*range(1, 6)]
     now[0] = 60.0
     crowd.look("0")
     assert crowd.pace() == 1
+
+
+def test_many_who_look_share_what_was_known_a_moment_ago_and_few_do_not():
+    now, known = [0.0], {"a": 1}
+    crowd = Crowd(clock=lambda: now[0])
+    crowd.look("0")
+    assert crowd.lately(known.get, "a") == 1
+    known["a"] = 2
+    assert crowd.lately(known.get, "a") == 2
+    for page in range(30):
+        crowd.look(str(page))
+    assert crowd.lately(known.get, "a") == 2
+    assert crowd.lately(known.get, "b") is None
+    known |= {"a": 3, "b": 1}
+    assert [crowd.lately(known.get, what) for what in "ab"] == [2, 1]  # none is asked for again
+    now[0] += 2.5  # pages that wait for ten seconds are told what is 2.5 seconds old, no more
+    assert crowd.lately(known.get, "a") == 3
 
 
 def test_what_is_asked_in_a_turn_is_asked_once_and_again_in_the_next():

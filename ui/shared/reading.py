@@ -28,6 +28,7 @@ from lottery_core.store import Level, LevelInfo, LevelProgress
 from lottery_core.store.pictures import averaged, counted, shrink, unpack
 from ui.shared.once import Once
 from ui.shared.runtime import has_level, runtime
+from ui.shared.turns import looking
 
 _LEISURE = 3  # seconds between two pictures of a training that has gone on for as long
 _LIVE_CELLS = 20_000
@@ -253,10 +254,11 @@ def history_so_far(live: LevelProgress) -> pd.DataFrame:
 
 
 def training_now(experiment: Experiment, n: int) -> LevelProgress | None:
-    """What is known of the level that is being trained, if one is."""
+    """What is known of the level that is being trained, if one is; where many look, what was known
+    a moment ago, so that they share its charts."""
     if n >= len(experiment.keys):
         return None
-    progress = runtime().store.read_progress(experiment.keys[n])
+    progress = looking.lately(runtime().store.read_progress, experiment.keys[n])
     # While it waits to begin there is nothing to draw.
     return progress if isinstance(progress, LevelProgress) else None
 
