@@ -44,6 +44,30 @@ def broken(page: Page, scheme: str) -> list[str]:
     return list(found)
 
 
+def cut(page: Page) -> list[str]:
+    """What can't be read to its end: a heading that lies below what follows it, or words that are
+    wider than the room they have."""
+    found = page.get_by_test_id("stMain").evaluate(
+        """main => {
+          const said = [];
+          for (const heading of main.querySelectorAll("h1, h2, h3")) {
+            const next = heading.closest(".stElementContainer")?.nextElementSibling;
+            const at = heading.getBoundingClientRect(), there = next?.getBoundingClientRect();
+            const end = at.bottom - parseFloat(getComputedStyle(heading).paddingBottom);
+            if (there?.height && there.left < at.right && there.top < end - 1)
+              said.push(`below what follows: ${heading.innerText}`);
+          }
+          for (const words of main.querySelectorAll("p, :is(button, a), :is(button, a) *")) {
+            const room = getComputedStyle(words).overflowX;
+            if (room !== "visible" && words.scrollWidth > words.clientWidth + 1)
+              said.push(`too wide: ${words.innerText}`);
+          }
+          return said;
+        }"""
+    )
+    return list(found)
+
+
 @pytest.fixture(scope="module")
 def trained(server):
     """A run to look at, trained and measured once for all pages."""
@@ -80,6 +104,7 @@ def test_no_page_breaks_a_rule(server, visit, trained, name, params):
         page.wait_for_timeout(300)  # for what is drawn anew
         wait_for_rest(page)
         assert broken(page, scheme) == [], (width, scheme)
+        assert cut(page) == [], (width, scheme)
         app = page.get_by_test_id("stApp")
         papers[scheme] = app.evaluate("node => getComputedStyle(node).backgroundColor")
     assert papers["light"] != papers["dark"]  # both themes were looked at
