@@ -36,6 +36,7 @@ _HOMES = {
     "criterion": "lottery_core.spec.own",
     "network": "lottery_core.training.own",
     "Level": "lottery_core.store",
+    "compare": "lottery_core.findings.handout.compared",
     "InvalidValue": "lottery_core.spec.checks",
 }
 __all__ = list(_HOMES)

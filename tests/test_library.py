@@ -93,6 +93,37 @@ def test_levels_are_told_as_they_finish_and_a_table_has_them_all(run):
     assert set(found.table("layers")["layer"]) == {"fc1", "fc2"}
 
 
+def test_arms_are_compared_as_on_the_page(run, tmp_path):
+    found, _, store = run
+    ticket, reinit = (found.levels_of(arm)[-1].info.key for arm in ("main", "reinit"))
+    both = lt.compare(ticket[:8], reinit, cache=store.root)
+    assert both.names == ["rewound ticket", "random reinit"]
+    table, levels = both.table(), found.table()
+    assert table["percent"].tolist() == [50.0, 25.0]
+    assert table["n"].tolist() == [2, 2]
+    means = levels.groupby(["arm", "level"])["test_accuracy"].mean()
+    for row in table.itertuples():
+        assert row.test_accuracy == pytest.approx(means["random reinit", row.level])
+        assert row.test_accuracy_of_reference == pytest.approx(means["rewound ticket", row.level])
+        assert row.mean == pytest.approx(row.test_accuracy - row.test_accuracy_of_reference)
+        assert f"{100 * row.test_accuracy:.2f}" in repr(both)
+    assert lt.compare(ticket, reinit, seeds=[1], cache=store.root).table()["n"].tolist() == [1, 1]
+    names = {trace.name for trace in both.figure().data}
+    assert all(f"{name}, 2 seeds" in names for name in both.names)
+    both.report(tmp_path / "both.html")
+    assert b"random reinit" in (tmp_path / "both.html").read_bytes()
+    with pytest.raises(
+        lt.InvalidValue, match=r"path='\.pdf' is unknown; choose one of \.html, \.zip"
+    ):
+        both.report(tmp_path / "both.pdf")
+    with pytest.raises(lt.InvalidValue, match="seeds='7' were not run"):
+        lt.compare(ticket, seeds=[7], cache=store.root)
+    with pytest.raises(lt.InvalidValue, match="key='000000' is of no level"):
+        lt.compare("000000", cache=store.root)
+    with pytest.raises(lt.InvalidValue, match="keys=0 runs or arms are named; compare 1 to 8"):
+        lt.compare(cache=store.root)
+
+
 def test_levels_have_their_masks_and_weights(run):
     found, *_ = run
     last = found.levels[-1]

@@ -11,6 +11,7 @@ import typer
 from lottery_core.cli import terminal
 from lottery_core.cli.options import Cache, NetworkOfFile
 from lottery_core.cli.places import from_home, open_cache, read_file, write_file
+from lottery_core.findings.lines import SHORTEST, find
 from lottery_core.findings.shelf import Shelf
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.experiment import Experiment
@@ -19,9 +20,7 @@ from lottery_core.store import CACHE, LevelInfo, Store
 from lottery_core.tickets import card, files
 from lottery_core.tickets.verify import verify, verify_in_words
 
-_SHORTEST = 6  # characters of a key
-
-Key = Annotated[str, typer.Argument(help=f"A level's key, or its first {_SHORTEST} or more.")]
+Key = Annotated[str, typer.Argument(help=f"A level's key, or its first {SHORTEST} or more.")]
 
 
 def export(
@@ -106,22 +105,6 @@ def verify_file(
     console.print(verify_in_words(findings), soft_wrap=True)
     if any(finding.verdict == "differs" for finding in findings):
         raise typer.Exit(1)
-
-
-def find(store: Store, prefix: str) -> str:
-    """The key of the level that begins so. Raises `InvalidValue` unless there is exactly one."""
-    if len(prefix) < _SHORTEST:
-        raise InvalidValue("key", prefix, f"is too short; give at least {_SHORTEST} characters")
-    found = list(filter(lambda key: key.startswith(prefix), store.keys()))
-    if not found:
-        raise InvalidValue(
-            "key",
-            prefix,
-            f"is of no level in {store.root}; `python -m lottery_core list` shows what is there",
-        )
-    if len(found) > 1:
-        raise InvalidValue("key", prefix, f"begins {len(found)} keys; give more characters")
-    return found[0]
 
 
 def facts_in_words(info: LevelInfo) -> tuple[str, str]:

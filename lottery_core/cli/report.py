@@ -9,20 +9,17 @@ from typing import Annotated
 import typer
 
 from lottery_core.cli import terminal
-from lottery_core.cli.cached import find
 from lottery_core.cli.options import Cache
 from lottery_core.cli.places import from_home, open_cache, write_file
-from lottery_core.findings.handout.asked import asked_for, line_of
-from lottery_core.findings.handout.comparison_page import comparison_archive, comparison_page
+from lottery_core.findings.handout.asked import asked_for
+from lottery_core.findings.handout.compared import FILES, lines_of
 from lottery_core.findings.handout.paper import archive
 from lottery_core.findings.handout.run_page import run_page
-from lottery_core.findings.lines import MAX_LINES
+from lottery_core.findings.lines import find
 from lottery_core.findings.view import read_seeds
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.store import CACHE, Store
 from lottery_core.tickets.repeat import command_of
-
-_KINDS = (".html", ".zip")
 
 
 def report(
@@ -51,8 +48,8 @@ def report(
     store = open_cache(cache)
     try:
         path = from_home("out", out)
-        if path.suffix not in _KINDS:
-            raise InvalidValue("out", str(out), f"must end in {' or '.join(_KINDS)}")
+        if path.suffix not in FILES:
+            raise InvalidValue("out", str(out), f"must end in {' or '.join(FILES)}")
         if path.exists() and not force:
             rule = "is there already; choose another --out, or add --force"
             raise InvalidValue("out", str(path), rule)
@@ -60,7 +57,8 @@ def report(
         if len(whole) == 1 and not seeds:
             content = _run(store, whole[0], path.suffix)
         else:
-            content = _comparison(store, whole, path.suffix, read_seeds(seeds) if seeds else ())
+            lines = lines_of(store, whole, read_seeds(seeds) if seeds else ())
+            content = FILES[path.suffix](store, lines)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error
     try:
@@ -75,12 +73,3 @@ def _run(store: Store, key: str, kind: str) -> bytes:
     if not asked.command:
         asked = replace(asked, command=command_of(asked.main) or "")
     return run_page(store, asked) if kind == ".html" else archive(store, asked)
-
-
-def _comparison(store: Store, keys: list[str], kind: str, seeds: tuple[int, ...]) -> bytes:
-    lines = {line.id: line for line in (line_of(store, key, seeds) for key in keys)}
-    if len(lines) > MAX_LINES:
-        rule = f"are too many; at most {MAX_LINES} are compared"
-        raise InvalidValue("keys", len(lines), rule)
-    make = comparison_page if kind == ".html" else comparison_archive
-    return make(store, [*lines.values()])

@@ -22,6 +22,7 @@ from lottery_core.spec.links import read_choice
 from lottery_core.store import Job, Store
 
 MAX_LINES = 8
+SHORTEST = 6  # characters of a key
 Runs = Mapping[int, Infos]
 
 
@@ -185,3 +186,19 @@ def known_experiments(store: Store) -> dict[str, tuple[Experiment, Job | None]]:
             others[key] = experiment
     inner = {key for one in others.values() for key in one.keys[:-1]}
     return found | {key: (one, None) for key, one in others.items() if key not in inner}
+
+
+def find(store: Store, prefix: str) -> str:
+    """The key of the level that begins so. Raises `InvalidValue` unless there is exactly one."""
+    if len(prefix) < SHORTEST:
+        raise InvalidValue("key", prefix, f"is too short; give at least {SHORTEST} characters")
+    found = list(filter(lambda key: key.startswith(prefix), store.keys()))
+    if not found:
+        raise InvalidValue(
+            "key",
+            prefix,
+            f"is of no level in {store.root}; `python -m lottery_core list` shows what is there",
+        )
+    if len(found) > 1:
+        raise InvalidValue("key", prefix, f"begins {len(found)} keys; give more characters")
+    return found[0]

@@ -97,3 +97,19 @@ def test_link_command_and_python_are_copied_each_by_its_button(browser, visit, s
             "begins => navigator.clipboard.readText().then(text => text.startsWith(begins))",
             arg=begins,
         )
+
+
+def test_a_comparison_is_copied_as_a_command_and_as_python_too(browser, visit, server):
+    browser.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = open_finished(visit, server, with_seed(SHORT, 2))
+    page.bring_to_front()
+    page.get_by_role("link", name="Compare in detail").click()
+    for name, begins in (
+        ("Copy command", "python -m lottery_core report "),
+        ("Copy Python", 'import lottery_core as lt\n\nlt.compare("'),
+    ):
+        page.get_by_role("button", name=name, exact=True).click()
+        page.wait_for_function(
+            "begins => navigator.clipboard.readText().then(text => text.startsWith(begins))",
+            arg=begins,
+        )

@@ -36,9 +36,12 @@ def show_downloads(compared: Compared) -> None:
     )
     # The first is what the others are compared with.
     lines = (reference, *(line for line in compared.lines if line.id != reference.id))
-    keys = " ".join(line.main.key[:8] for line in lines)
-    seeds = ",".join(str(seed) for seed in sorted({s for line in lines for s in line.seeds}))
-    copies({"command": f"python -m lottery_core report {keys} --seeds {seeds}"}, "copy_compare")
+    keys = [line.main.key[:8] for line in lines]
+    seeds = sorted({seed for line in lines for seed in line.seeds})
+    said = f"python -m lottery_core report {' '.join(keys)} --seeds {','.join(map(str, seeds))}"
+    asked = ", ".join(f'"{key}"' for key in keys)
+    python = f"import lottery_core as lt\n\nlt.compare({asked}, seeds={seeds})\n"
+    copies({"command": said, "Python": python}, "copy_compare")
 
 
 def _hand_out(compared: Compared, stem: str) -> None:

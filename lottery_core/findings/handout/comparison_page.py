@@ -20,7 +20,7 @@ from lottery_core.findings.outcome import axes_of
 from lottery_core.findings.tables import empty_in_words
 from lottery_core.findings.verdict import has_won, verdict_in_words
 from lottery_core.report.compared_figures import distinct_styles, early_stop_figure
-from lottery_core.report.figures import Curve, accuracy_figure
+from lottery_core.report.figures import Curve, Figure, accuracy_figure
 from lottery_core.spec.checks import InvalidValue
 from lottery_core.spec.links import command, read_choice
 from lottery_core.store import Store
@@ -37,7 +37,7 @@ _HEAD = (
 
 
 @dataclass(frozen=True)
-class _Known:
+class Known:
     """The lines, what each is called, and the infos of their levels by seed."""
 
     lines: tuple[Line, ...]
@@ -56,23 +56,24 @@ class _Known:
         return differences_table(self.reference, others, self.runs)
 
 
-def _gather(store: Store, lines: Sequence[Line], reference: str) -> _Known:
+def gather(store: Store, lines: Sequence[Line], reference: str = "") -> Known:
+    """The lines with what came of them so far; the `reference`, the id of the line that others are
+    compared with, is the first where it is empty. Raises `InvalidValue` while that line has no
+    finished level."""
     named = [line for line in lines if line.id == reference]
     runs = {line.id: runs_of(store, line.experiments) for line in lines}
     first = (*named, *lines)[0]
     if not runs[first.id]:
         rule = "has no finished level yet; wait for it, or compare with another"
         raise InvalidValue("line", first.id, rule)
-    return _Known(tuple(lines), line_names(lines), runs, first)
+    return Known(tuple(lines), line_names(lines), runs, first)
 
 
 def comparison_page(
     store: Store, lines: Sequence[Line], reference: str = "", bands: str = "range"
 ) -> bytes:
-    """The file. The `reference`, the id of the line that others are compared with, is the first
-    where it is empty; `bands` are one of `replicates.KINDS`. Raises `InvalidValue` while that line
-    has no finished level."""
-    known = _gather(store, lines, reference)
+    """The file; see `gather` and `figures_of`. Raises `InvalidValue`."""
+    known = gather(store, lines, reference)
     recipe = known.reference.main.recipe
     title = f"Comparison: {' and '.join(known.words.values())}"
     if len(title) > 100:
@@ -95,7 +96,7 @@ def comparison_page(
     return page.write()
 
 
-def _verdict(page: Page, known: _Known) -> None:
+def _verdict(page: Page, known: Known) -> None:
     line = known.reference
     if line.arm not in ("dense", "dense-longer"):
         runs = known.runs[line.id]
@@ -108,7 +109,9 @@ def _verdict(page: Page, known: _Known) -> None:
             page.text(f"{_capital(known.words[one.id])}:{found}", "note")
 
 
-def _charts(page: Page, known: _Known, bands: str) -> None:
+def figures_of(known: Known, bands: str) -> dict[str, Figure]:
+    """The charts of a comparison by name: accuracy, and early stop where there is one; `bands` are
+    one of `replicates.KINDS`."""
     styles = distinct_styles([line.arm for line in known.lines])
 
     def curves(field: str) -> list[Curve]:
@@ -120,15 +123,21 @@ def _charts(page: Page, known: _Known, bands: str) -> None:
         return [curve for curve in found if len(curve.x)]
 
     dense = [infos[0].test_accuracy for infos in known.runs[known.reference.id].values()]
-    page.html('<div class="charts">')
     axes = axes_of([line.main for line in known.lines])
     mean = replicates.band(dense, "range").mean
     options = {"sizes": axes.sizes, "chance": axes.chance}
-    page.chart(accuracy_figure(curves("test_accuracy"), mean, **options))
+    found = {"accuracy": accuracy_figure(curves("test_accuracy"), mean, **options)}
     if stops := curves("early_stop_iteration"):
         below = 100 + 19 * len(stops)
         figure = early_stop_figure(stops, axes.sizes, axes.iterations, height=440)
-        page.chart(figure.update_layout(showlegend=True, margin={"b": below}))
+        found["early-stop"] = figure.update_layout(showlegend=True, margin={"b": below})
+    return found
+
+
+def _charts(page: Page, known: Known, bands: str) -> None:
+    page.html('<div class="charts">')
+    for figure in figures_of(known, bands).values():
+        page.chart(figure)
     page.html("</div>")
     if max(map(len, known.runs.values())) > 1:
         page.text(f"Bands: {replicates.KINDS[bands]}.", "note")
@@ -138,14 +147,14 @@ def _charts(page: Page, known: _Known, bands: str) -> None:
     )
 
 
-def _caption(known: _Known) -> str:
+def _caption(known: Known) -> str:
     return (
         f"Each line minus {known.words[known.reference.id]} at equal size, seed by seed; then the "
         "mean over n pairs of seeds, with its 95\u202f% interval (Student's t)."
     )
 
 
-def _rows(known: _Known) -> Iterator[list[str]]:
+def _rows(known: Known) -> Iterator[list[str]]:
     for row in known.differences().itertuples():
         yield [
             known.words[row.line],
@@ -156,19 +165,24 @@ def _rows(known: _Known) -> Iterator[list[str]]:
         ]
 
 
-def _sentences(page: Page, known: _Known) -> None:
-    """What the page says of each size, of all sizes."""
+def sentences(known: Known, line: Line, mark: str = "") -> Iterator[str]:
+    """What is said of a line's differences from the reference, size by size; names stand between
+    two `mark`s."""
     table = known.differences()
+    a, b = (f"{mark}{known.words[one.id]}{mark}" for one in (line, known.reference))
+    for row in table[table["line"] == line.id].itertuples():
+        yield row_in_words(row, a, b)
+
+
+def _sentences(page: Page, known: Known) -> None:
     for line in known.lines:
-        rows = table[table["line"] == line.id]
-        if len(rows):
-            page.heading(_capital(known.words[line.id]), 3)
-        for row in rows.itertuples():
-            a, b = (f"**{known.words[one.id]}**" for one in (line, known.reference))
-            page.text(row_in_words(row, a, b))
+        for n, words in enumerate(sentences(known, line, "**")):
+            if not n:
+                page.heading(_capital(known.words[line.id]), 3)
+            page.text(words)
 
 
-def _lines(page: Page, store: Store, known: _Known) -> None:
+def _lines(page: Page, store: Store, known: Known) -> None:
     page.heading("Runs and keys")
     rows = [
         [known.words[line.id], str(one.recipe.seed), f"`{one.key}`"]
@@ -194,14 +208,20 @@ def _command(store: Store, line: Line) -> str:
     return ""
 
 
-def comparison_archive(store: Store, lines: Sequence[Line], reference: str = "") -> bytes:
-    """The differences in LaTeX, Markdown and CSV, and all levels of all lines as CSV."""
-    known = _gather(store, lines, reference)
-    rows, caption, stem = list(_rows(known)), _caption(known), known.stem
+def named_differences(known: Known) -> pd.DataFrame:
+    """`comparison.differences_table` with what its lines are called, and what its means are of."""
     means = {"a": "test_accuracy", "b": "test_accuracy_of_reference"}
     gaps = known.differences().rename(columns=means)
     for n, column in enumerate(("line", "reference")):
         gaps.insert(2 * n + 1, f"{column}_name", gaps[column].map(known.words))
+    return gaps
+
+
+def comparison_archive(store: Store, lines: Sequence[Line], reference: str = "") -> bytes:
+    """The differences in LaTeX, Markdown and CSV, and all levels of all lines as CSV."""
+    known = gather(store, lines, reference)
+    rows, caption, stem = list(_rows(known)), _caption(known), known.stem
+    gaps = named_differences(known)
     arms = [line.experiments for line in known.lines]
     name = f"{stem}-differences"
     files: dict[str, str | bytes] = {
