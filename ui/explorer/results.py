@@ -158,8 +158,14 @@ def _table(levels: list[Level]) -> None:
                 format="%.1f", help="Weights that were in its mask at any time."
             ),
             "early stop, iteration": st.column_config.NumberColumn(
-                help=meaning("early stop", "iteration")
+                format="localized", help=meaning("early stop", "iteration")
             ),
+        }
+        | {
+            f"{name.removesuffix('.weight')} kept": st.column_config.NumberColumn(
+                format="localized"
+            )
+            for name in levels[0].info.layers
         },
     )
 

@@ -182,7 +182,10 @@ def _show_findings(upload: Upload) -> None:
             ),
             hide_index=True,
             width="stretch",
-            column_config={"density, %": st.column_config.NumberColumn(format="%.2f")},
+            column_config={
+                "kept": st.column_config.NumberColumn(format="localized"),
+                "density, %": st.column_config.NumberColumn(format="%.2f"),
+            },
         )
     with right:
         units = len(next(iter(upload.mask.values())))
