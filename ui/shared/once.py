@@ -21,18 +21,20 @@ class Once(Generic[Made]):
     def __init__(self, limit: int, size: Callable[[Made], int] = lambda made: 1):
         self._limit, self._size, self._total = limit, size, 0
         self._guard = threading.Lock()
-        self._known: OrderedDict[Hashable, Future] = OrderedDict()
+        self._made: OrderedDict[Hashable, Made] = OrderedDict()
+        self._making: dict[Hashable, Future] = {}
 
     def get(self, what: Hashable, make: Callable[[], Made | None]) -> Made | None:
         """What is kept of `what`, made now if there is nothing."""
         while True:
             with self._guard:
-                future = self._known.get(what)
+                if what in self._made:
+                    self._made.move_to_end(what)
+                    return self._made[what]
+                future = self._making.get(what)
                 mine = future is None
                 if mine:
-                    future = self._known[what] = Future()
-                else:
-                    self._known.move_to_end(what)
+                    future = self._making[what] = Future()
             if mine:
                 return self._make(what, make, future)
             made = future.result()
@@ -42,7 +44,8 @@ class Once(Generic[Made]):
     def clear(self) -> None:
         """Forget everything."""
         with self._guard:
-            self._known.clear()
+            self._made.clear()
+            self._making.clear()
             self._total = 0
 
     @property
@@ -55,20 +58,17 @@ class Once(Generic[Made]):
         try:
             made = make()
         finally:
-            future.set_result(made)
             with self._guard:
-                if self._known.get(what) is future:  # not cleared meanwhile
-                    if made is None:
-                        del self._known[what]
-                    else:
-                        self._total += self._size(made)
-                        self._forget_oldest()
+                if self._making.get(what) is future:  # not cleared meanwhile
+                    del self._making[what]
+                    if made is not None:
+                        self._keep(what, made)
+            future.set_result(made)
         return made
 
-    def _forget_oldest(self) -> None:
-        for what, future in list(self._known.items()):
-            if self._total <= self._limit:
-                return
-            if future.done():  # what is being made has no size yet
-                self._total -= self._size(future.result())
-                del self._known[what]
+    def _keep(self, what: Hashable, made: Made) -> None:
+        self._made[what] = made
+        self._total += self._size(made)
+        while self._total > self._limit:
+            _, oldest = self._made.popitem(last=False)
+            self._total -= self._size(oldest)
