@@ -381,6 +381,23 @@ def test_a_phone_shows_ticks_title_and_a_long_legend_below_each_other(server, vi
 
     wait_until(apart)  # the chart is drawn in steps
 
+    # What is scrolled goes below the row of pages, not below the button beside it alone.
+    page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 500)")
+    button, row = page.get_by_test_id("stExpandSidebarButton"), page.locator(".st-key-pages")
+
+    def is_under_the_button() -> bool:
+        return button.evaluate(
+            """(button, row) => {
+              const at = button.getBoundingClientRect();
+              const lie = document.elementsFromPoint(at.left + at.width / 2, at.bottom - 2);
+              const under = lie.find(one => !button.contains(one) && !one.closest("header"));
+              return under === row.parentElement || row.contains(under);
+            }""",
+            row.element_handle(),
+        )
+
+    wait_until(is_under_the_button)
+
 
 def test_start_is_the_first_stop_of_tab_and_closes_the_choices_of_a_phone(server, visit):
     params = with_seed(WATCHED, 41)
