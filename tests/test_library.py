@@ -110,6 +110,8 @@ def test_arms_are_compared_as_on_the_page(run, tmp_path):
     assert lt.compare(ticket, reinit, seeds=[1], cache=store.root).table()["n"].tolist() == [1, 1]
     names = {trace.name for trace in both.figure().data}
     assert all(f"{name}, 2 seeds" in names for name in both.names)
+    with pytest.raises(lt.InvalidValue, match="bands='wide' is unknown; choose one of range"):
+        both.figure(bands="wide")
     both.report(tmp_path / "both.html")
     assert b"random reinit" in (tmp_path / "both.html").read_bytes()
     with pytest.raises(

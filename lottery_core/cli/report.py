@@ -53,11 +53,10 @@ def report(
         if path.exists() and not force:
             rule = "is there already; choose another --out, or add --force"
             raise InvalidValue("out", str(path), rule)
-        whole = [find(store, key) for key in keys]
-        if len(whole) == 1 and not seeds:
-            content = _run(store, whole[0], path.suffix)
+        if len(keys) == 1 and not seeds:
+            content = _run(store, find(store, keys[0]), path.suffix)
         else:
-            lines = lines_of(store, whole, read_seeds(seeds) if seeds else ())
+            lines = lines_of(store, keys, read_seeds(seeds) if seeds else ())
             content = FILES[path.suffix](store, lines)
     except InvalidValue as error:
         raise typer.BadParameter(str(error)) from error

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.disk import downloaded, drawn, from_disk
 from tests.browser.server import visiting
@@ -83,6 +83,15 @@ def test_a_chart_of_it_is_saved_as_svg_under_a_name_that_says_what_it_is(browser
         assert Path(waiting.value.path()).read_bytes().startswith(b"<svg")
 
 
+def copied(page: Page, name: str, begins: str) -> None:
+    """Press that button, and wait until what it copies begins so."""
+    page.get_by_role("button", name=name, exact=True).click()
+    page.wait_for_function(
+        "begins => navigator.clipboard.readText().then(text => text.startsWith(begins))",
+        arg=begins,
+    )
+
+
 def test_link_command_and_python_are_copied_each_by_its_button(browser, visit, server):
     browser.grant_permissions(["clipboard-read", "clipboard-write"])
     page = open_finished(visit, server, with_seed(SHORT, 2))
@@ -92,11 +101,7 @@ def test_link_command_and_python_are_copied_each_by_its_button(browser, visit, s
         ("Copy command", "python -m lottery_core run --preset quick"),
         ("Copy Python", "import lottery_core as lt\n"),
     ):
-        page.get_by_role("button", name=name, exact=True).click()
-        page.wait_for_function(
-            "begins => navigator.clipboard.readText().then(text => text.startsWith(begins))",
-            arg=begins,
-        )
+        copied(page, name, begins)
 
 
 def test_a_comparison_is_copied_as_a_command_and_as_python_too(browser, visit, server):
@@ -108,8 +113,4 @@ def test_a_comparison_is_copied_as_a_command_and_as_python_too(browser, visit, s
         ("Copy command", "python -m lottery_core report "),
         ("Copy Python", 'import lottery_core as lt\n\nlt.compare("'),
     ):
-        page.get_by_role("button", name=name, exact=True).click()
-        page.wait_for_function(
-            "begins => navigator.clipboard.readText().then(text => text.startsWith(begins))",
-            arg=begins,
-        )
+        copied(page, name, begins)

@@ -11,6 +11,7 @@ from lottery_core.data import own
 from lottery_core.findings.handout import comparison_page
 from lottery_core.findings.handout.asked import line_of
 from lottery_core.findings.lines import MAX_LINES, Line, find
+from lottery_core.findings.replicates import KINDS
 from lottery_core.report.figures import Figure
 from lottery_core.spec.checks import InvalidValue, check_known
 from lottery_core.store import CACHE, Store
@@ -65,6 +66,7 @@ class Comparison:
     def figure(self, name: str = "accuracy", bands: str = "range") -> Figure:
         """A plotly figure, "accuracy" or "early-stop", against weights remaining; `bands` over the
         seeds are one of `findings.replicates.KINDS`. Raises `InvalidValue`."""
+        check_known("bands", bands, KINDS)
         found = comparison_page.figures_of(self._known, bands)
         check_known("figure", name, found)
         return found[name]
